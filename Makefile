@@ -1,0 +1,26 @@
+# make demo: see a failover.   make test: everything, on real servers.
+SHELL := /bin/bash
+.PHONY: demo test lint bench clean setup
+
+demo:            ## a real PostgreSQL cluster, a workload, nodes killed and brought back
+	tools/venv.sh demo
+	.venv/bin/clustersql demo $(ARGS)
+
+setup:
+	tools/servers.sh
+	tools/venv.sh all dev
+
+test: setup lint ## lint, types and all tests, on SQLite, PostgreSQL and three-node Galera
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: setup     ## the cost of clustersql beside the raw driver
+	.venv/bin/python -m bench $(ARGS)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

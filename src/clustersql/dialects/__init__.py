@@ -1,0 +1,70 @@
+"""Databases as data: error tables, probe SQL, and which statements have effects.  One `Dialect` per file.
+
+Dialects hold tuples, mappings and SQL, and rarely one small pure function.  They import nothing but `core` values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.faults import Fault
+from ..core.node import Report
+from ..core.statements import Rules
+
+__all__ = ["Dialect", "by_name", "classify"]
+
+Rows = Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Everything that differs between databases.
+
+    ``sqlstates`` maps a whole SQLSTATE or its two-letter class to a fault; the whole code wins.
+    ``errnos`` maps a server's or client library's error number; a tuple of (needle, fault) pairs means that the text decides,
+    because the number is used for more than one thing (1290, 1047): no needle found is `Fault.STATEMENT`.
+    ``messages`` is looked at last, when neither number nor state is there: (needle in lower case, fault).
+    ``at_connect`` overrides all of them for errors raised while connecting.
+    ``lost`` are the numbers and states after which the session is gone, whatever their fault.
+    ``undone_at_commit`` are those that a test proves to mean "did not happen" when COMMIT is answered with them.
+    ``probe`` are the statements that ask a node for its role and readiness; ``report`` reads their answers, in order.
+    ``read_only_on``/``off`` make every later transaction of the session read-only, or not.
+    ``reset`` gives a session its first state back; empty: there is no such statement, the connection is closed instead.
+    """
+
+    name: str
+    sqlstates: Mapping[str, Fault]
+    errnos: Mapping[int, Fault | tuple[tuple[str, Fault], ...]]
+    messages: tuple[tuple[str, Fault], ...]
+    at_connect: Mapping[str | int, Fault]
+    lost: frozenset[str | int]
+    undone_at_commit: frozenset[str | int]
+    probe: tuple[str, ...]
+    report: Callable[[Sequence[Rows]], Report]
+    read_only_on: tuple[str, ...]
+    read_only_off: tuple[str, ...]
+    reset: tuple[str, ...]
+    rules: Rules
+
+
+def by_name(name: str) -> Dialect:
+    """Return the dialect called ``name``: postgresql, mysql (MariaDB and Galera too), sqlite or generic.
+
+    Raises KeyError for another name.
+    """
+    from importlib import import_module
+
+    if name not in ("postgresql", "mysql", "sqlite", "generic"):
+        raise KeyError(name)
+    dialect: Dialect = import_module(f".{name}", __name__).DIALECT
+    return dialect
+
+
+def classify(dialect: Dialect, sqlstate: str | None, errno: int | None, message: str, connecting: bool = False) -> Fault | None:
+    """Return the fault that an error code proves; None when neither the codes nor the message are in the tables.
+
+    The most exact knowledge first: errno (with its text where the number is ambiguous), the whole SQLSTATE, its class, the message.
+    """
+    raise NotImplementedError

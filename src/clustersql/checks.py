@@ -14,7 +14,7 @@ from typing import Any
 
 from .errors import ConfigError
 
-__all__ = ["Check", "count", "is_int", "is_number", "nearest", "one_of", "report", "text"]
+__all__ = ["Check", "count", "is_int", "is_number", "nearest", "one_of", "report", "string"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def one_of(names: tuple[str, ...], *, also: str = "", accepts: Callable[[Any], b
     return Check("str", allowed, lambda value: (isinstance(value, str) and value in names) or accepts(value), names)
 
 
-def text(allowed: str, accepts: Callable[[str], bool] = bool, *, secret: bool = False) -> Check:
+def string(allowed: str, accepts: Callable[[str], bool] = bool, *, secret: bool = False) -> Check:
     """Return the check for a text that ``accepts`` takes and ``allowed`` describes."""
     return Check("str", allowed, lambda value: isinstance(value, str) and accepts(value), secret=secret)
 
@@ -90,4 +90,8 @@ def _near(word: str, names: tuple[str, ...]) -> str | None:
 def _found(value: object, secret: bool) -> str:
     if value == "":
         return "an empty text"
-    return f"what is there (type {type(value).__name__})" if secret else reprlib.repr(value)
+    return (
+        f"the {'str' if isinstance(value, str) else type(value).__name__} that is there"
+        if secret
+        else reprlib.repr(value)
+    )

@@ -50,7 +50,7 @@ SECONDS = Check("float", "a number of seconds above 0, at most a year", lambda v
 SHARE = Check("float", "a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1)
 FLAG = Check("bool", "true or false", lambda v: isinstance(v, bool))
 HOOK = Check("callable", "a function that takes the driver's connection", lambda v: v is None or callable(v))
-POLICY = one_of(POLICIES, also=", or a function", accepts=callable)
+POLICY = one_of(POLICIES, also=" (or, in code, a function)", accepts=callable)
 WRITER = one_of(WRITERS)
 DIALECT = one_of(DIALECTS, accepts=lambda v: v is None)
 

@@ -1,0 +1,163 @@
+"""Where a node is and how to log in: values that are resolved again at every dial, and never shown.
+
+1. An `Address` is what was configured.  `resolve` makes of it what a driver is given, at each dial, so that a rotated
+   password or a changed environment is seen by the next connection.
+2. A password is a text, a function, or a `PasswordFile`.  A text from a file is a `Template`: ``${NAME}`` stands for
+   an environment variable and ``$${`` for a plain ``${``.
+3. No password is in a ``repr`` or in an error.  In doubt more is hidden than needed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import iscoroutine
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from .drivers.contract import Target
+
+__all__ = ["Address", "PasswordFile", "Template", "redacted", "resolve", "resolve_password"]
+
+_VARIABLE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|(?P<broken>\$\{)")
+_SECRET = re.compile(r"(?is)(\w*(?:pass|pwd|secret|token)\w*\s*=).*")
+_USERINFO = re.compile(r"(?s)^(?P<scheme>\w[\w+.-]*://)?(?P<user>[^:/@]*)(?P<rest>.*)@")
+
+
+class Template(str):
+    """A text from a file, in which ``${NAME}`` stands for an environment variable, read again at every dial."""
+
+    __slots__ = ()
+
+    @property
+    def broken(self) -> bool:
+        """Whether a ``${`` in it starts no variable."""
+        return any(match["broken"] for match in _VARIABLE.finditer(self))
+
+    def expand(self, node: str) -> str:
+        """Return the text with its variables replaced.  Raises `ConfigError` naming ``node`` and what is not set."""
+
+        def value(match: re.Match[str]) -> str:
+            return _variable(match["name"], node) if match["name"] else match[0].removeprefix("$")
+
+        return _VARIABLE.sub(lambda match: "${" if match["broken"] else value(match), self)
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordFile:
+    """A password that is the content of a file, read again at every dial; one newline at the end is not part of it."""
+
+    path: str
+    node: str
+
+    def __call__(self) -> str:
+        """Return the password.  Raises `ConfigError` naming the node and the file when it cannot be read."""
+        try:
+            with open(self.path, encoding="utf-8", newline="") as file:
+                return re.sub(r"\r?\n\Z", "", file.read())
+        except (OSError, ValueError) as exc:
+            # Only the error's class: the text of a UnicodeDecodeError shows bytes of the password.
+            reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
+        raise ConfigError(f"node {self.node!r}: the password file {self.path!r} cannot be read: {reason}")
+
+
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+class Address:
+    """Where a node is, as configured.  Texts may be `Template`; `resolve` gives the plain values.
+
+    ``scheme`` is that of the URL it came from.  ``dsn`` is the driver's own connection string, passed as it is.
+    ``arguments`` are the driver's own connect arguments, such as its TLS options.
+    """
+
+    node: str
+    scheme: str | None = None
+    host: str | None = None
+    port: int | None = None
+    user: str | None = None
+    password: str | Callable[[], Any] | None = None
+    database: str | None = None
+    unix_socket: str | None = None
+    dsn: str | None = None
+    arguments: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={value!r}" for name in _SHOWN if (value := getattr(self, name)) is not None]
+        if self.password is not None:
+            shown.append("password='***'")
+        if self.dsn is not None:
+            shown.append(f"dsn={redacted(self.dsn)!r}")
+        if self.arguments:  # their names only: a value may be a secret under any name
+            shown.append(f"arguments={list(self.arguments)}")
+        return f"Address({', '.join(shown)})"
+
+
+_SHOWN = ("node", "scheme", "host", "port", "user", "database", "unix_socket")
+
+
+def redacted(dsn: str) -> str:
+    """Return a connection string that can be shown: a password, and all that follows its key, is ``***``.
+
+    Nothing after ``password=`` is shown, because each driver quotes in its own way and a wrong guess would show half
+    a password.
+
+    >>> redacted("host=db1 user=app password='a b' dbname=shop")
+    'host=db1 user=app password=***'
+    >>> redacted("mysql://app:secret@db1/shop")
+    'mysql://app:***@db1/shop'
+    """
+    return _USERINFO.sub(_without_password, _SECRET.sub(r"\1***", dsn))
+
+
+def _without_password(match: re.Match[str]) -> str:
+    return f"{match['scheme'] or ''}{match['user']}{':***' if match['rest'] else ''}@"
+
+
+def resolve(address: Address) -> Target:
+    """Return what the driver is given: the environment is read, the password asked for.  Call it at every dial.
+
+    Raises `ConfigError` for a variable that is not set, a password file that cannot be read, or a password function
+    that returns no text.  What a password function raises passes through.
+    """
+    from .drivers.contract import Target
+
+    texts = {name: _plain(getattr(address, name), address.node) for name in _TEXTS}
+    arguments = cast("dict[str, Any]", _plain(address.arguments, address.node))
+    return Target(**texts, port=address.port, password=resolve_password(address), arguments=arguments)
+
+
+_TEXTS = ("host", "user", "database", "unix_socket", "dsn")
+
+
+def resolve_password(address: Address) -> str | None:
+    """Return the password as it is now; see `resolve` for what it raises."""
+    password = address.password() if callable(address.password) else _plain(address.password, address.node)
+    if password is None or isinstance(password, str):
+        return password
+    if iscoroutine(password):
+        password.close()  # or Python warns that it was never awaited, far from the cause
+    found = type(password).__name__
+    raise ConfigError(f"node {address.node!r}: the password function must return a text or None, not {found}")
+
+
+def _plain(value: Any, node: str) -> Any:
+    """Return ``value`` with every `Template` in it expanded; what holds none is the same object as before."""
+    if isinstance(value, Template):
+        return value.expand(node)
+    if isinstance(value, MappingProxyType | dict):
+        return {key: _plain(item, node) for key, item in value.items()}
+    return [_plain(item, node) for item in value] if type(value) is list else value
+
+
+def _variable(name: str, node: str) -> str:
+    try:
+        return os.environ[name]
+    except KeyError:
+        raise ConfigError(f"node {node!r}: the environment variable {name} is not set") from None

@@ -18,7 +18,7 @@ program that knows nothing of clustersql still catches it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar
 
 __all__ = [
@@ -76,7 +76,7 @@ class ConfigError(ValueError):
 E = TypeVar("E", bound=ClusterError)
 
 
-@lru_cache(maxsize=None)
+@cache
 def bind(error: type[E], base: type[BaseException]) -> type[E]:
     """Return ``error`` as a class that is also a ``base``, the driver's ``OperationalError``.
 

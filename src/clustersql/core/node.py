@@ -1,7 +1,7 @@
-"""Nodes and the cluster as frozen values, on four independent axes.
+"""Nodes and the cluster as frozen values, on independent axes.
 
-Reachability (can we talk to it), role (may it write), readiness (does it want work), and, later, freshness.  A node that is up may be
-a replica; a primary may be draining; neither follows from the other, so each has a field of its own.
+Reachability (can we talk to it), role (may it write), readiness (does it want work) and, later, freshness.  None follows from another:
+a node that is up may be a replica, a primary may be draining.  So each has a field of its own.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Readiness(Enum):
     MAINTENANCE = "maintenance"
     OVERLOADED = "overloaded"
     NOT_READY = "not ready"
+    MISCONFIGURED = "misconfigured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,32 @@ class Report:
     why: str = ""
     version: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What is known of one node.  Times are of one monotonic clock, in seconds.
+
+    ``generation`` is raised whenever the connections opened so far must not be used again; an error from an older generation is no
+    news (else 200 sockets that die at once would condemn a node that has come back 200 times).
+    ``retry_at`` is when the breaker allows the next background dial; ``slow_since`` when a returning node began its slow start.
+    """
+
+    name: str
+    order: int
+    reach: Reach = Reach.UNKNOWN
+    role: Role = Role.UNKNOWN
+    readiness: Readiness = Readiness.READY
+    generation: int = 0
+    since: float = 0.0
+    why: str = "not dialled yet"
+    failures: int = 0
+    retry_at: float = 0.0
+    slow_since: float | None = None
+    draining: bool = False
+    version: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Up, ready and not being drained: it may be given work, within its role."""
+        return self.reach is Reach.UP and self.readiness is Readiness.READY and not self.draining

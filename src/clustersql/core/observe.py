@@ -1,0 +1,235 @@
+"""The reducer: how an observation changes what is believed of the cluster.  ``(view, observation, now) -> view``.
+
+Rules
+-----
+1. Everything that changes a node's state is in this file.
+2. A lost session makes a node *suspect*, never down: one killed session must not take out the only primary.  Only a failed dial or probe
+   makes it down.
+3. An observation from a connection of an older generation is ignored.
+4. Any answer to a dial or probe, also "too many connections", proves that the node lives.
+5. A refusal is news about the node, not an error of the caller: its role or readiness is forgotten and asked for again at once.
+6. Chance is an argument: ``jitter`` is uniform in [0, 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from .faults import Fault
+from .node import Node, Reach, Readiness, Report, Role
+from .view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A dial or a probe succeeded, and this is what the node said."""
+
+    node: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A dial or a probe failed.  ``fault`` says how, as far as the error proves it."""
+
+    node: str
+    fault: Fault = Fault.LOST
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLost:
+    """A connection that was open failed."""
+
+    node: str
+    generation: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A live node refused a statement: it is read-only, or not ready."""
+
+    node: str
+    generation: int
+    fault: Fault
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A node was configured."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A node was taken out of the configuration."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """A node gets no new work from now on, or gets it again."""
+
+    node: str
+    on: bool = True
+
+
+Observation = Answered | Unreachable | SessionLost | Refused | Added | Removed | Draining
+
+BREAKER_BASE = 1.0
+BREAKER_CAP = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """When a node that failed is dialled again: ``base`` seconds, doubled per failure up to ``cap``, +-20 % (`jitter`)."""
+
+    base: float = BREAKER_BASE
+    cap: float = BREAKER_CAP
+
+    def delay(self, failures: int, jitter: float) -> float:
+        """Return the seconds to wait after the ``failures``-th failure in a row.
+
+        >>> [round(Breaker().delay(n, 0.5), 1) for n in (1, 2, 3, 9)]
+        [1.0, 2.0, 4.0, 30.0]
+        """
+        doubled = self.base * 2.0 ** min(failures - 1, 30)
+        return float(min(doubled, self.cap) * (0.8 + 0.4 * jitter))
+
+
+def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, breaker: Breaker = Breaker()) -> View:
+    """Return the view after ``seen``; the same object when it is no news.
+
+    ``now`` is monotonic, in seconds.  An observation about a node that is not configured (any more) changes nothing.
+    """
+    if isinstance(seen, Added):
+        return _added(view, seen.node, now)
+    node = view.by_name.get(seen.node)
+    if node is None:
+        return view
+    if isinstance(seen, Removed):
+        return replace(view, nodes=tuple(n for n in view.nodes if n is not node), version=view.version + 1)
+    if isinstance(seen, SessionLost | Refused) and seen.generation != node.generation:
+        return view  # rule 3
+    after = _TRANSITIONS[type(seen)](node, seen, now, jitter, breaker)
+    if after == node:
+        return view
+    return replace(view, nodes=tuple(after if n is node else n for n in view.nodes), version=view.version + 1)
+
+
+def _added(view: View, name: str, now: float) -> View:
+    if name in view.by_name:
+        return view
+    order = max((n.order for n in view.nodes), default=-1) + 1
+    return replace(view, nodes=(*view.nodes, Node(name, order, since=now)), version=view.version + 1)
+
+
+def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Breaker) -> Node:
+    report = seen.report
+    demoted = node.role is Role.PRIMARY and report.role is not Role.PRIMARY
+    returned = node.reach is Reach.DOWN
+    after = replace(
+        node,
+        reach=Reach.UP,
+        role=report.role,
+        readiness=report.readiness,
+        version=report.version or node.version,
+        failures=0,
+        retry_at=0.0,
+        slow_since=now if returned else node.slow_since,
+        generation=node.generation + (1 if demoted else 0),  # sessions of a demoted primary would cling to it
+    )
+    return _dated(node, after, now, report.why)
+
+
+def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, breaker: Breaker) -> Node:
+    failures = node.failures + 1
+    retry_at = now + breaker.delay(failures, jitter)
+    alive = _ALIVE.get(seen.fault)
+    if seen.fault is Fault.OVERLOADED and node.usable:
+        # Only new connections are refused: the open ones work on, and the node must not lose its role for being popular.
+        return replace(node, failures=failures, retry_at=retry_at)
+    if alive is not None:  # rule 4: it answered, so it lives, but it cannot be used
+        after = replace(node, reach=Reach.UP, readiness=alive, failures=failures, retry_at=retry_at)
+        if node.reach in (Reach.UNKNOWN, Reach.DOWN):
+            after = replace(after, role=Role.UNKNOWN)
+        return _dated(node, after, now, seen.why)
+    generation = node.generation if node.reach is Reach.DOWN else node.generation + 1
+    after = replace(
+        node, reach=Reach.DOWN, role=Role.UNKNOWN, generation=generation, failures=failures, retry_at=retry_at
+    )
+    return _dated(node, after, now, seen.why)
+
+
+_ALIVE = {
+    Fault.MISCONFIGURED: Readiness.MISCONFIGURED,
+    Fault.OVERLOADED: Readiness.OVERLOADED,
+    Fault.NOT_READY: Readiness.NOT_READY,
+}
+
+
+def _session_lost(node: Node, seen: SessionLost, now: float, jitter: float, breaker: Breaker) -> Node:
+    after = replace(node, generation=node.generation + 1)
+    if node.reach is Reach.UP:
+        after = replace(after, reach=Reach.SUSPECT, retry_at=now)
+    return _dated(node, after, now, seen.why)
+
+
+def _refused(node: Node, seen: Refused, now: float, jitter: float, breaker: Breaker) -> Node:
+    if seen.fault is Fault.READ_ONLY:  # the generation is raised by the probe's answer, when it really was demoted
+        after = replace(node, role=Role.UNKNOWN if node.role is Role.PRIMARY else node.role, retry_at=now)
+    else:
+        after = replace(node, readiness=Readiness.NOT_READY, generation=node.generation + 1, retry_at=now)
+    return _dated(node, after, now, seen.why)
+
+
+def _draining(node: Node, seen: Draining, now: float, jitter: float, breaker: Breaker) -> Node:
+    if seen.on == node.draining:
+        return node
+    generation = node.generation + (1 if seen.on else 0)
+    why = "drained by the operator" if seen.on else "no longer drained"
+    return _dated(node, replace(node, draining=seen.on, generation=generation), now, why)
+
+
+def _dated(before: Node, after: Node, now: float, why: str) -> Node:
+    """Stamp ``since`` and ``why`` when an axis has changed; a mere repetition keeps the first moment and cause."""
+    same = (before.reach, before.role, before.readiness, before.draining) == (
+        after.reach,
+        after.role,
+        after.readiness,
+        after.draining,
+    )
+    return (
+        after
+        if same and (before.why == why or not why)
+        else replace(after, since=before.since if same else now, why=why)
+    )
+
+
+_TRANSITIONS: dict[type, Callable[..., Node]] = {
+    Answered: _answered,
+    Unreachable: _unreachable,
+    SessionLost: _session_lost,
+    Refused: _refused,
+    Draining: _draining,
+}
+
+
+def probe_due(node: Node, now: float, last: float, interval: float, wanted: bool, hurry: float) -> float:
+    """Return when ``node`` is to be asked again, on the clock of ``now``.
+
+    ``last`` is when the latest question was put, ``interval`` the seconds between questions to a node that is up, and ``hurry`` those
+    while a wanted role has no node at all (``wanted``), in which case the breaker does not count: one prober asks for all waiters.
+    """
+    if wanted:
+        return last + hurry
+    if node.reach is Reach.UP and node.readiness is not Readiness.MISCONFIGURED:
+        return node.retry_at if 0.0 < node.retry_at <= now and last < node.retry_at else last + interval
+    if node.reach is Reach.UNKNOWN:
+        return last + interval
+    return max(node.retry_at, last + hurry)

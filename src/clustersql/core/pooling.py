@@ -1,0 +1,418 @@
+"""The pool's bookkeeping: which connection goes to whom.  It decides and returns what must be done; it knows no driver and does no I/O.
+
+Rules
+-----
+1. The caller holds the pool's lock around each method, and carries out the returned `Actions` after releasing it.
+2. ``total`` = connections open + dials under way, never above ``max_size``, over all nodes together.
+3. One queue for the whole cluster, first come, first served: whichever node frees a connection first serves the first waiter it fits.
+4. A connection of an older generation, or past its lifetime, is never handed out and never goes idle.
+5. A connection that is given back while waiters are queued and fits none of them is closed: it would only hold their room.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .latency import Load
+from .plan import avoiding, plan
+from .policy import LeastLatency, Policy, Random, admitted
+from .steps import Changed, DialFailed, Served
+from .view import SLOW_START, View, Want
+
+EVICT = 2.0
+"""At the limit an idle connection on another node is used, unless that node's score is more than this many times the best one's."""
+
+
+class Shelf(Load):
+    """One node, as the pool sees it: the connections that are idle, and how many are open or being dialled."""
+
+    __slots__ = ("dials", "generation", "idle", "open", "removed")
+
+    def __init__(self, name: str, order: int = 0) -> None:
+        super().__init__(name, order)
+        self.generation = 0
+        self.idle: list[Session] = []
+        self.open: set[Session] = set()
+        self.dials = 0
+        self.removed = False
+
+
+class Session:
+    """One open connection.  ``autocommit`` and ``read_only`` are its mode as we set it last; None: not set by us yet.
+
+    ``started`` and ``ended`` are the latest statement's, in monotonic seconds, written by the one who holds it without a lock.
+    ``started > ended``: an answer is awaited.  ``unclean`` counts what must be reset at return, ``tainted`` says that only closing helps.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "autocommit",
+        "ended",
+        "expires",
+        "generation",
+        "idle_since",
+        "opened",
+        "raw",
+        "read_only",
+        "shelf",
+        "started",
+        "statements",
+        "tainted",
+        "unclean",
+    )
+
+    def __init__(
+        self, raw: Any, shelf: Shelf, generation: int, opened: float = 0.0, expires: float = float("inf")
+    ) -> None:
+        self.raw = raw
+        self.shelf = shelf
+        self.generation = generation
+        self.opened = opened
+        self.expires = expires
+        self.idle_since = opened
+        self.autocommit: bool | None = None
+        self.read_only: bool | None = None
+        self.started = 0.0
+        self.ended = 0.0
+        self.statements = 0
+        self.unclean = False
+        self.tainted = False
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self.shelf.name
+
+    def __repr__(self) -> str:
+        return f"<Session {self.node} generation={self.generation}{' tainted' if self.tainted else ''}>"
+
+
+class Waiter:
+    """A caller in the queue.  ``events`` is what happened for it; ``signal`` belongs to the performer, who waits on it."""
+
+    __slots__ = ("avoid", "blocked_on", "events", "names", "signal", "want")
+
+    def __init__(self, want: Want, avoid: str | None = None, signal: Any = None) -> None:
+        self.want = want
+        self.avoid = avoid
+        self.signal = signal
+        self.names: tuple[str, ...] = ()
+        self.events: deque[Any] = deque()
+        self.blocked_on: str | None = None  # a node whose dials are at their limit, or "" for the whole pool
+
+
+@dataclass(slots=True)
+class Actions:
+    """What the caller does after releasing the lock: wake these waiters, close these connections."""
+
+    wake: list[Waiter] = field(default_factory=list)
+    close: list[Session] = field(default_factory=list)
+
+
+class Book:
+    """The bookkeeping of one pool over all nodes of a cluster."""
+
+    def __init__(
+        self, max_size: int, max_dials: int, policy: Policy, random: Random, slow_start: float = SLOW_START
+    ) -> None:
+        self.max_size = max_size
+        self.max_dials = max_dials
+        self.policy = policy
+        self.random = random
+        self.slow_start = slow_start
+        self.view = View()
+        self.shelves: dict[str, Shelf] = {}
+        self.waiters: deque[Waiter] = deque()
+        self.total = 0
+        self.closed = False
+        self._candidates: dict[Want, tuple[Shelf, ...]] = {}
+
+    # -- the view ------------------------------------------------------------------------------------------------------------------
+
+    def adopt(self, view: View) -> Actions:
+        """Take over a newer view: retire idle connections of older generations, and tell every waiter to look again."""
+        actions = Actions()
+        if view.version < self.view.version:
+            return actions  # two threads publish in one order and get here in the other
+        self.view = view
+        self._candidates.clear()
+        for name in [name for name in self.shelves if name not in view.by_name]:
+            self.shelves[name].removed = True
+            self._retire(self.shelves.pop(name), actions)
+        for node in view.nodes:
+            shelf = self.shelves.get(node.name)
+            if shelf is None:
+                shelf = self.shelves[node.name] = Shelf(node.name, node.order)
+            shelf.slow_since = node.slow_since
+            if shelf.generation != node.generation:
+                shelf.generation = node.generation
+                self._retire(shelf, actions)
+        for waiter in self.waiters:
+            self._aim(waiter)
+            self._notify(waiter, Changed(), actions)
+        return actions
+
+    def _retire(self, shelf: Shelf, actions: Actions) -> None:
+        for session in shelf.idle:
+            self._forget(session)
+            actions.close.append(session)
+        shelf.idle.clear()
+
+    def _aim(self, waiter: Waiter) -> None:
+        names = self.view.serving(waiter.want)
+        others = tuple(name for name in names if name != waiter.avoid)
+        waiter.names = others or names
+
+    # -- checkout ------------------------------------------------------------------------------------------------------------------
+
+    def take(self, want: Want, now: float, avoid: str | None = None) -> Session | None:
+        """Hand out an idle connection on the best node; None: a dial is better, or there is none."""
+        shelves = self._candidates.get(want)
+        if shelves is None:
+            shelves = self._candidates[want] = tuple(self.shelves[name] for name in self.view.serving(want))
+        if avoid is not None and len(shelves) > 1:
+            shelves = tuple(shelf for shelf in shelves if shelf.name != avoid)
+        if not shelves:
+            return None
+        if len(shelves) == 1:
+            best = shelves[0]
+        else:
+            eligible: Sequence[Shelf] = shelves
+            if now < self.view.slow_until:
+                eligible = admitted(shelves, now, self.random, self.slow_start)
+            best = self.policy.pick(eligible, now, self.random)
+        if not best.idle:
+            other = self._second_best(best, shelves, now)
+            if other is None:
+                return None
+            best = other
+        return self._lend(best, want)
+
+    def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float) -> Shelf | None:
+        """The best node has no idle connection.  With room for a dial there, dial; at the limit use another node, if it is not much worse."""
+        if self.total < self.max_size and best.dials < self.max_dials:
+            return None
+        idle = [shelf for shelf in shelves if shelf.idle]
+        if not idle:
+            return None
+        other = self.policy.pick(idle, now, self.random)
+        worse = isinstance(self.policy, LeastLatency) and other.score(now) > EVICT * best.score(now)
+        return None if worse and best.dials < self.max_dials else other
+
+    def _lend(self, shelf: Shelf, want: Want) -> Session:
+        """Pop the most recently used connection, one that is in the wanted mode already where there is one."""
+        idle = shelf.idle
+        session = idle[-1]
+        if session.autocommit is want.autocommit and session.read_only is want.read_only:
+            idle.pop()
+        else:
+            session = idle.pop(self._in_mode(idle, want))
+        shelf.in_flight += 1
+        return session
+
+    @staticmethod
+    def _in_mode(idle: list[Session], want: Want) -> int:
+        for i in range(len(idle) - 2, -1, -1):
+            if idle[i].autocommit is want.autocommit and idle[i].read_only is want.read_only:
+                return i
+        return -1
+
+    # -- the queue -----------------------------------------------------------------------------------------------------------------
+
+    def enqueue(self, waiter: Waiter) -> None:
+        """Put a caller in the queue; from now on it may be served at any moment."""
+        self._aim(waiter)
+        self.waiters.append(waiter)
+
+    def withdraw(self, waiter: Waiter) -> tuple[Session | None, Actions]:
+        """Take a caller out of the queue.  Returns the connection that it was given in the same moment, if so: it must not be lost."""
+        actions = Actions()
+        if waiter in self.waiters:
+            self.waiters.remove(waiter)
+            self._room(actions)
+        given = next((event.session for event in waiter.events if isinstance(event, Served)), None)
+        return given, actions
+
+    def begin_dial(self, name: str, waiter: Waiter | None = None) -> tuple[bool, Actions]:
+        """Reserve a dial of ``name``; a fitting idle connection there serves the waiter instead.  False: there is no room now."""
+        actions = Actions()
+        shelf = self.shelves.get(name)
+        if shelf is None or self.closed:
+            return False, actions
+        if waiter is not None and shelf.idle and name in waiter.names and waiter in self.waiters:
+            self._serve(waiter, self._lend(shelf, waiter.want), actions)
+            return True, actions
+        if shelf.dials >= self.max_dials:
+            return self._block(waiter, name), actions
+        if self.total >= self.max_size and not self._evict(shelf, actions):
+            return self._block(waiter, ""), actions
+        shelf.dials += 1
+        self.total += 1
+        if waiter is not None:
+            waiter.blocked_on = None
+        self._room(actions)  # there may be room for the next one in the queue too
+        return True, actions
+
+    @staticmethod
+    def _block(waiter: Waiter | None, on: str) -> bool:
+        if waiter is not None:
+            waiter.blocked_on = on
+        return False
+
+    def _evict(self, wanted: Shelf, actions: Actions) -> bool:
+        """Make room by closing the connection that has been idle longest, on another node."""
+        idle = [shelf.idle[0] for shelf in self.shelves.values() if shelf.idle and shelf is not wanted]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda session: session.idle_since)
+        oldest.shelf.idle.remove(oldest)
+        self._forget(oldest)
+        actions.close.append(oldest)
+        return True
+
+    def dialled(self, session: Session, seconds: float, now: float, waiter: Waiter | None = None) -> Actions:
+        """A dial succeeded after ``seconds``: the connection goes to the first waiter it fits, or idle."""
+        shelf, actions = session.shelf, Actions()
+        shelf.dials -= 1
+        shelf.open.add(session)
+        if shelf.sampled_at == 0.0:
+            shelf.sample(seconds, now)
+        self._settle(session, now, actions)
+        if waiter is not None:
+            self._notify(waiter, Changed(session.node), actions)
+        self._room(actions, session.node)
+        return actions
+
+    def dial_failed(
+        self, name: str, shelf: Shelf, error: BaseException, now: float, waiter: Waiter | None = None
+    ) -> Actions:
+        """A dial failed: its room is free again."""
+        actions = Actions()
+        shelf.dials -= 1
+        self.total -= 1
+        shelf.penalize(now)
+        if waiter is not None:
+            self._notify(waiter, DialFailed(name, error), actions)
+        self._room(actions, name)
+        return actions
+
+    # -- return --------------------------------------------------------------------------------------------------------------------
+
+    def give_back(self, session: Session, now: float, keep: bool = True) -> Actions:
+        """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean."""
+        actions = Actions()
+        shelf = session.shelf
+        shelf.in_flight -= 1
+        if session.ended > session.started > 0.0:
+            shelf.sample(session.ended - session.started, session.ended)
+        session.started = session.ended = 0.0
+        if keep:
+            self._settle(session, now, actions)
+        else:
+            self._forget(session)
+            actions.close.append(session)
+            self._room(actions)
+        return actions
+
+    def _settle(self, session: Session, now: float, actions: Actions) -> None:
+        """Give a connection that nobody holds to the first waiter it fits; else let it idle, or close it."""
+        shelf = session.shelf
+        usable = not (self.closed or shelf.removed or session.generation != shelf.generation or now >= session.expires)
+        if usable and self.waiters:
+            for waiter in self.waiters:
+                if shelf.name in waiter.names:
+                    shelf.in_flight += 1
+                    self._serve(waiter, session, actions)
+                    return
+            usable = self.total < self.max_size or not any(waiter.blocked_on == "" for waiter in self.waiters)  # rule 5
+        if usable:
+            session.idle_since = now
+            shelf.idle.append(session)
+        else:
+            self._forget(session)
+            actions.close.append(session)
+            self._room(actions)
+
+    def _serve(self, waiter: Waiter, session: Session, actions: Actions) -> None:
+        self.waiters.remove(waiter)
+        waiter.events.append(Served(session))
+        actions.wake.append(waiter)
+
+    def _forget(self, session: Session) -> None:
+        session.shelf.open.discard(session)
+        self.total -= 1
+
+    def _room(self, actions: Actions, dial_of: str | None = None) -> None:
+        """Room for a dial has come free: the first waiter that was refused for want of it looks again, and passes the rest on."""
+        if self.total < self.max_size:
+            self._unblock("", actions)
+        if dial_of is not None:
+            self._unblock(dial_of, actions)
+
+    def _unblock(self, on: str, actions: Actions) -> None:
+        for waiter in self.waiters:
+            if waiter.blocked_on == on:
+                waiter.blocked_on = None
+                self._notify(waiter, Changed(), actions)
+                return
+
+    @staticmethod
+    def _notify(waiter: Waiter, event: Any, actions: Actions) -> None:
+        waiter.events.append(event)
+        actions.wake.append(waiter)
+
+    # -- upkeep --------------------------------------------------------------------------------------------------------------------
+
+    def reap(self, now: float, max_idle_time: float) -> Actions:
+        """Take out idle connections that are past their lifetime or were idle for too long."""
+        actions = Actions()
+        for shelf in self.shelves.values():
+            kept = []
+            for session in shelf.idle:
+                if now >= session.expires or now - session.idle_since >= max_idle_time:
+                    self._forget(session)
+                    actions.close.append(session)
+                else:
+                    kept.append(session)
+            shelf.idle[:] = kept
+        if actions.close:
+            self._room(actions)
+        return actions
+
+    def note_oldest(self) -> None:
+        """Publish, per node, when the oldest answer that is still awaited was asked for, and fold in the samples of long checkouts."""
+        for shelf in self.shelves.values():
+            oldest = 0.0
+            for session in shelf.open:
+                started = session.started
+                if started > session.ended and (oldest == 0.0 or started < oldest):
+                    oldest = started
+            shelf.oldest = oldest
+
+    def close(self) -> Actions:
+        """Close the pool: idle connections now, the others when they are given back; waiters are woken to find it closed."""
+        actions = Actions()
+        self.closed = True
+        for shelf in self.shelves.values():
+            self._retire(shelf, actions)
+        for waiter in self.waiters:
+            self._notify(waiter, Changed(), actions)
+        return actions
+
+    @property
+    def idle(self) -> int:
+        """How many connections are idle."""
+        return sum(len(shelf.idle) for shelf in self.shelves.values())
+
+    @property
+    def in_flight(self) -> int:
+        """How many connections are checked out."""
+        return sum(shelf.in_flight for shelf in self.shelves.values())
+
+
+def order(book: Book, want: Want, now: float, avoid: str | None = None) -> tuple[str, ...]:
+    """Return the plan of ``want`` over the pool's own loads, ``avoid`` last."""
+    return avoiding(plan(book.view, want, book.shelves, book.policy, now, book.random, book.slow_start), avoid)

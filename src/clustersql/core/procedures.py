@@ -1,0 +1,160 @@
+"""The procedures that mix decisions with I/O, as generators of `core.steps`: open, recover, probe, fill, drain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .faults import Facts, Fault
+from .observe import Answered, Refused, SessionLost, Unreachable
+from .steps import (
+    Acquire,
+    Ask,
+    Await,
+    Changed,
+    Close,
+    Dial,
+    DialFailed,
+    Discard,
+    Execute,
+    Failed,
+    Look,
+    Picture,
+    Rollback,
+    Served,
+    Steps,
+    Tell,
+)
+from .verdict import Situation, Transaction, Verdict, verdict
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """`open_` found no connection: every node's own error, the latest last; the nodes that have not answered; whether one could serve."""
+
+    errors: dict[str, BaseException]
+    silent: tuple[str, ...]
+    plan: tuple[str, ...]
+
+
+def open_(deadline: float, stagger: float) -> Steps[Any | GaveUp]:
+    """Get a connection: dial the best node, the next after ``stagger`` seconds without an answer or at once on an error.
+
+    The first to finish wins; what finishes later is the performer's to keep or close.  With no node to dial it waits until the view
+    changes.  Gives up at ``deadline`` (monotonic seconds), or at once when only a person could help.
+    """
+    errors: dict[str, BaseException] = {}
+    tried: set[str] = set()
+    pending: set[str | None] = set()
+    latest = float("-inf")
+    while True:
+        picture: Picture = yield Look()
+        if picture.now >= deadline or (picture.hopeless and not pending):
+            return GaveUp(errors, tuple(name for name in pending if name), picture.plan)
+        left = [node for node in picture.plan if node not in tried]
+        if left and (not pending or picture.now - latest >= stagger):
+            begun: bool = yield Dial(left[0])
+            tried.add(left[0])
+            latest = picture.now
+            if begun:
+                pending.add(left[0])
+            if begun and stagger <= 0.0:
+                continue
+            left = left[1:]
+        event = yield Await(_patience(deadline - picture.now, latest + stagger - picture.now, bool(left)))
+        match event:
+            case Served(session):
+                return session
+            case DialFailed(node, error):
+                pending.discard(node)
+                errors.pop(node, None)  # re-inserted, so that the latest error stays last
+                errors[node] = error
+            case Changed(node):
+                pending.discard(node)
+                tried &= pending
+
+
+def _patience(until_deadline: float, until_next: float, more: bool) -> float:
+    return max(0.0, min(until_deadline, until_next) if more else until_deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The end of `recover` that is an error: which one, and the driver's error that caused it."""
+
+    verdict: Verdict
+    error: BaseException
+
+
+def recover(
+    error: BaseException, situation: Situation, node: str, generation: int, retries: int, afford: Callable[[], bool]
+) -> Steps[Any | Lost]:
+    """Recover the statement in hand from ``error``: tell the cluster, and run it again where the verdict allows it.
+
+    ``retries`` is how often at most, ``afford`` takes one from the budget.  Returns the statement's result, or a `Lost`.
+    """
+    while True:
+        blame = blamed(situation, node, generation, str(error))
+        if blame is not None:
+            yield Tell(blame)
+        decision = verdict(situation)
+        if decision is Verdict.DONE:
+            yield Discard()
+            return None
+        if decision not in (Verdict.AGAIN, Verdict.ELSEWHERE):
+            return Lost(decision, error)
+        if retries <= 0 or not afford():
+            return Lost(_unaffordable(situation), error)
+        retries -= 1
+        same = decision is Verdict.AGAIN and (yield Rollback())
+        if not same:
+            yield Discard()
+            node, generation = yield Acquire(avoid=node)
+        answer = yield Execute()
+        if not isinstance(answer, Failed):
+            return answer
+        error, situation = answer.error, answer.situation
+
+
+def _unaffordable(situation: Situation) -> Verdict:
+    """The statement did not happen, or only read; in a transaction the caller must learn that all of it is gone."""
+    gone = situation.facts.lost and situation.transaction is not Transaction.NONE
+    return Verdict.LOST if gone else Verdict.PASS
+
+
+def blamed(situation: Situation, node: str, generation: int, why: str) -> SessionLost | Refused | None:
+    """Return the news about the node that an error holds; None: it is no news."""
+    facts: Facts = situation.facts
+    if facts.fault is Fault.NOT_READY or (facts.fault is Fault.READ_ONLY and not situation.read_only):
+        return Refused(node, generation, facts.fault, why)
+    if facts.lost and not facts.not_sent:
+        return SessionLost(node, generation, why)
+    return None
+
+
+def probe(node: str, facts: Callable[[BaseException], Facts]) -> Steps[None]:
+    """Ask ``node`` for its role and readiness, and tell the cluster what it said, or that it did not."""
+    try:
+        report = yield Ask(node)
+    except Exception as exc:  # noqa: BLE001 - whatever a driver raises is an observation
+        yield Tell(Unreachable(node, facts(exc).fault, str(exc)))
+    else:
+        yield Tell(Answered(node, report))
+
+
+def fill(idle: int, min_idle: int, room: int) -> Steps[int]:
+    """Dial until ``min_idle`` connections are idle, or there is no ``room`` left.  Returns how many dials were begun."""
+    begun = 0
+    picture: Picture = yield Look()
+    for _ in range(min(min_idle - idle, room)):
+        if not picture.plan or not (yield Dial(picture.plan[0])):
+            break
+        begun += 1
+    return begun
+
+
+def drain(sessions: Sequence[Any]) -> Steps[None]:
+    """Close the idle connections of a node that gets no new work; those in use end by themselves."""
+    for session in sessions:
+        yield Close(session)

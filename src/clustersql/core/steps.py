@@ -1,0 +1,121 @@
+"""Everything that a procedure may ask of the outside.  Values, not calls.
+
+A procedure (`core.procedures`) is a generator that yields these and is sent the answers; ``sync.drive`` and ``aio.drive`` perform them.
+So a failover can be tested by reading what the generator yields, and both APIs share it.
+
+* A generator must not yield while it is being closed: cleanup is the performer's.
+* One generator belongs to one operation; two threads never drive the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Answered by a `Picture`: the time, and whom to dial in which order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """``plan``: node names, best first.  ``hopeless``: no node can ever serve this without a person."""
+
+    now: float
+    plan: tuple[str, ...]
+    hopeless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Begin to connect to ``node``.  Answered at once: True, begun; False, there is no room for a further dial now."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait at most ``seconds`` for the next event: `Served`, `DialFailed`, `Changed`, or None when nothing happened."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A connection for this caller: its own dial, or one that somebody gave back."""
+
+    session: Any
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed:
+    """A dial of this caller failed."""
+
+    node: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The cluster looks different now, there is room for a dial again, or the dial of ``node`` served another: look once more."""
+
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask ``node`` for its report on the monitor's own connection.  Answered by a `Report`, or an exception is thrown."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Apply an observation to the view."""
+
+    seen: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Close the session in hand; it is lost or must not be used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """Roll the session in hand back, so that it can run the statement again.  Answered: True; False: it is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Get another session for the operation, on another node than ``avoid`` where there is one."""
+
+    avoid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Run the statement in hand once more.  Answered by its result, or the exception is returned inside `Failed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The statement failed again: the exception and the situation it left."""
+
+    error: BaseException
+    situation: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close an idle connection that nobody holds."""
+
+    session: Any
+
+
+Step: TypeAlias = Look | Dial | Await | Ask | Tell | Discard | Rollback | Acquire | Execute | Close
+Steps: TypeAlias = Generator[Step, Any, T]

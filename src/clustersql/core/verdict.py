@@ -1,0 +1,153 @@
+"""What may follow an error: the guarantee table as a function.  ``(situation) -> verdict``.
+
+An operation ends in one of three ways: it happened, it did not happen, or nobody can know.  Rules:
+
+1. Nothing is run twice unless the first run provably had no effect, or the caller declared that twice does no harm.
+2. Before COMMIT was sent nothing can have committed, except through a statement that may commit by itself.
+3. A refusal (read-only, not ready) and a rollback that the server asserts prove that it did not happen.
+4. A connection moves only if it leaves no session state behind (`movable`); what cannot move is reported, never papered over.
+5. What is not proven is `UNKNOWN`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from .faults import Facts, Fault
+
+
+class Phase(Enum):
+    """What the driver was doing when it raised."""
+
+    EXECUTE = "execute"
+    FETCH = "fetch"
+    COMMIT = "commit"
+
+
+class Transaction(Enum):
+    """Where the statement stands.  What is not known to be outside a transaction is inside."""
+
+    NONE = "autocommit"
+    FIRST = "first statement"
+    LATER = "later statement"
+
+
+class Verdict(Enum):
+    """What to do."""
+
+    PASS = "the driver's error"
+    AGAIN = "run it again on the same connection"
+    ELSEWHERE = "run it again on another node"
+    LOST = "TransactionLost"
+    UNKNOWN = "OutcomeUnknown"
+    DONE = "it happened"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything that the verdict depends on.
+
+    ``proven``: what was sent, for a COMMIT the whole transaction, is proven to only read or declared idempotent.
+    ``may_commit``: a statement of this transaction, or this one, may commit by itself.
+    ``movable``: no session state would be left behind and the caller did not pin the work.
+    ``read_only``: we made the session read-only, so a refused write is the caller's mistake and no news about the node.
+    ``on_replica``: the node is a replica, where a "serialization failure" is a recovery conflict and would come again.
+    """
+
+    facts: Facts
+    phase: Phase = Phase.EXECUTE
+    transaction: Transaction = Transaction.NONE
+    proven: bool = False
+    may_commit: bool = False
+    movable: bool = True
+    read_only: bool = False
+    on_replica: bool = False
+
+
+def verdict(s: Situation) -> Verdict:
+    """Return what may follow; budget, deadline and the number of attempts are the caller's to check."""
+    fault = s.facts.fault
+    if s.phase is Phase.FETCH or fault in (Fault.STATEMENT, Fault.MISCONFIGURED):
+        return _own_fault(s)
+    if fault is Fault.READ_ONLY and s.read_only:
+        return Verdict.PASS
+    if s.phase is Phase.COMMIT:
+        return _at_commit(s)
+    decide = {Transaction.NONE: _autocommit, Transaction.FIRST: _first, Transaction.LATER: _later}[s.transaction]
+    return decide(s)
+
+
+def rerunnable(facts: Facts, at_commit: bool, may_commit: bool) -> bool:
+    """Tell whether ``run`` may call its function again after this driver error reached it: provably nothing was committed."""
+    if may_commit:
+        return False
+    if facts.fault is Fault.ROLLED_BACK:
+        return True
+    if at_commit:
+        return facts.not_sent or facts.undone_at_commit
+    return facts.fault in _REFUSALS or facts.lost
+
+
+_REFUSALS = (Fault.READ_ONLY, Fault.NOT_READY, Fault.OVERLOADED)
+
+
+def _own_fault(s: Situation) -> Verdict:
+    """The statement's own error, or rows partly delivered: the driver's error says all, unless the session went down with a write."""
+    if s.phase is Phase.COMMIT and s.facts.lost and not (s.proven or s.facts.undone_at_commit):
+        return Verdict.UNKNOWN
+    return Verdict.PASS
+
+
+def _at_commit(s: Situation) -> Verdict:
+    fault = s.facts.fault
+    if s.proven and not s.may_commit and fault is not Fault.ROLLED_BACK:
+        return Verdict.DONE  # a transaction of reads has nothing to lose
+    if fault is Fault.ROLLED_BACK:
+        return Verdict.PASS
+    if fault in _REFUSALS and s.facts.undone_at_commit:
+        return Verdict.PASS
+    if s.facts.not_sent and not s.may_commit:
+        return Verdict.LOST
+    return Verdict.UNKNOWN
+
+
+def _autocommit(s: Situation) -> Verdict:
+    fault = s.facts.fault
+    if fault in (Fault.LOST, Fault.AMBIGUOUS):
+        if s.facts.not_sent or s.proven:
+            return _move(s, Verdict.PASS)
+        return Verdict.UNKNOWN
+    if s.may_commit and not s.proven:
+        return Verdict.PASS  # a refusal in the middle: what came before it may have been committed
+    return _rolled_back(s) if fault is Fault.ROLLED_BACK else _move(s, Verdict.PASS)
+
+
+def _first(s: Situation) -> Verdict:
+    fault = s.facts.fault
+    if s.may_commit and not (s.facts.not_sent or s.proven):
+        return Verdict.UNKNOWN if fault in (Fault.LOST, Fault.AMBIGUOUS) else Verdict.PASS
+    if fault is Fault.ROLLED_BACK:
+        return _rolled_back(s)
+    return _move(s, Verdict.LOST if fault is Fault.LOST or fault is Fault.AMBIGUOUS else Verdict.PASS)
+
+
+def _later(s: Situation) -> Verdict:
+    fault = s.facts.fault
+    if fault is Fault.ROLLED_BACK:
+        return Verdict.PASS
+    if s.may_commit:
+        return Verdict.UNKNOWN if fault in (Fault.LOST, Fault.AMBIGUOUS) else Verdict.PASS
+    if fault in _REFUSALS and not s.movable:
+        return Verdict.PASS  # the caller's own SET TRANSACTION READ ONLY is refused with the same code
+    return Verdict.LOST
+
+
+def _rolled_back(s: Situation) -> Verdict:
+    if s.on_replica and not s.facts.lost:
+        return _move(s, Verdict.PASS)
+    return _move(s, Verdict.PASS) if s.facts.lost else Verdict.AGAIN
+
+
+def _move(s: Situation, otherwise: Verdict) -> Verdict:
+    return Verdict.ELSEWHERE if s.movable else otherwise

@@ -1,0 +1,120 @@
+"""The cluster as one immutable value, and who may serve what.
+
+Rules
+-----
+1. A `View` is never changed; `core.observe` makes the next one.  Whoever needs a consistent picture reads the reference once.
+2. Work that may write goes to a primary.  With ``writer="single"`` that is the first usable primary in the configured order: the
+   same in every process without talking, so all clients of a Galera cluster agree on one writer and certification conflicts stay rare.
+3. Work declared read-only may go to every usable node.
+4. When every candidate for a role is out, those that still answer are tried all the same (panic), but never a known replica for a write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .node import Node, Reach, Readiness, Role
+
+
+class Service(Enum):
+    """Which nodes can do the work."""
+
+    WRITE = "primary"
+    READ = "any"
+    REPLICA = "replica"
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What a caller asks for: the service, the session's mode, and whether it is tied to a node or may not move."""
+
+    service: Service = Service.WRITE
+    read_only: bool = False
+    autocommit: bool = False
+    node: str | None = None
+    move: bool = True
+
+    @property
+    def movable(self) -> bool:
+        """Whether the work may go on elsewhere."""
+        return self.move and self.node is None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All nodes, in the configured order, and the candidates per service, worked out once."""
+
+    nodes: tuple[Node, ...] = ()
+    writer: str = "single"
+    version: int = 0
+    candidates: dict[Service, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    by_name: dict[str, Node] = field(init=False, repr=False, compare=False)
+    slow_until: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        chosen = {service: tuple(n.name for n in _usable(self, service)) for service in Service}
+        object.__setattr__(self, "candidates", chosen)
+        object.__setattr__(self, "by_name", {node.name: node for node in self.nodes})
+        slow = [n.slow_since + SLOW_START for n in self.nodes if n.slow_since is not None]
+        object.__setattr__(self, "slow_until", max(slow, default=0.0))
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def serving(self, want: Want) -> tuple[str, ...]:
+        """Return the names of the nodes that may serve ``want`` now, in the configured order."""
+        names = self.candidates[want.service]
+        if want.node is None:
+            return names
+        node = self.by_name.get(want.node)
+        fits = node is not None and node.usable and _has_role(node, want.service)
+        return (want.node,) if fits else ()
+
+    def dialable(self, want: Want) -> tuple[str, ...]:
+        """Return the nodes worth dialling for ``want`` besides those that serve it: not known yet, or suspect.  Their role is asked at the dial."""
+        return tuple(n.name for n in self.nodes if _untried(n, want))
+
+    def panicking(self, want: Want) -> tuple[str, ...]:
+        """Return the nodes to try when none is usable: they answer, but do not want work.  Never a known replica for a write."""
+        return tuple(n.name for n in self.nodes if _last_resort(n, want))
+
+    def hopeless(self) -> bool:
+        """Tell whether waiting is pointless: there is no node, or only a person can mend them all."""
+        return all(n.readiness is Readiness.MISCONFIGURED for n in self.nodes)
+
+
+SLOW_START = 10.0
+"""Seconds over which a node that was down gets its full share again (linkerd and Envoy use the same order of magnitude)."""
+
+_TIRED = (Readiness.DONOR, Readiness.DRAINING, Readiness.MAINTENANCE, Readiness.OVERLOADED, Readiness.JOINING)
+
+
+def _usable(view: View, service: Service) -> list[Node]:
+    found = [node for node in view.nodes if node.usable and _has_role(node, service)]
+    if service is Service.WRITE and view.writer == "single":
+        return found[:1]
+    return found
+
+
+def _has_role(node: Node, service: Service) -> bool:
+    if service is Service.READ:
+        return node.role is not Role.UNKNOWN
+    return node.role is (Role.PRIMARY if service is Service.WRITE else Role.REPLICA)
+
+
+def _named(node: Node, want: Want) -> bool:
+    return want.node is None or want.node == node.name
+
+
+def _untried(node: Node, want: Want) -> bool:
+    if not _named(node, want) or node.draining or node.readiness is Readiness.MISCONFIGURED:
+        return False
+    if node.reach is Reach.UNKNOWN:
+        return True
+    return node.reach is Reach.SUSPECT and (node.role is Role.UNKNOWN or _has_role(node, want.service))
+
+
+def _last_resort(node: Node, want: Want) -> bool:
+    return _named(node, want) and node.reach is Reach.UP and node.readiness in _TIRED and _has_role(node, want.service)

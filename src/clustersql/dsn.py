@@ -54,7 +54,7 @@ PORT = Check("int", "a whole number from 1 to 65535", lambda value: is_int(value
 PASSWORD = Check(
     "str", "a text or a function that returns one", lambda v: isinstance(v, str) or callable(v), secret=True
 )
-OWN = text(
+OWN = string(
     "the driver's own connection string, with one host", lambda v: v != "" and not _SEVERAL_HOSTS.search(v), secret=True
 )
 

@@ -63,7 +63,7 @@ def read(
     found: list[Mistake] = []
     clusters = list(_clusters(data, name or "default", found.append))
     if found:
-        raise report(file, [f"{file}: {_key_path(where)}: {what}" for where, what in found])
+        raise report(file, [": ".join(filter(None, (file, _key_path(where), what))) for where, what in found])
     return tuple(_replaced(cluster, driver) for cluster in _picked(file, clusters, name))
 
 

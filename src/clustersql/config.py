@@ -106,7 +106,7 @@ def _node(path: Path, raw: dict[str, Any], shared: dict[str, Any]) -> tuple[Addr
     arguments = {key: _template(value) for key, value in (shared | own).items() if key not in FIELDS}
     # `shared` alone is no address: only what stands in the node itself says where it is.
     given = fields | arguments if fields or own or "url" in raw else {}
-    address, found = read_address(str(raw.get("name")), _template(raw.get("url")), given)
+    address, found = read_address(str(raw.get("name", "")), _template(raw.get("url")), given)
     if "url" in raw and "dsn" in raw:
         found.append(("dsn", "give either url or dsn, not both"))
     wrong: list[Mistake] = [((*path, key), what) for key, what in found]
@@ -147,7 +147,7 @@ def _ancestor(raw: object, name: str) -> Iterator[ClusterConfig | Mistake]:
     for path, node in _numbered(("Nodes",), raw):
         # Go's driver took an empty password for none, and the ancestor's users leave it empty.
         fields = {ours: node[key] for key, ours in _ANCESTOR.items() if node.get(key, "") != ""}
-        nodes.append((path, read_address(str(node.get("Name")), None, fields)[0]))
+        nodes.append((path, read_address(str(node.get("Name", "")), None, fields)[0]))
     yield from _twice(nodes, "Name")
     named = tuple((address.node, address) for _, address in nodes)
     yield ClusterConfig(name, None, None, MappingProxyType({"writer": "any"}), named)
@@ -156,7 +156,7 @@ def _ancestor(raw: object, name: str) -> Iterator[ClusterConfig | Mistake]:
 def _twice(nodes: list[tuple[Path, Address]], key: str) -> Iterator[Mistake]:
     seen: dict[str, Path] = {}
     for path, address in nodes:
-        if (first := seen.setdefault(address.node, path)) != path and address.node != "None":
+        if (first := seen.setdefault(address.node, path)) != path and address.node:
             yield (*path, key), f"{address.node!r} is already the name of {_key_path(first)}"
 
 

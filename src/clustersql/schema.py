@@ -2,7 +2,7 @@
 
 1. The knobs' fields are made from `KNOBS`, each with its own check, so that a knob is described once.
 2. `structure` returns every mistake with its path; it never shows a value that a `Check` does not show.
-3. What a node's fields mean is `dsn`'s part; here they are only known or unknown.
+3. What a node's fields mean is `url`'s part; here they are only known or unknown.
 4. pydantic is imported when a file is read, and only then.
 """
 
@@ -15,9 +15,9 @@ from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any
 
 from .checks import Check, nearest, string
-from .dsn import FIELDS, HOST, PORT
 from .errors import ConfigError
 from .knobs import KNOBS
+from .url import FIELDS, HOST, PORT
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError

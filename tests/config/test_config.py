@@ -178,7 +178,7 @@ def test_import_is_light() -> None:
 def test_every_knob_can_stand_in_a_file(name: str, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     value = KNOBS[name].default
-    shown = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else repr(value or "sqlite")  # type: ignore[call-overload]
+    shown = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else repr(value or "sqlite")
     shown = "0" if value == 0 and not isinstance(value, bool) else shown
     file.write_text(f"{NODE}[clusters.a]\n{name} = {shown}")
     (cluster,) = read(file)

@@ -74,6 +74,7 @@ BAD: list[tuple[Any, dict[str, object], str]] = [
     ("mysql://h?x=1&x=2", {}, "each name once"),
     ("mysql://a:SECRET#x@h/d", {}, ENCODE),
     ("mysql://a:12/SECRET@h/d", {}, ENCODE),
+    ("mysql://a:12/SECRET@h", {}, ENCODE),
     ("mysql://a:12?SECRET=x@h/d", {}, ENCODE),
     ("mysql://app:SECRET/d", {}, ENCODE),
     (" mysql://h", {}, "white space"),

@@ -1,11 +1,22 @@
-"""What a statement's text tells about its effects, without parsing it: leading words and the functions it names.
+r"""What a statement's text tells about its effects, without parsing it: leading words and the functions it names.
 
-(The body is being written; the contract is below.)
+Rules
+-----
+* The text is flattened first: comments become a space, string literals a ``?``, quoted names are marked, case and spaces go.
+* What cannot be flattened for sure (an unterminated quote, ``\'``, MySQL's ``/*! code */``, 100 kB of text) is unknown.
+* A statement leaves no session state only if its leading word *and every function that it names* are known not to.
+* Something hidden behind a name (a trigger, a view, a user's operator) is not seen: the text names no function there.
+* Every answer errs towards "may have an effect".
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+__all__ = ["UNKNOWN", "Rules", "Traits", "traits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +29,13 @@ class Rules:
     pure_functions: frozenset[str]
     functions_with_effect: frozenset[str]
     phrases_with_effect: tuple[str, ...] = ()
+    """Words that make a statement no proven read: ``for update``."""
+    phrases_with_state: tuple[str, ...] = ()
+    """Words that leave or read session state, and so make it no proven read either: ``next value for``."""
+    lexicon: Literal["sql", "postgresql", "mysql"] = "sql"
+    """How comments and quotes are written."""
+    schemas: frozenset[str] = frozenset()
+    """Schemas whose functions count as named without one: ``pg_catalog``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +51,246 @@ class Traits:
     may_commit: bool
     """May commit by itself (DDL on MySQL, CALL, DO, several statements), so nothing may be rerun."""
     begins: bool
-    """Opens a transaction: BEGIN, START TRANSACTION."""
+    """Opens a transaction: BEGIN, START TRANSACTION, COMMIT AND CHAIN."""
     commits: bool
     """COMMIT or END of the whole transaction."""
     rolls_back: bool
     """ROLLBACK of the whole transaction, not to a savepoint."""
 
 
+LONGEST = 100_000
+"""Characters; a longer text is not looked at, so that a bulk insert costs nothing here."""
+
+UNKNOWN = Traits(
+    plain=False, read=False, leaves_state=True, may_commit=True, begins=False, commits=False, rolls_back=False
+)
+
+_QUOTED = "\u02bc"
+"""Marks a quoted name: a letter to `re`, so that the column "into" is not taken for the word INTO."""
+_BROKEN = "\x00"
+"""Put where the text cannot be understood."""
+
+_LINE = {"sql": r"--[^\n]*", "postgresql": r"--[^\n]*", "mysql": r"--(?=\s|\Z)[^\n]*|\#[^\n]*"}
+_QUOTES = {
+    "sql": r"\"[^\"]*(?:\"|\Z)|`[^`]*(?:`|\Z)|\[[^\]]*(?:\]|\Z)",
+    "postgresql": r"\"[^\"]*(?:\"|\Z)|\$(?<![\w$]\$)(?P<tag>[^\W\d]\w*|)\$.*?(?:\$(?P=tag)\$|\Z)",
+    "mysql": r"\"[^\"]*(?:\"|\Z)|`[^`]*(?:`|\Z)",
+}
+_FLATTEN = {
+    lexicon: re.compile(rf"{line}|/\*.*?(?:\*/|\Z)|'[^']*(?:'|\Z)|{_QUOTES[lexicon]}", re.DOTALL)
+    for lexicon, line in _LINE.items()
+}
+_CLOSING = {"[": "]"}
+_NAME = re.compile(r"[a-z_][a-z0-9_$]*\Z")
+
+_NAME_CHARACTERS = f"abcdefghijklmnopqrstuvwxyz0123456789_$.{_QUOTED}"
+_NOT_BEFORE_A_CALL = frozenset("as into table references key index insert ignore view".split())
+"""After these stands the name of a table, an alias or a type with its columns or length, never a call."""
+
+_CTE = re.compile(
+    r"(?<=[ ,])([^\W\d][\w$.]*) ?\([^()]*\) ?as ?(?:not )?(?:materialized ?)?"
+    r"(?=\( ?(?:select|values|with|insert|update|delete|merge|table)\b)"
+)
+_TARGET_OF_DDL = re.compile(r"\b(?:on|using|function|procedure) [^\W\d][\w$.]* ?(?=\()")
+_INTO = re.compile(r"\binto\b(?<!insert into)(?<!merge into)(?<!replace into)")
+_TEMPORARY = re.compile(r"\A(?:create|declare) (?:or replace )?(?:local |global )?temp(?:orary)?\b|\bpg_temp\b")
+_VARIABLE = re.compile(r"(?<!@)@(?!@)")
+_FIRST = re.compile(r"[( ]*([a-z]+)\b")
+
+_KEYWORDS = frozenset(
+    """
+    add all and any array as asc between by case check column columns conflict constraint cross cube default desc distinct do
+    else end except exclude exists explain fields filter for foreign format from full group groups having if ignore in include
+    inherits inner intersect interval into is join key lateral lead_in limit like lines list match minus natural not null
+    nulls of offset on only or order outer over overlaps partition position_of primary range recursive references replace
+    returning rollup row rows select set sets similar some start table then ties to union unique update using value values
+    view when where window with within without materialized hash against analyze verbose ilike regexp rlike sounds div mod
+    xor binary collate delete insert temporary options storage system bernoulli
+
+    bigint bit blob bool boolean bpchar char character clob date datetime dec decimal double enum fixed float int integer
+    mediumint mediumtext numeric nchar nvarchar precision real smallint text time timestamp timestamptz timetz tinyint
+    varbinary varbit varchar varying vector halfvec sparsevec year signed unsigned longtext tinytext
+    """.split()
+)
+"""Words that may stand before a parenthesis without being a call, and types with a length."""
+
+_NEVER_COMMIT = frozenset(
+    """
+    abort attach begin close deallocate declare detach discard end fetch get handler help kill listen move pragma prepare
+    release reset rollback savepoint set signal start unlisten use
+    """.split()
+)
+"""Leading words that leave state or none, but commit nothing (where a dialect differs, `Rules.implicit_commit` says so)."""
+
+
 def traits(sql: object, rules: Rules) -> Traits:
-    """Return what ``sql`` is known to do; anything but a str is unknown and gets the traits that promise least."""
-    raise NotImplementedError
+    """Return what ``sql`` is known to do; anything but a str is unknown and gets the traits that promise least.
+
+    Never raises.  Costs some 10 us for a usual statement, so that callers cache it by the text.
+    """
+    if not isinstance(sql, str) or len(sql) > LONGEST:
+        return UNKNOWN
+    text = flatten(sql, rules.lexicon)
+    words = text and _FIRST.match(text)
+    if not text or not words or ";" in text:
+        return UNKNOWN
+    return _transaction(text, words[1], rules) or _statement(text, words[1], rules)
+
+
+def flatten(sql: str, lexicon: str) -> str | None:
+    """Return ``sql`` in lower case with single spaces, without comments, literals and a last semicolon; None: unsure.
+
+    A backslash before a quote ends the string or not, depending on a setting of the session (``standard_conforming_strings``,
+    ``NO_BACKSLASH_ESCAPES``) that the text does not tell.
+    """
+    if "\\'" in sql or '\\"' in sql or _BROKEN in sql:
+        return None
+    text = _FLATTEN[lexicon].sub(_POSTGRESQL if lexicon == "postgresql" else _OTHER, sql)
+    if _BROKEN in text:
+        return None
+    return " ".join(text.lower().split()).replace(" .", ".").replace(". ", ".").rstrip("; ")
+
+
+def _replacement(found: str, nested: bool) -> str:
+    first = found[0]
+    if first in "-#":
+        return " "
+    if first == "/":
+        return _comment(found, nested)
+    if first == "$":
+        tag = found[: found.index("$", 1) + 1]
+        return " ? " if len(found) >= 2 * len(tag) and found.endswith(tag) else _BROKEN
+    if len(found) < 2 or found[-1] != _CLOSING.get(first, first):
+        return _BROKEN
+    return " ? " if first == "'" else _quoted_name(found[1:-1], nested)
+
+
+def _comment(found: str, nested: bool) -> str:
+    """A space, unless it does not end, holds another one (PostgreSQL nests them) or is code in disguise (MySQL, MariaDB)."""
+    doubtful = (
+        len(found) < 4
+        or not found.endswith("*/")
+        or found[2:4] == "M!"
+        or found[2] == "!"
+        or (nested and "/*" in found[2:])
+    )
+    return _BROKEN if doubtful else " "
+
+
+def _quoted_name(name: str, folded: bool) -> str:
+    """The marked name; only the mark for one that is none of the server's own (PostgreSQL's "Count" is not count)."""
+    simple = _NAME.match(name if folded else name.lower())
+    return _QUOTED + name if simple else _QUOTED
+
+
+def _OTHER(match: re.Match[str]) -> str:  # noqa: N802 - a constant to its users
+    return _replacement(match[0], False)
+
+
+def _POSTGRESQL(match: re.Match[str]) -> str:  # noqa: N802
+    return _replacement(match[0], True)
+
+
+def _transaction(text: str, first: str, rules: Rules) -> Traits | None:
+    """The traits of transaction control; None: it is none."""
+    second = text[len(first) + 1 :]
+    begins = first == "begin" or (first == "start" and second.startswith("transaction"))
+    commits = first in ("commit", "end")
+    rolls_back = first in ("rollback", "abort") and not re.match(r"(?:work |transaction )?to\b", second)
+    if not (begins or commits or rolls_back) or second.startswith(("prepared", "not atomic")):
+        return None
+    chained = second.endswith("and chain")
+    return Traits(
+        plain=False,
+        read=False,
+        leaves_state=False,
+        may_commit=begins and first in rules.implicit_commit,
+        begins=begins or chained,
+        commits=commits,
+        rolls_back=rolls_back,
+    )
+
+
+def _statement(text: str, first: str, rules: Rules) -> Traits:
+    called = _calls(text, first)
+    stores = "into" in text and first in ("select", "with", "values", "table") and _INTO.search(text) is not None
+    remembers = stores or _remembers(text, rules)
+    leaves_state = remembers or first not in _stateless(rules) or not _all_pure(called, rules)
+    may_commit = _may_commit(text, first, rules)
+    read = first in rules.reading and not remembers and not may_commit and not _has_effect(text, called, rules)
+    plain = not leaves_state and not may_commit
+    return Traits(plain, read, leaves_state, may_commit, begins=False, commits=False, rolls_back=False)
+
+
+def _calls(text: str, first: str) -> set[str]:
+    """The names that are called, with their schemas."""
+    if first == "with":
+        text = _CTE.sub(" ", text)
+    elif first == "create":
+        text = _TARGET_OF_DDL.sub(" ", text.replace("if not exists ", ""))
+    return {name for before in text.split("(")[:-1] if (name := _call(before.rstrip(" ")))}
+
+
+def _call(before: str) -> str:
+    """The name that is called by a parenthesis after ``before``; empty: none, the parenthesis only groups or lists."""
+    stem = before.rstrip(_NAME_CHARACTERS)
+    name = before[len(stem) :]
+    if stem and stem[-1] > "\x7f":
+        return _QUOTED  # a name in other letters: somebody's own function
+    if not name or name in _KEYWORDS:
+        return ""
+    stem = stem.rstrip(" ")
+    word = stem[len(stem.rstrip(_NAME_CHARACTERS)) :]
+    return "" if word in _NOT_BEFORE_A_CALL or stem.endswith(")") else name
+
+
+def _all_pure(called: set[str], rules: Rules) -> bool:
+    return called <= rules.pure_functions or all(_bare(name, rules) in rules.pure_functions for name in called)
+
+
+def _bare(name: str, rules: Rules) -> str:
+    """The function's name, unquoted; a schema stays unless it is the server's own, so that shop.count is not count."""
+    schema, dot, function = name.replace(_QUOTED, "").rpartition(".")
+    return function if not dot or schema in rules.schemas else name
+
+
+def _has_effect(text: str, called: set[str], rules: Rules) -> bool:
+    names = {name.rpartition(".")[2].strip(_QUOTED) for name in called}
+    return "" in names or not names.isdisjoint(rules.functions_with_effect) or _said(rules.phrases_with_effect, text)
+
+
+def _remembers(text: str, rules: Rules) -> bool:
+    variable = "@" in text and rules.lexicon == "mysql" and _VARIABLE.search(text) is not None
+    temporary = "temp" in text and _TEMPORARY.search(text) is not None
+    return variable or temporary or _said(rules.phrases_with_state, text)
+
+
+def _may_commit(text: str, first: str, rules: Rules) -> bool:
+    """An unknown leading word may; SET may when it turns autocommit on or sets a password."""
+    if first in rules.implicit_commit or text.startswith("prepare transaction"):
+        return True
+    if first == "set":
+        return "autocommit" in text or "password" in text
+    return first not in rules.stateless and first not in _NEVER_COMMIT
+
+
+def _said(phrases: tuple[str, ...], text: str) -> bool:
+    for phrase in phrases:  # a plain search first: it is several times faster, and mostly finds nothing
+        if phrase in text:
+            return _pattern(phrases).search(text) is not None
+    return False
+
+
+@lru_cache(maxsize=64)
+def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(phrases)})\b")
+
+
+@lru_cache(maxsize=16)
+def _with_savepoints(stateless: frozenset[str]) -> frozenset[str]:
+    """SAVEPOINT, RELEASE and ROLLBACK TO live and die with their transaction."""
+    return stateless | {"savepoint", "release", "rollback"}
+
+
+def _stateless(rules: Rules) -> frozenset[str]:
+    return _with_savepoints(rules.stateless)

@@ -13,7 +13,7 @@ from ..core.faults import Fault
 from ..core.node import Report
 from ..core.statements import Rules
 
-__all__ = ["Dialect", "by_name", "classify"]
+__all__ = ["Dialect", "by_name", "classify", "ends_session"]
 
 Rows = Sequence[Sequence[Any]]
 
@@ -62,9 +62,44 @@ def by_name(name: str) -> Dialect:
     return dialect
 
 
-def classify(dialect: Dialect, sqlstate: str | None, errno: int | None, message: str, connecting: bool = False) -> Fault | None:
+def classify(
+    dialect: Dialect, sqlstate: str | None, errno: int | None, message: str, connecting: bool = False
+) -> Fault | None:
     """Return the fault that an error code proves; None when neither the codes nor the message are in the tables.
 
     The most exact knowledge first: errno (with its text where the number is ambiguous), the whole SQLSTATE, its class, the message.
+    The message is looked at only when there is no code at all: a server's text may quote the user's data.
+
+    >>> classify(by_name("mysql"), "HY000", 1290, "running with the --read-only option")
+    <Fault.READ_ONLY: 'read-only'>
     """
-    raise NotImplementedError
+    text = message.lower()
+    codes = [code for code in (errno, sqlstate, sqlstate and sqlstate[:2]) if code]
+    if connecting:
+        for code in codes:
+            if code in dialect.at_connect:
+                return dialect.at_connect[code]
+    for code in codes:
+        found = dialect.errnos.get(code) if isinstance(code, int) else dialect.sqlstates.get(code)
+        if found is not None:
+            return found if isinstance(found, Fault) else _by_text(found, text) or Fault.STATEMENT
+    return None if codes else _by_text(dialect.messages, text)
+
+
+def ends_session(dialect: Dialect, sqlstate: str | None, errno: int | None) -> bool:
+    """Tell whether the session is gone after this error, whatever its fault: `Dialect.lost` by number, state or class.
+
+    A whole SQLSTATE that has a fault of its own is judged by itself, not by its class.
+    """
+    if errno in dialect.lost or sqlstate in dialect.lost:
+        return True
+    return (
+        bool(sqlstate)
+        and errno not in dialect.errnos
+        and sqlstate not in dialect.sqlstates
+        and sqlstate[:2] in dialect.lost
+    )
+
+
+def _by_text(needles: tuple[tuple[str, Fault], ...], text: str) -> Fault | None:
+    return next((fault for needle, fault in needles if needle in text), None)

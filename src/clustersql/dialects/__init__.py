@@ -93,12 +93,9 @@ def ends_session(dialect: Dialect, sqlstate: str | None, errno: int | None) -> b
     """
     if errno in dialect.lost or sqlstate in dialect.lost:
         return True
-    return (
-        bool(sqlstate)
-        and errno not in dialect.errnos
-        and sqlstate not in dialect.sqlstates
-        and sqlstate[:2] in dialect.lost
-    )
+    if sqlstate is None or errno in dialect.errnos or sqlstate in dialect.sqlstates:
+        return False
+    return sqlstate[:2] in dialect.lost
 
 
 def _by_text(needles: tuple[tuple[str, Fault], ...], text: str) -> Fault | None:

@@ -72,6 +72,7 @@ MESSAGES = (
     ("no password supplied", Fault.MISCONFIGURED),
     ("no pg_hba.conf entry", Fault.MISCONFIGURED),
     ("authentication failed for user", Fault.MISCONFIGURED),
+    ('" does not exist', Fault.MISCONFIGURED),  # database or role
     ("is not permitted to log in", Fault.MISCONFIGURED),
     ("permission denied for database", Fault.MISCONFIGURED),
     ("server does not support ssl", Fault.MISCONFIGURED),

@@ -1,1 +1,84 @@
-"""To be written."""
+"""Drivers, found by name or by module, and imported only then.
+
+>>> load("sqlite3").family
+'sqlite'
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from .contract import Driver
+
+__all__ = ["NAMES", "load"]
+
+# The name, the module it stands for, and the file here that adapts it.
+_KNOWN = {
+    "sqlite3": ("sqlite3", "sqlite3"),
+    "psycopg": ("psycopg", "psycopg"),
+    "pymysql": ("pymysql", "pymysql"),
+    "mysqlclient": ("MySQLdb", "mysqlclient"),
+    "psycopg2": ("psycopg2", "dbapi"),
+    "pg8000": ("pg8000.dbapi", "dbapi"),
+}
+_ALIASES = {
+    "MySQLdb": "mysqlclient",
+    "PyMySQL": "pymysql",
+    "pg8000.dbapi": "pg8000",
+    "sqlite": "sqlite3",
+    "psycopg3": "psycopg",
+}
+
+NAMES = tuple(_KNOWN)
+"""The drivers that are tested; any other PEP 249 module is taken by the generic adapter."""
+
+_NEEDED = ("apilevel", "paramstyle", "threadsafety", "connect", "Error", "OperationalError", "InterfaceError")
+
+
+def load(driver: str | ModuleType | Driver) -> Driver:
+    """Return the adapter for ``driver``: its name ("psycopg"), its module, or an adapter of the user's own.
+
+    Raises ConfigError for an unknown name (with the nearest known one), for a driver that is not installed (with the extra
+    that installs it), and for a module that is no PEP 249 module (with what it lacks).
+    """
+    if isinstance(driver, str):
+        return _by_name(driver)
+    if isinstance(driver, ModuleType):
+        return _by_module(driver)
+    if callable(getattr(driver, "facts", None)) and callable(getattr(driver, "connect", None)):
+        return driver
+    raise ConfigError(f"driver: {driver!r} is neither a name, nor a module, nor an adapter (one has connect and facts)")
+
+
+def _by_name(name: str) -> Driver:
+    name = _ALIASES.get(name, name)
+    module = _KNOWN.get(name, (name,))[0]
+    try:
+        return _by_module(import_module(module))
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not module.startswith(exc.name):
+            raise  # the driver is there, but lacks something itself
+        raise ConfigError(_not_found(name)) from None
+
+
+def _not_found(name: str) -> str:
+    if name in _KNOWN:
+        return f'driver {name!r} is not installed: pip install "clustersql[{name}]"'
+    nearest = get_close_matches(name, [*NAMES, *_ALIASES], 1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return f"driver {name!r} is not known, and there is no module of that name{hint} Tested drivers: {', '.join(NAMES)}"
+
+
+def _by_module(module: Any) -> Driver:
+    missing = [name for name in _NEEDED if not hasattr(module, name)]
+    if missing:
+        raise ConfigError(f"driver: {module.__name__!r} is no PEP 249 module; it lacks {', '.join(missing)}")
+    name = _ALIASES.get(module.__name__, module.__name__)
+    file = _KNOWN.get(name, (name, "dbapi"))[1]
+    return cast("Driver", import_module(f".{file}", __name__).adapter(module))

@@ -42,11 +42,11 @@ class Target:
     host: str | None = None
     port: int | None = None
     user: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     database: str | None = None
     unix_socket: str | None = None
-    dsn: str | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    dsn: str | None = field(default=None, repr=False)
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Driver(Protocol):

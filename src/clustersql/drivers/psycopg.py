@@ -1,0 +1,128 @@
+"""psycopg 3.  libpq knows the transaction's status and the descriptor, and tells what the server pushes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..core.node import Role
+from ..errors import ConfigError
+from . import sockets
+from .adapter import Codes, LocalAutocommit, server_arguments
+from .contract import Abilities, Target
+
+NAMES = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
+"""libpq's keywords: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
+
+_OK, _IDLE, _UNKNOWN = 0, 0, 4  # libpq's ConnStatusType and PGTransactionStatusType
+
+
+def libpq_defaults(timeout: float) -> dict[str, Any]:
+    """Return what we ask of libpq where the user asked for nothing.
+
+    ``timeout`` in seconds becomes a whole number of at least 2: libpq knows no other.
+    """
+    return {
+        "connect_timeout": max(2, math.ceil(timeout)),
+        "keepalives": 1,
+        "keepalives_idle": sockets.IDLE,
+        "keepalives_interval": sockets.INTERVAL,
+        "keepalives_count": sockets.PROBES,
+        "tcp_user_timeout": sockets.USER_TIMEOUT,
+    }
+
+
+def libpq_fields(target: Target) -> dict[str, Any]:
+    """Return the target's fields as libpq's keywords; a Unix socket is a host that begins with a slash."""
+    fields = server_arguments(target, NAMES)
+    return fields | ({"host": target.unix_socket} if target.unix_socket else {})
+
+
+class Psycopg(LocalAutocommit):
+    """Adapter for psycopg 3."""
+
+    name = "psycopg"
+    family = "postgresql"
+    dialect_name = "postgresql"
+    abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True)
+
+    def connect(self, target: Target, timeout: float) -> Any:
+        """Connect.  ``timeout`` in seconds, rounded up, at least 2."""
+        dsn = target.dsn or ""
+        given = self._dsn_keywords(dsn) | libpq_fields(target) | dict(target.arguments)
+        missing = {name: value for name, value in libpq_defaults(timeout).items() if name not in given}
+        return self.module.connect(dsn, **(missing | libpq_fields(target) | dict(target.arguments)))
+
+    def _dsn_keywords(self, dsn: str) -> dict[str, Any]:
+        try:
+            keywords: dict[str, Any] = self.module.conninfo.conninfo_to_dict(dsn)
+        except self.module.ProgrammingError:  # its text repeats a part of the DSN, which may be the password
+            raise ConfigError("psycopg: the dsn is no valid libpq connection string") from None
+        return keywords
+
+    def codes(self, exc: BaseException) -> Codes:
+        """SQLSTATE where the server gave one; a connection that died gives only text."""
+        return getattr(exc, "sqlstate", None), None, str(exc)
+
+    def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
+        """Raised by ``_check_connection_ok`` before anything is written."""
+        return codes[0] is None and codes[2] == "the connection is closed"
+
+    def descriptor(self, raw: Any) -> int | None:
+        """Return libpq's socket."""
+        try:
+            descriptor: int = raw.pgconn.socket
+        except self.module.OperationalError:  # closed
+            return None
+        return descriptor if descriptor >= 0 else None
+
+    def is_closed(self, raw: Any) -> bool:
+        """Ask libpq, which remembers."""
+        return raw.pgconn.status != _OK  # type: ignore[no-any-return]
+
+    def is_stale(self, raw: Any) -> bool:
+        """Look at what can be read: a notification for LISTEN is no death and stays for the user, an error is.
+
+        Over TLS the waiting bytes cannot be read from outside; libpq then takes them in and finds the end of file.
+        """
+        descriptor = self.descriptor(raw)
+        if descriptor is None:
+            return True
+        if not sockets.is_readable(descriptor):
+            return False
+        if not raw.pgconn.ssl_in_use and not sockets.only_news(sockets.peek(descriptor)):
+            return True
+        return self._took_in_the_end(raw, descriptor)
+
+    def _took_in_the_end(self, raw: Any, descriptor: int) -> bool:
+        """Take in what waits; what waits behind it can only be the end of file."""
+        try:
+            raw.pgconn.consume_input()
+        except self.module.OperationalError:
+            return True
+        return raw.pgconn.status != _OK or sockets.is_readable(descriptor)
+
+    def in_transaction(self, raw: Any) -> bool | None:
+        """Tell libpq's status; a statement in progress counts as yes."""
+        status = raw.pgconn.transaction_status
+        return None if status == _UNKNOWN else status != _IDLE
+
+    def cursor(self, raw: Any) -> Any:
+        """Return a plain cursor with rows as tuples."""
+        return self.module.Cursor(raw, row_factory=self.module.rows.tuple_row)
+
+    def pushed_role(self, raw: Any) -> Role | None:
+        """Tell from what PostgreSQL 14 and later report at connect and at the next answer after a change.
+
+        A session that is read-only by default tells nothing: that may be our own doing.
+        """
+        standby = raw.pgconn.parameter_status(b"in_hot_standby")
+        if standby == b"on":
+            return Role.REPLICA
+        read_only = raw.pgconn.parameter_status(b"default_transaction_read_only")
+        return Role.PRIMARY if standby == b"off" and read_only == b"off" else None
+
+
+def adapter(module: Any) -> Psycopg:
+    """Return the adapter over ``module``."""
+    return Psycopg(module)

@@ -1,0 +1,109 @@
+"""PyMySQL: pure Python, so that the socket is at hand; it has no deadline for the handshake, and a flag that forgets."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from . import sockets
+from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
+from .contract import Abilities, Target
+
+NAMES = {name: name for name in ("host", "port", "user", "password", "database", "unix_socket")}
+
+_IN_TRANSACTION = 1
+"""SERVER_STATUS_IN_TRANS of the MySQL protocol."""
+
+
+class PyMySQL(Adapter):
+    """Adapter for PyMySQL."""
+
+    name = "pymysql"
+    family = "mysql"
+    dialect_name = "mysql"
+    abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
+    numbers: ClassVar[dict[str, type]] = {
+        "port": int,
+        "connect_timeout": float,
+        "read_timeout": float,
+        "write_timeout": float,
+        "client_flag": int,
+        "max_allowed_packet": int,
+        "autocommit": bool,
+        "use_unicode": bool,
+        "local_infile": bool,
+        "binary_prefix": bool,
+        "ssl_disabled": bool,
+        "ssl_verify_cert": bool,
+        "ssl_verify_identity": bool,
+    }
+
+    def connect(self, target: Target, timeout: float) -> Any:
+        """Connect.  ``timeout`` in seconds also bounds each wait for the handshake.
+
+        The driver's connect_timeout ends with the TCP connect: a frozen server whose kernel still accepts would hold us for
+        ever.  So its read timeout guards the handshake, and the user's own (or none) takes its place afterwards.
+        """
+        no_dsn(self.name, target)
+        given = converted(target.arguments, self.numbers)
+        arguments = {"connect_timeout": timeout} | server_arguments(target, NAMES) | given
+        reading, writing = arguments.get("read_timeout"), arguments.get("write_timeout")
+        patience = arguments["connect_timeout"] or timeout
+        arguments |= {
+            "read_timeout": min(reading or patience, patience),
+            "write_timeout": min(writing or patience, patience),
+        }
+        raw = self.module.connect(**arguments)
+        raw._read_timeout, raw._write_timeout = reading, writing  # the driver compares and applies them at each call
+        if not target.unix_socket and (descriptor := self.descriptor(raw)) is not None:
+            sockets.keep_alive(descriptor)
+        return raw
+
+    def codes(self, exc: BaseException) -> Codes:
+        """The number comes first in the arguments; 0 stands for none."""
+        number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
+        message = str(exc.args[1]) if len(exc.args) > 1 else str(exc)
+        return getattr(exc, "sqlstate", None), number or None, message
+
+    def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
+        """InterfaceError(0, '') is raised by ``_execute_command`` where there is no socket any more."""
+        return isinstance(exc, self.interface_error) and exc.args == (0, "")
+
+    def descriptor(self, raw: Any) -> int | None:
+        """Return the socket's; a closed one has none."""
+        sock = raw._sock
+        descriptor = -1 if sock is None else sock.fileno()
+        return None if descriptor < 0 else descriptor
+
+    def is_closed(self, raw: Any) -> bool:
+        """The driver drops its socket when anything goes wrong on it."""
+        return not raw.open
+
+    def in_transaction(self, raw: Any) -> bool | None:
+        """Tell the server's flag where it is to be believed.
+
+        The driver reads the flag from OK packets only, not from the end of a result: after a SELECT that opened a
+        transaction it is still false.  In autocommit mode only BEGIN opens one, and that is answered by an OK packet; a
+        string of several statements may have more answers waiting.
+        """
+        if raw._sock is None or getattr(raw._result, "has_next", False):
+            return None
+        if raw.server_status & _IN_TRANSACTION:
+            return True
+        return False if raw.get_autocommit() else None
+
+    def autocommit(self, raw: Any) -> bool | None:
+        """Tell the server's flag."""
+        return bool(raw.get_autocommit())
+
+    def set_autocommit(self, raw: Any, on: bool) -> None:
+        """Costs a round trip when the mode changes."""
+        raw.autocommit(on)
+
+    def cursor(self, raw: Any) -> Any:
+        """Return a plain cursor."""
+        return self.module.cursors.Cursor(raw)
+
+
+def adapter(module: Any) -> PyMySQL:
+    """Return the adapter over ``module``."""
+    return PyMySQL(module)

@@ -1,0 +1,87 @@
+"""A driver's socket, seen from outside: is anything to be read, is it dead, wake whoever waits on it.
+
+Everything here takes a file descriptor and opens, consumes and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+
+IDLE = 15
+"""Seconds of silence before the first keepalive probe (TCP_KEEPIDLE)."""
+INTERVAL = 5
+"""Seconds between keepalive probes (TCP_KEEPINTVL)."""
+PROBES = 3
+"""Unanswered probes that end the connection (TCP_KEEPCNT): 30 s in all for a peer that vanished while we listened."""
+USER_TIMEOUT = 20_000
+"""Milliseconds that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482).  Keepalive probes are not sent while data
+is on its way, so without this a statement to a vanished peer waits for the kernel's 15 minutes."""
+
+
+def keep_alive(descriptor: int) -> None:
+    """Ask the kernel to notice a vanished peer.  A Unix socket, or a system without an option, is left as it is."""
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", IDLE),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", INTERVAL),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", PROBES),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", USER_TIMEOUT),
+    ):
+        _set(descriptor, level, name, value)
+
+
+def _set(descriptor: int, level: int, name: str, value: int) -> None:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as twin:
+            twin.setsockopt(level, getattr(socket, name), value)
+    except (OSError, AttributeError):
+        return
+
+
+def is_readable(descriptor: int) -> bool:
+    """Tell without waiting whether there is something to read: data, an end of file or an error."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def peek(descriptor: int, size: int = 65_536) -> bytes:
+    """Return what waits to be read, and leave it there; empty at the end of file or after an error.
+
+    Only for a descriptor that `is_readable`: the twin shares the blocking mode with the driver's own socket.
+    """
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as twin:
+            return twin.recv(size, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        return b""
+
+
+def shut_down(descriptor: int) -> bool:
+    """Wake every thread that waits on this socket: to them the peer has hung up.  False: it is no open socket.
+
+    The caller holds the lock that also guards closing: a remembered number may by then be a stranger's connection.  The
+    twin is closed at once, for it would keep a closed session alive on the server.
+    """
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as twin:
+            twin.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return False
+    return True
+
+
+def only_news(pending: bytes) -> bool:
+    """Tell whether these bytes are whole PostgreSQL messages that a healthy idle session may get: notifications, notices and
+    changed parameters.  An error message (57P01) before the end of file, or half a message, is not.
+
+    Message formats: https://www.postgresql.org/docs/current/protocol-message-formats.html
+    """
+    at = 0
+    while at + 5 <= len(pending):
+        if pending[at : at + 1] not in (b"A", b"N", b"S"):
+            return False
+        at += 1 + int.from_bytes(pending[at + 1 : at + 5], "big")
+    return at == len(pending) and at > 0

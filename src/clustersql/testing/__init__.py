@@ -1,12 +1,14 @@
 """Real clusters and real faults on one machine, to test how a program survives them.
 
-``PostgresCluster`` and ``GaleraCluster`` start servers on loopback, without Docker and without root, and kill, freeze,
+``PostgresCluster``, ``GaleraCluster`` and ``MariaDBServer`` start servers on loopback, without Docker and without root, and kill, freeze,
 demote and repair their nodes; ``FaultProxy`` stands between a client and a server and delays, cuts or swallows what
 passes.  Needs ``pip install clustersql[testing]``; the pytest fixtures are in `clustersql.testing.fixtures`.
 """
 
+from .galera import GaleraCluster
+from .mariadb import MariaDBServer
 from .postgres import PostgresCluster
 from .processes import StartError
 from .proxy import FaultProxy
 
-__all__ = ["FaultProxy", "PostgresCluster", "StartError"]
+__all__ = ["FaultProxy", "GaleraCluster", "MariaDBServer", "PostgresCluster", "StartError"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from . import FaultProxy, PostgresCluster
+    from . import FaultProxy, GaleraCluster, MariaDBServer, PostgresCluster
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +23,24 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
 
     with PostgresCluster() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def galera_cluster() -> Iterator[GaleraCluster]:
+    """A MariaDB Galera cluster of three nodes, shared by the whole run."""
+    from . import GaleraCluster
+
+    with GaleraCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """A single MariaDB server, shared by the whole run."""
+    from . import MariaDBServer
+
+    with MariaDBServer() as server:
+        yield server
 
 
 @pytest.fixture

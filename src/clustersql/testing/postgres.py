@@ -48,7 +48,8 @@ log_line_prefix = '%m [%p] %u '
 _HEALTH = """
 SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only') = 'on',
        ARRAY(SELECT application_name::text FROM pg_stat_replication WHERE state = 'streaming'),
-       (SELECT timeline_id FROM pg_control_checkpoint())
+       CASE WHEN pg_is_in_recovery() THEN 0  -- from the log's name: pg_control_checkpoint() lags behind a promotion
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END
 """
 
 
@@ -56,7 +57,7 @@ class _Health(NamedTuple):
     standby: bool
     read_only: bool
     streaming: list[str]  # the names of the standbys that follow it
-    timeline: int
+    timeline: int  # 0 on a standby
 
 
 class PostgresCluster(BaseCluster):

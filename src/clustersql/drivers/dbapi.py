@@ -1,0 +1,314 @@
+"""Any other PEP 249 module.  What PEP 249 does not say stands in a `Profile`: of psycopg2 and pg8000, or guessed.
+
+Guesses are made only where a wrong one does no harm: an unknown driver is never believed that no transaction is open, and
+nothing of it counts as "not sent".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ..dialects import by_name
+from ..errors import ConfigError
+from . import sockets
+from .adapter import Adapter, Codes, LocalAutocommit, converted, server_arguments
+from .contract import Abilities, Target
+from .psycopg import NAMES as LIBPQ_NAMES
+from .psycopg import libpq_defaults, libpq_fields
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What PEP 249 leaves open, for one driver."""
+
+    name: str
+    family: str | None
+    dialect: str
+    abilities: Abilities
+    names: Mapping[str, str]
+    """Our name of a field of the target -> the driver's keyword."""
+    codes: Callable[[BaseException], Codes]
+    descriptor: Callable[[Any], int | None]
+    closed: Callable[[Any], bool]
+    status: Callable[[Any], bool | None]
+    timeout: str | None = None
+    """The keyword of the connect timeout, in seconds."""
+    numbers: Mapping[str, type] = field(default_factory=dict)
+    unsent: tuple[str, ...] = ()
+    """The whole texts of errors that the driver raises before it writes."""
+    defaults: Callable[[float], Mapping[str, Any]] = lambda timeout: _NONE
+    fields: Callable[[Target], dict[str, Any]] | None = None
+    opened: Callable[[Any, Mapping[str, Any]], None] = lambda raw, given: None
+    """Called with a new connection and the user's arguments."""
+    has_news: Callable[[Any, int], bool] = lambda raw, descriptor: False
+    """Whether what can be read of an idle connection is harmless."""
+    takes_dsn: bool = True
+
+
+class Generic(Adapter):
+    """Adapter for a PEP 249 module, guided by a profile."""
+
+    def __init__(self, module: Any, profile: Profile) -> None:
+        super().__init__(module)
+        self.profile = profile
+        self.name, self.family, self.abilities = profile.name, profile.family, profile.abilities
+        self.dialect = by_name(profile.dialect)
+
+    def connect(self, target: Target, timeout: float) -> Any:
+        """Connect; ``timeout`` in seconds is passed where the driver takes one."""
+        profile = self.profile
+        given = converted(target.arguments, profile.numbers)
+        fields = profile.fields(target) if profile.fields else server_arguments(target, profile.names)
+        self._refuse_unknown(target)
+        defaults = profile.defaults(timeout) or ({profile.timeout: timeout} if profile.timeout else {})
+        missing = {name: value for name, value in defaults.items() if not _names(target.dsn, name)}
+        raw = self.module.connect(*([] if target.dsn is None else [target.dsn]), **(missing | fields | given))
+        profile.opened(raw, given)
+        if "tcp_user_timeout" not in defaults and (descriptor := self.descriptor(raw)) is not None:
+            sockets.keep_alive(descriptor)
+        return raw
+
+    def _refuse_unknown(self, target: Target) -> None:
+        if target.dsn is not None and not self.profile.takes_dsn:
+            raise ConfigError(f"{self.name} takes no connection string; give host, port, user, password and database")
+        for name in ("host", "port", "user", "password", "database", "unix_socket"):
+            if getattr(target, name) is not None and name not in self.profile.names:
+                raise ConfigError(
+                    f"{self.name}: its connect has no argument that we know for {name}; give its own instead"
+                )
+
+    def codes(self, exc: BaseException) -> Codes:
+        """Return what the exception carries."""
+        return self.profile.codes(exc)
+
+    def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
+        """Tell by the whole text."""
+        return isinstance(exc, self.interface_error) and codes[2] in self.profile.unsent
+
+    def descriptor(self, raw: Any) -> int | None:
+        """Return the socket's descriptor, where it is known."""
+        return self.profile.descriptor(raw)
+
+    def is_closed(self, raw: Any) -> bool:
+        """Tell whether this side knows that it is closed."""
+        return self.profile.closed(raw)
+
+    def is_stale(self, raw: Any) -> bool:
+        """Tell by the socket where there is one; otherwise only whether this side closed it."""
+        descriptor = self.descriptor(raw)
+        if descriptor is None:
+            return self.abilities.descriptor or self.is_closed(raw)
+        return sockets.is_readable(descriptor) and not self.profile.has_news(raw, descriptor)
+
+    def in_transaction(self, raw: Any) -> bool | None:
+        """Tell what the driver knows for sure."""
+        return None if self.is_closed(raw) else self.profile.status(raw)
+
+
+class GenericLocal(Generic, LocalAutocommit):
+    """The same for drivers with PEP 249's optional ``autocommit`` attribute."""
+
+
+def _names(dsn: str | None, keyword: str) -> bool:
+    """Whether the connection string sets ``keyword`` itself, and so must not be overruled."""
+    return dsn is not None and f"{keyword}=" in dsn.replace(" ", "")
+
+
+def _first_text(exc: BaseException) -> str:
+    return str(exc.args[0]) if len(exc.args) == 1 else str(exc)
+
+
+# psycopg2
+
+
+def _psycopg2_descriptor(raw: Any) -> int | None:
+    return None if raw.closed else raw.fileno()
+
+
+def _psycopg2_status(raw: Any) -> bool | None:
+    status = raw.get_transaction_status()
+    return None if status == 4 else status != 0  # libpq: 4 unknown, 0 idle
+
+
+def _psycopg2_news(raw: Any, descriptor: int) -> bool:
+    """A notification is taken in and stays for the user; what is still to read after that is the end."""
+    if not raw.info.ssl_in_use and not sockets.only_news(sockets.peek(descriptor)):
+        return False
+    with contextlib.suppress(Exception):
+        raw.poll()
+        return not raw.closed and not sockets.is_readable(descriptor)
+    return False
+
+
+PSYCOPG2 = Profile(
+    name="psycopg2",
+    family="postgresql",
+    dialect="postgresql",
+    abilities=Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True),
+    names=LIBPQ_NAMES | {"unix_socket": "host"},
+    fields=libpq_fields,
+    defaults=libpq_defaults,
+    codes=lambda exc: (getattr(exc, "pgcode", None), None, str(exc)),
+    descriptor=_psycopg2_descriptor,
+    closed=lambda raw: bool(raw.closed),
+    status=_psycopg2_status,
+    unsent=("connection already closed", "cursor already closed"),
+    has_news=_psycopg2_news,
+)
+
+
+# pg8000: pure Python; its socket and its status are private, but have kept their names since 1.16
+
+
+def _pg8000_codes(exc: BaseException) -> Codes:
+    told = exc.args[0] if exc.args and isinstance(exc.args[0], dict) else {}
+    return told.get("C"), None, str(told.get("M", _first_text(exc)))
+
+
+def _pg8000_descriptor(raw: Any) -> int | None:
+    sock = getattr(raw, "_usock", None)
+    descriptor = -1 if sock is None else sock.fileno()
+    return None if descriptor < 0 else descriptor
+
+
+def _pg8000_status(raw: Any) -> bool | None:
+    status = getattr(raw, "_transaction_status", None)  # the byte of ReadyForQuery
+    return None if status not in (b"I", b"T", b"E") else status != b"I"
+
+
+def _pg8000_opened(raw: Any, given: Mapping[str, Any]) -> None:
+    """Its timeout is the socket's, and would end every slow statement too: that is meant only if the user set it."""
+    if getattr(raw, "_usock", None) is not None:
+        raw._usock.settimeout(given.get("timeout"))
+
+
+def _pg8000_news(raw: Any, descriptor: int) -> bool:
+    """It cannot take a notification in without a statement, but the next one does.  Over TLS nothing can be seen."""
+    encrypted = hasattr(raw._usock, "cipher")
+    return not encrypted and sockets.only_news(sockets.peek(descriptor))
+
+
+PG8000 = Profile(
+    name="pg8000",
+    family="postgresql",
+    dialect="postgresql",
+    abilities=Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True),
+    names={"unix_socket": "unix_sock"} | {name: name for name in ("host", "port", "user", "password", "database")},
+    timeout="timeout",
+    numbers={"port": int, "timeout": float, "tcp_keepalive": bool},
+    codes=_pg8000_codes,
+    descriptor=_pg8000_descriptor,
+    closed=lambda raw: _pg8000_descriptor(raw) is None,
+    status=_pg8000_status,
+    opened=_pg8000_opened,
+    unsent=("connection is closed", "Cursor closed"),
+    has_news=_pg8000_news,
+    takes_dsn=False,
+)
+
+PROFILES = {"psycopg2": PSYCOPG2, "pg8000": PG8000, "pg8000.dbapi": PG8000}
+
+
+# Unknown modules
+
+_DIALECTS = {
+    "mysql.connector": "mysql",
+    "mariadb": "mysql",
+    "pymysql": "mysql",
+    "psycopg2cffi": "postgresql",
+    "pg8000.legacy": "postgresql",
+    "pgdb": "postgresql",
+    "pysqlite3": "sqlite",
+}
+_KEYWORDS = {
+    "host": ("host", "hostname", "server"),
+    "port": ("port",),
+    "user": ("user", "username"),
+    "password": ("password", "passwd"),
+    "database": ("database", "dbname", "db"),
+    "unix_socket": ("unix_socket", "unix_sock"),
+}
+_TIMEOUTS = ("connect_timeout", "connection_timeout", "login_timeout")
+
+
+def guess(module: Any) -> Profile:
+    """Return a profile for a module that we do not know, from its connect's signature and its connection class."""
+    names, timeout = _keywords(module.connect)
+    connection = getattr(module, "Connection", None) or getattr(module, "connection", None)
+    dialect = _DIALECTS.get(module.__name__, "generic")
+    return Profile(
+        name=module.__name__,
+        family=None if dialect == "generic" else dialect,
+        dialect=dialect,
+        abilities=Abilities(
+            descriptor=hasattr(connection, "fileno"),
+            transaction_status=False,
+            autocommit=_is_attribute(connection, "autocommit"),
+            connect_timeout=timeout is not None,
+        ),
+        names=names,
+        timeout=timeout,
+        numbers={"port": int} | ({timeout: float} if timeout else {}),
+        codes=_guessed_codes,
+        descriptor=_guessed_descriptor,
+        closed=_guessed_closed,
+        status=lambda raw: True if getattr(raw, "in_transaction", None) is True else None,
+    )
+
+
+def _is_attribute(connection: Any, name: str) -> bool:
+    """PEP 249's optional extension is an attribute; a method of that name (MySQL's drivers) is something else."""
+    return hasattr(connection, name) and not callable(getattr(connection, name))
+
+
+def _keywords(connect: Any) -> tuple[dict[str, str], str | None]:
+    """The keywords of ``connect``; those that PEP 249 suggests where it does not name its own."""
+    try:
+        known = set(inspect.signature(connect).parameters)
+    except (TypeError, ValueError):
+        known = set()
+    names = {ours: word for ours, words in _KEYWORDS.items() for word in reversed(words) if word in known}
+    return names or {name: name for name in ("host", "port", "user", "password", "database")}, next(
+        (word for word in _TIMEOUTS if word in known), None
+    )
+
+
+def _guessed_codes(exc: BaseException) -> Codes:
+    number = getattr(exc, "errno", None)
+    if number is None and exc.args and isinstance(exc.args[0], int):
+        number = exc.args[0]
+    state = getattr(exc, "sqlstate", None) or getattr(exc, "pgcode", None)
+    return (
+        (state if isinstance(state, str) else None),
+        (number if isinstance(number, int) and number > 0 else None),
+        str(exc),
+    )
+
+
+def _guessed_descriptor(raw: Any) -> int | None:
+    try:
+        descriptor = raw.fileno()
+    except Exception:  # noqa: BLE001 - no such method, or closed, in the driver's own words
+        return None
+    return descriptor if isinstance(descriptor, int) and descriptor >= 0 else None
+
+
+def _guessed_closed(raw: Any) -> bool:
+    """``closed`` or ``open``, where they are values and no methods."""
+    closed, opened = getattr(raw, "closed", None), getattr(raw, "open", None)
+    if isinstance(closed, int):
+        return bool(closed)
+    return not opened if isinstance(opened, int) else False
+
+
+def adapter(module: Any) -> Generic:
+    """Return the adapter over ``module``, by its profile or by guesses."""
+    profile = PROFILES.get(module.__name__) or guess(module)
+    return (GenericLocal if profile.abilities.autocommit else Generic)(module, profile)

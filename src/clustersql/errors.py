@@ -76,7 +76,6 @@ class ConfigError(ValueError):
 E = TypeVar("E", bound=ClusterError)
 
 
-@cache
 def bind(error: type[E], base: type[BaseException]) -> type[E]:
     """Return ``error`` as a class that is also a ``base``, the driver's ``OperationalError``.
 
@@ -85,6 +84,13 @@ def bind(error: type[E], base: type[BaseException]) -> type[E]:
     >>> issubclass(bind(PoolTimeout, OSError), OSError)
     True
     """
+    pair: Any = (error, base)
+    bound: type[E] = _bound(*pair)
+    return bound
+
+
+@cache
+def _bound(error: Any, base: Any) -> Any:
     if issubclass(error, base):
         return error
     members: dict[str, Any] = {

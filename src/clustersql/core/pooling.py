@@ -44,24 +44,26 @@ class Session:
     """One open connection.  ``autocommit`` and ``read_only`` are its mode as we set it last; None: not set by us yet.
 
     ``started`` and ``ended`` are the latest statement's, in monotonic seconds, written by the one who holds it without a lock.
-    ``started > ended``: an answer is awaited.  ``unclean`` counts what must be reset at return, ``tainted`` says that only closing helps.
+    ``started > ended``: an answer is awaited.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
     """
 
     __slots__ = (
         "__weakref__",
         "autocommit",
+        "count",
         "ended",
         "expires",
         "generation",
+        "holder",
         "idle_since",
         "opened",
+        "outside",
         "raw",
         "read_only",
         "shelf",
         "started",
         "statements",
         "tainted",
-        "unclean",
     )
 
     def __init__(
@@ -78,8 +80,10 @@ class Session:
         self.started = 0.0
         self.ended = 0.0
         self.statements = 0
-        self.unclean = False
+        self.count = 0
         self.tainted = False
+        self.outside = False
+        self.holder: Any = None  # a weak reference to the handle; only a forked child asks for it
 
     @property
     def node(self) -> str:
@@ -93,12 +97,15 @@ class Session:
 class Waiter:
     """A caller in the queue.  ``events`` is what happened for it; ``signal`` belongs to the performer, who waits on it."""
 
-    __slots__ = ("avoid", "blocked_on", "events", "names", "signal", "want")
+    __slots__ = ("avoid", "blocked_on", "events", "names", "outside", "signal", "want")
 
-    def __init__(self, want: Want, avoid: str | None = None, signal: Any = None) -> None:
+    def __init__(self, want: Want, avoid: str | None = None, signal: Any = None, outside: bool = False) -> None:
         self.want = want
         self.avoid = avoid
         self.signal = signal
+        self.outside = (
+            outside  # wants a connection of its own, which the pool does not keep: only the dials per node are counted
+        )
         self.names: tuple[str, ...] = ()
         self.events: deque[Any] = deque()
         self.blocked_on: str | None = None  # a node whose dials are at their limit, or "" for the whole pool
@@ -106,10 +113,11 @@ class Waiter:
 
 @dataclass(slots=True)
 class Actions:
-    """What the caller does after releasing the lock: wake these waiters, close these connections."""
+    """What the caller does after releasing the lock: wake these waiters, close these connections, begin the dial it asked for."""
 
     wake: list[Waiter] = field(default_factory=list)
     close: list[Session] = field(default_factory=list)
+    dial: Shelf | None = None
 
 
 class Book:
@@ -127,6 +135,7 @@ class Book:
         self.shelves: dict[str, Shelf] = {}
         self.waiters: deque[Waiter] = deque()
         self.total = 0
+        self.served = 0
         self.closed = False
         self._candidates: dict[Want, tuple[Shelf, ...]] = {}
 
@@ -162,6 +171,8 @@ class Book:
         shelf.idle.clear()
 
     def _aim(self, waiter: Waiter) -> None:
+        if waiter.outside:
+            return
         names = self.view.serving(waiter.want)
         others = tuple(name for name in names if name != waiter.avoid)
         waiter.names = others or names
@@ -247,10 +258,12 @@ class Book:
             return True, actions
         if shelf.dials >= self.max_dials:
             return self._block(waiter, name), actions
-        if self.total >= self.max_size and not self._evict(shelf, actions):
+        outside = waiter is not None and waiter.outside
+        if not outside and self.total >= self.max_size and not self._evict(shelf, actions):
             return self._block(waiter, ""), actions
         shelf.dials += 1
-        self.total += 1
+        self.total += 0 if outside else 1
+        actions.dial = shelf
         if waiter is not None:
             waiter.blocked_on = None
         self._room(actions)  # there may be room for the next one in the queue too
@@ -273,31 +286,52 @@ class Book:
         actions.close.append(oldest)
         return True
 
-    def dialled(self, session: Session, seconds: float, now: float, waiter: Waiter | None = None) -> Actions:
-        """A dial succeeded after ``seconds``: the connection goes to the first waiter it fits, or idle."""
+    def dialled(
+        self, session: Session, seconds: float, now: float, waiter: Waiter | None = None, unfit: Exception | None = None
+    ) -> Actions:
+        """A dial succeeded after ``seconds``: the connection goes to the first waiter it fits, or idle.
+
+        ``unfit`` says why it does not suit the waiter who asked for it (the node turned out to be a replica).
+        """
         shelf, actions = session.shelf, Actions()
         shelf.dials -= 1
-        shelf.open.add(session)
         if shelf.sampled_at == 0.0:
             shelf.sample(seconds, now)
-        self._settle(session, now, actions)
-        if waiter is not None:
-            self._notify(waiter, Changed(session.node), actions)
+        if waiter is not None and waiter.outside:
+            self._hand_over(waiter, session, unfit, actions)
+        else:
+            shelf.open.add(session)
+            self._settle(session, now, actions)
+        if waiter is not None and waiter in self.waiters:
+            self._notify(
+                waiter, DialFailed(session.node, unfit) if unfit is not None else Changed(session.node), actions
+            )
         self._room(actions, session.node)
         return actions
 
-    def dial_failed(
-        self, name: str, shelf: Shelf, error: BaseException, now: float, waiter: Waiter | None = None
-    ) -> Actions:
+    def _hand_over(self, waiter: Waiter, session: Session, unfit: Exception | None, actions: Actions) -> None:
+        """An outside connection goes to the one who dialled it, or, when that one has another by now, is closed."""
+        session.outside = True
+        if unfit is None and waiter in self.waiters and not self.closed:
+            self._serve(waiter, session, actions)
+        else:
+            actions.close.append(session)
+
+    def dial_failed(self, shelf: Shelf, error: BaseException, now: float, waiter: Waiter | None = None) -> Actions:
         """A dial failed: its room is free again."""
         actions = Actions()
         shelf.dials -= 1
-        self.total -= 1
+        self.total -= 0 if waiter is not None and waiter.outside else 1
         shelf.penalize(now)
         if waiter is not None:
-            self._notify(waiter, DialFailed(name, error), actions)
-        self._room(actions, name)
+            self._notify(waiter, DialFailed(shelf.name, error), actions)
+        self._room(actions, shelf.name)
         return actions
+
+    @property
+    def starving(self) -> bool:
+        """Whether a caller waits for a role that no node has now: then every node is probed in a hurry."""
+        return any(not self.view.serving(waiter.want) for waiter in self.waiters)
 
     # -- return --------------------------------------------------------------------------------------------------------------------
 
@@ -305,7 +339,13 @@ class Book:
         """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean."""
         actions = Actions()
         shelf = session.shelf
+        if session.outside:
+            actions.close.append(session)
+            return actions
         shelf.in_flight -= 1
+        session.holder = None
+        self.served += session.statements
+        session.statements = 0
         if session.ended > session.started > 0.0:
             shelf.sample(session.ended - session.started, session.ended)
         session.started = session.ended = 0.0
@@ -413,6 +453,6 @@ class Book:
         return sum(shelf.in_flight for shelf in self.shelves.values())
 
 
-def order(book: Book, want: Want, now: float, avoid: str | None = None) -> tuple[str, ...]:
+def dial_plan(book: Book, want: Want, now: float, avoid: str | None = None) -> tuple[str, ...]:
     """Return the plan of ``want`` over the pool's own loads, ``avoid`` last."""
     return avoiding(plan(book.view, want, book.shelves, book.policy, now, book.random, book.slow_start), avoid)

@@ -31,6 +31,7 @@ class Adapter:
     family: str | None
     abilities: Abilities
     dialect_name: ClassVar[str] = "generic"
+    leaving: str = "commit"
     numbers: ClassVar[Mapping[str, type]] = {}
     """Arguments that a URL gives as text and the driver wants as a number or truth."""
 
@@ -113,6 +114,10 @@ class Adapter:
     def in_transaction(self, raw: Any) -> bool | None:
         """Tell whether a transaction is open; None: not known."""
         return None
+
+    def failed_transaction(self, raw: Any) -> bool:
+        """Tell that COMMIT would be a silent rollback; only PostgreSQL has such a state."""
+        return False
 
     def cursor(self, raw: Any) -> Any:
         """Return a cursor that gives tuples, whatever the user chose for his own."""

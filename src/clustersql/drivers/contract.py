@@ -77,6 +77,12 @@ class Driver(Protocol):
     def is_closed(self, raw: Any) -> bool:
         """Tell whether this side knows that the connection is closed or broken."""
 
+    leaving: str
+    """What the driver's own ``with connection:`` does at its end: "commit" (or roll back), "close", or "commit-close"."""
+
+    def failed_transaction(self, raw: Any) -> bool:
+        """Tell, without a round trip, that the open transaction has failed, so that its COMMIT would be a silent rollback."""
+
     def in_transaction(self, raw: Any) -> bool | None:
         """Tell whether a transaction is open; None: not known, which counts as yes."""
 

@@ -50,6 +50,10 @@ class Profile:
     has_news: Callable[[Any, int], bool] = lambda raw, descriptor: False
     """Whether what can be read of an idle connection is harmless."""
     takes_dsn: bool = True
+    leaving: str = "commit"
+    """What ``with connection:`` does at its end."""
+    failed: Callable[[Any], bool] = lambda raw: False
+    """Whether the open transaction has failed."""
 
 
 class Generic(Adapter):
@@ -60,6 +64,7 @@ class Generic(Adapter):
         self.profile = profile
         self.name, self.family, self.abilities = profile.name, profile.family, profile.abilities
         self.dialect = by_name(profile.dialect)
+        self.leaving = profile.leaving
 
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect; ``timeout`` in seconds is passed where the driver takes one."""
@@ -106,6 +111,10 @@ class Generic(Adapter):
         if descriptor is None:
             return self.abilities.descriptor or self.is_closed(raw)
         return sockets.is_readable(descriptor) and not self.profile.has_news(raw, descriptor)
+
+    def failed_transaction(self, raw: Any) -> bool:
+        """Tell what the driver knows."""
+        return self.profile.failed(raw)
 
     def in_transaction(self, raw: Any) -> bool | None:
         """Tell what the driver knows for sure."""
@@ -159,6 +168,7 @@ PSYCOPG2 = Profile(
     descriptor=_psycopg2_descriptor,
     closed=lambda raw: bool(raw.closed),
     status=_psycopg2_status,
+    failed=lambda raw: raw.get_transaction_status() == 3,
     unsent=("connection already closed", "cursor already closed"),
     has_news=_psycopg2_news,
 )
@@ -207,6 +217,8 @@ PG8000 = Profile(
     descriptor=_pg8000_descriptor,
     closed=lambda raw: _pg8000_descriptor(raw) is None,
     status=_pg8000_status,
+    failed=lambda raw: getattr(raw, "_transaction_status", None) == b"E",
+    leaving="close",
     opened=_pg8000_opened,
     unsent=("connection is closed", "Cursor closed"),
     has_news=_pg8000_news,

@@ -22,6 +22,7 @@ class MySQLClient(Adapter):
     name = "mysqlclient"
     family = "mysql"
     dialect_name = "mysql"
+    leaving = "close"
     abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
     numbers: ClassVar[dict[str, type]] = {
         "port": int,

@@ -14,7 +14,7 @@ from .contract import Abilities, Target
 NAMES = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
 """libpq's keywords: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
 
-_OK, _IDLE, _UNKNOWN = 0, 0, 4  # libpq's ConnStatusType and PGTransactionStatusType
+_OK, _IDLE, _IN_ERROR, _UNKNOWN = 0, 0, 3, 4  # libpq's ConnStatusType and PGTransactionStatusType
 
 
 def libpq_defaults(timeout: float) -> dict[str, Any]:
@@ -44,6 +44,7 @@ class Psycopg(LocalAutocommit):
     name = "psycopg"
     family = "postgresql"
     dialect_name = "postgresql"
+    leaving = "commit-close"
     abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True)
 
     def connect(self, target: Target, timeout: float) -> Any:
@@ -106,6 +107,10 @@ class Psycopg(LocalAutocommit):
         """Tell libpq's status; a statement in progress counts as yes."""
         status = raw.pgconn.transaction_status
         return None if status == _UNKNOWN else status != _IDLE
+
+    def failed_transaction(self, raw: Any) -> bool:
+        """Tell from libpq's status."""
+        return raw.pgconn.transaction_status == _IN_ERROR  # type: ignore[no-any-return]
 
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor with rows as tuples."""

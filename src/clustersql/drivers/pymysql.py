@@ -20,6 +20,7 @@ class PyMySQL(Adapter):
     name = "pymysql"
     family = "mysql"
     dialect_name = "mysql"
+    leaving = "close"
     abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
     numbers: ClassVar[dict[str, type]] = {
         "port": int,

@@ -1,1 +1,1 @@
-"""To be written."""
+"""The blocking API: threads, locks and the clock around the pure core."""

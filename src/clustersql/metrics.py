@@ -1,0 +1,76 @@
+"""A cluster's figures, ready for JSON: the ancestor's names, and ours."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .sync.pool import Pool
+    from .topology import Topology
+
+
+def measured(topology: Topology, pool: Pool | None) -> dict[str, Any]:
+    """Return the figures of one cluster; the reference explains each name.
+
+    Times of day are ISO 8601 in UTC, or "" for never; durations are in seconds.
+    """
+    stats = pool.stats() if pool is not None else {"nodes": {}}
+    per_node = stats.pop("nodes")
+    return {
+        "FirstInstanciated": _moment(topology.started),
+        "Driver": topology.driver.name,
+        "Policy": _policy(topology),
+        "Retries": topology.budget.spent,
+        "RetriesRefused": topology.budget.refused,
+        "Panic": _panic(topology),
+        "Pool": {_title(name): value for name, value in stats.items()},
+        "Nodes": {name: _node(topology, name, per_node.get(name, {})) for name in sorted(topology.addresses)},
+    }
+
+
+def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, Any]:
+    record, node = topology.records[name], topology.view.by_name.get(name)
+    figures: dict[str, Any] = {
+        "Connections": record.connections,
+        "Errors": record.errors,
+        "LastSuccess": _moment(record.last_success),
+        "LastError": _moment(record.last_error),
+        "LastErrorMessage": record.last_error_message,
+        "Recoveries": record.recovered,
+    }
+    if node is not None:
+        figures |= {
+            "State": node.reach.value,
+            "Role": node.role.value,
+            "Readiness": node.readiness.value,
+            "Draining": node.draining,
+            "Generation": node.generation,
+            "Since": _moment(time.time() - (time.monotonic() - node.since)),
+            "Why": topology.redacted(name, node.why),
+            "Version": node.version,
+        }
+    figures |= {_title(key): value for key, value in counts.items()}
+    return figures
+
+
+def _panic(topology: Topology) -> list[str]:
+    """The services for which no node is usable now."""
+    return sorted(
+        service.value for service, names in topology.view.candidates.items() if not names and service.value != "replica"
+    )
+
+
+def _policy(topology: Topology) -> str:
+    chosen = topology.settings.policy
+    return chosen if isinstance(chosen, str) else getattr(chosen, "__name__", type(chosen).__name__)
+
+
+def _title(name: str) -> str:
+    """``in_flight`` -> ``InFlight``."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds") if seconds else ""

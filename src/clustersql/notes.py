@@ -1,0 +1,58 @@
+"""What is known of the statements a cluster has seen: their traits, worked out once per text."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
+
+from .core.statements import Rules, Traits, traits
+
+MOST = 4096
+"""Texts remembered; with more (literals in the text instead of parameters) everything is forgotten and learned anew."""
+
+
+class Notes:
+    """A cache of `core.statements.traits`.  Shared by threads without a lock: the worst race works a text out twice.
+
+    ``plain``: texts that leave nothing behind.  ``proven``: those that moreover have no effect in a read-only session.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.plain: set[Any] = set()
+        self.proven: set[Any] = set()
+        self._known: dict[Hashable, Traits] = {}
+
+    def look(self, operation: Any) -> Traits:
+        """Return what is known of a statement."""
+        if operation.__class__ is not str:
+            return traits(operation, self.rules)
+        found = self._known.get(operation)
+        if found is None:
+            found = self._learn(operation)
+        return found
+
+    def _learn(self, operation: str) -> Traits:
+        if len(self._known) >= MOST:
+            self._known.clear()
+            self.plain.clear()
+            self.proven.clear()
+        found = self._known[operation] = traits(operation, self.rules)
+        if found.plain:
+            self.plain.add(operation)
+            if found.read:
+                self.proven.add(operation)
+        return found
+
+    @staticmethod
+    def many(one: Traits) -> Traits:
+        """Return the traits of a statement that is run many times without a transaction: each run may commit by itself."""
+        return replace(one, plain=False, may_commit=True)
+
+    @staticmethod
+    def leading_word(operation: Any) -> str:
+        """Return the first word of a statement; never more of it, because its text may hold a password."""
+        text = operation if isinstance(operation, str) else type(operation).__name__
+        words = text.split(None, 1)
+        return words[0][:20].upper() if words and isinstance(operation, str) else text

@@ -1,0 +1,63 @@
+"""What a caller may set per operation: an immutable value, shared by the sync and the asyncio API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .checks import is_number, nearest, report
+from .core.view import Service, Want
+from .errors import ConfigError
+
+ROLES = {"primary": Service.WRITE, "replica": Service.REPLICA, "any": Service.READ}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of an operation.  ``timeout`` in seconds; None: the cluster's.
+
+    ``read_only``: any ready node may serve, and the server refuses writes.  ``idempotent``: running it twice does no harm, so it is retried
+    also when nobody knows whether it ran.  ``node``, ``role`` and ``move=False`` pin the work.
+    """
+
+    timeout: float | None = None
+    read_only: bool = False
+    idempotent: bool = False
+    node: str | None = None
+    role: str | None = None
+    move: bool = True
+
+    def changed(self, **values: Any) -> Options:
+        """Return these options with ``values`` instead; None leaves a value as it is.  Raises `ConfigError` naming every mistake."""
+        given = {name: value for name, value in values.items() if value is not None}
+        found = [f"{name}: {text}" for name, value in given.items() if (text := _mistake(name, value))]
+        if found:
+            raise report("the options", found)
+        return replace(self, **given)
+
+    def want(self, autocommit: bool) -> Want:
+        """Return what a connection with these options needs."""
+        service = ROLES[self.role] if self.role else Service.READ if self.read_only else Service.WRITE
+        if self.node is not None and self.role is None:
+            service = (
+                Service.READ
+            )  # a node that is named is wanted whatever its role; the server refuses what it cannot do
+        return Want(service, self.read_only, autocommit, self.node, self.move)
+
+
+def _mistake(name: str, value: object) -> str | None:
+    if name not in Options.__dataclass_fields__:
+        return f"no such option; {nearest(name, Options.__dataclass_fields__)}"
+    if name == "timeout":
+        return None if is_number(value) and 0 < value < 1e9 else f"must be a number of seconds above 0, not {value!r}"  # type: ignore[operator]
+    if name == "role":
+        return None if value in ROLES else f"must be one of {', '.join(ROLES)}, not {value!r}"
+    if name == "node":
+        return None if isinstance(value, str) else f"must be a node's name, not {value!r}"
+    return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
+
+
+def check_node(options: Options, cluster: str, nodes: tuple[str, ...]) -> None:
+    """Raise `ConfigError` when the options name a node that the cluster does not have."""
+    if options.node is not None and options.node not in nodes:
+        raise ConfigError(f"cluster {cluster!r} has no node {options.node!r}; {nearest(options.node, nodes)}")

@@ -1,0 +1,85 @@
+"""Clusters by their names, one register per process."""
+
+from __future__ import annotations
+
+import threading
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from .checks import nearest
+from .cluster import Cluster, from_config
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from .sync.connection import Connection
+    from .sync.database import Database
+
+_clusters: dict[str, Cluster] = {}
+_lock = threading.Lock()
+
+DEFAULT_DRIVER = "pymysql"
+"""For a file in the ancestor's form, which names none: that package was used with MySQL and Galera."""
+
+
+def register(cluster: Cluster) -> Cluster:
+    """File ``cluster`` under its name, and return it.  Raises `ConfigError` when another has that name."""
+    with _lock:
+        if _clusters.get(cluster.name, cluster) is not cluster:
+            raise ConfigError(
+                f"a cluster named {cluster.name!r} is registered already; unregister({cluster.name!r}) it first"
+            )
+        _clusters[cluster.name] = cluster
+    return cluster
+
+
+def unregister(name: str) -> None:
+    """Forget the cluster of that name and close it; none of that name is no error."""
+    with _lock:
+        cluster = _clusters.pop(name, None)
+    if cluster is not None:
+        cluster.close()
+
+
+def get(name: str) -> Cluster:
+    """Return the registered cluster called ``name``.  Raises `ConfigError` with the nearest name when there is none."""
+    cluster = _clusters.get(name)
+    if cluster is None:
+        raise ConfigError(
+            f"no cluster {name!r} is registered; {nearest(name, _clusters) if _clusters else 'register() or load() one first'}"
+        )
+    return cluster
+
+
+def open(name: str, dsn: object = None, /) -> Database:
+    """Return the `Database` of the cluster called ``name``.  ``dsn`` is ignored: the cluster knows its nodes."""
+    return get(name).open()
+
+
+def connect(name: str, /, **arguments: Any) -> Connection:
+    """Return a PEP 249 connection to the cluster called ``name``, outside its pool; ``arguments`` are the driver's own."""
+    return get(name).connect(**arguments)
+
+
+def load(
+    path: str | PathLike[str] | None = None, *, name: str | None = None, driver: str | None = None
+) -> list[Cluster]:
+    """Read a TOML file, register its clusters, and return them in the file's order.
+
+    ``path``: the file; None: what ``DBCONFIG`` names, else ``config.toml``.  ``name`` and ``driver`` are needed for a file in the ancestor's
+    form, which has neither (default: "default", and PyMySQL); in ours they pick one cluster and replace its driver.  Raises `ConfigError`
+    with every mistake.
+    """
+    from .config import read
+
+    clusters = [
+        from_config(c.name, c.driver or DEFAULT_DRIVER, c.async_driver, c.settings, c.nodes)
+        for c in read(path, name=name, driver=driver)
+    ]
+    for cluster in clusters:
+        register(cluster)
+    return clusters
+
+
+def metrics() -> dict[str, Any]:
+    """Return the figures of every registered cluster, by name, ready for JSON."""
+    return {name: cluster.metrics() for name, cluster in sorted(_clusters.items())}

@@ -1,0 +1,130 @@
+"""The database: a cluster's pool with a face.  One per cluster, shared by all threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from ..errors import ConfigError
+from ..notes import Notes
+from ..options import Options, check_node
+from .connection import Connection
+from .cursor import UNSET
+from .pool import Pool
+from .result import Result
+from .run import run
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_running: ContextVar[tuple[int, ...]] = ContextVar("clustersql_running", default=())
+
+
+class Database:
+    """A pooled, thread-safe way into a cluster.  `options` gives a view of it with other settings; all views share one pool."""
+
+    __slots__ = ("_notes", "_options", "_pool")
+
+    def __init__(self, pool: Pool, notes: Notes, options: Options) -> None:
+        self._pool = pool
+        self._notes = notes
+        self._options = options
+
+    def options(
+        self,
+        *,
+        timeout: float | None = None,
+        read_only: bool | None = None,
+        idempotent: bool | None = None,
+        node: str | None = None,
+        role: str | None = None,
+        move: bool | None = None,
+    ) -> Database:
+        """Return a view of this database with other settings; this one is left as it is.
+
+        ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting and recovering.  ``read_only``: any ready node may
+        serve, and the server refuses writes.  ``idempotent``: running a statement twice does no harm.  ``node``, ``role`` ("primary",
+        "replica", "any") and ``move=False`` pin the work.  Raises `ConfigError` naming every mistake.
+        """
+        changed = self._options.changed(
+            timeout=timeout, read_only=read_only, idempotent=idempotent, node=node, role=role, move=move
+        )
+        check_node(changed, self._pool.topology.name, tuple(self._pool.topology.addresses))
+        return Database(self._pool, self._notes, changed)
+
+    def connection(
+        self,
+        *,
+        timeout: float | None = None,
+        read_only: bool | None = None,
+        node: str | None = None,
+        role: str | None = None,
+        move: bool | None = None,
+    ) -> Connection:
+        """Check a connection out.  Use it with ``with``: commit on success, roll back on an error, give it back.
+
+        ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`, `PoolClosed`.
+        """
+        options = self._options.changed(timeout=timeout, read_only=read_only, node=node, role=role, move=move)
+        if node is not None:
+            check_node(options, self._pool.topology.name, tuple(self._pool.topology.addresses))
+        return Connection(self._pool, options, self._notes)
+
+    def execute(self, operation: Any, parameters: Any = UNSET, /, **driver_options: Any) -> Result:
+        """Run one statement in autocommit mode and return its `Result`; the connection is back in the pool by then.
+
+        Raises the driver's errors, `OutcomeUnknown`, `NoNodeAvailable` or `PoolTimeout`.
+        """
+        connection = Connection(self._pool, self._options, self._notes, autocommit=True)
+        try:
+            cursor = connection.cursor()
+            cursor.execute(operation, parameters, **driver_options)
+            result = Result.of(cursor)
+            if not self._pool.topology.driver.abilities.autocommit:
+                connection.commit()
+        finally:
+            connection.close()
+        return result
+
+    def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``function(conn, *args, **kwargs)`` in a transaction, commit, and return its value.
+
+        **Your function may run more than once**: it is called again, in a new transaction, when the former provably did not happen.  So it
+        must have no effect but on ``conn``; use ``conn.on_commit(fn)`` for what must follow the commit, and ``conn.attempt`` to count.
+        A function that commits by itself is not called again.  Raises what it raises, the driver's errors, and `OutcomeUnknown`.
+        """
+        running = _running.get()
+        if id(self._pool) in running:
+            raise ConfigError(
+                f"db.run() of cluster {self._pool.topology.name!r} is called inside db.run(): use the connection that your function was given"
+            )
+        token = _running.set((*running, id(self._pool)))
+        try:
+            return run(lambda: Connection(self._pool, self._options, self._notes, depth=4), function, args, kwargs)
+        finally:
+            _running.reset(token)
+
+    def close(self) -> None:
+        """Close the pool: idle connections now, the others when they are given back.  Twice does no harm."""
+        self._pool.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._pool.closed
+
+    def stats(self) -> dict[str, Any]:
+        """Return the pool's sizes: ``size``, ``max_size``, ``idle``, ``in_flight``, ``waiting``, and per node under ``nodes``."""
+        return self._pool.stats()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        s = self._pool.stats()
+        state = "closed" if s["closed"] else f"{s['in_flight']} in flight, {s['idle']} idle, at most {s['max_size']}"
+        return f"<clustersql.Database {self._pool.topology.name!r}: {state}>"

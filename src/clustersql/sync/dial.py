@@ -1,0 +1,166 @@
+"""Open one connection to one node, with a deadline that is forced on every driver.
+
+A dial runs in a thread of its own, because some drivers cannot be told how long to wait, and the caller must be free to dial the next
+node after the stagger.  A dial that is late is abandoned: its room is given back at once, and what it finishes with is closed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..address import resolve
+from ..core.faults import Facts, Fault
+from ..core.node import Report, Role
+from ..core.observe import Answered, Unreachable
+from ..errors import ConfigError
+from ..topology import Topology
+
+
+def connect(
+    topology: Topology, name: str, arguments: Mapping[str, Any] | None = None, hold: Callable[[Any], None] | None = None
+) -> tuple[Any, Report]:
+    """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report; blocks.
+
+    ``arguments`` are the caller's driver arguments and win over the node's.  ``hold`` is given the connection as soon as there is one, so
+    that somebody else can abort it while its first answer is awaited.  Raises what the driver raises, and `ConfigError`.
+    """
+    driver, settings = topology.driver, topology.settings
+    address = topology.addresses.get(name)
+    if address is None:
+        raise ConfigError(f"cluster {topology.name!r} has no node {name!r} any more")
+    target = resolve(address)
+    if arguments:
+        target = replace(target, arguments={**target.arguments, **arguments})
+    raw = driver.connect(target, settings.connect_timeout)
+    try:
+        if hold is not None:
+            hold(raw)
+        report = examine(topology, raw)
+        if settings.on_connect is not None:
+            settings.on_connect(raw)
+    except BaseException:
+        if hold is not None:
+            hold(None)  # before it is closed: nobody may abort a descriptor that is somebody else's by then
+        driver.close(raw)
+        raise
+    return raw, report
+
+
+def examine(topology: Topology, raw: Any) -> Report:
+    """Ask the node behind ``raw`` for its role and readiness; free where the server told at connect."""
+    driver = topology.driver
+    pushed = driver.pushed_role(raw)
+    if pushed is not None:
+        return Report(pushed)
+    return ask(topology, raw)
+
+
+def ask(topology: Topology, raw: Any) -> Report:
+    """Ask the node behind ``raw`` for its role and readiness, with the dialect's probe."""
+    dialect = topology.driver.dialect
+    return dialect.report(topology.driver.ask(raw, dialect.probe)) if dialect.probe else Report(Role.PRIMARY)
+
+
+class Attempt:
+    """One dial or probe that runs in a thread, and may be abandoned by another.
+
+    The thread and whoever abandons it meet in `_settle`: the first of the two decides how the attempt ended, under the lock, so that its
+    room is given back once, and a connection that is finished too late is closed by the thread that made it.
+    """
+
+    def __init__(
+        self, topology: Topology, name: str, work: Callable[[Attempt], Any], ended: Callable[[Attempt], None]
+    ) -> None:
+        self.topology = topology
+        self.name = name
+        self.began = time.monotonic()
+        self.deadline = self.began + topology.settings.connect_timeout
+        self.seconds = 0.0
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.late = False
+        self._work = work
+        self._ended = ended
+        self._raw: Any = None
+        self._settled = False
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin in a thread of its own."""
+        threading.Thread(
+            target=self._run, name=f"clustersql-dial-{self.topology.name}-{self.name}", daemon=True
+        ).start()
+
+    def hold(self, raw: Any) -> None:
+        """Remember the connection, so that `abandon` can wake a call that hangs on it; None: forget it."""
+        with self._lock:
+            self._raw = raw
+
+    @property
+    def held(self) -> Any:
+        """The connection that its thread is using now, if any."""
+        return self._raw
+
+    def let_go(self) -> None:
+        """Forget the connection: from here on nobody may abort it."""
+        with self._lock:
+            self._raw = None
+
+    def abandon(self) -> None:
+        """Stop waiting for it: the node did not answer within its deadline."""
+        seconds = self.topology.settings.connect_timeout
+        with self._lock:
+            raw, self._raw = self._raw, None
+            if raw is not None and not self._settled:
+                self.topology.driver.abort(
+                    raw
+                )  # under the lock: the thread may not close it, and its descriptor be reused, meanwhile
+        self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {seconds:g} s"))
+
+    def _run(self) -> None:
+        result, error = None, None
+        try:
+            result = self._work(self)
+        except Exception as exc:
+            error = exc
+        self.let_go()
+        if not self._settle(result, error) and result is not None:
+            self.topology.driver.close(result[0])
+
+    def _settle(self, result: Any, error: BaseException | None) -> bool:
+        with self._lock:
+            if self._settled:
+                return False
+            self._settled = True
+        self.result, self.error = result, error
+        self.seconds = time.monotonic() - self.began
+        self._ended(self)
+        return True
+
+
+def tell_failure(topology: Topology, name: str, error: BaseException) -> None:
+    """Record that a dial or probe of ``name`` failed with ``error``."""
+    topology.failed(name, error)
+    facts = connect_facts(topology, error)
+    topology.tell(Unreachable(name, facts.fault, topology.redacted(name, _first_line(error))))
+
+
+def tell_answer(topology: Topology, name: str, report: Report) -> None:
+    """Record what ``name`` said of itself."""
+    topology.tell(Answered(name, report))
+
+
+def connect_facts(topology: Topology, error: BaseException) -> Facts:
+    """Return what an error at connect proves."""
+    if isinstance(error, ConfigError):
+        return Facts(Fault.MISCONFIGURED, lost=True, not_sent=True)
+    return topology.driver.facts(error, None)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,105 @@
+"""Connections that frameworks keep in pools of their own: dialled here, remembered weakly, judged without I/O."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from ..core.procedures import blamed
+from ..core.verdict import Situation
+from ..core.view import Service, Want
+from ..options import Options
+from ..topology import Topology
+from . import fork
+from .pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a connection was dialled for, where, and in which generation."""
+
+    node: str
+    generation: int
+    want: Want
+
+
+class Dialled:
+    """The register of one cluster's outside connections.
+
+    By identity, because some drivers' connections are not hashable, with a weak reference that takes the entry out again.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self._origins: dict[int, tuple[Any, Origin]] = {}
+        self._lock = threading.Lock()
+        fork.track(self)
+
+    def dial(self, pool: Pool, options: Options, arguments: Mapping[str, Any]) -> Any:
+        """Return a connection of the driver from the best node; see `Cluster.dial`."""
+        topology, driver = self._topology, self._topology.driver
+        want = options.want(autocommit=False)
+        timeout = topology.settings.timeout if options.timeout is None else options.timeout
+        session = pool.open_outside(want, monotonic() + timeout, arguments)
+        if want.read_only and driver.dialect.read_only_on:
+            try:
+                driver.ask(session.raw, driver.dialect.read_only_on)
+            except BaseException:
+                driver.close(session.raw)
+                raise
+        self._remember(session.raw, Origin(session.node, session.generation, want))
+        return session.raw
+
+    def _remember(self, raw: Any, origin: Origin) -> None:
+        key = id(raw)
+        try:
+            ref: Any = weakref.ref(raw, lambda _: self._origins.pop(key, None))
+        except (
+            TypeError
+        ):  # a C type without weak references: the object is kept, so that its id is not given to another
+            ref = lambda: raw  # noqa: E731
+        with self._lock:
+            self._origins[key] = (ref, origin)
+
+    def _origin(self, raw: Any) -> Origin | None:
+        entry = self._origins.get(id(raw))
+        return entry[1] if entry is not None and entry[0]() is raw else None
+
+    def is_current(self, raw: Any) -> bool:
+        """See `Cluster.is_current`."""
+        origin = self._origin(raw)
+        if origin is None:
+            return False
+        view = self._topology.view
+        node = view.by_name.get(origin.node)
+        if node is None or node.generation != origin.generation or node.draining:
+            return False
+        return origin.node in view.serving(origin.want) or (origin.want.service is Service.READ and node.usable)
+
+    def observe(self, raw: Any, error: BaseException) -> bool:
+        """See `Cluster.observe`."""
+        origin = self._origin(raw)
+        if origin is None:
+            return False
+        facts = self._topology.driver.facts(error, raw)
+        seen = blamed(
+            Situation(facts, read_only=origin.want.read_only),
+            origin.node,
+            origin.generation,
+            self._topology.redacted(origin.node, str(error)),
+        )
+        if seen is not None:
+            self._topology.failed(origin.node, error)
+            self._topology.tell(seen)
+        return facts.lost or seen is not None
+
+    def after_fork(self) -> Sequence[Any]:
+        """In a forked child: the parent's connections are not ours."""
+        raws = [ref() for ref, _ in self._origins.values()]
+        self._origins = {}
+        self._lock = threading.Lock()
+        return [raw for raw in raws if raw is not None]

@@ -1,0 +1,127 @@
+"""One thread per process that keeps the pools' knowledge fresh: probes, breakers, lifetimes, late dials.
+
+* It starts with the first pool, never at import, and ends with the last one.
+* It never blocks on a server: what may block runs in short-lived threads (`dial.Attempt`).
+* It restarts if it dies: whoever wakes it starts it anew.  ``last_ran`` shows when it last went round.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from typing import Protocol
+
+log = logging.getLogger("clustersql")
+
+IDLE = 1.0
+"""Seconds between two rounds when no pool says otherwise."""
+LEAST = 0.005
+"""Seconds between two rounds at least: whatever wakes it, it must not spin."""
+
+
+class Watched(Protocol):
+    """What the monitor needs of a pool."""
+
+    def tick(self, now: float) -> float:
+        """Do what is due; return when to come again."""
+
+
+class Monitor:
+    """The thread.  ``watch`` starts it; pools are held weakly, so that a forgotten cluster does not live for ever."""
+
+    def __init__(self) -> None:
+        self.last_ran = 0.0
+        self._pools: weakref.WeakSet[Watched] = weakref.WeakSet()
+        self._thread: threading.Thread | None = None
+        self._woken = threading.Event()
+        self._lock = threading.Lock()
+
+    def watch(self, pool: Watched) -> None:
+        """Go round this pool from now on."""
+        with self._lock:
+            self._pools.add(pool)
+        self.wake()
+
+    def forget(self, pool: Watched) -> None:
+        """Go round this pool no more."""
+        with self._lock:
+            self._pools.discard(pool)
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Go round now; start the thread when there is none, or when it died."""
+        self._woken.set()
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            self._start()
+
+    def _start(self) -> None:
+        with self._lock:
+            if not self._pools or (self._thread is not None and self._thread.is_alive()):
+                return
+            self._thread = threading.Thread(target=self._run, name="clustersql-monitor", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:  # at interpreter shutdown no thread can be started any more; what is left needs none
+                self._thread = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            due = self._round()
+            with self._lock:
+                if not self._pools:
+                    self._thread = None  # under the lock: `watch` adds before it looks for the thread, so one of the two sees the other
+                    return
+            self._woken.wait(max(LEAST, due - time.monotonic()))
+
+    def _round(self) -> float:
+        now = self.last_ran = time.monotonic()
+        due = now + IDLE
+        with self._lock:
+            pools = list(self._pools)
+        for pool in pools:
+            try:
+                due = min(due, pool.tick(now))
+            except Exception:
+                log.exception("clustersql: the monitor failed in %r and goes on", pool)
+        return due
+
+
+_monitor = Monitor()
+
+
+def monitor() -> Monitor:
+    """Return the process's monitor."""
+    return _monitor
+
+
+def renew() -> None:
+    """In a forked child: its parent's thread does not exist here."""
+    global _monitor
+    pools = list(_monitor._pools)
+    _monitor = Monitor()
+    for pool in pools:
+        _monitor._pools.add(pool)  # it starts with the first use, when somebody wakes it
+
+
+def watch(pool: Watched) -> None:
+    """Go round ``pool`` from now on."""
+    _monitor.watch(pool)
+
+
+def forget(pool: Watched) -> None:
+    """Go round ``pool`` no more."""
+    _monitor.forget(pool)
+
+
+def wake() -> None:
+    """Go round at once."""
+    _monitor.wake()

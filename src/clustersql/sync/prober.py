@@ -1,0 +1,125 @@
+"""The questions that the monitor puts to each node of a cluster, on connections of its own.
+
+A probe asks for the role and the readiness, never merely for a pulse.  One at a time per node, in a short-lived thread, so that a node that
+hangs delays no other.  A node that is not up is dialled anew: an old connection that still answers says nothing about new ones.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from ..core.node import Reach, Report
+from ..core.observe import probe_due
+from ..topology import Topology
+from . import monitor
+from .dial import Attempt, ask, connect, tell_answer, tell_failure
+
+HUNG = 2
+"""Probes of one node that may hang in a driver that knows no timeout; with so many, no further one is begun."""
+
+
+class Prober:
+    """Probes every node of one cluster when it is due.  Used by the monitor's thread; its probes report from threads of their own."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.ran = 0
+        self._last: dict[str, float] = {}
+        self._asking: dict[str, Attempt] = {}
+        self._running: dict[str, int] = {}
+        self._kept: dict[str, Any] = {}
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def tick(self, now: float, starving: bool) -> float:
+        """Begin the probes that are due and abandon those that are late.  Returns when the next thing is due (monotonic seconds)."""
+        settings, due = self.topology.settings, now + self.topology.settings.probe_interval
+        for node in self.topology.view:
+            attempt = self._asking.get(node.name)
+            if attempt is not None:
+                if attempt.deadline <= now:
+                    attempt.abandon()
+                due = min(due, max(attempt.deadline, now))
+                continue
+            if node.name not in self._last:
+                self._last[node.name] = now  # a node that was just added is dialled by whoever needs it first
+            at = probe_due(node, now, self._last[node.name], settings.probe_interval, starving, settings.failover_probe)
+            if at <= now:
+                self._begin(node.name, fresh=node.reach is not Reach.UP, now=now)
+                at = now + settings.failover_probe
+            due = min(due, at)
+        return due
+
+    def _begin(self, name: str, fresh: bool, now: float) -> None:
+        self._last[name] = now
+        with self._lock:
+            if self._closed or self._running.get(name, 0) >= HUNG:
+                return
+            self._running[name] = self._running.get(name, 0) + 1
+            kept = self._kept.pop(name, None)
+            attempt = self._asking[name] = Attempt(
+                self.topology, name, lambda attempt: self._work(attempt, kept, fresh), self._ended
+            )
+        self.ran += 1
+        attempt.start()
+
+    def _work(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report]:
+        try:
+            return self._question(attempt, kept, fresh)
+        finally:
+            with self._lock:
+                self._running[attempt.name] -= 1
+
+    def _question(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report]:
+        driver = self.topology.driver
+        if kept is not None:
+            if not fresh:
+                attempt.hold(kept)
+                try:
+                    return kept, ask(self.topology, kept)
+                except Exception:
+                    attempt.let_go()
+            driver.close(kept)
+        raw, report = connect(self.topology, attempt.name, hold=attempt.hold)
+        self.topology.connected(attempt.name)
+        return raw, report
+
+    def _ended(self, attempt: Attempt) -> None:
+        name = attempt.name
+        if attempt.error is not None:
+            tell_failure(self.topology, name, attempt.error)
+        else:
+            raw, report = attempt.result
+            tell_answer(self.topology, name, report)
+            self._keep(name, raw)
+        with self._lock:
+            if self._asking.get(name) is attempt:
+                del self._asking[name]
+        monitor.wake()
+
+    def _keep(self, name: str, raw: Any) -> None:
+        with self._lock:
+            keep = not self._closed and name in self.topology.addresses
+            old = self._kept.pop(name, None)
+            if keep:
+                self._kept[name] = raw
+        for useless in (old, None if keep else raw):
+            if useless is not None:
+                self.topology.driver.close(useless)
+
+    def close(self) -> None:
+        """Close the connections for probes; one that is under way is closed when it ends."""
+        with self._lock:
+            self._closed = True
+            kept = list(self._kept.values())
+            self._kept.clear()
+        for raw in kept:
+            self.topology.driver.close(raw)
+
+    def after_fork(self) -> list[Any]:
+        """In a forked child: forget everything, and return the parent's connections."""
+        raws = [*self._kept.values(), *(attempt.held for attempt in self._asking.values() if attempt.held is not None)]
+        self._kept, self._asking, self._running = {}, {}, {}
+        self._lock = threading.Lock()
+        return raws

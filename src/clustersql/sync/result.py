@@ -1,0 +1,56 @@
+"""The result of one statement, detached from any connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .cursor import Cursor
+
+
+class Result:
+    """All rows of one statement, fetched already.  ``description``, ``rowcount`` and ``lastrowid`` are the driver's (PEP 249)."""
+
+    __slots__ = ("_next", "_rows", "description", "lastrowid", "rowcount")
+
+    def __init__(self, rows: list[Any], description: Any, rowcount: int, lastrowid: Any) -> None:
+        self._rows = rows
+        self._next = 0
+        self.description = description
+        self.rowcount = rowcount
+        self.lastrowid = lastrowid
+
+    @classmethod
+    def of(cls, cursor: Cursor) -> Result:
+        """Fetch everything from ``cursor``."""
+        raw = cursor._raw
+        description = raw.description
+        rows = list(raw.fetchall()) if description is not None else []
+        return cls(rows, description, raw.rowcount, getattr(raw, "lastrowid", None))
+
+    def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        if self._next >= len(self._rows):
+            return None
+        self._next += 1
+        return self._rows[self._next - 1]
+
+    def fetchmany(self, size: int = 1) -> list[Any]:
+        """Return the next ``size`` rows, or fewer."""
+        start, self._next = self._next, min(self._next + size, len(self._rows))
+        return self._rows[start : self._next]
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows that were not fetched yet."""
+        start, self._next = self._next, len(self._rows)
+        return self._rows[start:]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.fetchall())
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"<clustersql.Result: {len(self._rows)} rows, rowcount {self.rowcount}>"

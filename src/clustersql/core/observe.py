@@ -131,8 +131,9 @@ def _added(view: View, name: str, now: float) -> View:
 
 def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Breaker) -> Node:
     report = seen.report
-    demoted = node.role is Role.PRIMARY and report.role is not Role.PRIMARY
-    returned = node.reach is Reach.DOWN
+    was_primary = node.role is Role.PRIMARY or (node.role is Role.UNKNOWN and node.reach in (Reach.UP, Reach.SUSPECT))
+    demoted = was_primary and report.role not in (Role.PRIMARY, node.role)  # unknown: it refused a write a moment ago
+    returned = node.failures > 0 and not node.usable  # also by way of "the database system is starting up"
     after = replace(
         node,
         reach=Reach.UP,

@@ -117,4 +117,6 @@ def _untried(node: Node, want: Want) -> bool:
 
 
 def _last_resort(node: Node, want: Want) -> bool:
-    return _named(node, want) and node.reach is Reach.UP and node.readiness in _TIRED and _has_role(node, want.service)
+    if not _named(node, want) or node.draining:
+        return False
+    return node.reach is Reach.UP and node.readiness in _TIRED and _has_role(node, want.service)

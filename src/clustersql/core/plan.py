@@ -29,8 +29,8 @@ def plan(
     """
     serving = [loads[name] for name in view.serving(want) if name in loads and view.by_name[name].retry_at <= now]
     if serving and now < view.slow_until:
-        ranked = policy.rank(admitted(serving, now, random, slow_start), now, random)
-        ranked += [load for load in serving if load not in ranked]
+        first = admitted(serving, now, random, slow_start)
+        ranked = sorted(policy.rank(serving, now, random), key=lambda load: load not in first)
     else:
         ranked = policy.rank(serving, now, random) if len(serving) > 1 else serving
     names = [load.name for load in ranked]

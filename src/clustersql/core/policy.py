@@ -100,12 +100,24 @@ class RoundRobin(Policy):
     def __init__(self) -> None:
         super().__init__()
         self._turn = -1
+        self._picked = False
 
     def rank(self, loads: Sequence[L], now: float, random: Random) -> list[L]:
-        """Return ``loads`` starting with the next in turn.  Two threads may get the same turn; nobody counts on more."""
-        self._turn += 1
+        """Return ``loads`` starting with the next in turn, or with the one just picked: a checkout that finds nothing idle dials it.
+
+        Two threads may get the same turn; nobody counts on more.
+        """
+        if not self._picked:
+            self._turn += 1
+        self._picked = False
         start = self._turn % len(loads)
         return [*loads[start:], *loads[:start]]
+
+    def pick(self, loads: Sequence[L], now: float, random: Random) -> L:
+        """Return the next in turn."""
+        self._turn += 1
+        self._picked = True
+        return loads[self._turn % len(loads)]
 
 
 class Random_(Policy):  # noqa: N801 - the name Random is the type of the argument

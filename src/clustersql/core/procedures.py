@@ -70,6 +70,8 @@ def open_(deadline: float, stagger: float) -> Steps[Any | GaveUp]:
                 pending.discard(node)
                 errors.pop(node, None)  # re-inserted, so that the latest error stays last
                 errors[node] = error
+                latest = float("-inf")  # an error is no reason to wait for the stagger
+                tried &= pending | errors.keys()  # what there was no room for is asked again
             case Changed(node):
                 pending.discard(node)
                 tried &= pending

@@ -48,7 +48,8 @@ class Verdict(Enum):
 class Situation:
     """Everything that the verdict depends on.
 
-    ``proven``: what was sent, for a COMMIT the whole transaction, is proven to only read or declared idempotent.
+    ``proven``: what was sent is proven to only read or declared idempotent; for a COMMIT: the whole transaction is proven to only read
+    (an idempotent write whose COMMIT was lost has not happened for all we know).
     ``may_commit``: a statement of this transaction, or this one, may commit by itself.
     ``movable``: no session state would be left behind and the caller did not pin the work.
     ``read_only``: we made the session read-only, so a refused write is the caller's mistake and no news about the node.

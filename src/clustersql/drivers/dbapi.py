@@ -189,8 +189,9 @@ def _pg8000_descriptor(raw: Any) -> int | None:
 
 
 def _pg8000_status(raw: Any) -> bool | None:
-    status = getattr(raw, "_transaction_status", None)  # the byte of ReadyForQuery
-    return None if status not in (b"I", b"T", b"E") else status != b"I"
+    """The byte of the last ReadyForQuery; none yet after connecting.  Without the (private) field: not known."""
+    status = getattr(raw, "_transaction_status", b"?")
+    return status not in (None, b"I") if status in (None, b"I", b"T", b"E") else None
 
 
 def _pg8000_opened(raw: Any, given: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from importlib import import_module
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from . import sockets
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
@@ -37,13 +38,18 @@ class MySQLClient(Adapter):
         "binary_prefix": bool,
     }
 
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self._sockets: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
+
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect.  ``timeout`` in seconds, rounded up to whole ones: the C library knows no other."""
         no_dsn(self.name, target)
         arguments = {"connect_timeout": max(1, math.ceil(timeout))} | server_arguments(target, NAMES)
         arguments |= _with_tls(converted(target.arguments, self.numbers))
         raw = self.module.connect(**arguments)
-        if not target.unix_socket and (descriptor := self.descriptor(raw)) is not None:
+        if (descriptor := self.descriptor(raw)) is not None:
+            self._sockets[raw] = descriptor, sockets.identity(descriptor)
             sockets.keep_alive(descriptor)
         return raw
 
@@ -58,12 +64,23 @@ class MySQLClient(Adapter):
         return exc.args == (2006, "")
 
     def descriptor(self, raw: Any) -> int | None:
-        """Return the C library's; a closed connection refuses to tell."""
+        """Return the C library's; a closed connection refuses to tell, and so does one that another thread uses (2.3)."""
         try:
             descriptor: int = raw.fileno()
+        except self.module.ProgrammingError:
+            return self._sockets.get(raw, (None, 0))[0]
         except self.module.Error:
             return None
         return descriptor if descriptor >= 0 else None
+
+    def abort(self, raw: Any) -> bool:
+        """Shut down the socket that was remembered at connect, if that number still means the same socket.
+
+        The driver refuses every question while another thread is in a call, and closes its socket without telling us.
+        """
+        if not raw.open or raw not in self._sockets:
+            return False
+        return sockets.shut_down(*self._sockets[raw])
 
     def is_closed(self, raw: Any) -> bool:
         """Tell whether it was closed here, or the C library dropped its socket."""

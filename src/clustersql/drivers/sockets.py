@@ -59,14 +59,22 @@ def peek(descriptor: int, size: int = 65_536) -> bytes:
         return b""
 
 
-def shut_down(descriptor: int) -> bool:
+def identity(descriptor: int) -> int:
+    """Return a number that no other open socket has: a descriptor's number is given away again, this is not while it lives."""
+    return os.fstat(descriptor).st_ino
+
+
+def shut_down(descriptor: int, expected: int | None = None) -> bool:
     """Wake every thread that waits on this socket: to them the peer has hung up.  False: it is no open socket.
 
-    The caller holds the lock that also guards closing: a remembered number may by then be a stranger's connection.  The
-    twin is closed at once, for it would keep a closed session alive on the server.
+    The caller holds the lock that also guards closing: a remembered number may by then be a stranger's connection; with the
+    `identity` ``expected`` it is checked, on the twin, so that nothing can come between.  The twin is closed at once, for
+    it would keep a closed session alive on the server.
     """
     try:
         with socket.socket(fileno=os.dup(descriptor)) as twin:
+            if expected is not None and identity(twin.fileno()) != expected:
+                return False
             twin.shutdown(socket.SHUT_RDWR)
     except OSError:
         return False

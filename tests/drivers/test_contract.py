@@ -1,0 +1,87 @@
+"""The driver contract, for all six drivers on real servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clustersql.drivers import load
+from clustersql.drivers.contract import Target
+from clustersql.testing.contract import DriverContract, Subject
+
+
+def _subject(driver: str, port: int) -> Subject:
+    return Subject(load(driver), Target(host="127.0.0.1", port=port, user="app", password="secret", database="app"))
+
+
+@pytest.mark.filterwarnings(
+    "ignore:unclosed:ResourceWarning"
+)  # pg8000 leaves the socket of a failed connect to the collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+class TestPostgres(DriverContract):
+    @pytest.fixture(params=["psycopg", "psycopg2", "pg8000"])
+    def subject(self, request: Any, postgres_cluster: Any) -> Subject:
+        return _subject(request.param, postgres_cluster.port(postgres_cluster.primary))
+
+    def test_a_standby_is_a_replica(self, subject: Subject, postgres_cluster: Any) -> None:
+        raw = subject.connect(port=postgres_cluster.port("n2"))
+        report = subject.driver.dialect.report(subject.driver.ask(raw, subject.driver.dialect.probe))
+        assert report.role.value == "replica"
+        assert subject.driver.pushed_role(raw) in (None, report.role)
+        subject.driver.close(raw)
+
+    def test_our_own_read_only_mode_is_not_the_nodes(self, subject: Subject, raw: Any, postgres_cluster: Any) -> None:
+        driver = subject.driver
+        driver.ask(raw, driver.dialect.read_only_on)
+        assert driver.dialect.report(driver.ask(raw, driver.dialect.probe)).role.value == "primary"
+        postgres_cluster.set_read_only(postgres_cluster.primary)
+        try:
+            report = driver.dialect.report(driver.ask(raw, driver.dialect.probe))
+        finally:
+            postgres_cluster.set_read_only(postgres_cluster.primary, False)
+        assert (report.role.value, report.why) == ("replica", "default_transaction_read_only is on")
+
+    def test_reset_gives_the_first_state_back(self, subject: Subject, raw: Any) -> None:
+        driver = subject.driver
+        driver.ask(raw, ["SET application_name = 'tenant'", *driver.dialect.read_only_on])
+        driver.ask(raw, driver.dialect.reset)
+        [[(name,)]] = driver.ask(raw, ["SHOW application_name"])
+        assert name != "tenant"
+
+
+class TestMariaDB(DriverContract):
+    @pytest.fixture(params=["pymysql", "mysqlclient"])
+    def subject(self, request: Any, mariadb_server: Any) -> Subject:
+        return _subject(request.param, mariadb_server.port())
+
+    def test_a_demoted_server_refuses_and_says_replica(
+        self, subject: Subject, raw: Any, table: str, mariadb_server: Any
+    ) -> None:
+        driver = subject.driver
+        mariadb_server.set_read_only("n1")
+        try:
+            facts = subject.facts_of(raw, f"INSERT INTO {table} VALUES (9, 9)")
+            report = driver.dialect.report(driver.ask(raw, driver.dialect.probe))
+        finally:
+            mariadb_server.set_read_only("n1", False)
+        assert (facts.fault.value, facts.undone_at_commit) == ("read-only", True)
+        assert (report.role.value, report.why) == ("replica", "read_only is on")
+
+    def test_a_lock_timeout_leaves_the_transaction_open(
+        self, subject: Subject, raw: Any, other: Any, table: str
+    ) -> None:
+        """1205 undoes the statement only: calling it rolled back would lose or double the rows before it."""
+        self._run(other, f"UPDATE {table} SET n = 5 WHERE id = 1")
+        self._run(raw, "SET innodb_lock_wait_timeout = 1", f"UPDATE {table} SET n = 6 WHERE id = 2")
+        facts = subject.facts_of(raw, f"UPDATE {table} SET n = 6 WHERE id = 1")
+        assert (facts.fault.value, facts.lost, facts.errno) == ("statement", False, 1205)
+        raw.commit()
+        assert subject.driver.ask(raw, [f"SELECT n FROM {table} WHERE id = 2"]) == [[(6,)]]
+
+
+class TestSQLite(DriverContract):
+    @pytest.fixture
+    def subject(self, tmp_path: Path) -> Subject:
+        return Subject(load("sqlite3"), Target(database=str(tmp_path / "contract.db")))

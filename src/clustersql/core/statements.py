@@ -93,6 +93,7 @@ _CTE = re.compile(
 )
 _TARGET_OF_DDL = re.compile(r"\b(?:on|using|function|procedure) [^\W\d][\w$.]* ?(?=\()")
 _INTO = re.compile(r"\binto\b(?<!insert into)(?<!merge into)(?<!replace into)")
+_WRITES = re.compile(r"\b(?:insert|update|delete|merge|replace) ")
 _TEMPORARY = re.compile(r"\A(?:create|declare) (?:or replace )?(?:local |global )?temp(?:orary)?\b|\bpg_temp\b")
 _VARIABLE = re.compile(r"(?<!@)@(?!@)")
 _FIRST = re.compile(r"[( ]*([a-z]+)\b")
@@ -227,7 +228,7 @@ def _calls(text: str, first: str) -> set[str]:
     if first == "with":
         text = _CTE.sub(" ", text)
     elif first == "create":
-        text = _TARGET_OF_DDL.sub(" ", text.replace("if not exists ", ""))
+        text = _TARGET_OF_DDL.sub(" key ", text.replace("if not exists ", ""))
     return {name for before in text.split("(")[:-1] if (name := _call(before.rstrip(" ")))}
 
 
@@ -255,6 +256,8 @@ def _bare(name: str, rules: Rules) -> str:
 
 
 def _has_effect(text: str, called: set[str], rules: Rules) -> bool:
+    if text.startswith("with ") and _WRITES.search(text):
+        return True
     names = {name.rpartition(".")[2].strip(_QUOTED) for name in called}
     return "" in names or not names.isdisjoint(rules.functions_with_effect) or _said(rules.phrases_with_effect, text)
 

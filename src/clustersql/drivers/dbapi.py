@@ -308,7 +308,7 @@ def _guessed_codes(exc: BaseException) -> Codes:
 def _guessed_descriptor(raw: Any) -> int | None:
     try:
         descriptor = raw.fileno()
-    except Exception:  # noqa: BLE001 - no such method, or closed, in the driver's own words
+    except Exception:  # no such method, or closed, in the driver's own words
         return None
     return descriptor if isinstance(descriptor, int) and descriptor >= 0 else None
 

@@ -1,0 +1,138 @@
+"""What a statement's text proves: the scenario files, and properties."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clustersql.core.statements import LONGEST, UNKNOWN, traits
+from clustersql.dialects import by_name
+
+SCENARIOS = Path(__file__).parents[1] / "scenarios" / "statements"
+DIALECTS = ("postgresql", "mysql", "sqlite", "generic")
+CASES = [
+    (scenario["dialect"], case["sql"], case["traits"])
+    for scenario in map(json.loads, (path.read_text() for path in sorted(SCENARIOS.glob("*.json"))))
+    for case in scenario["cases"]
+]
+PLAIN_TEXT = st.text(st.characters(blacklist_characters="'\\\x00", blacklist_categories=["Cs"]))
+
+
+def told(dialect: str, sql: object) -> list[str]:
+    found = traits(sql, by_name(dialect).rules)
+    return sorted(name for name in found.__slots__ if getattr(found, name))
+
+
+@pytest.mark.parametrize(("dialect", "sql", "expected"), CASES)
+def test_scenario(dialect: str, sql: str, expected: list[str]) -> None:
+    assert told(dialect, sql) == sorted(expected)
+
+
+@pytest.mark.parametrize(("dialect", "sql", "expected"), CASES)
+def test_case_spaces_and_comments_change_nothing(dialect: str, sql: str, expected: list[str]) -> None:
+    assert told(dialect, f" \n\t/* ; */ {sql} ") == sorted(expected)
+    if '"' not in sql and "$a$" not in sql and "M!" not in sql:
+        assert told(dialect, sql.upper()) == sorted(expected)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(sql=st.one_of(st.text(), st.binary(), st.none(), st.integers(), st.lists(st.text())))
+def test_it_never_raises_and_promises_nothing_of_what_is_no_text(dialect: str, sql: Any) -> None:
+    found = traits(sql, by_name(dialect).rules)
+    if not isinstance(sql, str):
+        assert found is UNKNOWN
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(
+    pieces=st.lists(
+        st.sampled_from(
+            [
+                "select",
+                "(",
+                ")",
+                "'",
+                '"',
+                "`",
+                "$$",
+                "$a$",
+                "--",
+                "/*",
+                "*/",
+                ";",
+                "now",
+                "@",
+                " ",
+                "\n",
+                "[",
+                "#",
+                ".",
+            ]
+        )
+    )
+)
+def test_a_plain_statement_is_balanced(dialect: str, pieces: list[str]) -> None:
+    """Whatever is cut from SQL's own tokens, a quote that stays open is never called plain."""
+    sql = "".join(pieces)
+    if traits(sql, by_name(dialect).rules).plain:
+        assert not sql.endswith(("/*", "'")) or sql.count("'") % 2 == 0 or "--" in sql or "#" in sql or "$" in sql
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(text=PLAIN_TEXT)
+def test_what_is_within_a_literal_changes_nothing(dialect: str, text: str) -> None:
+    assert told(dialect, f"select a from t where b = '{text}'") == told(dialect, "select a from t where b = ''")
+
+
+@given(name=st.from_regex(r"[a-z_][a-z0-9_]{0,12}", fullmatch=True))
+def test_an_unknown_function_leaves_state(name: str) -> None:
+    rules = by_name("postgresql").rules
+    if name not in rules.pure_functions and told("postgresql", f"select {name}(1)") == ["plain", "read"]:
+        from clustersql.core.statements import _KEYWORDS
+
+        assert name in _KEYWORDS
+
+
+EVIL = [
+    "/*" * 50_000,
+    "'" * 99_999,
+    "$" * 99_999,
+    "a(" * 49_999,
+    "(" * 99_999,
+    "$a$" * 30_000,
+    "a." * 49_999,
+    "a . " * 24_999,
+]
+EVIL += [
+    "with " + ", a (b) as " * 8_000,
+    "with " + "a ( " * 24_000,
+    "select " + "a " * 49_000,
+    "[" * 99_999,
+    "@" * 99_999,
+]
+
+
+@pytest.mark.parametrize("sql", EVIL, ids=[sql[:12] for sql in EVIL])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_no_text_takes_long(dialect: str, sql: str) -> None:
+    """A pattern that backtracks would hang the caller: 45 s for one of these, once."""
+    before = time.process_time()
+    traits(sql, by_name(dialect).rules)
+    assert time.process_time() - before < 1.0
+
+
+def test_a_huge_text_is_not_looked_at() -> None:
+    assert traits("select 1 " + " " * LONGEST, by_name("postgresql").rules) is UNKNOWN
+
+
+def test_the_lists_do_not_contradict_each_other() -> None:
+    for dialect in DIALECTS:
+        rules = by_name(dialect).rules
+        assert rules.pure_functions.isdisjoint(rules.functions_with_effect), dialect
+        assert rules.reading <= rules.stateless, dialect

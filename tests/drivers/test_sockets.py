@@ -1,0 +1,72 @@
+"""Sockets seen from outside."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from clustersql.drivers import sockets
+
+
+def _message(kind: bytes, body: bytes = b"") -> bytes:
+    return kind + (4 + len(body)).to_bytes(4, "big") + body
+
+
+@pytest.mark.parametrize(
+    ("pending", "news"),
+    [
+        (_message(b"A", b"x\0"), True),
+        (_message(b"A") + _message(b"N", b"notice") + _message(b"S", b"a\0b\0"), True),
+        (_message(b"E", b"57P01"), False),
+        (_message(b"N", b"warning") + _message(b"E"), False),  # a notice first, then the end
+        (_message(b"A", b"whole")[:-1], False),
+        (b"A\0", False),
+        (b"", False),
+        (b"\x15\x03\x03\x00\x1a", False),  # a TLS record
+        (b"A\0\0\0\0" * 3, False),
+    ],
+)
+def test_only_news(pending: bytes, news: bool) -> None:
+    assert sockets.only_news(pending) is news
+
+
+def test_peek_consumes_nothing_and_the_end_is_empty() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        assert not sockets.is_readable(right.fileno())
+        left.sendall(b"abc")
+        assert sockets.is_readable(right.fileno())
+        assert sockets.peek(right.fileno()) == b"abc"
+        assert right.recv(9) == b"abc"
+        left.close()
+        assert sockets.is_readable(right.fileno())
+        assert sockets.peek(right.fileno()) == b""
+
+
+def test_shut_down_spares_a_stranger_under_the_same_number() -> None:
+    left, right = socket.socketpair()
+    number, identity = left.fileno(), sockets.identity(left.fileno())
+    left.close()
+    right.close()
+    stranger, peer = socket.socketpair()
+    with stranger, peer:
+        os.dup2(stranger.fileno(), number) if stranger.fileno() != number else None
+        assert sockets.shut_down(number, identity) is False
+        peer.sendall(b"x")
+        assert stranger.recv(1) == b"x"
+        assert sockets.shut_down(number) is True
+        assert stranger.recv(1) == b""
+        if stranger.fileno() != number:
+            os.close(number)
+
+
+def test_keep_alive_is_set_on_tcp_and_tolerates_the_rest() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        sockets.keep_alive(client.fileno())
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == sockets.USER_TIMEOUT
+    left, right = socket.socketpair()
+    with left, right:
+        sockets.keep_alive(left.fileno())

@@ -107,7 +107,7 @@ class Cluster:
 
         self._require_nodes()
         self._no_positions(args)
-        return Connection(self._make_pool(), self._options, self._notes, arguments=kwargs)
+        return Connection(self._make_pool(), self._options, self._options.want(autocommit=False), self._notes, kwargs)
 
     def dial(
         self, *, read_only: bool = False, node: str | None = None, timeout: float | None = None, **arguments: Any

@@ -128,7 +128,7 @@ class Topology:
     def _log(self, before: View, after: View) -> None:
         for node in after.nodes:
             old = before.by_name.get(node.name)
-            if old is None or _state(old) != _state(node):
+            if old is not None and _state(old) != _state(node):
                 log.log(
                     logging.INFO if node.usable else logging.WARNING,
                     "cluster %s: node %s is %s%s",

@@ -183,6 +183,8 @@ class Book:
         """Hand out an idle connection on the best node; None: a dial is better, or there is none."""
         shelves = self._candidates.get(want)
         if shelves is None:
+            if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
+                self._candidates.clear()
             shelves = self._candidates[want] = tuple(self.shelves[name] for name in self.view.serving(want))
         if avoid is not None and len(shelves) > 1:
             shelves = tuple(shelf for shelf in shelves if shelf.name != avoid)
@@ -243,7 +245,7 @@ class Book:
         actions = Actions()
         if waiter in self.waiters:
             self.waiters.remove(waiter)
-            self._room(actions)
+        self._room(actions)  # it may have been told of room that it did not use
         given = next((event.session for event in waiter.events if isinstance(event, Served)), None)
         return given, actions
 
@@ -257,10 +259,10 @@ class Book:
             self._serve(waiter, self._lend(shelf, waiter.want), actions)
             return True, actions
         if shelf.dials >= self.max_dials:
-            return self._block(waiter, name), actions
+            return self._block(waiter, name, actions), actions
         outside = waiter is not None and waiter.outside
         if not outside and self.total >= self.max_size and not self._evict(shelf, actions):
-            return self._block(waiter, ""), actions
+            return self._block(waiter, "", actions), actions
         shelf.dials += 1
         self.total += 0 if outside else 1
         actions.dial = shelf
@@ -269,10 +271,10 @@ class Book:
         self._room(actions)  # there may be room for the next one in the queue too
         return True, actions
 
-    @staticmethod
-    def _block(waiter: Waiter | None, on: str) -> bool:
+    def _block(self, waiter: Waiter | None, on: str, actions: Actions) -> bool:
         if waiter is not None:
             waiter.blocked_on = on
+            self._room(actions)  # what it was told of, and cannot use, is the next one's
         return False
 
     def _evict(self, wanted: Shelf, actions: Actions) -> bool:
@@ -306,7 +308,7 @@ class Book:
             self._notify(
                 waiter, DialFailed(session.node, unfit) if unfit is not None else Changed(session.node), actions
             )
-        self._room(actions, session.node)
+        self._room(actions)
         return actions
 
     def _hand_over(self, waiter: Waiter, session: Session, unfit: Exception | None, actions: Actions) -> None:
@@ -325,7 +327,7 @@ class Book:
         shelf.penalize(now)
         if waiter is not None:
             self._notify(waiter, DialFailed(shelf.name, error), actions)
-        self._room(actions, shelf.name)
+        self._room(actions)
         return actions
 
     @property
@@ -335,20 +337,29 @@ class Book:
 
     # -- return --------------------------------------------------------------------------------------------------------------------
 
-    def give_back(self, session: Session, now: float, keep: bool = True) -> Actions:
-        """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean."""
-        actions = Actions()
+    def give_back(self, session: Session, now: float, keep: bool = True) -> Actions | None:
+        """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean.  None: there is nothing to do."""
         shelf = session.shelf
-        if session.outside:
-            actions.close.append(session)
-            return actions
-        shelf.in_flight -= 1
         session.holder = None
+        if session.outside:
+            return Actions(close=[session])
+        shelf.in_flight -= 1
         self.served += session.statements
         session.statements = 0
         if session.ended > session.started > 0.0:
             shelf.sample(session.ended - session.started, session.ended)
         session.started = session.ended = 0.0
+        if (
+            keep
+            and not self.waiters
+            and session.generation == shelf.generation
+            and now < session.expires
+            and not (self.closed or shelf.removed)
+        ):
+            session.idle_since = now
+            shelf.idle.append(session)
+            return None  # by far the most: what `_settle` would do, without anything to act on
+        actions = Actions()
         if keep:
             self._settle(session, now, actions)
         else:
@@ -385,19 +396,19 @@ class Book:
         session.shelf.open.discard(session)
         self.total -= 1
 
-    def _room(self, actions: Actions, dial_of: str | None = None) -> None:
-        """Room for a dial has come free: the first waiter that was refused for want of it looks again, and passes the rest on."""
-        if self.total < self.max_size:
-            self._unblock("", actions)
-        if dial_of is not None:
-            self._unblock(dial_of, actions)
+    def _room(self, actions: Actions) -> None:
+        """Whatever room there is for a dial: the first waiter that was refused for want of it looks again.
 
-    def _unblock(self, on: str, actions: Actions) -> None:
+        Called whenever room may have come free, and when the one who was told of it used it otherwise or has left the queue.
+        """
+        free = {name for name, shelf in self.shelves.items() if shelf.dials < self.max_dials}
+        if self.total < self.max_size:
+            free.add("")
         for waiter in self.waiters:
-            if waiter.blocked_on == on:
+            if waiter.blocked_on in free:
+                free.discard(waiter.blocked_on)
                 waiter.blocked_on = None
                 self._notify(waiter, Changed(), actions)
-                return
 
     @staticmethod
     def _notify(waiter: Waiter, event: Any, actions: Actions) -> None:

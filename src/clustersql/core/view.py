@@ -26,9 +26,12 @@ class Service(Enum):
     REPLICA = "replica"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Want:
-    """What a caller asks for: the service, the session's mode, and whether it is tied to a node or may not move."""
+    """What a caller asks for: the service, the session's mode, and whether it is tied to a node or may not move.
+
+    Compared by identity: it is the key of a lookup at every checkout, and hashing five fields there would cost as much as all the rest.
+    """
 
     service: Service = Service.WRITE
     read_only: bool = False

@@ -14,7 +14,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from time import monotonic
+from types import CodeType
 from typing import Any
 
 from ..core.faults import Facts
@@ -31,8 +31,8 @@ from .pool import Pool
 from .recovery import note_lost, recover_commit, recover_statement
 
 _OURS = frozenset(
-    "_arguments _broken _callbacks _committed _cursors _explicit _harmless _last_facts _managed _may_commit _notes _options _pool _pins _refused"
-    " _session _site _unproven _want attempt __weakref__".split()
+    "_arguments _broken _callbacks _committed _cursors _explicit _harmless _last_facts _may_commit _moved _notes _options _pool _pins _refused"
+    " _session _site _unproven _want attempt".split()
 )
 _HARMLESS = frozenset(
     "character_set_name escape escape_string escape_sequence get_backend_pid get_parameter_status get_server_info get_host_info"
@@ -49,39 +49,48 @@ class Connection:
     From ``clustersql.connect()``, ``with`` and `close` have the driver's own meaning.
     """
 
-    __slots__ = tuple(_OURS)
+    attempt = 1
+    """Inside ``run``: which call of the function this is, from 1."""
+
+    # What most connections never change stands here, so that a checkout sets only what differs.
+    _arguments: Mapping[str, Any] | None = None
+    _broken: BaseException | None = None
+    _callbacks: tuple[Callable[[], object], ...] = ()
+    _cursors: tuple[weakref.ref[Cursor], ...] = ()
+    _last_facts: Facts | None = None
+    _pins: tuple[str, ...] = ()
+    _refused: BaseException | None = None
+    _session: Session | None = None
+    _committed = _explicit = _may_commit = _moved = _unproven = False
+
+    _pool: Pool
+    _options: Options
+    _want: Want
+    _notes: Notes
+    _harmless: set[Any]
+    _site: tuple[CodeType, int]
 
     def __init__(
         self,
         pool: Pool,
         options: Options,
+        want: Want,
         notes: Notes,
-        *,
-        autocommit: bool = False,
         arguments: Mapping[str, Any] | None = None,
         depth: int = 2,
     ) -> None:
         """Check a session out; with ``arguments``, the driver's own, one outside the pool.  ``depth``: frames up to the caller's."""
-        self._session: Session | None = None
-        self._pool = pool
-        self._options = options
-        self._arguments = arguments
-        self._managed = arguments is None
-        self._want: Want = options.want(autocommit)
-        self._notes = notes
-        self._harmless = notes.proven if self._want.read_only else notes.plain
-        self._pins: list[str] = []
-        self._cursors: list[weakref.ref[Cursor]] = []
-        self._callbacks: list[Callable[[], object]] = []
-        self._explicit = self._may_commit = self._unproven = self._committed = False
-        self._refused: BaseException | None = None
-        self._last_facts: Facts | None = None
-        self._broken: BaseException | None = None
-        self._site: tuple[str, int] = ("", 0)
-        self.attempt = 1
         frame = sys._getframe(depth)
-        self._site = frame.f_code.co_filename, frame.f_lineno
-        self._acquire(self._deadline())
+        self.__dict__.update(  # past our own __setattr__, which forwards to the driver and would cost more than all the rest
+            _pool=pool,
+            _options=options,
+            _want=want,
+            _notes=notes,
+            _harmless=notes.proven if want.read_only else notes.plain,
+            _site=(frame.f_code, frame.f_lasti),
+            _arguments=arguments,
+        )
+        self._acquire(self._timeout())
 
     # -- the driver's face ---------------------------------------------------------------------------------------------------------
 
@@ -90,11 +99,12 @@ class Connection:
         if self._session is None:
             self._revive()
         cursor = Cursor(self, args, kwargs)
-        if args or "name" in kwargs:
+        if isinstance(kwargs.get("name", args[0] if args else None), str):
             self._unmanaged("cursor(name)")  # a server-side cursor lives in this session
-        if len(self._cursors) > 32:
-            self._cursors = [ref for ref in self._cursors if ref() is not None]
-        self._cursors.append(weakref.ref(cursor))
+        cursors = self._cursors
+        if len(cursors) > 16:
+            cursors = tuple(ref for ref in cursors if ref() is not None)
+        self.__dict__["_cursors"] = (*cursors, weakref.ref(cursor))
         return cursor
 
     def commit(self) -> None:
@@ -182,7 +192,7 @@ class Connection:
     @property
     def pins(self) -> tuple[str, ...]:
         """What keeps this connection from moving to another node: the leading words of the statements, or the calls, that left state."""
-        return tuple(self._pins)
+        return self._pins
 
     @contextmanager
     def options(self, **values: Any) -> Iterator[Connection]:
@@ -196,7 +206,7 @@ class Connection:
 
     def on_commit(self, function: Callable[[], object]) -> None:
         """Call ``function`` once, after the COMMIT of this transaction was acknowledged, and never if it is not."""
-        self._callbacks.append(function)
+        self._callbacks += (function,)
 
     def __enter__(self) -> Connection:
         if self._session is None:
@@ -246,19 +256,21 @@ class Connection:
         return f"<clustersql.Connection to {self._pool.topology.name!r} {state}>"
 
     @property
+    def _managed(self) -> bool:
+        """Whether it is the pool's; else it was made by ``connect()``."""
+        return self._arguments is None
+
+    @property
     def _count(self) -> int:
         """How many statements of the open transaction have succeeded."""
         return self._session.count if self._session is not None else 0
 
     # -- sessions ------------------------------------------------------------------------------------------------------------------
 
-    def _hold(self, session: Session) -> None:
-        self._session = session
-        session.holder = weakref.ref(self)
-
-    def _deadline(self) -> float:
+    def _timeout(self) -> float:
+        """Seconds that an operation on this connection may take, with everything that it waits for."""
         timeout = self._options.timeout
-        return monotonic() + (self._pool.topology.settings.timeout if timeout is None else timeout)
+        return self._pool.timeout if timeout is None else timeout
 
     def _returned(self) -> ClusterError:
         return self._pool.error(
@@ -277,16 +289,29 @@ class Connection:
                 TransactionLost,
                 f"the session was lost with its state ({', '.join(self._pins) or 'pinned'}); connect anew",
             )
-        self._acquire(self._deadline())
+        self._acquire(self._timeout())
 
-    def _acquire(self, deadline: float, avoid: str | None = None) -> Session:
-        """Get a new session in place of one that is gone."""
+    def _acquire(self, timeout: float, avoid: str | None = None) -> Session:
+        """Get a session, the first one or one in place of one that is gone, within ``timeout`` seconds."""
         if self._arguments is None:
-            session = self._pool.checkout(self._want, deadline, avoid)
+            session = self._pool.checkout(self._want, timeout, avoid)
         else:
-            session = self._pool.open_outside(self._want, deadline, self._arguments, avoid)
-        self._hold(session)
+            session = self._pool.open_outside(self._want, timeout, self._arguments, avoid)
+            self._set_outside_mode(session)
+        session.holder = weakref.ref(self)
+        self.__dict__["_session"] = session
         return session
+
+    def _set_outside_mode(self, session: Session) -> None:
+        """The driver's default mode, or what the caller's arguments say, holds at first; after a move, what it was before."""
+        if self._session is None and not self._moved:
+            self._mode_is(bool(session.autocommit))
+        self.__dict__["_moved"] = True
+        self._pool.set_mode(session, self._want.autocommit, self._want.read_only)
+
+    def _mode_is(self, autocommit: bool) -> None:
+        want = self._want
+        self._want = Want(want.service, want.read_only, autocommit, want.node, want.move)
 
     def _lose(self, error: BaseException) -> None:
         """The session is gone, which is news about its node."""
@@ -314,7 +339,7 @@ class Connection:
                     cursor._detach()
                 except Exception:
                     keep = False
-        self._cursors.clear()
+        self.__dict__["_cursors"] = ()
         try:
             if (
                 keep
@@ -359,7 +384,7 @@ class Connection:
         self._may_commit |= traits.may_commit
         self._unproven |= not traits.read
         if traits.leaves_state:
-            self._pins.append(self._notes.leading_word(operation))
+            self._pins += (self._notes.leading_word(operation),)
         return traits
 
     def _after(self, traits: Traits) -> None:
@@ -378,7 +403,7 @@ class Connection:
             session.count = 0
         self._explicit = self._may_commit = self._unproven = False
         self._refused = None
-        callbacks, self._callbacks = self._callbacks, []
+        callbacks, self._callbacks = self._callbacks, ()
         if committed:
             for callback in callbacks:
                 callback()
@@ -391,7 +416,7 @@ class Connection:
 
     def _unmanaged(self, name: str) -> None:
         """Something passes us by: the session may be in any state, and its transaction may have been committed."""
-        self._pins.append(name)
+        self._pins += (name,)
         self._may_commit = self._unproven = True
         if self._session is not None:
             self._session.tainted = True
@@ -421,7 +446,7 @@ class Connection:
         if session is None or mode is None:
             return False
         session.autocommit = mode
-        self._want = Want(self._want.service, self._want.read_only, mode, self._want.node, self._want.move)
+        self._mode_is(mode)
         self._explicit = self._explicit and self._count > 0
         return True
 
@@ -489,3 +514,9 @@ class Connection:
         )
         self.rollback()
         raise error
+
+
+def _line(code: CodeType, instruction: int) -> str:
+    """Return "file:line" of an instruction: worked out only when somebody reads it."""
+    line = next((line for start, end, line in code.co_lines() if start <= instruction < end), None)
+    return f"{code.co_filename}:{line or code.co_firstlineno}"

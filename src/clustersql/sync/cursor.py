@@ -6,7 +6,7 @@ lookup; there is no lock, no registration, no lambda.  ``fetch*`` are the driver
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ..core.statements import Traits
 from ..core.verdict import Phase
 
 if TYPE_CHECKING:
+    from ..core.pooling import Session
     from .connection import Connection
 
 UNSET: Any = object()
@@ -43,13 +44,16 @@ _HARMLESS = frozenset(
 class Cursor:
     """A PEP 249 cursor on whichever node serves.  What PEP 249 does not know is forwarded to the driver's cursor."""
 
-    __slots__ = tuple(_OURS)
-
+    _connection: Connection
     _args: tuple[tuple[Any, ...], dict[str, Any]]
+    _session: Session | None
+    _raw: Any
+    fetchone: Callable[..., Any]
+    fetchmany: Callable[..., Any]
+    fetchall: Callable[..., Any]
 
     def __init__(self, connection: Connection, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._connection = connection
-        self._args = (args, kwargs)
+        self.__dict__.update(_connection=connection, _args=(args, kwargs))
         self._bind()
 
     def _bind(self) -> None:
@@ -58,9 +62,15 @@ class Cursor:
         assert session is not None
         args, kwargs = self._args
         raw = session.raw.cursor(*args, **kwargs)
-        self._session, self._raw = session, raw
-        self._execute, self._executemany = raw.execute, raw.executemany
-        self.fetchone, self.fetchmany, self.fetchall = raw.fetchone, raw.fetchmany, raw.fetchall
+        self.__dict__.update(  # past our own __setattr__, which forwards to the driver
+            _session=session,
+            _raw=raw,
+            _execute=raw.execute,
+            _executemany=raw.executemany,
+            fetchone=raw.fetchone,
+            fetchmany=raw.fetchmany,
+            fetchall=raw.fetchall,
+        )
 
     def execute(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
         """Run a statement; arguments and result are the driver's (where that is its cursor, it is this one).
@@ -126,8 +136,8 @@ class Cursor:
         self._raw.close()
 
     def _forget(self) -> None:
-        self._session = None  # type: ignore[assignment]
-        self.fetchone = self.fetchmany = self.fetchall = self._returned
+        returned = self._returned
+        self.__dict__.update(_session=None, fetchone=returned, fetchmany=returned, fetchall=returned)
 
     def _returned(self, *_: Any, **__: Any) -> Any:
         raise self._connection._returned()

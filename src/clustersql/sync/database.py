@@ -24,12 +24,14 @@ _running: ContextVar[tuple[int, ...]] = ContextVar("clustersql_running", default
 class Database:
     """A pooled, thread-safe way into a cluster.  `options` gives a view of it with other settings; all views share one pool."""
 
-    __slots__ = ("_notes", "_options", "_pool")
+    __slots__ = ("_notes", "_options", "_pool", "_single", "_want")
 
     def __init__(self, pool: Pool, notes: Notes, options: Options) -> None:
         self._pool = pool
         self._notes = notes
         self._options = options
+        self._want = options.want(autocommit=False)
+        self._single = options.want(autocommit=True)
 
     def options(
         self,
@@ -66,17 +68,19 @@ class Database:
 
         ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`, `PoolClosed`.
         """
-        options = self._options.changed(timeout=timeout, read_only=read_only, node=node, role=role, move=move)
-        if node is not None:
+        options, want = self._options, self._want
+        if any(value is not None for value in (timeout, read_only, node, role, move)):
+            options = options.changed(timeout=timeout, read_only=read_only, node=node, role=role, move=move)
             check_node(options, self._pool.topology.name, tuple(self._pool.topology.addresses))
-        return Connection(self._pool, options, self._notes)
+            want = options.want(autocommit=False)
+        return Connection(self._pool, options, want, self._notes)
 
     def execute(self, operation: Any, parameters: Any = UNSET, /, **driver_options: Any) -> Result:
         """Run one statement in autocommit mode and return its `Result`; the connection is back in the pool by then.
 
         Raises the driver's errors, `OutcomeUnknown`, `NoNodeAvailable` or `PoolTimeout`.
         """
-        connection = Connection(self._pool, self._options, self._notes, autocommit=True)
+        connection = Connection(self._pool, self._options, self._single, self._notes)
         try:
             cursor = connection.cursor()
             cursor.execute(operation, parameters, **driver_options)
@@ -101,7 +105,9 @@ class Database:
             )
         token = _running.set((*running, id(self._pool)))
         try:
-            return run(lambda: Connection(self._pool, self._options, self._notes, depth=4), function, args, kwargs)
+            return run(
+                lambda: Connection(self._pool, self._options, self._want, self._notes, depth=4), function, args, kwargs
+            )
         finally:
             _running.reset(token)
 

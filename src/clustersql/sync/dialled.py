@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 from ..core.procedures import blamed
@@ -44,7 +43,7 @@ class Dialled:
         topology, driver = self._topology, self._topology.driver
         want = options.want(autocommit=False)
         timeout = topology.settings.timeout if options.timeout is None else options.timeout
-        session = pool.open_outside(want, monotonic() + timeout, arguments)
+        session = pool.open_outside(want, timeout, arguments)
         if want.read_only and driver.dialect.read_only_on:
             try:
                 driver.ask(session.raw, driver.dialect.read_only_on)

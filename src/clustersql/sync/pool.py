@@ -38,6 +38,7 @@ class Pool:
 
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
+        self.timeout = topology.settings.timeout
         self.orphans: deque[Session] = (
             deque()
         )  # given up by the garbage collector, which may run under any lock: `tick` takes them in
@@ -60,18 +61,18 @@ class Pool:
 
     # -- checkout and return -------------------------------------------------------------------------------------------------------
 
-    def checkout(self, want: Want, deadline: float, avoid: str | None = None) -> Session:
-        """Return a connection for ``want`` in the wanted mode, waiting until ``deadline`` (monotonic seconds) at most.
+    def checkout(self, want: Want, timeout: float, avoid: str | None = None) -> Session:
+        """Return a connection for ``want`` in the wanted mode, within ``timeout`` seconds.
 
         ``avoid`` is a node that is taken only when no other serves.  Raises `NoNodeAvailable`, `PoolTimeout` or `PoolClosed`, each also
         an instance of the driver's ``OperationalError``.
         """
-        now = time.monotonic()
+        began = now = time.monotonic()
         while True:
             with self._lock:
                 session = self._book.take(want, now, avoid)
             if session is None:
-                session = self._open(want, deadline, avoid)
+                session = self._open(want, began + timeout, avoid)
             elif now >= session.expires or self._is_stale(session.raw):
                 self.give_back(session, keep=False)  # without blame: servers close idle connections for many reasons
                 continue
@@ -85,13 +86,14 @@ class Pool:
         """Take a connection back.  The caller has made it clean, or says that it is not worth keeping."""
         with self._lock:
             actions = self._book.give_back(session, time.monotonic(), keep)
-        self._act(actions)
+        if actions is not None:
+            self._act(actions)
 
     def open_outside(
-        self, want: Want, deadline: float, arguments: Mapping[str, Any], avoid: str | None = None
+        self, want: Want, timeout: float, arguments: Mapping[str, Any], avoid: str | None = None
     ) -> Session:
         """Return a connection that the pool does not keep, with the caller's own driver ``arguments``; raises as `checkout`."""
-        return self._open(want, deadline, avoid, arguments)
+        return self._open(want, time.monotonic() + timeout, avoid, arguments)
 
     def reset(self, session: Session) -> bool:
         """Give a session its first state back; False: this database cannot, the connection must be closed."""
@@ -115,7 +117,7 @@ class Pool:
     def _switch_mode(self, session: Session, want: Want) -> bool:
         """Set what differs from the mode that the session was left in; False: it was lost while we did, and nothing of the caller's was sent."""
         try:
-            self._set_mode(session, want.autocommit, want.read_only)
+            self.set_mode(session, want.autocommit, want.read_only)
         except Exception as exc:
             facts = self._driver.facts(exc, session.raw)
             generation, node = session.generation, session.node
@@ -126,7 +128,8 @@ class Pool:
             return False
         return True
 
-    def _set_mode(self, session: Session, autocommit: bool, read_only: bool) -> None:
+    def set_mode(self, session: Session, autocommit: bool, read_only: bool) -> None:
+        """Make a session read-only or not, and autocommit or not; what it is already costs nothing."""
         driver, dialect = self._driver, self._driver.dialect
         if session.read_only is not read_only:
             statements = dialect.read_only_on if read_only else dialect.read_only_off if session.read_only else ()
@@ -288,9 +291,11 @@ class Pool:
                 return now + 1.0
             actions = self._book.reap(now, self.topology.settings.max_idle_time)
             self._book.note_oldest()
+            served, self._book.served = self._book.served, 0
             starving = self._book.starving
             attempts = tuple(self._attempts)
         self._act(actions)
+        self.topology.budget.earn(served)
         due = self._prober.tick(now, starving)
         for attempt in attempts:
             if attempt.deadline <= now:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.faults import Facts, Fault
@@ -118,7 +119,7 @@ class _Performer:
         self.call = call
         self.traits = traits
         self.phase = phase
-        self.deadline = connection._deadline()
+        self.deadline = monotonic() + connection._timeout()
         self.error = error
 
     def perform(self, step: Step) -> object:
@@ -153,7 +154,7 @@ class _Performer:
 
     def _acquire(self, avoid: str | None) -> tuple[str, int]:
         connection = self.connection
-        session = connection._acquire(self.deadline, avoid)
+        session = connection._acquire(max(0.0, self.deadline - monotonic()), avoid)
         return session.node, session.generation
 
     def _execute(self) -> object:

@@ -31,7 +31,7 @@ def run(
         attempt += 1
         connection = connect()
         if deadline is None:
-            deadline = connection._deadline()
+            deadline = time.monotonic() + connection._timeout()
         connection.attempt = attempt
         at_commit = False
         try:

@@ -236,14 +236,9 @@ class Connection:
             return
         self._session = None
         self._pool.orphans.append(session)
-        file, line = self._site
         name = self._pool.topology.name
-        warnings.warn(
-            f"a connection of cluster {name!r}, checked out at {file}:{line}, was never closed",
-            ResourceWarning,
-            2,
-            source=self,
-        )
+        text = f"a connection of cluster {name!r}, checked out at {_line(*self._site)}, was never closed"
+        warnings.warn(text, ResourceWarning, 2, source=self)
 
     def __repr__(self) -> str:
         state = (

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 UNSET: Any = object()
 """Parameters that were not given: some drivers refuse None, others read it as "no parameters"."""
 
+RETURNED: Any = object()
+"""The session of a cursor whose connection was given back: it is no connection's session, so every use takes the slow path, and raises."""
+
 _OURS = frozenset(
     (
         "_args",
@@ -46,7 +49,7 @@ class Cursor:
 
     _connection: Connection
     _args: tuple[tuple[Any, ...], dict[str, Any]]
-    _session: Session | None
+    _session: Session
     _raw: Any
     fetchone: Callable[..., Any]
     fetchmany: Callable[..., Any]
@@ -137,7 +140,7 @@ class Cursor:
 
     def _forget(self) -> None:
         returned = self._returned
-        self.__dict__.update(_session=None, fetchone=returned, fetchmany=returned, fetchall=returned)
+        self.__dict__.update(_session=RETURNED, fetchone=returned, fetchmany=returned, fetchall=returned)
 
     def _returned(self, *_: Any, **__: Any) -> Any:
         raise self._connection._returned()
@@ -155,13 +158,13 @@ class Cursor:
 
     def close(self) -> None:
         """Close the cursor; twice does no harm."""
-        if self._session is not None:
+        if self._session is not RETURNED:
             self._raw.close()
 
     def __getattr__(self, name: str) -> Any:
         if name in _OURS:
             raise AttributeError(name)
-        if self._session is None:
+        if self._session is RETURNED:
             raise self._connection._returned()
         value = getattr(self._raw, name)
         if callable(value) and name not in _HARMLESS:
@@ -190,7 +193,7 @@ class Cursor:
         self.close()
 
     def __repr__(self) -> str:
-        state = "returned" if self._session is None else f"on {self._session.node}"
+        state = "returned" if self._session is RETURNED else f"on {self._session.node}"
         return f"<clustersql.Cursor {state}>"
 
 

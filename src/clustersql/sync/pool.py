@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -147,6 +148,7 @@ class Pool:
         self, want: Want, deadline: float, avoid: str | None, arguments: Mapping[str, Any] | None = None
     ) -> Session:
         self.waits += 1
+        self._take_in_orphans()
         waiter = Waiter(want, avoid, threading.Event(), outside=arguments is not None)
         with self._lock:
             self._book.enqueue(waiter)
@@ -284,8 +286,7 @@ class Pool:
 
     def tick(self, now: float) -> float:
         """Do what is due, and return when to come again (monotonic seconds).  Never blocks on a server."""
-        while self.orphans:
-            self.give_back(self.orphans.popleft(), keep=False)
+        self._take_in_orphans()
         with self._lock:
             if self._book.closed:
                 return now + 1.0
@@ -304,6 +305,11 @@ class Pool:
                 due = min(due, attempt.deadline)
         self._fill()
         return due
+
+    def _take_in_orphans(self) -> None:
+        while self.orphans:
+            with contextlib.suppress(IndexError):  # another thread was faster
+                self.give_back(self.orphans.popleft(), keep=False)
 
     def _fill(self) -> None:
         wanted = self.topology.settings.min_idle

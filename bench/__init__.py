@@ -1,0 +1,1 @@
+"""Benchmarks: the cost of clustersql beside the raw driver, measured in one run."""

@@ -1,0 +1,81 @@
+"""Faults on Galera under load from eight threads: four that read, four that count in `run`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from galera.workload import Workload
+
+from clustersql import Cluster
+from clustersql.testing import GaleraCluster
+from clustersql.testing.processes import wait_until
+
+
+def progress(load: Workload, reads: int = 50, runs: int = 20) -> None:
+    """Wait until both kinds of work went on by so much."""
+    goal = load.reads + reads, len(load.acknowledged) + runs
+    wait_until(
+        lambda: load.reads >= goal[0] and len(load.acknowledged) >= goal[1],
+        f"{reads} reads and {runs} runs more; so far {load.errors[:3]}",
+        timeout=60,
+        every=0.001,
+    )
+
+
+def test_kill_9_of_the_writer_under_load(
+    galera: GaleraCluster, client: Callable[..., Cluster], driver: str, say: Callable[[str], None]
+) -> None:
+    load = Workload(client(driver).open())
+    load.prepare()
+    with load.running():
+        progress(load)
+        load.slowest_read = load.slowest_run = 0.0
+        began = time.monotonic()
+        galera.kill("n1")
+        killed = time.monotonic()
+        progress(load, reads=1, runs=0)
+        reading = time.monotonic() - killed
+        progress(load, reads=1, runs=4)
+        writing = time.monotonic() - killed
+        progress(load)
+    load.check()
+    say(
+        f"{driver}: after kill -9 of the writer ({1e3 * (killed - began):.0f} ms) reads went on within {1e3 * reading:.0f} ms,"
+        f" four runs within {writing:.2f} s; slowest read {1e3 * load.slowest_read:.0f} ms, slowest run"
+        f" {load.slowest_run:.2f} s; {len(load.acknowledged)} runs acknowledged, {len(load.unknown)} unknown"
+    )
+    with load.db.connection() as conn:
+        assert conn.node == "n2"
+
+
+def test_removal_of_a_node_under_load_shows_no_error(client: Callable[..., Cluster], driver: str) -> None:
+    cluster = client(driver)
+    load = Workload(cluster.open())
+    load.prepare()
+    with load.running():
+        progress(load)
+        cluster.remove_node("n1")
+        progress(load)
+        cluster.remove_node("n3")
+        progress(load)
+    assert load.unknown == set()
+    load.check()
+    stats = load.db.stats()
+    assert list(stats["nodes"]) == ["n2"]
+
+
+def test_refusal_and_desync_under_load_show_no_error(galera: GaleraCluster, client: Callable[..., Cluster]) -> None:
+    """The writer refuses queries, then another falls behind on purpose; both come back."""
+    load = Workload(client().open())
+    load.prepare()
+    with load.running():
+        progress(load)
+        galera.reject_queries("n1")
+        progress(load)
+        galera.desync("n2")
+        progress(load)
+        galera.reject_queries("n1", False)
+        galera.desync("n2", False)
+        progress(load)
+    load.check()

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from . import fork
 from .address import Address
+from .dialects import by_name
 from .drivers import load as load_driver
 from .dsn import check_family, parse
 from .errors import ConfigError
@@ -50,12 +52,15 @@ class Cluster:
         self.async_driver = async_driver
         self.driver: Driver = load_driver(driver)
         self._topology = Topology(name, self.driver, settings(**knobs))
+        if self._topology.settings.dialect is not None:  # before anything reads its rules
+            self.driver.dialect = by_name(self._topology.settings.dialect)
         self._options = Options(read_only=self._topology.settings.read_only)
         self._notes = Notes(self.driver.dialect.rules)
         self._lock = threading.Lock()
         self._pool: Pool | None = None
         self._dialled: Dialled | None = None
         self._closed = False
+        fork.track(self)
 
     # -- nodes ---------------------------------------------------------------------------------------------------------------------
 
@@ -159,6 +164,11 @@ class Cluster:
                 if self._closed:
                     self._pool.close()
             return self._pool
+
+    def after_fork(self) -> tuple[()]:
+        """In a forked child: a lock of our own; the parent's may have been held by a thread that does not exist here."""
+        self._lock = threading.Lock()
+        return ()
 
     def _require_nodes(self) -> None:
         if not self._topology.addresses:

@@ -173,7 +173,7 @@ class Book:
     def _aim(self, waiter: Waiter) -> None:
         if waiter.outside:
             return
-        names = self.view.serving(waiter.want)
+        names = self.view.eligible(waiter.want)
         others = tuple(name for name in names if name != waiter.avoid)
         waiter.names = others or names
 
@@ -185,7 +185,7 @@ class Book:
         if shelves is None:
             if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
                 self._candidates.clear()
-            shelves = self._candidates[want] = tuple(self.shelves[name] for name in self.view.serving(want))
+            shelves = self._candidates[want] = tuple(self.shelves[name] for name in self.view.eligible(want))
         if avoid is not None and len(shelves) > 1:
             shelves = tuple(shelf for shelf in shelves if shelf.name != avoid)
         if not shelves:

@@ -83,6 +83,10 @@ class View:
         """Return the nodes to try when none is usable: they answer, but do not want work.  Never a known replica for a write."""
         return tuple(n.name for n in self.nodes if _last_resort(n, want))
 
+    def eligible(self, want: Want) -> tuple[str, ...]:
+        """Return the nodes whose connections may be used for ``want`` now: those that serve it, or, when there are none, in panic."""
+        return self.serving(want) or self.panicking(want)
+
     def hopeless(self) -> bool:
         """Tell whether waiting is pointless: there is no node, or only a person can mend them all."""
         return all(n.readiness is Readiness.MISCONFIGURED for n in self.nodes)

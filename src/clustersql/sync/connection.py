@@ -31,7 +31,7 @@ from .pool import Pool
 from .recovery import note_lost, recover_commit, recover_statement
 
 _OURS = frozenset(
-    "_arguments _broken _callbacks _committed _cursors _explicit _harmless _last_facts _may_commit _moved _notes _options _pool _pins _refused"
+    "_arguments _broken _callbacks _committed _cursors _explicit _given_back _harmless _last_facts _may_commit _moved _notes _options _pool _pins _refused"
     " _session _site _unproven _want attempt".split()
 )
 _HARMLESS = frozenset(
@@ -61,7 +61,7 @@ class Connection:
     _pins: tuple[str, ...] = ()
     _refused: BaseException | None = None
     _session: Session | None = None
-    _committed = _explicit = _may_commit = _moved = _unproven = False
+    _committed = _explicit = _given_back = _may_commit = _moved = _unproven = False
 
     _pool: Pool
     _options: Options
@@ -141,8 +141,8 @@ class Connection:
 
     def close(self) -> None:
         """Give the connection back to the pool, rolled back and clean; one from ``connect()`` is closed.  Twice does no harm."""
-        session, self._session = self._session, None
-        self._broken = self._returned()
+        session = self._session
+        self.__dict__.update(_session=None, _given_back=True)
         if session is not None:
             self._finish(session)
 
@@ -214,7 +214,7 @@ class Connection:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._managed:
+        if self._arguments is None:
             self._leave(kind is None)
             return
         driver = self._pool.topology.driver
@@ -225,10 +225,17 @@ class Connection:
 
     def _leave(self, success: bool) -> None:
         try:
-            if success and (self._count or self._pins or self._may_commit or self._broken is not None):
+            if success and self._has_work():
                 self.commit()
         finally:
             self.close()
+
+    def _has_work(self) -> bool:
+        """Whether a COMMIT has anything to do, or must say that it cannot."""
+        session = self._session
+        if session is None:
+            return self._broken is not None and not self._given_back
+        return bool(session.count or self._pins or self._may_commit)
 
     def __del__(self) -> None:
         session = getattr(self, "_session", None)
@@ -273,10 +280,12 @@ class Connection:
         )
 
     def _returned_already(self) -> bool:
-        return isinstance(self._broken, PoolClosed)
+        return self._given_back or isinstance(self._broken, PoolClosed)
 
     def _revive(self) -> None:
         """Get a session again after the former one was lost, where nothing is lost with it."""
+        if self._given_back:
+            raise self._returned()
         if self._broken is not None:
             raise self._broken
         if not self._movable():
@@ -326,6 +335,9 @@ class Connection:
 
     def _finish(self, session: Session) -> None:
         """Make a session clean and give it back; what cannot be made clean is closed."""
+        if not (self._cursors or session.count or self._pins or self._may_commit or session.tainted or session.outside):
+            self._pool.give_back(session)
+            return
         keep = not session.tainted and not session.outside
         for ref in self._cursors:
             cursor = ref()
@@ -376,7 +388,8 @@ class Connection:
             traits = self._notes.many(traits)
         if traits.begins:
             self._explicit = True
-        self._may_commit |= traits.may_commit
+        # MySQL's BEGIN commits what is open: with nothing open that is nothing.
+        self._may_commit |= traits.may_commit and not (traits.begins and not traits.commits and self._count == 0)
         self._unproven |= not traits.read
         if traits.leaves_state:
             self._pins += (self._notes.leading_word(operation),)
@@ -498,6 +511,8 @@ class Connection:
         return result
 
     def _commit_without_session(self) -> None:
+        if self._given_back:
+            raise self._returned()
         if self._broken is not None:
             raise self._broken
         self._boundary(committed=True)  # nothing was executed since the session was lost

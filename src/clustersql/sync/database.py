@@ -15,6 +15,8 @@ from .pool import Pool
 from .result import Result
 from .run import run
 
+_NOTHING = (None,) * 5
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -69,7 +71,7 @@ class Database:
         ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`, `PoolClosed`.
         """
         options, want = self._options, self._want
-        if any(value is not None for value in (timeout, read_only, node, role, move)):
+        if (timeout, read_only, node, role, move) != _NOTHING:
             options = options.changed(timeout=timeout, read_only=read_only, node=node, role=role, move=move)
             check_node(options, self._pool.topology.name, tuple(self._pool.topology.addresses))
             want = options.want(autocommit=False)

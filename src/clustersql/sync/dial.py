@@ -19,13 +19,16 @@ from ..core.observe import Answered, Unreachable
 from ..errors import ConfigError
 from ..topology import Topology
 
+NODE_ARGUMENTS = frozenset("host hostaddr port unix_socket unix_sock user username password passwd passfile dsn conninfo".split())
+"""Drivers' names for address and credentials.  Those are the node's: a program's unchanged ``connect(host=...)`` would lead all dials to one host."""
+
 
 def connect(
     topology: Topology, name: str, arguments: Mapping[str, Any] | None = None, hold: Callable[[Any], None] | None = None
 ) -> tuple[Any, Report]:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report; blocks.
 
-    ``arguments`` are the caller's driver arguments and win over the node's.  ``hold`` is given the connection as soon as there is one, so
+    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``hold`` is given the connection as soon as there is one, so
     that somebody else can abort it while its first answer is awaited.  Raises what the driver raises, and `ConfigError`.
     """
     driver, settings = topology.driver, topology.settings
@@ -34,7 +37,7 @@ def connect(
         raise ConfigError(f"cluster {topology.name!r} has no node {name!r} any more")
     target = resolve(address)
     if arguments:
-        target = replace(target, arguments={**target.arguments, **arguments})
+        target = replace(target, arguments={**target.arguments, **_callers(arguments, driver.family)})
     raw = driver.connect(target, settings.connect_timeout)
     try:
         if hold is not None:
@@ -48,6 +51,12 @@ def connect(
         driver.close(raw)
         raise
     return raw, report
+
+
+def _callers(arguments: Mapping[str, Any], family: str | None) -> dict[str, Any]:
+    """Return what a caller may set: not where, nor as whom.  SQLite's address is its database."""
+    fixed = NODE_ARGUMENTS | {"database"} if family == "sqlite" else NODE_ARGUMENTS
+    return {name: value for name, value in arguments.items() if name not in fixed}
 
 
 def examine(topology: Topology, raw: Any) -> Report:
@@ -91,9 +100,11 @@ class Attempt:
 
     def start(self) -> None:
         """Begin in a thread of its own."""
-        threading.Thread(
-            target=self._run, name=f"clustersql-dial-{self.topology.name}-{self.name}", daemon=True
-        ).start()
+        name = f"clustersql-dial-{self.topology.name}-{self.name}"
+        try:
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:  # no thread can be started, as at interpreter shutdown: better to wait here than to fail
+            self._run()
 
     def hold(self, raw: Any) -> None:
         """Remember the connection, so that `abandon` can wake a call that hangs on it; None: forget it."""

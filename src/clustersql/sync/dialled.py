@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .. import fork
 from ..core.procedures import blamed
 from ..core.verdict import Situation
 from ..core.view import Service, Want
 from ..options import Options
 from ..topology import Topology
-from . import fork
 from .pool import Pool
 
 

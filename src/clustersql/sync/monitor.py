@@ -11,7 +11,10 @@ import logging
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from typing import Protocol
+
+from .. import fork
 
 log = logging.getLogger("clustersql")
 
@@ -72,6 +75,13 @@ class Monitor:
         """Whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
+    def after_fork(self) -> Sequence[object]:
+        """In a forked child: its parent's thread does not exist here; the next one who wakes it starts one."""
+        self._thread = None
+        self._woken = threading.Event()
+        self._lock = threading.Lock()
+        return ()
+
     def _run(self) -> None:
         while True:
             self._woken.clear()
@@ -96,20 +106,12 @@ class Monitor:
 
 
 _monitor = Monitor()
+fork.track(_monitor)
 
 
 def monitor() -> Monitor:
     """Return the process's monitor."""
     return _monitor
-
-
-def renew() -> None:
-    """In a forked child: its parent's thread does not exist here."""
-    global _monitor
-    pools = list(_monitor._pools)
-    _monitor = Monitor()
-    for pool in pools:
-        _monitor._pools.add(pool)  # it starts with the first use, when somebody wakes it
 
 
 def watch(pool: Watched) -> None:

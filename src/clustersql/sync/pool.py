@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from .. import fork
 from ..core.observe import Refused, SessionLost
 from ..core.policy import policy
 from ..core.pooling import Actions, Book, Session, Shelf, Waiter, dial_plan
@@ -26,7 +27,7 @@ from ..core.steps import Await, Dial, Look, Picture, Step
 from ..core.view import Service, View, Want
 from ..errors import ClusterError, NoNodeAvailable, PoolClosed, PoolTimeout, bind
 from ..topology import Topology
-from . import fork, monitor
+from . import monitor
 from .dial import Attempt, connect, tell_answer, tell_failure
 from .drive import drive
 from .prober import Prober
@@ -249,7 +250,7 @@ class Pool:
 
     def _unfit(self, name: str, waiter: Waiter | None) -> ClusterError | None:
         view = self.topology.view
-        if waiter is None or name in view.serving(waiter.want) or name in view.panicking(waiter.want):
+        if waiter is None or name in view.eligible(waiter.want):
             return None
         node = view.by_name.get(name)
         what = f"is {node.role.value}, {node.readiness.value}" if node else "was removed"

@@ -35,6 +35,7 @@ class Prober:
     def tick(self, now: float, starving: bool) -> float:
         """Begin the probes that are due and abandon those that are late.  Returns when the next thing is due (monotonic seconds)."""
         settings, due = self.topology.settings, now + self.topology.settings.probe_interval
+        self._drop_removed()
         for node in self.topology.view:
             attempt = self._asking.get(node.name)
             if attempt is not None:
@@ -50,6 +51,13 @@ class Prober:
                 at = now + settings.failover_probe
             due = min(due, at)
         return due
+
+    def _drop_removed(self) -> None:
+        for name in [name for name in self._kept if name not in self.topology.addresses]:
+            with self._lock:
+                raw = self._kept.pop(name, None)
+            if raw is not None:
+                self.topology.driver.close(raw)
 
     def _begin(self, name: str, fresh: bool, now: float) -> None:
         self._last[name] = now

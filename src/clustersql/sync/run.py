@@ -39,7 +39,7 @@ def run(
             if connection._refused is not None and not connection._committed:
                 raise connection._refused  # the function has swallowed an error that ended its transaction: a part must not be committed
             at_commit = True
-            if connection._count or connection._pins or connection._may_commit or connection._broken is not None:
+            if connection._has_work():
                 connection.commit()
             else:
                 connection._boundary(committed=True)

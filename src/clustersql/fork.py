@@ -1,4 +1,4 @@
-"""What happens to pools in a forked child: they begin anew, and the parent's connections are never touched.
+"""What happens in a forked child: locks and pools begin anew, and the parent's connections are never touched.
 
 The child shares the parent's sockets.  A statement on one would mix into the parent's stream, and merely *finalizing* some drivers' objects
 sends a goodbye that ends the parent's session (seen with mysqlclient and mariadb).  So every inherited connection is kept referenced for
@@ -7,13 +7,10 @@ ever: also at interpreter exit, when module globals are cleared, hence the refer
 
 from __future__ import annotations
 
-import ctypes
 import os
 import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
-
-from . import monitor
 
 
 class Forkable(Protocol):
@@ -33,11 +30,12 @@ def track(thing: Forkable) -> None:
 
 def keep_for_ever(raw: Any) -> None:
     """Take a reference that is never given back."""
+    import ctypes
+
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(raw))
 
 
 def _after_fork_in_child() -> None:
-    monitor.renew()
     for thing in list(_live):
         for raw in thing.after_fork():
             keep_for_ever(raw)

@@ -1,0 +1,211 @@
+"""The scenario files under tests/scenarios: what was seen and when, and what must follow.  One loader per kind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clustersql.core.faults import Facts, Fault
+from clustersql.core.latency import Load
+from clustersql.core.node import Node, Reach, Readiness, Report, Role
+from clustersql.core.observe import (
+    Added,
+    Answered,
+    Breaker,
+    Draining,
+    Observation,
+    Refused,
+    Removed,
+    SessionLost,
+    Unreachable,
+    observe,
+    probe_due,
+)
+from clustersql.core.plan import avoiding, plan
+from clustersql.core.policy import policy
+from clustersql.core.pooling import Actions, Book, Session, Waiter
+from clustersql.core.steps import Served
+from clustersql.core.verdict import Phase, Situation, Transaction, rerunnable, verdict
+from clustersql.core.view import Service, View, Want
+
+FOLDER = Path(__file__).parent.parent / "scenarios"
+
+
+def cases(kind: str, file: str = "*") -> list[Any]:
+    found = []
+    for path in sorted((FOLDER / kind).glob(f"{file}.json")):
+        told = json.loads(path.read_text("utf-8"))
+        for i, case in enumerate(told.get("cases", [told])):
+            what = case.get("what", i) if isinstance(case, dict) else i
+            found.append(pytest.param(case, id=f"{path.stem}-{what}"))
+    assert found
+    return found
+
+
+def observation(kind: str, node: str, *more: Any) -> Observation:
+    match kind:
+        case "answered":
+            role, readiness, why = (*more, "ready", "")[:3] if len(more) < 3 else more
+            return Answered(node, Report(Role(role), Readiness(readiness), why))
+        case "unreachable":
+            return Unreachable(node, Fault(more[0]), *more[1:])
+        case "session_lost":
+            return SessionLost(node, *more)
+        case "refused":
+            return Refused(node, more[0], Fault(more[1]), *more[2:])
+        case "draining":
+            return Draining(node, *more)
+    return {"added": Added, "removed": Removed}[kind](node)
+
+
+@pytest.mark.parametrize("case", cases("observe"))
+def test_reducer(case: dict[str, Any]) -> None:
+    view = View()
+    for phase in case["phases"]:
+        before, expect = view, dict(phase["expect"])
+        for _ in range(phase.get("repeat", 1)):
+            view = observe(view, observation(*phase["see"]), phase["at"])
+        assert (view is before) is expect.pop("unchanged", False), phase
+        assert view.version >= before.version
+        node = view.by_name.get("a")
+        if expect.pop("gone", False):
+            assert node is None, phase
+            continue
+        expect.pop("hopeless", None)
+        assert node is not None
+        if "hopeless" in phase["expect"]:
+            assert view.hopeless() is phase["expect"]["hopeless"]
+        seen = {key: getattr(getattr(node, key), "value", getattr(node, key)) for key in expect}
+        assert seen == expect, phase
+
+
+@pytest.mark.parametrize("case", cases("breaker", "delays"))
+def test_breaker_delay(case: list[float]) -> None:
+    failures, jitter, seconds = case
+    assert Breaker().delay(int(failures), jitter) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("case", cases("breaker", "probe_due"))
+def test_probe_due(case: dict[str, Any]) -> None:
+    readiness = Readiness(case.get("readiness", "ready"))
+    node = Node("a", 0, Reach(case["reach"]), readiness=readiness, retry_at=case.get("retry_at", 0.0))
+    due = probe_due(node, case["now"], case["last"], 1.0, case.get("wanted", False), 0.1)
+    assert due == pytest.approx(case["due"])
+
+
+def node_of(order: int, text: str) -> Node:
+    name, reach, role, readiness, *flags = text.split(":")
+    retry = next((float(flag[9:]) for flag in flags if flag.startswith("retry_at=")), 0.0)
+    slow = 99.0 if "slow" in flags else None
+    return Node(
+        name,
+        order,
+        Reach(reach),
+        Role(role),
+        Readiness(readiness),
+        retry_at=retry,
+        slow_since=slow,
+        draining="draining" in flags,
+    )
+
+
+@pytest.mark.parametrize("case", cases("plan"))
+def test_plan(case: dict[str, Any]) -> None:
+    view = View(tuple(node_of(i, text) for i, text in enumerate(case["nodes"])), case.get("writer", "single"))
+    asked = case.get("want", {})
+    want = Want(Service(asked.get("service", "primary")), node=asked.get("node"))
+    loads = {node.name: Load(node.name, node.order) for node in view}
+    for node in view:
+        loads[node.name].slow_since = node.slow_since  # as the pool's shelves do
+    in_order = policy(lambda loads, now, random: loads)
+    assert list(view.serving(want)) == case["serving"]
+    names = plan(view, want, loads, in_order, 100.0, lambda: 0.999)
+    assert list(avoiding(names, case.get("avoid"))) == case["plan"]
+
+
+def facts_of(told: dict[str, Any]) -> Facts:
+    return Facts(**{**told, "fault": Fault(told["fault"])})
+
+
+COLUMNS = {
+    "read": {"proven": True},
+    "write": {},
+    "first": {"transaction": Transaction.FIRST},
+    "later": {"transaction": Transaction.LATER},
+    "commit": {"transaction": Transaction.LATER, "phase": Phase.COMMIT},
+}
+
+
+@pytest.mark.parametrize("case", cases("verdict", "table"))
+def test_verdict(case: dict[str, Any]) -> None:
+    told = {k: Phase(v) if k == "phase" else v for k, v in case["situation"].items()}
+    expect = {column: name for column, name in case["expect"].items() if name is not None}
+    seen = {c: verdict(Situation(facts_of(case["facts"]), **{**told, **COLUMNS[c]})).name for c in expect}  # type: ignore[arg-type]
+    assert seen == expect
+
+
+@pytest.mark.parametrize("case", cases("verdict", "rerunnable"))
+def test_rerunnable(case: dict[str, Any]) -> None:
+    assert rerunnable(facts_of(case["facts"]), case["at_commit"], case["may_commit"]) is case["rerun"]
+
+
+@pytest.mark.parametrize("case", cases("latency"))
+def test_latency(case: dict[str, Any]) -> None:
+    load = Load("a")
+    for kind, *numbers in case["steps"]:
+        load.sample(*numbers) if kind == "sample" else load.penalize(*numbers)
+    load.oldest, load.in_flight = case.get("oldest", 0.0), case.get("in_flight", 0)
+    if "ewma" in case:
+        assert load.ewma == pytest.approx(case["ewma"])
+    if "score" in case:
+        assert load.score(case["now"]) == pytest.approx(case["score"])
+
+
+@pytest.mark.parametrize("case", cases("pool"))
+def test_pool(case: dict[str, Any]) -> None:
+    view = observe(observe(View(), Added("a"), 0.0), Answered("a", Report(Role.PRIMARY)), 0.0)
+    book = Book(2, 1, policy("random"), lambda: 0.5)
+    book.adopt(view)
+    waiters: dict[str | None, Waiter | None] = {None: None}
+    sessions: dict[str, Session] = {}
+    for step in case["steps"]:
+        act, *names = step["do"]
+        actions, begun, given = Actions(), None, None
+        match act:
+            case "enqueue":
+                book.enqueue(waiters.setdefault(names[0], Waiter(Want())))  # type: ignore[arg-type]
+            case "dial":
+                begun, actions = book.begin_dial("a", waiters[names[0]])
+            case "dialled":
+                shelf = book.shelves["a"]
+                session = sessions[names[1]] = Session(names[1], shelf, shelf.generation)
+                actions = book.dialled(session, 0.01, 1.0, waiters[names[0]])
+            case "dial_failed":
+                actions = book.dial_failed(book.shelves["a"], OSError(), 1.0, waiters[names[0]])
+            case "give_back":
+                actions = book.give_back(sessions[names[0]], 2.0) or Actions()
+            case "withdraw":
+                given, actions = book.withdraw(waiters[names[0]])  # type: ignore[arg-type]
+            case "session_lost":
+                view = observe(view, SessionLost("a", view.by_name["a"].generation), 3.0)
+                actions = book.adopt(view)
+            case "reap":
+                actions = book.reap(700.0, names[0])
+            case "close":
+                actions = book.close()
+        name_of = {waiter: name for name, waiter in waiters.items()}
+        served = {name_of[w]: e.session.raw for w in actions.wake for e in w.events if isinstance(e, Served)}
+        seen = {
+            "begun": begun,
+            "woken": [name_of[w] for w in dict.fromkeys(actions.wake)],
+            "closed": [s.raw for s in actions.close],
+            "served": served,
+            "given": given.raw if given else None,
+            "total": book.total,
+            "idle": book.idle,
+        }
+        expect = {key: value for key, value in step.items() if key != "do"}
+        assert {key: seen[key] for key in expect} == expect, step

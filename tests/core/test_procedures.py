@@ -1,0 +1,213 @@
+"""The procedures step by step: what they ask for, given the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from clustersql.core.faults import Facts, Fault
+from clustersql.core.node import Report, Role
+from clustersql.core.observe import Answered, Refused, SessionLost, Unreachable
+from clustersql.core.procedures import GaveUp, Lost, drain, fill, open_, probe, recover
+from clustersql.core.steps import (
+    Acquire,
+    Ask,
+    Await,
+    Changed,
+    Close,
+    Dial,
+    DialFailed,
+    Discard,
+    Execute,
+    Failed,
+    Look,
+    Picture,
+    Rollback,
+    Served,
+    Tell,
+)
+from clustersql.core.verdict import Phase, Situation, Transaction, Verdict
+
+ERROR = RuntimeError("boom")
+LOST = Situation(Facts(Fault.LOST, lost=True), proven=True)
+
+
+def ends(steps: Generator[Any, Any, Any], answer: object = None) -> Any:
+    with pytest.raises(StopIteration) as done:
+        steps.send(answer)
+    return done.value.value
+
+
+def picture(now: float, plan: str = "abc", hopeless: bool = False) -> Picture:
+    return Picture(now, tuple(plan), hopeless)
+
+
+def test_open_dials_the_next_after_the_stagger() -> None:
+    g = open_(10.0, 0.25)
+    assert next(g) == Look()
+    assert g.send(picture(0.0)) == Dial("a")
+    assert g.send(True) == Await(0.25)
+    assert g.send(None) == Look()
+    assert g.send(picture(0.25)) == Dial("b")
+    assert g.send(True) == Await(0.25)
+    assert ends(g, Served("late winner")) == "late winner"
+
+
+def test_open_dials_the_next_at_once_on_an_error() -> None:
+    g = open_(10.0, 0.25)
+    next(g)
+    assert g.send(picture(0.0)) == Dial("a")
+    g.send(True)
+    assert g.send(DialFailed("a", ERROR)) == Look()
+    assert g.send(picture(0.01)) == Dial("b")
+
+
+def test_open_dials_the_next_at_once_on_an_error_while_another_is_silent() -> None:
+    g = open_(10.0, 0.25)
+    next(g)
+    g.send(picture(0.0))
+    g.send(True)
+    g.send(None)
+    assert g.send(picture(0.25)) == Dial("b")
+    g.send(True)
+    assert g.send(DialFailed("b", ERROR)) == Look()
+    assert g.send(picture(0.26)) == Dial("c")
+
+
+def test_open_asks_again_for_room_after_an_error_elsewhere() -> None:
+    g = open_(10.0, 0.25)
+    next(g)
+    assert g.send(picture(0.0, "ab")) == Dial("a")
+    assert g.send(False) == Await(0.25)
+    assert g.send(None) == Look()
+    assert g.send(picture(0.25, "ab")) == Dial("b")
+    g.send(True)
+    assert g.send(DialFailed("b", ERROR)) == Look()
+    assert g.send(picture(0.3, "ab")) == Dial("a")
+
+
+def test_open_races_without_a_stagger() -> None:
+    g = open_(10.0, 0.0)
+    next(g)
+    for node in "abc":
+        assert g.send(picture(0.0)) == Dial(node)
+        assert g.send(True) == (Look())
+    assert g.send(picture(0.0)) == Await(10.0)
+    assert ends(g, Served(1)) == 1
+
+
+def test_open_waits_for_a_change_and_looks_again() -> None:
+    g = open_(10.0, 0.25)
+    next(g)
+    assert g.send(picture(0.0, "")) == Await(10.0)
+    assert g.send(Changed()) == Look()
+    assert g.send(picture(4.0, "a")) == Dial("a")
+    assert g.send(True) == Await(6.0)
+
+
+def test_open_gives_up_at_the_deadline_with_every_error_the_latest_last() -> None:
+    g = open_(1.0, 0.25)
+    next(g)
+    g.send(picture(0.0, "ab"))
+    g.send(True)
+    g.send(DialFailed("a", ERROR))
+    assert g.send(picture(0.1, "ab")) == Dial("b")
+    assert g.send(True) == Await(0.9)
+    assert g.send(None) == Look()
+    assert ends(g, picture(1.0, "ab")) == GaveUp({"a": ERROR}, ("b",), ("a", "b"))
+
+
+def test_open_gives_up_at_once_when_only_a_person_helps() -> None:
+    g = open_(10.0, 0.25)
+    next(g)
+    assert ends(g, picture(0.0, "", hopeless=True)) == GaveUp({}, (), ())
+
+
+def test_recover_moves_a_read_and_tells_the_cluster() -> None:
+    g = recover(ERROR, LOST, "a", 3, 2, lambda: True)
+    assert next(g) == Tell(SessionLost("a", 3, "boom"))
+    assert g.send(None) == Discard()
+    assert g.send(None) == Acquire(avoid="a")
+    assert g.send(("b", 1)) == Execute()
+    assert g.send(Failed(ERROR, LOST)) == Tell(SessionLost("b", 1, "boom"))
+    g.send(None)
+    assert g.send(None) == Acquire(avoid="b")
+    assert g.send(("c", 0)) == Execute()
+    assert ends(g, "rows") == "rows"
+
+
+def test_recover_stops_after_its_retries_and_at_the_budget() -> None:
+    for retries, afford in ((0, True), (2, False)):
+        g = recover(ERROR, LOST, "a", 0, retries, lambda afford=afford: afford)
+        next(g)
+        assert ends(g) == Lost(Verdict.PASS, ERROR)
+    first = Situation(Facts(Fault.LOST, lost=True), transaction=Transaction.FIRST)
+    g = recover(ERROR, first, "a", 0, 0, lambda: True)
+    next(g)
+    assert ends(g) == Lost(Verdict.LOST, ERROR)
+
+
+def test_recover_runs_a_rollback_again_on_the_same_connection() -> None:
+    g = recover(ERROR, Situation(Facts(Fault.ROLLED_BACK)), "a", 0, 2, lambda: True)
+    assert next(g) == Rollback()
+    assert g.send(True) == Execute()
+    assert ends(g, 7) == 7
+
+
+def test_recover_goes_elsewhere_when_the_rollback_is_lost() -> None:
+    g = recover(ERROR, Situation(Facts(Fault.ROLLED_BACK)), "a", 0, 2, lambda: True)
+    next(g)
+    assert g.send(False) == Discard()
+    assert g.send(None) == Acquire(avoid="a")
+
+
+def test_recover_of_a_lost_write_is_unknown_and_blames_the_node() -> None:
+    g = recover(ERROR, Situation(Facts(Fault.LOST, lost=True)), "a", 0, 2, lambda: True)
+    assert next(g) == Tell(SessionLost("a", 0, "boom"))
+    assert ends(g) == Lost(Verdict.UNKNOWN, ERROR)
+
+
+def test_recover_of_a_commit_of_reads_is_done() -> None:
+    done = Situation(Facts(Fault.LOST, lost=True), Phase.COMMIT, Transaction.LATER, proven=True)
+    g = recover(ERROR, done, "a", 0, 2, lambda: True)
+    next(g)
+    assert g.send(None) == Discard()
+    assert ends(g) is None
+
+
+def test_a_refusal_is_news_unless_the_session_was_made_read_only() -> None:
+    g = recover(ERROR, Situation(Facts(Fault.READ_ONLY)), "a", 5, 2, lambda: True)
+    assert next(g) == Tell(Refused("a", 5, Fault.READ_ONLY, "boom"))
+    g = recover(ERROR, Situation(Facts(Fault.READ_ONLY), read_only=True), "a", 5, 2, lambda: True)
+    assert ends(g) == Lost(Verdict.PASS, ERROR)
+
+
+def test_what_acquire_raises_ends_the_recovery() -> None:
+    g = recover(ERROR, LOST, "a", 0, 2, lambda: True)
+    for _ in range(3):
+        next(g)
+    with pytest.raises(KeyError):
+        g.throw(KeyError("no node"))
+
+
+def test_probe_tells_what_it_was_told() -> None:
+    g = probe("a", lambda exc: Facts(Fault.OVERLOADED))
+    assert next(g) == Ask("a")
+    assert g.send(Report(Role.REPLICA)) == Tell(Answered("a", Report(Role.REPLICA)))
+    g = probe("a", lambda exc: Facts(Fault.OVERLOADED))
+    next(g)
+    assert g.throw(ERROR) == Tell(Unreachable("a", Fault.OVERLOADED, "boom"))
+
+
+def test_fill_stops_where_there_is_no_room() -> None:
+    g = fill(0, 3, 5)
+    next(g)
+    assert g.send(picture(0.0)) == Dial("a")
+    assert g.send(True) == Dial("a")
+    assert ends(g, False) == 1
+
+
+def test_drain_closes_what_is_idle() -> None:
+    assert list(drain(["s", "t"])) == [Close("s"), Close("t")]

@@ -26,7 +26,7 @@ from ..core.view import Want
 from ..errors import ClusterError, PoolClosed, TransactionLost
 from ..notes import Notes
 from ..options import Options
-from .cursor import Cursor, phase_of
+from .cursor import CLOSED, Cursor, phase_of
 from .pool import Pool
 from .recovery import note_lost, recover_commit, recover_statement
 
@@ -156,8 +156,10 @@ class Connection:
         return self._session.raw
 
     def __getattr__(self, name: str) -> Any:
-        if name in _OURS:
+        if name in _OURS or name.startswith("__"):
             raise AttributeError(name)
+        if name in CLOSED and self._returned_already():
+            return CLOSED[name]
         if self._session is None:
             self._revive()
         assert self._session is not None

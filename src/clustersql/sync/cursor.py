@@ -23,6 +23,9 @@ UNSET: Any = object()
 RETURNED: Any = object()
 """The session of a cursor whose connection was given back: it is no connection's session, so every use takes the slow path, and raises."""
 
+CLOSED = {"closed": True, "open": False}
+"""What drivers' objects say of themselves when they are closed."""
+
 _OURS = frozenset(
     (
         "_args",
@@ -157,14 +160,21 @@ class Cursor:
         return self._connection
 
     def close(self) -> None:
-        """Close the cursor; twice does no harm."""
-        if self._session is not RETURNED:
+        """Close the cursor; twice does no harm, and that of a lost session neither."""
+        if self._session is RETURNED:
+            return
+        try:
             self._raw.close()
+        except Exception:  # mysqlclient still asks the server: on leaving ``with`` that would mask OutcomeUnknown
+            if self._session is self._connection._session:
+                raise
 
     def __getattr__(self, name: str) -> Any:
-        if name in _OURS:
+        if name in _OURS or name.startswith("__"):
             raise AttributeError(name)
         if self._session is RETURNED:
+            if name in CLOSED:
+                return CLOSED[name]
             raise self._connection._returned()
         value = getattr(self._raw, name)
         if callable(value) and name not in _HARMLESS:

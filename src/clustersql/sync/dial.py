@@ -19,7 +19,9 @@ from ..core.observe import Answered, Unreachable
 from ..errors import ConfigError
 from ..topology import Topology
 
-NODE_ARGUMENTS = frozenset("host hostaddr port unix_socket unix_sock user username password passwd passfile dsn conninfo".split())
+NODE_ARGUMENTS = frozenset(
+    "host hostaddr port unix_socket unix_sock user username password passwd passfile dsn conninfo".split()
+)
 """Drivers' names for address and credentials.  Those are the node's: a program's unchanged ``connect(host=...)`` would lead all dials to one host."""
 
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -68,6 +67,8 @@ def _by_name(name: str) -> Driver:
 
 
 def _not_found(name: str) -> str:
+    from difflib import get_close_matches  # here, because it is needed only when something is wrong
+
     if name in _KNOWN:
         return f'driver {name!r} is not installed: pip install "clustersql[{name}]"'
     nearest = get_close_matches(name, [*NAMES, *_ALIASES], 1)

@@ -1,0 +1,1 @@
+"""``clustersql check``: everything that can be asked of a cluster before it is relied on."""

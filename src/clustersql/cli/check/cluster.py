@@ -1,0 +1,108 @@
+"""One cluster, from the first dial to the last drop."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from ...cluster import Cluster
+from ...topology import Topology
+from .capacity import crowd, pools
+from .node import inspect
+from .questions import QUESTIONS, Questions
+from .result import ClusterResult, NodeResult
+from .statements import Scratch, statements
+from .wire import Wire, gather
+
+__all__ = ["check_cluster"]
+
+
+def check_cluster(
+    cluster: Cluster, *, max_connections: int, processes: int, seconds: float, progress: Callable[[str], None]
+) -> ClusterResult:
+    """Check one cluster.  ``seconds`` bounds each single question; ``progress`` is told what is being done."""
+    topology = cluster._topology
+    result = ClusterResult(cluster.name, cluster.driver.name)
+    wires = {name: Wire(topology, name, seconds) for name in topology.addresses}
+    try:
+        progress("asking every node")
+        result.nodes = _nodes(topology, wires, result, seconds)
+        _roles(topology, result)
+        usable = [node for node in result.nodes if node.readiness == "ready" and not node.error]
+        _durability(topology, [wires[node.name] for node in usable if node.role == "primary"], result)
+        _work(topology, usable, wires, result, max_connections, seconds, progress)
+        result.pool = pools(topology.settings, result.nodes, len(wires), processes, result)
+    finally:
+        gather([wire.close for wire in wires.values()], seconds + 1)
+    return result
+
+
+def _nodes(topology: Topology, wires: dict[str, Wire], result: ClusterResult, seconds: float) -> list[NodeResult]:
+    """All at once, so that ten frozen nodes cost one deadline; the findings in the configured order."""
+    aside = {name: ClusterResult(result.name, result.driver) for name in wires}
+    works = [lambda name=name: inspect(topology, name, wires[name], aside[name]) for name in wires]
+    found = []
+    for name, outcome in zip(wires, gather(works, 6 * seconds), strict=True):
+        if isinstance(outcome, Exception):
+            result.find(name, f"the check itself failed: {outcome}")
+            found.append(NodeResult(name, "", error=str(outcome)))
+        else:
+            result.findings += aside[name].findings
+            found.append(outcome)
+    return found
+
+
+def _roles(topology: Topology, result: ClusterResult) -> None:
+    primaries = [node.name for node in result.nodes if node.role == "primary"]
+    if not primaries and not topology.settings.read_only:
+        result.find("", "no node accepts writes")
+    if len(primaries) > 1 and _questions(topology).one_primary:
+        result.find("", f"{', '.join(primaries)} all accept writes: they are separate databases (split brain)")
+    versions = Counter(node.version for node in result.nodes if node.version)
+    if len(versions) > 1:
+        result.note("", "the nodes have different versions: " + ", ".join(versions))
+
+
+def _durability(topology: Topology, wires: Sequence[Wire], result: ClusterResult) -> None:
+    questions = _questions(topology)
+    if not questions.durability or not questions.risky:
+        return
+    for wire in wires:
+        for name, value in sorted(wire.execute(questions.durability)):
+            if why := questions.risky.get((str(name), str(value))):
+                result.note(wire.node, f"{name} is {str(value) or 'empty'}: {why}")
+
+
+def _work(
+    topology: Topology,
+    usable: Sequence[NodeResult],
+    wires: dict[str, Wire],
+    result: ClusterResult,
+    most: int,
+    seconds: float,
+    progress: Callable[[str], None],
+) -> None:
+    """The statements with each writable node as the writer, and the crowd on every node."""
+    lines = [wires[node.name] for node in usable]
+    writers = [wires[node.name] for node in usable if node.role == "primary"]
+    for node in usable:
+        writer = wires[node.name]
+        if writer not in writers or topology.settings.read_only:
+            progress(f"transactions at once on {node.name}")
+            result.crowds.append(crowd(topology, node, None, most, seconds, result))
+            continue
+        # The writer first: there a drop is surely possible.
+        scratch = Scratch(topology, [writer, *(other for other in writers if other is not writer)], seconds)
+        try:
+            progress(f"statements on {node.name}")
+            node.grants = statements(topology, writer, lines, scratch, seconds, result)
+            progress(f"transactions at once on {node.name}")
+            table = scratch.name if node.grants and not _questions(topology).one_writer else None
+            result.crowds.append(crowd(topology, node, table, most, seconds, result))
+        finally:
+            if why := scratch.drop():
+                result.find(node.name, f"the scratch table {scratch.name} may be left behind, drop it by hand: {why}")
+
+
+def _questions(topology: Topology) -> Questions:
+    return QUESTIONS.get(topology.driver.dialect.name, Questions())

@@ -1,0 +1,91 @@
+"""``clustersql check``."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ...cluster import Cluster, from_config
+from ...config import default_path, read
+from ...errors import ConfigError
+from ...registry import DEFAULT_DRIVER
+from .cluster import check_cluster
+from .result import ClusterResult
+from .table import show
+
+__all__ = ["check"]
+
+
+def check(
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="A TOML file; default: what DBCONFIG names, or config.toml.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The cluster's name, for a file with [[Nodes]], which has none (default).")
+    ] = None,
+    driver: Annotated[
+        str | None,
+        typer.Option(help=f"The driver, in place of the file's; {DEFAULT_DRIVER} for a file with [[Nodes]]."),
+    ] = None,
+    cluster: Annotated[str | None, typer.Option(help="Check only this cluster of the file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout in place of tables.")] = False,
+    max_connections: Annotated[
+        int, typer.Option(min=1, max=100_000, help="The most transactions to open at once on a node.")
+    ] = 20,
+    processes: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="How many processes of your program will run, each with its pool.")
+    ] = 1,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, max=3600, help="Seconds for each question; default: connect_timeout.")
+    ] = None,
+) -> None:
+    """Check clusters before relying on them: every node, what it lets us do, and what it costs.
+
+    On a scratch table with a name of its own, always dropped: create, select, insert, update and delete, each seen on every other
+    node, and transactions at once.  No other table is touched.  Exit status: 0 good, 1 findings, 2 cannot run.
+    """
+    logging.getLogger("clustersql").addHandler(logging.NullHandler())
+    results = [_check(each, max_connections, processes, timeout) for each in _clusters(config, name, driver, cluster)]
+    good = not any(result.findings for result in results)
+    if as_json:
+        typer.echo(json.dumps({"good": good, "clusters": [result.as_json() for result in results]}, indent=2))
+    else:
+        console = Console(highlight=False)
+        for result in results:
+            show(result, console)
+    if not good:
+        raise typer.Exit(1)
+
+
+def _clusters(path: Path | None, name: str | None, driver: str | None, only: str | None) -> list[Cluster]:
+    """Read the file.  ``only`` picks a cluster in either form, ``name`` also names the one of the ancestor's form."""
+    if name and only and name != only:
+        raise ConfigError(f"--name {name} and --cluster {only} contradict each other: give one of them")
+    file = path or Path(default_path())
+    found = [
+        from_config(each.name, each.driver or DEFAULT_DRIVER, each.async_driver, each.settings, each.nodes)
+        for each in read(file, name=name or None, driver=driver)
+    ]
+    picked = [each for each in found if only in (None, each.name)]
+    if not picked:
+        raise ConfigError(f"{file}: no cluster {only!r}; it has {', '.join(each.name for each in found)}")
+    return picked
+
+
+def _check(cluster: Cluster, most: int, processes: int, timeout: float | None) -> ClusterResult:
+    seconds = timeout or cluster._topology.settings.connect_timeout
+    console = Console(stderr=True, highlight=False)  # stdout is the result's
+    with console.status(f"cluster {cluster.name}") as status:
+        return check_cluster(
+            cluster,
+            max_connections=most,
+            processes=processes,
+            seconds=seconds,
+            progress=lambda what: status.update(f"cluster {cluster.name}: {what}"),
+        )

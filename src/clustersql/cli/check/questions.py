@@ -1,0 +1,60 @@
+"""What `check` asks that differs from database to database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["QUESTIONS", "Questions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Statements of one dialect; "" where the database has no such thing.
+
+    ``clock``: seconds since 1970 by the server's clock, whatever its time zone.  ``tls``: version and cipher of this connection, or
+    nothing.  ``used``: connections that are open now.  ``durability``: settings as name and value.  ``risky``: the values of those
+    settings, per name, with which an acknowledged commit may be lost, and why.  ``one_primary``: two nodes that accept writes are
+    two databases.  ``one_writer``: a second transaction that writes waits for the first one's end.
+    """
+
+    clock: str = ""
+    tls: str = ""
+    used: str = ""
+    durability: str = ""
+    risky: Mapping[tuple[str, str], str] | None = None
+    one_primary: bool = False
+    one_writer: bool = False
+
+
+_LOST_WITH_NODE = "an acknowledged commit is lost when the machine crashes"
+
+QUESTIONS: Mapping[str, Questions] = {
+    "postgresql": Questions(
+        clock="SELECT extract(epoch FROM clock_timestamp())",
+        tls="SELECT version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl",
+        used="SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'",
+        durability="SELECT name, setting FROM pg_settings WHERE name IN"
+        " ('fsync', 'synchronous_commit', 'synchronous_standby_names')",
+        risky={
+            ("fsync", "off"): _LOST_WITH_NODE,
+            ("synchronous_commit", "off"): _LOST_WITH_NODE,
+            ("synchronous_commit", "local"): "an acknowledged commit is lost with its node: no standby is waited for",
+            ("synchronous_standby_names", ""): "an acknowledged commit is lost with its node: no standby is waited for",
+        },
+        one_primary=True,
+    ),
+    # Not UNIX_TIMESTAMP(NOW()): in the hour when summer time ends it is wrong by an hour.
+    "mysql": Questions(
+        clock="SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000",
+        tls="SHOW SESSION STATUS WHERE Variable_name IN ('Ssl_version', 'Ssl_cipher') AND Value <> ''",
+        used="SHOW GLOBAL STATUS LIKE 'Threads_connected'",
+        durability="SHOW GLOBAL VARIABLES WHERE Variable_name = 'innodb_flush_log_at_trx_commit'",
+        risky={
+            ("innodb_flush_log_at_trx_commit", "0"): f"{_LOST_WITH_NODE} (Galera: when all crash at once)",
+            ("innodb_flush_log_at_trx_commit", "2"): f"{_LOST_WITH_NODE} (Galera: when all crash at once)",
+        },
+    ),
+    "sqlite": Questions(clock="SELECT (julianday('now') - 2440587.5) * 86400.0", one_writer=True),
+    "generic": Questions(),
+}

@@ -1,0 +1,132 @@
+"""One connection to one node, on which nothing waits longer than its deadline: a frozen node must not hang the check."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, TypeVar
+
+from ...sync.dial import connect
+from ...topology import Topology
+
+__all__ = ["Wire", "gather"]
+
+T = TypeVar("T")
+Rows = list[tuple[Any, ...]]
+
+
+def gather(works: Sequence[Callable[[], T]], seconds: float) -> list[T | Exception]:
+    """Do all ``works`` at once, each in a thread; return the value or the error of each, `TimeoutError` for those that are late."""
+    done: queue.SimpleQueue[tuple[int, T | Exception]] = queue.SimpleQueue()
+
+    def work(index: int) -> None:
+        try:
+            done.put((index, works[index]()))
+        except Exception as exc:
+            done.put((index, exc))
+
+    found: list[T | Exception] = [TimeoutError(f"no answer within {seconds:g} s") for _ in works]
+    for index in range(len(works)):
+        threading.Thread(target=work, args=(index,), name=f"check-{index}", daemon=True).start()
+    deadline = monotonic() + seconds
+    with contextlib.suppress(queue.Empty):
+        for _ in works:
+            index, outcome = done.get(timeout=max(0.0, deadline - monotonic()))
+            found[index] = outcome
+    return found
+
+
+class Wire:
+    """The connection.  ``seconds`` bounds each call; a call that is late is aborted, raises `TimeoutError`, and ends the connection."""
+
+    def __init__(self, topology: Topology, node: str, seconds: float) -> None:
+        self.node = node
+        self._topology = topology
+        self._driver = topology.driver
+        self._seconds = seconds
+        self._raw: Any = None
+        self._given_up = False
+        self._busy = False
+        self._lock = threading.Lock()
+
+    def open(self) -> float:
+        """Connect; return how many seconds it took.  Raises what the driver raises."""
+        began = monotonic()
+        self._bounded(self._open)
+        return monotonic() - began
+
+    def execute(self, sql: str, *, keep: bool = False) -> Rows:
+        """Run one statement and commit; with ``keep`` leave its transaction open.  Return its rows."""
+        return self._bounded(lambda: self._execute(sql, keep))
+
+    def commit(self) -> None:
+        """Commit what `execute` left open."""
+        self._bounded(lambda: self._raw.commit())
+
+    def probe(self) -> Any:
+        """Ask the dialect's probe; return its `Report`."""
+        from ...sync.dial import ask
+
+        return self._bounded(lambda: ask(self._topology, self._raw))
+
+    def abandon(self) -> bool:
+        """End a call that was interrupted (Ctrl-C); return whether there was one."""
+        if self._busy:
+            self._give_up()
+        return self._busy
+
+    def close(self) -> None:
+        """Close it, or leave it to the thread that still uses it."""
+        with self._lock:
+            raw, self._raw, late = self._raw, None, self._given_up
+            self._given_up = True
+        if raw is not None and not late:
+            gather([lambda: self._driver.close(raw)], self._seconds)
+
+    def _bounded(self, work: Callable[[], T]) -> T:
+        if self._given_up:
+            raise TimeoutError("the connection was given up")
+        self._busy = True
+        [outcome] = gather([work], self._seconds)
+        self._busy = False
+        if isinstance(outcome, TimeoutError):
+            self._give_up()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _give_up(self) -> None:
+        with self._lock:
+            self._given_up = True
+            if self._raw is not None:
+                self._driver.abort(self._raw)
+
+    def _open(self) -> None:
+        raw, _ = connect(self._topology, self.node, hold=self._hold)
+        if self._given_up:
+            self._driver.close(raw)
+
+    def _hold(self, raw: Any) -> None:
+        with self._lock:
+            self._raw = raw
+            if self._given_up and raw is not None:
+                self._driver.abort(raw)
+
+    def _execute(self, sql: str, keep: bool) -> Rows:
+        raw = self._raw
+        cursor = raw.cursor()
+        try:
+            cursor.execute(sql)
+            rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        except Exception:
+            with contextlib.suppress(Exception):
+                raw.rollback()
+            raise
+        finally:
+            cursor.close()
+        if not keep:
+            raw.commit()
+        return rows

@@ -1,0 +1,120 @@
+"""From the cluster's figures and the workload's samples to the rows of the table.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .tally import Sample
+
+__all__ = ["HEADINGS", "Row", "cells", "line", "rows"]
+
+WINDOW = 5.0
+"""Seconds that shares and percentiles look back."""
+HEADINGS = ("node", "role", "state", "share", "p50 ms", "p99 ms", "busy", "last error")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is shown of one node.  ``p50`` and ``p99`` in seconds, None: it served nothing of late; ``share`` from 0 to 1."""
+
+    node: str
+    role: str
+    state: str
+    share: float
+    p50: float | None
+    p99: float | None
+    in_flight: int
+    last_error: str
+
+
+def rows(metrics: Mapping[str, Any], samples: Iterable[Sample], now: float) -> list[Row]:
+    """Return a row for each node of ``metrics`` (`Cluster.metrics`), from the samples of the last `WINDOW` seconds."""
+    recent: dict[str, list[float]] = {}
+    for sample in samples:
+        if now - sample.ended <= WINDOW:
+            recent.setdefault(sample.node, []).append(sample.seconds)
+    total = sum(map(len, recent.values()))
+    return [_row(name, node, sorted(recent.get(name, ())), total) for name, node in metrics["Nodes"].items()]
+
+
+def _row(name: str, node: Mapping[str, Any], seconds: Sequence[float], total: int) -> Row:
+    state, readiness = node.get("State", "unknown"), node.get("Readiness", "ready")
+    return Row(
+        node=name,
+        role=node.get("Role", "unknown"),
+        state=readiness if state == "up" and readiness != "ready" else state,
+        share=len(seconds) / total if total else 0.0,
+        p50=_quantile(seconds, 0.50),
+        p99=_quantile(seconds, 0.99),
+        in_flight=node.get("InFlight", 0),
+        last_error=_one_line(node.get("LastErrorMessage", "")),
+    )
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float | None:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
+
+
+def _one_line(text: str) -> str:
+    """The last words of a driver's message say why; what stands before them is the address, which is always the same."""
+    first = text.strip().partition("\n")[0]
+    return first.rpartition("failed: ")[2] or first
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return the row's texts, one for each of `HEADINGS`."""
+    times = ("-" if value is None else f"{value * 1e3:.1f}" for value in (row.p50, row.p99))
+    return (row.node, row.role, row.state, f"{row.share:.0%}", *times, str(row.in_flight), row.last_error)
+
+
+def line(shown: Sequence[Row]) -> str:
+    """Return the table as one line, for where there is no terminal."""
+    return " | ".join(_words(row) for row in shown)
+
+
+def _words(row: Row) -> str:
+    if row.state != "up":
+        return f"{row.node} {row.state}"
+    latency = "" if row.p50 is None or row.p99 is None else f" {row.p50 * 1e3:.1f}/{row.p99 * 1e3:.1f} ms"
+    return f"{row.node} {row.role} {row.share:.0%}{latency}"
+
+
+def summary(phases: Iterable[Any], faults: Iterable[Any], errors: Mapping[str, int]) -> Iterator[str]:
+    """Yield the lines of the summary: operations and the slowest of each phase, the recoveries, the errors."""
+    phases = [phase for phase in phases if phase.operations]
+    yield f"{sum(phase.operations for phase in phases)} operations ended well"
+    for phase in phases:
+        slowest = phase.slowest
+        yield (
+            f"  {phase.name:<32}{phase.operations:>7} operations, slowest {duration(slowest.seconds)}"
+            f" ({slowest.kind}, {slowest.node})"
+        )
+    for fault in faults:
+        yield f"{fault.name}: " + ", ".join(_recoveries(fault))
+    seen = {kind: count for kind, count in errors.items() if kind != "OutcomeUnknown"}
+    said = ", ".join(f"{count} {kind}" for kind, count in sorted(seen.items()))
+    yield f"errors that the program saw: {said or 'none'}"
+    if count := errors.get("OutcomeUnknown", 0):
+        yield f"outcomes unknown: {count} (a COMMIT was sent to a node that died before it answered)"
+
+
+def _recoveries(fault: Any) -> Iterator[str]:
+    for kind in ("read", "write"):
+        seconds = fault.recovery(kind)
+        yield f"{kind}s good again after " + ("... never" if seconds is None else duration(seconds))
+    if fault.mended is not None and (seconds := fault.recovery("write")) is not None:
+        after = seconds - (fault.mended - fault.at)
+        yield f"{duration(after)} after the promotion" if after > 0 else "before the promotion command returned"
+
+
+def duration(seconds: float) -> str:
+    """Return ``0.0123`` as ``12 ms``, ``1.5`` as ``1.50 s``."""
+    return (
+        f"{seconds:.2f} s"
+        if seconds >= 1
+        else f"{seconds * 1e3:.0f} ms"
+        if seconds >= 0.01
+        else f"{seconds * 1e3:.1f} ms"
+    )

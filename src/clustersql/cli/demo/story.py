@@ -1,0 +1,146 @@
+"""What happens to the nodes, per engine: the part of the administrator and of chance."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from .tally import Fault, Tally
+
+if TYPE_CHECKING:
+    from ...testing import GaleraCluster, PostgresCluster
+    from .screen import Screen
+
+__all__ = ["ENGINES", "Engine", "Stage"]
+
+FAILOVER = 1.0
+"""Seconds until somebody notices that the primary is dead and promotes another; failover tools take longer."""
+PATIENCE = 45.0
+"""Seconds in which every worker must have had a good answer after a fault."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """The servers, what the workload sees, where it is told, and the seconds that it takes in all."""
+
+    servers: Any
+    tally: Tally
+    screen: Screen
+    seconds: float
+
+    def phase(self, name: str) -> None:
+        """Begin a phase."""
+        self.screen.phase = name
+        self.tally.phase(name)
+        self.screen.say(f"--- {name}")
+
+    def rest(self, share: float) -> None:
+        """Let the workload go on for a share of the whole time."""
+        threading.Event().wait(self.seconds * share)
+
+    def kill(self, node: str, what: str) -> Fault:
+        """Kill a node."""
+        self.screen.say(f"kill -9 {node} ({what})")
+        fault = self.tally.fault(f"{what} {node} killed")
+        self.servers.kill(node)
+        self.tally.done(fault)
+        return fault
+
+    def recovered(self, fault: Fault) -> None:
+        """Wait until every worker had a good answer, and tell how long it took."""
+        if self.tally.all_back(fault, PATIENCE):
+            last = max(ended for ended, _ in fault.back.values())
+            self.screen.say(f"every worker has a good answer again, {last - fault.at:.2f} s after the kill")
+        else:
+            self.screen.say(f"after {PATIENCE:g} s not every worker has a good answer yet")
+
+
+def postgres(stage: Stage) -> None:
+    """A standby dies, then the primary; another is promoted; all come back."""
+    servers: PostgresCluster = stage.servers
+    first, last = servers.primary, servers.nodes[-1]
+    stage.phase("all nodes up")
+    stage.rest(0.2)
+    stage.phase("a standby is down")
+    stage.recovered(stage.kill(last, "standby"))
+    stage.rest(0.2)
+    stage.phase("the primary is down")
+    fault = stage.kill(first, "primary")
+    stage.screen.say("there is no primary: reads go on, writes wait")
+    threading.Event().wait(FAILOVER)
+    _promote(stage, fault)
+    stage.recovered(fault)
+    stage.rest(0.3)
+    stage.phase("all come back")
+    for node in servers.nodes:
+        if servers.state(node) == "down":
+            servers.rejoin(node)
+            stage.screen.say(f"{node} is back, a standby of {servers.primary}")
+    stage.rest(0.3)
+
+
+def _promote(stage: Stage, fault: Fault) -> None:
+    """Promote the standby that has received most: what was acknowledged is on at least one (ANY 1), so it is on that one."""
+    servers: PostgresCluster = stage.servers
+    alive = [node for node in servers.nodes if servers.state(node) == "running"]
+    received = "SELECT (pg_last_wal_receive_lsn() - '0/0'::pg_lsn)::bigint"
+    best = max(alive, key=lambda node: servers.execute(node, received)[0][0])
+    if len(alive) == 1:  # as failover tools do: alone it would wait for ever for a standby to confirm each COMMIT
+        servers.execute(best, "ALTER SYSTEM SET synchronous_standby_names = ''")
+        servers.execute(best, "SELECT pg_reload_conf()")
+    stage.screen.say(f"promoting {best}")
+    servers.promote(best)
+    fault.mended = monotonic()
+    stage.screen.say(f"{best} is the primary and accepts writes")
+
+
+def galera(stage: Stage) -> None:
+    """A node dies and comes back, for two of three must stay; then the writer dies, and the next is writer by itself."""
+    servers: GaleraCluster = stage.servers
+    first, last = servers.nodes[0], servers.nodes[-1]
+    stage.phase("all nodes up")
+    stage.rest(0.2)
+    stage.phase("a node is down")
+    stage.recovered(stage.kill(last, "node"))
+    stage.rest(0.2)
+    servers.start(last)
+    stage.screen.say(f"{last} is back")
+    stage.phase("the writer is down")
+    stage.recovered(stage.kill(first, "writer"))
+    stage.rest(0.3)
+    stage.phase("all come back")
+    servers.start(first)
+    stage.screen.say(f"{first} is back, first in the list, so the writer again")
+    stage.rest(0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One kind of cluster.  ``key``: the type of a number that the server gives."""
+
+    title: str
+    driver: str
+    key: str
+    start: Callable[[int], Any]
+    play: Callable[[Stage], None]
+
+
+def _postgres_servers(nodes: int) -> Any:
+    from ...testing import PostgresCluster
+
+    return PostgresCluster(nodes, sync=True)
+
+
+def _galera_servers(nodes: int) -> Any:
+    from ...testing import GaleraCluster
+
+    return GaleraCluster(nodes)
+
+
+ENGINES = {
+    "postgres": Engine("PostgreSQL", "psycopg", "BIGINT GENERATED ALWAYS AS IDENTITY", _postgres_servers, postgres),
+    "galera": Engine("MariaDB Galera", "pymysql", "BIGINT AUTO_INCREMENT", _galera_servers, galera),
+}

@@ -1,0 +1,124 @@
+"""What the workload saw: counted as it happens, read by the screen and the summary."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
+from typing import NamedTuple
+
+from ...errors import OutcomeUnknown
+
+__all__ = ["Fault", "Phase", "Sample", "Tally"]
+
+KEPT = 10_000
+"""Samples kept for the table; it shows the last seconds only."""
+
+
+class Sample(NamedTuple):
+    """One good operation.  Times in seconds of the monotonic clock."""
+
+    ended: float
+    seconds: float
+    node: str
+    kind: str
+
+
+@dataclass(slots=True)
+class Phase:
+    """What happened in one phase; an operation belongs to the phase in which it ended."""
+
+    name: str
+    operations: int = 0
+    slowest: Sample | None = None
+
+
+@dataclass(slots=True)
+class Fault:
+    """A node was killed at ``at`` and gone at ``gone``; ``back``: when each worker had its first good answer to what it asked after that."""
+
+    name: str
+    at: float
+    gone: float = inf
+    back: dict[int, tuple[float, str]] = field(default_factory=dict)
+    mended: float | None = None
+    """When somebody had promoted another node; None: nobody had to."""
+
+    def recovery(self, kind: str) -> float | None:
+        """Seconds until the last worker of that kind had a good answer again."""
+        ends = [ended for ended, which in self.back.values() if which == kind]
+        return max(ends) - self.at if ends else None
+
+
+class Tally:
+    """Everything that was counted.  Thread-safe."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.started = monotonic()
+        self.recent: deque[Sample] = deque(maxlen=KEPT)
+        self.phases: list[Phase] = [Phase("first operations")]
+        self.faults: list[Fault] = []
+        self.errors: Counter[str] = Counter()
+        self.acknowledged: set[int] = set()
+        self.failed: set[int] = set()
+        self.unknown: set[int] = set()
+        self._changed = threading.Condition()
+
+    def phase(self, name: str) -> None:
+        """Begin a phase."""
+        with self._changed:
+            self.phases.append(Phase(name))
+
+    def fault(self, name: str) -> Fault:
+        """Note that a fault is about to be done."""
+        found = Fault(name, monotonic())
+        with self._changed:
+            self.faults.append(found)
+        return found
+
+    def done(self, fault: Fault) -> None:
+        """Note that the node is gone: what ended well before proves nothing."""
+        with self._changed:
+            fault.gone = monotonic()
+
+    def good(self, worker: int, kind: str, node: str, began: float, number: int | None = None) -> None:
+        """Count an operation that ended well now; ``number``: the write's."""
+        ended = monotonic()
+        sample = Sample(ended, ended - began, node, kind)
+        with self._changed:
+            self.recent.append(sample)
+            if number is not None:
+                self.acknowledged.add(number)
+            phase = self.phases[-1]
+            phase.operations += 1
+            if phase.slowest is None or phase.slowest.seconds < sample.seconds:
+                phase.slowest = sample
+            for fault in self.faults:
+                if began >= fault.gone and worker not in fault.back:
+                    fault.back[worker] = ended, kind
+                    self._changed.notify_all()
+
+    def bad(self, error: Exception, number: int | None = None) -> None:
+        """Count an error that the program saw; ``number``: the write's."""
+        with self._changed:
+            self.errors[type(error).__name__] += 1
+            if number is not None:
+                (self.unknown if isinstance(error, OutcomeUnknown) else self.failed).add(number)
+
+    def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait until ``condition`` holds, which is asked after each recovery; return whether it does."""
+        with self._changed:
+            return self._changed.wait_for(condition, seconds)
+
+    def all_back(self, fault: Fault, seconds: float) -> bool:
+        """Wait until every worker has had a good answer after ``fault``."""
+        return self.wait(lambda: len(fault.back) == self.workers, seconds)
+
+    def latest(self) -> list[Sample]:
+        """Return a copy of the recent samples."""
+        with self._changed:
+            return list(self.recent)

@@ -1,0 +1,72 @@
+"""Write ``docs/cli.md``: the commands and their ``--help``.  ``python -m clustersql.cli.docs [FILE]``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+from typer.testing import CliRunner
+
+from .app import COMMANDS, app
+
+__all__ = ["FILE", "page"]
+
+FILE = "docs/cli.md"
+
+HEAD = """\
+# The command line
+
+    pip install "clustersql[cli]"        # check, knobs, version
+    pip install "clustersql[demo]"       # and a PostgreSQL server for the demo
+
+`clustersql COMMAND`, or `python -m clustersql.cli COMMAND`. The exit status is 0 when all is good, 1 when `check` has findings or `demo`
+proves a write lost, 2 when the command cannot run, 130 after Ctrl-C. An error is one clear line; `clustersql --debug COMMAND` shows its traceback.
+
+This page is written by `python -m clustersql.cli.docs`, and a test keeps it in step.
+"""
+
+MORE = {
+    "check": """\
+Reads a configuration file in either form. `clustersql check config.toml` asks every node of every cluster, all at
+once, and each question has a deadline, so that a frozen node costs seconds. A node that cannot be reached, or that refuses the login, is
+a finding; the check goes on with the others.
+
+* *Notes* are worth knowing and leave the exit status as it is: settings with which an acknowledged commit can be lost, different versions.
+* *Findings* need a person: a node that is not reachable, refuses the login, is not ready, or whose clock is more than 1 s off; a table that
+  cannot be created; a change that other nodes do not show in time; transactions that fail; no node, or (PostgreSQL) more than one, that
+  accepts writes; pools that may open more connections on one node than it has room for.
+
+On PostgreSQL the primary is written to and the standbys are watched; on Galera each node is written to in turn.
+""",
+    "demo": """\
+Starts servers of its own on free ports of 127.0.0.1, below a temporary folder, and stops them at the end, also after Ctrl-C. `--engine
+postgres` needs nothing but `pip install "clustersql[demo]"`; `--engine galera` needs `apt-get install mariadb-server galera-4 rsync` and
+`pip install "clustersql[pymysql]"`.
+
+Each write inserts a row with a number of its own and raises a counter in the same transaction. At the end the rows and counters are read
+by an administrator's connection, not through clustersql, and compared with what the program was told: acknowledged writes are there
+once, writes reported failed are not there. An `OutcomeUnknown` is counted apart: it may have happened or not, and the program was told so.
+The PostgreSQL standbys are synchronous (`ANY 1`), because with asynchronous replication the database itself may lose what it acknowledged.
+""",
+}
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [HEAD]
+    for name in COMMANDS:
+        text = f"## clustersql {name}\n\n```text\n{_help(name)}\n```\n"
+        parts.append(text + (f"\n{MORE[name]}" if name in MORE else ""))
+    return "\n".join(parts)
+
+
+def _help(name: str) -> str:
+    with patch.dict(os.environ, {"COLUMNS": "80"}):
+        result = CliRunner().invoke(app, [name, "--help"], prog_name="clustersql")
+    return "\n".join(line.rstrip() for line in result.output.strip().splitlines())
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1] if len(sys.argv) > 1 else FILE).write_text(page(), encoding="utf-8")

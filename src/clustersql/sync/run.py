@@ -59,7 +59,8 @@ def _may_rerun(connection: Connection, error: Exception, at_commit: bool) -> boo
     if connection._committed or isinstance(error, OutcomeUnknown):
         return False
     if isinstance(error, TransactionLost):
-        return not connection._may_commit
+        # Without a cause no node failed: the function has swallowed a statement's error, and would do so until the deadline.
+        return error.__cause__ is not None and not connection._may_commit
     return rerunnable(_facts(connection, error), at_commit, connection._may_commit)
 
 

@@ -1,0 +1,135 @@
+"""One real server behind two proxies, "a" and "b": a fault on one leaves a healthy second way to the same data."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import clustersql
+from clustersql.testing import FaultProxy
+
+POSTGRES = ("psycopg", "psycopg2", "pg8000")
+MARIADB = ("pymysql", "mysqlclient")
+DRIVERS = POSTGRES + MARIADB
+
+COMMIT = rb"(?i:\bcommit\b)"
+EXECUTED = COMMIT + rb".*?E\x00\x00\x00\x09"
+"""The same for pg8000, which prepares COMMIT first: up to PostgreSQL's Execute message."""
+INSERT = "INSERT INTO events (name) VALUES (%s)"
+SELECT = "SELECT name FROM events WHERE name = %s"
+
+_serial = itertools.count()
+
+
+def in_order(loads: Any, now: float, random: Any) -> Any:
+    """A policy: "a" before "b", so that a test knows where the fault must be."""
+    return sorted(loads, key=lambda load: load.name)
+
+
+class Stage:
+    """A cluster of two nodes that are two ways to one server; what is true is asked of the server itself."""
+
+    def __init__(self, driver: str, server: Any, a: FaultProxy, b: FaultProxy) -> None:
+        self.driver, self.server, self.a, self.b = driver, server, a, b
+        self.postgres = driver in POSTGRES
+        self.key = f"k{uuid.uuid4().hex}"
+        self.raws: list[Any] = []
+        self.clusters: list[clustersql.Cluster] = []
+        self.cluster = self.make()
+        self.db = self.cluster.open()
+
+    def make(self, **knobs: Any) -> clustersql.Cluster:
+        """Another cluster over the same two ways."""
+        fixed: dict[str, Any] = {"policy": in_order, "on_connect": self.raws.append, "timeout": 20.0}
+        cluster = clustersql.Cluster(f"stage{next(_serial)}", driver=self.driver, **(fixed | knobs))
+        for name, proxy in (("a", self.a), ("b", self.b)):
+            cluster.add_node(name, **self.address(proxy.port))
+        self.clusters.append(cluster)
+        return cluster
+
+    def address(self, port: int) -> dict[str, Any]:
+        """Fields of `Cluster.add_node`."""
+        fields = {"host": "127.0.0.1", "port": port, "user": "app", "password": "secret", "database": "app"}
+        return fields | ({"ssl_disabled": True} if self.driver == "pymysql" else {})
+
+    @property
+    def key_bytes(self) -> bytes:
+        """What the statements with this test's key have in them on the wire."""
+        return self.key.encode()
+
+    @property
+    def errors(self) -> Any:
+        """The driver's module, for its exception classes."""
+        return self.cluster.driver.module
+
+    def ask(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Ask the server itself, past the library and the proxies."""
+        rows: list[tuple[Any, ...]] = self.server.execute("n1", sql, params or None)
+        return rows
+
+    def count(self, key: str | None = None) -> int:
+        """How many times this test's row is there."""
+        return int(self.ask("SELECT count(*) FROM events WHERE name = %s", key or self.key)[0][0])
+
+    def insert(self, conn: Any, key: str | None = None) -> None:
+        """Insert this test's row on ``conn``."""
+        with conn.cursor() as cursor:
+            cursor.execute(INSERT, (key or self.key,))
+
+    def read(self, conn: Any, key: str | None = None) -> list[Any]:
+        """Read this test's rows on ``conn``."""
+        with conn.cursor() as cursor:
+            cursor.execute(SELECT, (key or self.key,))
+            return [tuple(row) for row in cursor.fetchall()]
+
+    def cut_commit(self, before: bool) -> None:
+        """Cut the connection by way of "a" once, just before or after the server got COMMIT."""
+        self.cut(EXECUTED if self.driver == "pg8000" else COMMIT, before)
+
+    def cut(self, pattern: bytes, before: bool) -> None:
+        """Cut the connection by way of "a" once, just before or after the server got ``pattern``."""
+        self.a.cut_on(pattern, before=before)
+
+    @contextmanager
+    def read_only_for(self, seconds: float) -> Iterator[None]:
+        """The server refuses writes for so long, as during a failover."""
+        self.server.set_read_only("n1")
+        timer = threading.Timer(seconds, self.server.set_read_only, ("n1", False))
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.join()
+
+    def close(self) -> None:
+        """Close every cluster that was made, and wait for its dials: one that is cut in its handshake leaks pg8000's socket."""
+        for cluster in self.clusters:
+            cluster.close()
+        dials = [thread for thread in threading.enumerate() if thread.name.startswith("clustersql-dial-stage")]
+        for thread in dials:
+            thread.join(10)
+
+
+def eventually(condition: Callable[[], Any], timeout: float = 15.0) -> bool:
+    """Whether ``condition`` holds within so many seconds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        with suppress(AssertionError):
+            if condition():
+                return True
+        time.sleep(0.005)
+    return bool(condition())
+
+
+def failure(function: Callable[..., Any], *args: Any, **kwargs: Any) -> BaseException | None:
+    """What ``function`` raises, without the frames that would keep its connections alive; None: nothing."""
+    try:
+        function(*args, **kwargs)
+    except Exception as exc:
+        return exc.with_traceback(None)
+    return None

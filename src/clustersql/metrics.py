@@ -48,7 +48,7 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
             "Draining": node.draining,
             "Generation": node.generation,
             "Since": _moment(time.time() - (time.monotonic() - node.since)),
-            "Why": topology.redacted(name, node.why),
+            "Why": node.why,
             "Version": node.version,
         }
     figures |= {_title(key): value for key, value in counts.items()}

@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .address import Address
 from .core.budget import Budget
@@ -50,6 +50,7 @@ class Topology:
         self.view = View(writer=settings.writer)
         self.addresses: dict[str, Address] = {}
         self.records: dict[str, Record] = {}
+        self.passwords: dict[str, str] = {}  # the latest that was used per node, only to keep it out of every text
         self.latest: dict[str, BaseException] = {}
         self.budget = Budget(settings.retry_ratio, settings.retry_reserve)
         self.started = time.time()
@@ -77,10 +78,14 @@ class Topology:
                 )
             self.records.pop(name, None)
             self.latest.pop(name, None)
+            self.passwords.pop(name, None)
         self.tell(Removed(name))
 
     def tell(self, seen: Observation) -> View:
         """Take an observation into account, publish the view that follows, and return it."""
+        why = getattr(seen, "why", "")
+        if why:
+            seen = replace(seen, why=self.redacted(seen.node, why))  # type: ignore[arg-type]
         with self._lock:
             before = self.view
             after = self.view = observe(before, seen, time.monotonic(), random.random(), self._breaker)
@@ -115,11 +120,8 @@ class Topology:
 
     def redacted(self, name: str, text: str) -> str:
         """Return ``text`` without the node's password: drivers quote connection strings in their messages."""
-        address = self.addresses.get(name)
-        password = address.password if address is not None else None
-        if isinstance(password, str) and password:
-            text = text.replace(password, "***")
-        return text
+        password = self.passwords.get(name)
+        return text.replace(password, "***") if password else text
 
     def after_fork(self) -> None:
         """Give the child a lock of its own: the parent's may have been held by a thread that does not exist here."""
@@ -135,7 +137,7 @@ class Topology:
                     self.name,
                     node.name,
                     _words(node),
-                    f": {self.redacted(node.name, node.why)}" if node.why else "",
+                    f": {node.why}" if node.why else "",
                 )
 
 

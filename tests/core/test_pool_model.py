@@ -126,7 +126,7 @@ class PoolModel(RuleBasedStateMachine):
                             self.leave(caller, None)
                             return
                         caller.plan = dial_plan(self.book, caller.waiter.want, self.now, caller.waiter.avoid)
-                        answer = Picture(self.now, caller.plan, self.view.hopeless())
+                        answer = Picture(self.now, caller.plan, self.view.hopeless(caller.waiter.want))
                     case Dial(node):
                         answer, actions = self.book.begin_dial(node, caller.waiter)
                         self.act(actions, caller.waiter)

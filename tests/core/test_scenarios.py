@@ -77,7 +77,7 @@ def test_reducer(case: dict[str, Any]) -> None:
         expect.pop("hopeless", None)
         assert node is not None
         if "hopeless" in phase["expect"]:
-            assert view.hopeless() is phase["expect"]["hopeless"]
+            assert view.hopeless(Want()) is phase["expect"]["hopeless"]
         seen = {key: getattr(getattr(node, key), "value", getattr(node, key)) for key in expect}
         assert seen == expect, phase
 

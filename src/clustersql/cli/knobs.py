@@ -11,7 +11,7 @@ __all__ = ["knobs"]
 
 
 def knobs() -> None:
-    """Print every setting of a cluster: its default, its unit and what it does."""
+    """Print every setting of a cluster and its default."""
     table = Table("knob", "default", "what it is", box=None, pad_edge=False, header_style="bold")
     for knob in KNOBS.values():
         table.add_row(knob.name, _default(knob), knob.help)

@@ -152,8 +152,9 @@ def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, break
     failures = node.failures + 1
     retry_at = now + breaker.delay(failures, jitter)
     alive = _ALIVE.get(seen.fault)
-    if seen.fault is Fault.OVERLOADED and node.usable:
-        # Only new connections are refused: the open ones work on, and the node must not lose its role for being popular.
+    if seen.fault in (Fault.OVERLOADED, Fault.MISCONFIGURED) and node.usable:
+        # Only new connections are refused: the open ones work on, and a node must not lose its role for being popular,
+        # nor all nodes theirs while a password is being changed.
         return replace(node, failures=failures, retry_at=retry_at)
     if alive is not None:  # rule 4: it answered, so it lives, but it cannot be used
         after = replace(node, reach=Reach.UP, readiness=alive, failures=failures, retry_at=retry_at)

@@ -36,7 +36,8 @@ def plan(
     names = [load.name for load in ranked]
     names += [name for name in view.dialable(want) if name in loads]
     if not names and not view.serving(want):
-        names = [name for name in view.panicking(want) if name in loads]
+        tired = [loads[name] for name in view.panicking(want) if name in loads]
+        names = [load.name for load in (policy.rank(tired, now, random) if tired else ())]
     return tuple(names)
 
 

@@ -83,7 +83,7 @@ class Session:
         self.count = 0
         self.tainted = False
         self.outside = False
-        self.holder: Any = None  # a weak reference to the handle; only a forked child asks for it
+        self.holder: Any = None  # what is known of the handle that has it; only a forked child asks
 
     @property
     def node(self) -> str:
@@ -434,7 +434,7 @@ class Book:
         return actions
 
     def note_oldest(self) -> None:
-        """Publish, per node, when the oldest answer that is still awaited was asked for, and fold in the samples of long checkouts."""
+        """Publish, per node, when the oldest answer that is still awaited was asked for."""
         for shelf in self.shelves.values():
             oldest = 0.0
             for session in shelf.open:

@@ -139,10 +139,16 @@ def probe(node: str, facts: Callable[[BaseException], Facts]) -> Steps[None]:
     """Ask ``node`` for its role and readiness, and tell the cluster what it said, or that it did not."""
     try:
         report = yield Ask(node)
-    except Exception as exc:  # noqa: BLE001 - whatever a driver raises is an observation
-        yield Tell(Unreachable(node, facts(exc).fault, str(exc)))
+    except Exception as exc:
+        yield Tell(Unreachable(node, facts(exc).fault, first_line(exc)))
     else:
         yield Tell(Answered(node, report))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def fill(idle: int, min_idle: int, room: int) -> Steps[int]:

@@ -87,9 +87,9 @@ class View:
         """Return the nodes whose connections may be used for ``want`` now: those that serve it, or, when there are none, in panic."""
         return self.serving(want) or self.panicking(want)
 
-    def hopeless(self) -> bool:
-        """Tell whether waiting is pointless: there is no node, or only a person can mend them all."""
-        return all(n.readiness is Readiness.MISCONFIGURED for n in self.nodes)
+    def hopeless(self, want: Want) -> bool:
+        """Tell whether waiting is pointless: no node is meant, or only a person can mend them all."""
+        return all(n.readiness is Readiness.MISCONFIGURED for n in self.nodes if _named(n, want))
 
 
 SLOW_START = 10.0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.statements import Traits
 from ..core.verdict import Phase
+from ..state import State, passing
 
 if TYPE_CHECKING:
     from ..core.pooling import Session
@@ -34,6 +35,7 @@ _OURS = frozenset(
         "_executemany",
         "_raw",
         "_session",
+        "_state",
         "fetchall",
         "fetchmany",
         "fetchone",
@@ -51,6 +53,7 @@ class Cursor:
     """A PEP 249 cursor on whichever node serves.  What PEP 249 does not know is forwarded to the driver's cursor."""
 
     _connection: Connection
+    _state: State
     _args: tuple[tuple[Any, ...], dict[str, Any]]
     _session: Session
     _raw: Any
@@ -59,12 +62,12 @@ class Cursor:
     fetchall: Callable[..., Any]
 
     def __init__(self, connection: Connection, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.__dict__.update(_connection=connection, _args=(args, kwargs))
+        self.__dict__.update(_connection=connection, _state=connection._state, _args=(args, kwargs))
         self._bind()
 
     def _bind(self) -> None:
         """Make a cursor of the driver on the connection's present session."""
-        session = self._connection._session
+        session = self._state.session
         assert session is not None
         args, kwargs = self._args
         raw = session.raw.cursor(*args, **kwargs)
@@ -83,13 +86,8 @@ class Cursor:
 
         Raises the driver's errors, `TransactionLost` or `OutcomeUnknown`.
         """
-        connection = self._connection
-        session = self._session
-        if (
-            session is not connection._session
-            or operation.__class__ is not str
-            or operation not in connection._harmless
-        ):
+        state, session = self._state, self._session
+        if session is not state.session or operation.__class__ is not str or operation not in state.harmless:
             return self._noted("execute", operation, parameters, options)
         session.started = monotonic()
         try:
@@ -98,7 +96,7 @@ class Cursor:
             else:
                 result = self._execute(operation, parameters, **options)
         except Exception as exc:
-            return connection._recover(self, "execute", operation, parameters, options, None, exc)
+            return self._connection._recover(self, "execute", operation, parameters, options, None, exc)
         except BaseException:
             session.tainted = True  # interrupted in the middle of an answer: the protocol's state is not known
             raise
@@ -114,7 +112,7 @@ class Cursor:
         """Run a statement that something must be noted of: it was not seen before, it controls the transaction, or it leaves state behind."""
         connection = self._connection
         traits = connection._prepare(operation, many=method == "executemany")
-        session = connection._session
+        session = self._state.session
         assert session is not None
         if session is not self._session:
             self._bind()  # the connection has moved since; what is left of the old result stays readable until here
@@ -146,12 +144,12 @@ class Cursor:
         self.__dict__.update(_session=RETURNED, fetchone=returned, fetchmany=returned, fetchall=returned)
 
     def _returned(self, *_: Any, **__: Any) -> Any:
-        raise self._connection._returned()
+        raise self._state.returned()
 
     @property
     def driver_cursor(self) -> Any:
         """The driver's own cursor.  What is done with it is not recovered."""
-        self._connection._unmanaged("driver_cursor")
+        self._state.unmanaged("driver_cursor")
         return self._raw
 
     @property
@@ -166,7 +164,7 @@ class Cursor:
         try:
             self._raw.close()
         except Exception:  # mysqlclient still asks the server: on leaving ``with`` that would mask OutcomeUnknown
-            if self._session is self._connection._session:
+            if self._session is self._state.session:
                 raise
 
     def __getattr__(self, name: str) -> Any:
@@ -175,10 +173,10 @@ class Cursor:
         if self._session is RETURNED:
             if name in CLOSED:
                 return CLOSED[name]
-            raise self._connection._returned()
+            raise self._state.returned()
         value = getattr(self._raw, name)
         if callable(value) and name not in _HARMLESS:
-            return self._connection._passing(name, value)
+            return passing(self._state, name, value)
         return value
 
     def __setattr__(self, name: str, value: Any) -> None:

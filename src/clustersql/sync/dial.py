@@ -16,6 +16,7 @@ from ..address import resolve
 from ..core.faults import Facts, Fault
 from ..core.node import Report, Role
 from ..core.observe import Answered, Unreachable
+from ..core.procedures import first_line
 from ..errors import ConfigError
 from ..topology import Topology
 
@@ -38,6 +39,8 @@ def connect(
     if address is None:
         raise ConfigError(f"cluster {topology.name!r} has no node {name!r} any more")
     target = resolve(address)
+    if target.password:
+        topology.passwords[name] = target.password
     if arguments:
         target = replace(target, arguments={**target.arguments, **_callers(arguments, driver.family)})
     raw = driver.connect(target, settings.connect_timeout)
@@ -159,7 +162,7 @@ def tell_failure(topology: Topology, name: str, error: BaseException) -> None:
     """Record that a dial or probe of ``name`` failed with ``error``."""
     topology.failed(name, error)
     facts = connect_facts(topology, error)
-    topology.tell(Unreachable(name, facts.fault, topology.redacted(name, _first_line(error))))
+    topology.tell(Unreachable(name, facts.fault, first_line(error)))
 
 
 def tell_answer(topology: Topology, name: str, report: Report) -> None:
@@ -172,8 +175,3 @@ def connect_facts(topology: Topology, error: BaseException) -> Facts:
     if isinstance(error, ConfigError):
         return Facts(Fault.MISCONFIGURED, lost=True, not_sent=True)
     return topology.driver.facts(error, None)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

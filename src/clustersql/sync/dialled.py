@@ -89,7 +89,7 @@ class Dialled:
             Situation(facts, read_only=origin.want.read_only),
             origin.node,
             origin.generation,
-            self._topology.redacted(origin.node, str(error)),
+            str(error),
         )
         if seen is not None:
             self._topology.failed(origin.node, error)

@@ -15,14 +15,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from .. import fork
 from ..core.observe import Refused, SessionLost
 from ..core.policy import policy
 from ..core.pooling import Actions, Book, Session, Shelf, Waiter, dial_plan
-from ..core.procedures import GaveUp, open_
+from ..core.procedures import GaveUp, fill, open_
 from ..core.steps import Await, Dial, Look, Picture, Step
 from ..core.view import Service, View, Want
 from ..errors import ClusterError, NoNodeAvailable, PoolClosed, PoolTimeout, bind
@@ -114,7 +113,7 @@ class Pool:
         self.topology.failed(session.node, error)
         with self._lock:
             session.shelf.penalize(time.monotonic())
-        self.topology.tell(replace(seen, why=self.topology.redacted(session.node, seen.why)))
+        self.topology.tell(seen)
 
     def _switch_mode(self, session: Session, want: Want) -> bool:
         """Set what differs from the mode that the session was left in; False: it was lost while we did, and nothing of the caller's was sent."""
@@ -178,12 +177,12 @@ class Pool:
             return None
         return given
 
-    def _perform(self, step: Step, waiter: Waiter, arguments: Mapping[str, Any] | None) -> object:
+    def _perform(self, step: Step, waiter: Waiter, arguments: Mapping[str, Any] | None, fresh: bool = False) -> object:
         match step:
             case Look():
                 return self._look(waiter)
             case Dial(node):
-                return self.begin_dial(node, waiter, arguments)
+                return self.begin_dial(node, None if fresh else waiter, arguments)
             case Await(seconds):
                 return _next_event(waiter, seconds)
         raise AssertionError(step)
@@ -197,7 +196,7 @@ class Pool:
             view = self._book.view
         if not names and not view.serving(waiter.want):
             monitor.wake()  # the one prober that asks for all waiters
-        return Picture(now, names, view.hopeless())
+        return Picture(now, names, view.hopeless(waiter.want))
 
     def begin_dial(self, name: str, waiter: Waiter | None = None, arguments: Mapping[str, Any] | None = None) -> bool:
         """Begin to dial ``name`` in a thread of its own; False when there is no room for a further connection or dial."""
@@ -313,15 +312,13 @@ class Pool:
                 self.give_back(self.orphans.popleft(), keep=False)
 
     def _fill(self) -> None:
-        wanted = self.topology.settings.min_idle
-        if wanted:
-            want = Want(Service.READ if self.topology.settings.read_only else Service.WRITE)
+        settings = self.topology.settings
+        if settings.min_idle:
+            want = Want(Service.READ if settings.read_only else Service.WRITE, settings.read_only)
             with self._lock:
                 idle = self._book.idle + sum(shelf.dials for shelf in self._book.shelves.values())
-                names = dial_plan(self._book, want, time.monotonic())
-            for _ in range(wanted - idle):
-                if not names or not self.begin_dial(names[0]):
-                    break
+                room = self._book.max_size - self._book.total
+            drive(fill(idle, settings.min_idle, room), lambda step: self._perform(step, Waiter(want), None, fresh=True))
 
     def _adopt(self, view: View) -> None:
         with self._lock:
@@ -356,9 +353,8 @@ class Pool:
         """In a forked child: begin anew, and return the parent's connections, which must never be finalized here."""
         inherited = [session for shelf in self._book.shelves.values() for session in shelf.open]
         for session in inherited:
-            handle = session.holder() if session.holder is not None else None
-            if handle is not None:
-                handle._inherited()
+            if session.holder is not None:
+                session.holder.inherit()
         raws = [session.raw for session in inherited] + self._prober.after_fork()
         closed = self._book.closed
         self._lock = threading.Lock()

@@ -11,9 +11,12 @@ from typing import Any
 
 from ..core.node import Reach, Report
 from ..core.observe import probe_due
+from ..core.procedures import probe
+from ..core.steps import Ask, Step, Tell
 from ..topology import Topology
 from . import monitor
-from .dial import Attempt, ask, connect, tell_answer, tell_failure
+from .dial import Attempt, ask, connect, connect_facts
+from .drive import drive
 
 HUNG = 2
 """Probes of one node that may hang in a driver that knows no timeout; with so many, no further one is begun."""
@@ -94,17 +97,27 @@ class Prober:
         return raw, report
 
     def _ended(self, attempt: Attempt) -> None:
-        name = attempt.name
-        if attempt.error is not None:
-            tell_failure(self.topology, name, attempt.error)
-        else:
-            raw, report = attempt.result
-            tell_answer(self.topology, name, report)
-            self._keep(name, raw)
+        name, topology = attempt.name, self.topology
+        drive(probe(name, lambda exc: connect_facts(topology, exc)), lambda step: self._perform(step, attempt))
+        if attempt.error is None:
+            self._keep(name, attempt.result[0])
         with self._lock:
             if self._asking.get(name) is attempt:
                 del self._asking[name]
         monitor.wake()
+
+    def _perform(self, step: Step, attempt: Attempt) -> Report | None:
+        match step:
+            case Ask():
+                if attempt.error is not None:
+                    self.topology.failed(attempt.name, attempt.error)
+                    raise attempt.error
+                report: Report = attempt.result[1]
+                return report
+            case Tell(seen):
+                self.topology.tell(seen)
+                return None
+        raise AssertionError(step)
 
     def _keep(self, name: str, raw: Any) -> None:
         with self._lock:

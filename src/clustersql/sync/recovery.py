@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..core.faults import Facts, Fault
+from ..core.faults import Fault
 from ..core.pooling import Session
 from ..core.procedures import Lost, blamed, recover
 from ..core.statements import Traits
@@ -26,11 +26,11 @@ def recover_statement(
     connection: Connection, cursor: Cursor, call: Call, traits: Traits | None, phase: Phase, error: Exception
 ) -> Any:
     """Return the statement's result from another try, or raise what has become of it."""
-    session = connection._session
+    session = connection._state.session
     if session is None:  # given back, or forked, while the statement ran
         raise error
     pool = connection._pool
-    situation = connection._situation(error, phase, traits)
+    situation = connection._state.situation(error, phase, traits)
     performer = _Performer(connection, cursor, call, traits, phase, error)
     settings = pool.topology.settings
     steps = recover(
@@ -39,7 +39,7 @@ def recover_statement(
     outcome = drive(steps, performer.perform)
     if isinstance(outcome, Lost):
         fail(connection, outcome, phase, situation)
-    serving = connection._session
+    serving = connection._state.session
     if serving is not None:
         pool.topology.recovered(serving.node)
         serving.count += 1
@@ -48,10 +48,10 @@ def recover_statement(
 
 def recover_commit(connection: Connection, error: Exception) -> None:
     """Return when the COMMIT that raised has happened all the same; else raise what has become of it."""
-    session = connection._session
+    session = connection._state.session
     if session is None:
         raise error
-    situation = connection._situation(error, Phase.COMMIT, None)
+    situation = connection._state.situation(error, Phase.COMMIT, None)
     steps = recover(error, situation, session.node, session.generation, 0, lambda: False)
     outcome = drive(steps, _Performer(connection, None, None, None, Phase.COMMIT, error).perform)
     if isinstance(outcome, Lost):
@@ -60,30 +60,34 @@ def recover_commit(connection: Connection, error: Exception) -> None:
 
 def fail(connection: Connection, outcome: Lost, phase: Phase, situation: Situation) -> NoReturn:
     """Raise the error that a verdict asks for, and leave the connection in the state that goes with it."""
-    pool, error = connection._pool, outcome.error
-    session = connection._session
+    error = outcome.error
+    session = connection._state.session
     node = session.node if session is not None else "a node"
-    facts = connection._facts(error) if session is not None else None
+    facts = connection._state.facts(error) if session is not None else None
     in_transaction = phase is Phase.EXECUTE and situation.transaction is not Transaction.NONE
-    connection._last_facts = facts
+    connection._state.last_facts = facts
     ended = facts is not None and (facts.lost or facts.fault is Fault.ROLLED_BACK)
     if facts is not None and facts.lost:
         connection._drop()
     if outcome.verdict is Verdict.PASS:
-        connection._refused = error if ended else None
+        connection._state.refused = error if ended else None
         if phase is Phase.COMMIT:
-            connection._boundary(committed=False)
-        elif in_transaction and connection._session is None:
-            connection._broken = error
+            connection._state.boundary(committed=False)
+        elif in_transaction and connection._state.session is None:
+            connection._state.broken = error
+        elif in_transaction and connection._state.session is not None:
+            connection._state.session.count += (
+                1  # it may have opened the transaction, and on PostgreSQL has failed it: somebody must roll back
+            )
         raise error
     kind = TransactionLost if outcome.verdict is Verdict.LOST else OutcomeUnknown
-    raised = pool.error(kind, _words(kind, node, phase, error))
+    raised = connection._state.error(kind, _words(kind, node, phase, error))
     if in_transaction:
         connection._drop()
-        connection._broken = raised  # until the caller rolls back: the rest of the transaction must not run alone
+        connection._state.broken = raised  # until the caller rolls back: the rest of the transaction must not run alone
     if phase is Phase.COMMIT:
-        connection._boundary(committed=False)
-    connection._refused = raised
+        connection._state.boundary(committed=False)
+    connection._state.refused = raised
     raise raised from error
 
 
@@ -95,8 +99,9 @@ def _words(kind: type[Exception], node: str, phase: Phase, error: BaseException)
     return f"node {node!r} failed after {what} was sent: it may have happened or not ({first})"
 
 
-def note_lost(pool: Pool, session: Session, facts: Facts, error: BaseException) -> None:
+def note_lost(pool: Pool, session: Session, error: BaseException) -> None:
     """Tell the cluster what the error of a session means for its node, if anything."""
+    facts = pool.topology.driver.facts(error, session.raw)
     seen = blamed(Situation(facts, read_only=bool(session.read_only)), session.node, session.generation, str(error))
     if seen is not None:
         pool.blame(session, seen, error)
@@ -139,14 +144,14 @@ class _Performer:
         raise AssertionError(step)
 
     def _tell(self, seen: Any) -> None:
-        session = self.connection._session
+        session = self.connection._state.session
         if session is not None:
             self.connection._pool.blame(session, seen, self.error)
 
     def _rollback(self) -> bool:
-        session = self.connection._session
+        session = self.connection._state.session
         try:
-            if session is not None and not (session.autocommit and not self.connection._explicit):
+            if session is not None and not (session.autocommit and not self.connection._state.explicit):
                 session.raw.rollback()
         except Exception:
             return False
@@ -161,7 +166,7 @@ class _Performer:
         connection, cursor, call = self.connection, self.cursor, self.call
         assert cursor is not None
         assert call is not None
-        session = connection._session
+        session = connection._state.session
         assert session is not None
         try:
             if cursor._session is not session:
@@ -169,5 +174,5 @@ class _Performer:
             result = cursor._call(*call)
         except Exception as exc:
             self.error = exc
-            return Failed(exc, connection._situation(exc, self.phase, self.traits))
+            return Failed(exc, connection._state.situation(exc, self.phase, self.traits))
         return cursor if result is cursor._raw else result

@@ -32,17 +32,18 @@ def run(
         connection = connect()
         if deadline is None:
             deadline = time.monotonic() + connection._timeout()
-        connection.attempt = attempt
+        connection._state.attempt = attempt
         at_commit = False
         try:
             value = function(connection, *args, **kwargs)
-            if connection._refused is not None and not connection._committed:
-                raise connection._refused  # the function has swallowed an error that ended its transaction: a part must not be committed
+            if connection._state.refused is not None and not connection._state.committed:
+                raise connection._state.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
             at_commit = True
-            if connection._has_work():
+            if connection._state.has_work():
                 connection.commit()
             else:
-                connection._boundary(committed=True)
+                for callback in connection._state.boundary(committed=True):
+                    callback()
         except Exception as exc:
             again = _may_rerun(connection, exc, at_commit) and time.monotonic() < deadline
             connection.close()
@@ -56,12 +57,12 @@ def run(
 
 
 def _may_rerun(connection: Connection, error: Exception, at_commit: bool) -> bool:
-    if connection._committed or isinstance(error, OutcomeUnknown):
+    if connection._state.committed or isinstance(error, OutcomeUnknown):
         return False
     if isinstance(error, TransactionLost):
         # Without a cause no node failed: the function has swallowed a statement's error, and would do so until the deadline.
-        return error.__cause__ is not None and not connection._may_commit
-    return rerunnable(_facts(connection, error), at_commit, connection._may_commit)
+        return error.__cause__ is not None and not connection._state.may_commit
+    return rerunnable(_facts(connection, error), at_commit, connection._state.may_commit)
 
 
 def _facts(connection: Connection, error: Exception) -> Facts:
@@ -69,9 +70,9 @@ def _facts(connection: Connection, error: Exception) -> Facts:
     driver = connection._pool.topology.driver
     if not isinstance(error, driver.module.Error):
         return Facts(Fault.STATEMENT)
-    session = connection._session
+    session = connection._state.session
     if session is None:
-        return connection._last_facts or Facts(Fault.STATEMENT)
+        return connection._state.last_facts or Facts(Fault.STATEMENT)
     return driver.facts(error, session.raw)
 
 

@@ -45,9 +45,9 @@ def check(
         float | None, typer.Option(min=0.1, max=3600, help="Seconds for each question; default: connect_timeout.")
     ] = None,
 ) -> None:
-    """Check clusters before relying on them: every node, what it lets us do, and what it costs.
+    """Check every node of a cluster before relying on it.
 
-    On a scratch table with a name of its own, always dropped: create, select, insert, update and delete, each seen on every other
+    What it says of itself, what it lets us do and what that costs.  On a scratch table with a name of its own, always dropped: create, select, insert, update and delete, each seen on every other
     node, and transactions at once.  No other table is touched.  Exit status: 0 good, 1 findings, 2 cannot run.
     """
     logging.getLogger("clustersql").addHandler(logging.NullHandler())

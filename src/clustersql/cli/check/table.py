@@ -86,7 +86,7 @@ def _seen(seen: dict[str, float | None], name: str) -> str:
 
 def _show_pool(result: ClusterResult, console: Console) -> None:
     if (pool := result.pool) is not None:
-        room = "a node's limit is not known" if pool.room is None else f"of {pool.room}"
+        room = "(its limit is not known)" if pool.room is None else f"of {pool.room}"
         verdict = "[green]fits[/]" if pool.fits else "[red]too many[/]"
         console.print(
             f"pools: max_size {pool.max_size} x {pool.processes} {'process' if pool.processes == 1 else 'processes'}, one node down:"

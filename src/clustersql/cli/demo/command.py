@@ -41,9 +41,9 @@ def demo(
         bool, typer.Option("--plain", help="Lines in place of the live table, as where there is no terminal.")
     ] = False,
 ) -> None:
-    """See a failover: a real cluster on this machine, a workload, nodes killed with kill -9 and brought back.
+    """See a failover: real servers, killed and brought back.
 
-    At the end it proves that every acknowledged write is in the database exactly once; exit status 1 if not.
+    A cluster on this machine, a workload through clustersql, and kill -9.  At the end it proves that every acknowledged write is in the database exactly once; exit status 1 if not.
     """
     logging.getLogger("clustersql").addHandler(logging.NullHandler())  # its lines would tear the table apart
     console = Console(highlight=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .tally import Sample
+from .tally import Fault, Phase, Sample
 
-__all__ = ["HEADINGS", "Row", "cells", "line", "rows"]
+__all__ = ["HEADINGS", "Row", "cells", "duration", "line", "rows", "summary"]
 
 WINDOW = 5.0
 """Seconds that shares and percentiles look back."""
@@ -58,9 +59,10 @@ def _quantile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def _one_line(text: str) -> str:
-    """The last words of a driver's message say why; what stands before them is the address, which is always the same."""
+    """The first line without its class and address: of a long message the end says why, and the table is narrow."""
     first = text.strip().partition("\n")[0]
-    return first.rpartition("failed: ")[2] or first
+    why = re.search(r".*(?:failed: |\[Errno \d+\] )([^)]+)", first)
+    return why[1] if why else first.partition(": ")[2] or first
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -81,18 +83,17 @@ def _words(row: Row) -> str:
     return f"{row.node} {row.role} {row.share:.0%}{latency}"
 
 
-def summary(phases: Iterable[Any], faults: Iterable[Any], errors: Mapping[str, int]) -> Iterator[str]:
+def summary(phases: Iterable[Phase], faults: Iterable[Fault], errors: Mapping[str, int]) -> Iterator[str]:
     """Yield the lines of the summary: operations and the slowest of each phase, the recoveries, the errors."""
-    phases = [phase for phase in phases if phase.operations]
+    phases = tuple(phases)
     yield f"{sum(phase.operations for phase in phases)} operations ended well"
     for phase in phases:
-        slowest = phase.slowest
-        yield (
-            f"  {phase.name:<32}{phase.operations:>7} operations, slowest {duration(slowest.seconds)}"
-            f" ({slowest.kind}, {slowest.node})"
-        )
+        if (slowest := phase.slowest) is not None:
+            worst = f"slowest {duration(slowest.seconds)} ({slowest.kind}, {slowest.node})"
+            yield f"  {phase.name:<24}{phase.operations:>8} operations, {worst}"
     for fault in faults:
-        yield f"{fault.name}: " + ", ".join(_recoveries(fault))
+        yield f"{fault.name}:"
+        yield from (f"  {text}" for text in _recoveries(fault))
     seen = {kind: count for kind, count in errors.items() if kind != "OutcomeUnknown"}
     said = ", ".join(f"{count} {kind}" for kind, count in sorted(seen.items()))
     yield f"errors that the program saw: {said or 'none'}"
@@ -100,13 +101,18 @@ def summary(phases: Iterable[Any], faults: Iterable[Any], errors: Mapping[str, i
         yield f"outcomes unknown: {count} (a COMMIT was sent to a node that died before it answered)"
 
 
-def _recoveries(fault: Any) -> Iterator[str]:
+def _recoveries(fault: Fault) -> Iterator[str]:
     for kind in ("read", "write"):
         seconds = fault.recovery(kind)
-        yield f"{kind}s good again after " + ("... never" if seconds is None else duration(seconds))
-    if fault.mended is not None and (seconds := fault.recovery("write")) is not None:
-        after = seconds - (fault.mended - fault.at)
-        yield f"{duration(after)} after the promotion" if after > 0 else "before the promotion command returned"
+        again = "not within the demo" if seconds is None else f"after {duration(seconds)}"
+        yield f"{kind}s good again {again}{_promotion(fault, seconds) if kind == 'write' else ''}"
+
+
+def _promotion(fault: Fault, seconds: float | None) -> str:
+    if fault.mended is None or seconds is None:
+        return ""
+    promoted = fault.mended - fault.at
+    return f", the promotion took until {duration(promoted)} after the kill"
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from .frame import HEADINGS, Row, cells, line
 
-__all__ = ["LiveScreen", "PlainScreen", "Screen"]
+__all__ = ["LiveScreen", "PlainScreen", "Screen", "table"]
 
 EVERY = 2.0
 """Seconds between two plain lines."""
@@ -88,20 +88,21 @@ class LiveScreen(Screen):
         if self.watch is None:
             return Group(*events)
         title = Text(f"{self.stamp()}  {self.phase}", style="bold")
-        return Group(title, _table(self.watch()), *events)
+        return Group(title, table(self.watch()), *events)
 
 
-def _table(shown: Sequence[Row]) -> Table:
-    table = Table(box=None, expand=True, pad_edge=False, header_style="dim")
+def table(shown: Sequence[Row]) -> Table:
+    """Return the picture of the rows, one line each."""
+    made = Table(box=None, expand=True, pad_edge=False, header_style="dim")
     for heading in HEADINGS:
         last = heading == HEADINGS[-1]
         right = heading in HEADINGS[3:7]
-        table.add_column(
+        made.add_column(
             heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis", ratio=1 if last else None
         )
     for row in shown:
         node, role, state, *rest = cells(row)
-        table.add_row(
+        made.add_row(
             node, Text(role, style="bold" if role == "primary" else ""), Text(state, STYLES.get(state, "yellow")), *rest
         )
-    return table
+    return made

@@ -1,0 +1,278 @@
+"""What is known of one connection handle: its session, its transaction, what keeps it from moving.  No I/O; shared by both APIs.
+
+Rules
+-----
+1. ``session`` is the one place that says whether the handle is live.  It is None when the handle was given back, or lost its session.
+2. What was executed since checkout is noted by its text (`core.statements`): what leaves no state behind may move to another node.
+3. A transaction that was lost stays lost (``broken``) until the caller rolls back, or the rest of it would run alone on a new session.
+4. What passes us by (`unmanaged`) may have done anything: it pins the session, ends replayability, and the session is closed at its return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from .core.faults import Facts
+from .core.node import Role
+from .core.verdict import Phase, Situation, Transaction
+from .core.view import Want
+from .errors import ClusterError, PoolClosed, TransactionLost, bind
+
+if TYPE_CHECKING:
+    from .core.pooling import Session
+    from .core.statements import Traits
+    from .notes import Notes
+    from .options import Options
+    from .topology import Topology
+
+Callbacks = tuple[Callable[[], Any], ...]
+
+
+class State:
+    """The bookkeeping of one handle.
+
+    ``pins``: the leading words of what left session state.  ``explicit``: BEGIN was seen in autocommit mode.  ``may_commit``: a statement
+    of this transaction may commit by itself.  ``unproven``: not every one of it is a proven read.  ``committed``: something was committed
+    since checkout.  ``refused``: the error that ended the transaction.  ``broken``: raised until the caller rolls back.
+    """
+
+    __slots__ = (
+        "attempt",
+        "broken",
+        "callbacks",
+        "committed",
+        "cursors",
+        "explicit",
+        "given_back",
+        "harmless",
+        "last_facts",
+        "may_commit",
+        "notes",
+        "options",
+        "pins",
+        "refused",
+        "session",
+        "site",
+        "topology",
+        "unproven",
+        "want",
+    )
+
+    def __init__(
+        self, topology: Topology, options: Options, want: Want, notes: Notes, site: tuple[CodeType, int]
+    ) -> None:
+        self.topology = topology
+        self.options = options
+        self.want = want
+        self.notes = notes
+        self.harmless: set[Any] = notes.proven if want.read_only else notes.plain
+        self.site = site
+        self.session: Session | None = None
+        self.attempt = 1
+        self.pins: tuple[str, ...] = ()
+        self.cursors: tuple[Any, ...] = ()
+        self.callbacks: Callbacks = ()
+        self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = False
+        self.refused: BaseException | None = None
+        self.broken: BaseException | None = None
+        self.last_facts: Facts | None = None
+
+    # -- the session -----------------------------------------------------------------------------------------------------------------
+
+    def hold(self, session: Session) -> None:
+        """Work on ``session`` from now on."""
+        self.session = session
+        session.holder = self
+
+    @property
+    def count(self) -> int:
+        """How many statements of the open transaction were executed."""
+        return self.session.count if self.session is not None else 0
+
+    @property
+    def movable(self) -> bool:
+        """Whether the work may go on elsewhere: it is not pinned, and leaves nothing behind."""
+        return self.want.movable and self.options.move and not self.pins
+
+    @property
+    def closed(self) -> bool:
+        """Whether the handle was given back, or came along in a fork."""
+        return self.given_back or isinstance(self.broken, PoolClosed)
+
+    def require_revivable(self) -> None:
+        """Raise what keeps a handle without a session from getting a new one."""
+        if self.given_back:
+            raise self.returned()
+        if self.broken is not None:
+            raise self.broken
+        if not self.movable:
+            why = ", ".join(self.pins) or "pinned"
+            raise self.error(TransactionLost, f"the session was lost with its state ({why}); take a new connection")
+
+    def inherit(self) -> None:
+        """In a forked child: the session is the parent's, and nothing may touch it here."""
+        self.session = None
+        self.broken = self.error(
+            PoolClosed, "this connection belongs to the parent process; check one out in this process"
+        )
+        for cursor in self.alive_cursors():
+            cursor._forget()
+
+    def alive_cursors(self) -> list[Any]:
+        """Return the cursors that somebody still holds."""
+        return [cursor for ref in self.cursors if (cursor := ref()) is not None]
+
+    def mode_is(self, autocommit: bool) -> None:
+        """The session's autocommit mode is this; after a move it is set again."""
+        want = self.want
+        if want.autocommit is not autocommit:
+            self.want = Want(want.service, want.read_only, autocommit, want.node, want.move)
+
+    def mode_changed(self) -> bool:
+        """The caller has set the driver's autocommit mode; False: the driver cannot tell which it is."""
+        session = self.session
+        mode = self.topology.driver.autocommit(session.raw) if session is not None else None
+        if session is None or mode is None:
+            return False
+        session.autocommit = mode
+        self.mode_is(mode)
+        return True
+
+    # -- the transaction -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def transaction(self) -> Transaction:
+        """Where the next statement stands."""
+        session = self.session
+        if (
+            session is not None
+            and session.autocommit
+            and not self.explicit
+            and self.topology.driver.abilities.autocommit
+        ):
+            return Transaction.NONE
+        return Transaction.LATER if self.count else Transaction.FIRST
+
+    def has_work(self) -> bool:
+        """Whether a COMMIT has anything to do, or must say that it cannot."""
+        session = self.session
+        if session is None:
+            return self.broken is not None and not self.given_back
+        return bool(session.count or self.pins or self.may_commit)
+
+    def must_roll_back(self, session: Session) -> bool:
+        """Whether a transaction may be open on ``session`` when it is given back."""
+        return bool(session.count or self.may_commit) and self.transaction_mode(session)
+
+    def transaction_mode(self, session: Session) -> bool:
+        """Whether statements on ``session`` stand in a transaction."""
+        return self.explicit or not session.autocommit or not self.topology.driver.abilities.autocommit
+
+    def prepare(self, operation: Any, many: bool) -> Traits:
+        """Note what a statement may leave behind, before it is sent."""
+        traits = self.notes.look(operation)
+        if traits.begins:
+            self.explicit = True
+        if self.transaction is Transaction.NONE:
+            if many:
+                traits = self.notes.many(traits)
+            self.may_commit = traits.may_commit
+        else:  # MySQL's BEGIN commits what is open: with nothing open that is nothing
+            self.may_commit |= traits.may_commit and not (traits.begins and not traits.commits and self.count == 0)
+        self.unproven |= not traits.read
+        if traits.leaves_state:
+            self.pins += (self.notes.leading_word(operation),)
+        return traits
+
+    def after(self, traits: Traits) -> Callbacks:
+        """A noted statement has succeeded.  Returns what is to be called, because it has committed."""
+        if traits.commits or traits.rolls_back:
+            callbacks = self.boundary(committed=traits.commits)
+            self.explicit = traits.begins  # AND CHAIN
+            return callbacks
+        if self.transaction is Transaction.NONE:
+            self.committed |= traits.may_commit
+            self.may_commit = False  # it was an operation of its own, and has happened
+        return ()
+
+    def boundary(self, committed: bool) -> Callbacks:
+        """A transaction has ended; a new one begins with the next statement.  Returns what is to be called, if it was committed."""
+        session = self.session
+        self.committed |= committed and (self.count > 0 or self.may_commit)
+        if session is not None:
+            session.statements += session.count
+            session.count = 0
+        self.explicit = self.may_commit = self.unproven = False
+        self.refused = None
+        callbacks, self.callbacks = self.callbacks, ()
+        return callbacks if committed else ()
+
+    def unmanaged(self, name: str) -> None:
+        """Something passes us by: the session may be in any state, and its transaction may have been committed."""
+        self.pins += (name,)
+        self.may_commit = self.unproven = True
+        if self.session is not None:
+            self.session.tainted = True
+
+    # -- errors ----------------------------------------------------------------------------------------------------------------------
+
+    def facts(self, error: BaseException) -> Facts:
+        """Return what an error of the present session proves."""
+        assert self.session is not None
+        return self.topology.driver.facts(error, self.session.raw)
+
+    def situation(self, error: BaseException, phase: Phase, traits: Traits | None) -> Situation:
+        """Return everything that the verdict on ``error`` depends on.  ``traits`` None: the statement leaves nothing behind."""
+        session = self.session
+        assert session is not None
+        node = self.topology.view.by_name.get(session.node)
+        if phase is Phase.COMMIT:
+            proven = (bool(session.read_only) and not self.unproven) or session.count == 0
+        else:
+            read = bool(session.read_only) and (traits is None or traits.read)
+            proven = read or self.options.idempotent or (traits is not None and traits.begins)
+        return Situation(
+            facts=self.facts(error),
+            phase=phase,
+            transaction=self.transaction,
+            proven=proven,
+            may_commit=self.may_commit,
+            movable=self.movable,
+            read_only=bool(session.read_only),
+            on_replica=node is not None and node.role is Role.REPLICA,
+        )
+
+    def error(self, kind: type[ClusterError], text: str) -> ClusterError:
+        """Return one of our errors as an instance of the driver's ``OperationalError`` too."""
+        return bind(kind, self.topology.driver.operational_error)(text)
+
+    def returned(self) -> ClusterError:
+        """Return the error of a handle that is used after its end."""
+        return self.error(
+            PoolClosed, f"this connection of cluster {self.topology.name!r} was closed, or given back to the pool"
+        )
+
+    def forgotten(self) -> str:
+        """Return the warning about a handle that nobody gave back."""
+        code, instruction = self.site
+        line = next((line for start, end, line in code.co_lines() if start <= instruction < end), None)
+        where = f"{code.co_filename}:{line or code.co_firstlineno}"
+        return f"a connection of cluster {self.topology.name!r}, checked out at {where}, was never closed"
+
+    def __repr__(self) -> str:
+        if self.session is not None:
+            return f"on {self.session.node}"
+        return "closed" if self.closed else "lost"
+
+
+def passing(state: State, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of the driver that is forwarded; calling it is noted, looking at it is not."""
+
+    def passed(*args: Any, **kwargs: Any) -> Any:
+        state.unmanaged(f"{name}()")
+        return function(*args, **kwargs)
+
+    passed.__name__ = name
+    return passed

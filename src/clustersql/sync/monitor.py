@@ -124,6 +124,12 @@ def forget(pool: Watched) -> None:
     _monitor.forget(pool)
 
 
+def ensure() -> None:
+    """Start the thread when there is none."""
+    if not _monitor.alive:
+        _monitor.wake()
+
+
 def wake() -> None:
     """Go round at once."""
     _monitor.wake()

@@ -13,6 +13,7 @@ import contextlib
 import random
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,6 +51,7 @@ class Pool:
         self._lock = threading.Lock()
         self._book = self._empty_book()
         self._attempts: set[Attempt] = set()
+        self._outside: weakref.WeakSet[Session] = weakref.WeakSet()  # in no book: only a forked child asks
         self._prober = Prober(topology)
         self._book.adopt(topology.view)
         topology.listeners.append(self._adopt)
@@ -94,7 +96,9 @@ class Pool:
         self, want: Want, timeout: float, arguments: Mapping[str, Any], avoid: str | None = None
     ) -> Session:
         """Return a connection that the pool does not keep, with the caller's own driver ``arguments``; raises as `checkout`."""
-        return self._open(want, time.monotonic() + timeout, avoid, arguments)
+        session = self._open(want, time.monotonic() + timeout, avoid, arguments)
+        self._outside.add(session)
+        return session
 
     def reset(self, session: Session) -> bool:
         """Give a session its first state back; False: this database cannot, the connection must be closed."""
@@ -213,6 +217,7 @@ class Pool:
             )
             with self._lock:
                 self._attempts.add(attempt)
+            monitor.ensure()  # a forked child has none yet, and nobody else abandons a dial that is late
             attempt.start()
         return begun
 
@@ -352,15 +357,18 @@ class Pool:
     def after_fork(self) -> Sequence[Any]:
         """In a forked child: begin anew, and return the parent's connections, which must never be finalized here."""
         inherited = [session for shelf in self._book.shelves.values() for session in shelf.open]
+        inherited += [*self._outside, *self.orphans]
         for session in inherited:
             if session.holder is not None:
                 session.holder.inherit()
         raws = [session.raw for session in inherited] + self._prober.after_fork()
+        raws += [attempt.held for attempt in self._attempts if attempt.held is not None]
         closed = self._book.closed
         self._lock = threading.Lock()
         self._book = self._empty_book()
         self._book.closed = closed
         self._attempts = set()
+        self._outside = weakref.WeakSet()
         self.orphans.clear()
         self.topology.after_fork()
         self._book.adopt(self.topology.view)

@@ -46,9 +46,10 @@ class Prober:
                     attempt.abandon()
                 due = min(due, max(attempt.deadline, now))
                 continue
-            if node.name not in self._last:
-                self._last[node.name] = now  # a node that was just added is dialled by whoever needs it first
-            at = probe_due(node, now, self._last[node.name], settings.probe_interval, starving, settings.failover_probe)
+            last = self._last.get(
+                node.name, float("-inf")
+            )  # a node that was just added is asked at once: reads may use it then
+            at = probe_due(node, now, last, settings.probe_interval, starving, settings.failover_probe)
             if at <= now:
                 self._begin(node.name, fresh=node.reach is not Reach.UP, now=now)
                 at = now + settings.failover_probe

@@ -1,0 +1,54 @@
+"""A fork in the middle of work: children go on with connections of their own, and the parent's outlive them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clustersql.testing import MariaDBServer, PostgresCluster
+
+PROGRAM = Path(__file__).parent / "preforking.py"
+DRIVERS = ["sqlite3", "psycopg", "psycopg2", "pg8000", "pymysql", "mysqlclient"]
+
+
+@pytest.fixture(params=DRIVERS)
+def driver(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def address(driver: str, request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    if driver == "sqlite3":
+        return {"database": str(tmp_path / "fork.db")}
+    server: PostgresCluster | MariaDBServer = request.getfixturevalue(
+        "postgres_cluster" if driver in ("psycopg", "psycopg2", "pg8000") else "mariadb_server"
+    )
+    server.heal()
+    return {"host": "127.0.0.1", "port": server.port("n1"), "user": "app", "password": "secret", "database": "app"}
+
+
+def test_a_parent_with_a_used_pool_and_four_children(driver: str, address: dict[str, Any]) -> None:
+    command = [sys.executable, "-W", "error", str(PROGRAM), driver, json.dumps(address)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    told = json.loads(ran.stdout)
+    assert told["ends"] == [0, 0, 0, 0]
+    assert told["rows"] == [[4]], "each child did its work, once"
+    assert told["after"] == told["before"], "the parent's sessions are the ones that it had"
+    for child in told["children"]:
+        session = child.pop("session")
+        assert session not in told["before"].values(), "a child has a session of its own"
+        assert child == {
+            "held": "PoolClosed",
+            "cursor": "PoolClosed",
+            "fetch": "PoolClosed",
+            "outside": "PoolClosed",
+            "outside cursor": "PoolClosed",
+            "dialled is current": False,
+            "monitor": True,
+        }

@@ -1,0 +1,95 @@
+"""The hot path, pinned by counting calls: unlike nanoseconds, these are the same on every machine.
+
+A count that grows is a cost for every statement of every user.  Lower a number when the path gets shorter; raise one only with a reason.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import clustersql
+from clustersql.sync.database import Database
+
+
+def calls(function: Callable[[], object]) -> Counter[str]:
+    """Return how often Python functions ("python") and C functions ("c") are called by ``function``, itself not counted.
+
+    The least of five runs: the first one works out what is kept, and the monitor may publish a new view in between.
+    """
+    function()
+    return min((_counted(function) for _ in range(5)), key=Counter.total)
+
+
+def _counted(function: Callable[[], object]) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    sys.setprofile(lambda frame, event, argument: counted.update([event]))
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return Counter(
+        {"python": counted["call"] - 1, "c": counted["c_call"] - 1}
+    )  # less the function, and setprofile(None)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    cluster = clustersql.Cluster("counted", driver="sqlite3")
+    cluster.add_node("file", f"sqlite:///{tmp_path}/counted.db")
+    with cluster.open() as database:
+        yield database
+
+
+def test_execute_is_one_python_frame_around_the_driver(db: Database) -> None:
+    """One frame, two readings of the clock, and the driver's own method."""
+    with db.connection() as conn:
+        cursor = conn.cursor()
+        assert calls(lambda: cursor.execute("SELECT 1")) == {"python": 1, "c": 3}
+
+
+def test_parameters_cost_nothing_more(db: Database) -> None:
+    with db.connection() as conn:
+        cursor = conn.cursor()
+        assert calls(lambda: cursor.execute("SELECT ?", (1,))) == {"python": 1, "c": 3}
+
+
+@pytest.mark.parametrize("method", ["fetchone", "fetchall", "fetchmany"])
+def test_fetching_is_the_drivers_own_method(db: Database, method: str) -> None:
+    with db.connection() as conn:
+        cursor = conn.cursor()
+        cursor.execute("SELECT 1")
+        assert (
+            calls(getattr(cursor, method))["python"] == -1
+        )  # not even a frame of ours: the function itself is a C function
+
+
+def test_checkout_and_return(db: Database) -> None:
+    """Choice, look at the socket, and the mode's comparison; one lock each way and no round trip."""
+    pool, want = db._pool, db._want
+    counted = calls(lambda: pool.give_back(pool.checkout(want, 1.0)))
+    assert (counted["python"], counted["c"] <= 9) == (7, True), counted
+
+
+def test_with_connection(db: Database) -> None:
+    def block() -> None:
+        with db.connection():
+            pass
+
+    counted = calls(block)
+    assert (counted["python"], counted["c"] <= 10) == (20, True), counted
+
+
+def test_a_longer_path_is_noticed(db: Database) -> None:
+    """The counter sees one frame more."""
+    with db.connection() as conn:
+        cursor = conn.cursor()
+
+        def wrapped() -> object:
+            return cursor.execute("SELECT 1")
+
+        assert calls(lambda: wrapped())["python"] == 2

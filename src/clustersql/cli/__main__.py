@@ -15,9 +15,10 @@ def main() -> None:
     try:
         from .app import run
     except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in NEEDED:
+        package = (exc.name or "").partition(".")[0]
+        if package not in NEEDED:
             raise
-        print(f'clustersql: the command line needs {exc.name}: pip install "clustersql[cli]"', file=sys.stderr)
+        print(f'clustersql: the command line needs {package}: pip install "clustersql[cli]"', file=sys.stderr)
         sys.exit(2)
     signal.signal(
         signal.SIGTERM, signal.default_int_handler

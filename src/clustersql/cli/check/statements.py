@@ -77,7 +77,7 @@ def statements(
         cluster.find(writer.node, f"a table cannot be created in its database (are the grants enough?): {why}")
         return False
     everything = f"SELECT id, note FROM {table}"
-    _watch(step, others, f"SELECT COUNT(*) FROM {table}", [(0,)], seconds, cluster)
+    others = _watch(step, others, f"SELECT COUNT(*) FROM {table}", [(0,)], seconds, cluster)
     for what, sql, expected in (
         ("empty select", "", []),
         ("insert", f"INSERT INTO {table} (id, note) VALUES (1, 'one')", [(1, "one")]),
@@ -90,7 +90,7 @@ def statements(
         except Exception as exc:
             cluster.find(writer.node, f"{what} on the scratch table: {first_line(topology, writer.node, exc)}")
             break
-        _watch(step, others, everything, expected, seconds, cluster)
+        others = _watch(step, others, everything, expected, seconds, cluster)
     return True
 
 
@@ -102,8 +102,11 @@ def _timed(what: str, on: str, work: Callable[[], object]) -> Step:
 
 def _watch(
     step: Step, others: Sequence[Wire], sql: str, expected: Rows, seconds: float, cluster: ClusterResult
-) -> None:
-    """Wait until every other node answers ``expected``; note the delays, counted from the end of the statement."""
+) -> list[Wire]:
+    """Wait until every other node answers ``expected``; note the delays, counted from the end of the statement.
+
+    Return those that did: a node that replicates nothing is one finding and one wait, not one for each statement.
+    """
     began = time.perf_counter()
     # The wire's own deadline ends a call that hangs; this one is only for a node that answers and does not show it.
     found = gather([lambda wire=wire: _seen(wire, sql, expected, began, seconds) for wire in others], 2 * seconds + 1)  # type: ignore[misc]
@@ -113,6 +116,7 @@ def _watch(
         if delay is None:
             cluster.find(wire.node, f"{step.what} on {step.on} was not seen here within {seconds:g} s")
     cluster.steps.append(step)
+    return [wire for wire in others if step.seen[wire.node] is not None]
 
 
 def _seen(wire: Wire, sql: str, expected: Rows, began: float, seconds: float) -> float | None:

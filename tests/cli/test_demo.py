@@ -1,0 +1,54 @@
+"""The demo as a user runs it, on PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+COMMAND = (sys.executable, "-m", "clustersql.cli", "demo")
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*COMMAND, *arguments], text=True, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_standby_and_the_primary_are_killed_and_every_write_is_there_once() -> None:
+    with started("--seconds", "5", "--plain") as process:
+        out, err = process.communicate(timeout=150)
+    assert (process.returncode, err) == (0, ""), out
+    for words in ("kill -9 n3 (standby)", "kill -9 n1 (primary)", "promoting n2", "n1 is back, a standby of n2"):
+        assert words in out
+    assert out.count("every worker has a good answer again") == 2
+    assert re.search(r"^PROVED: each of the \d\d+ acknowledged writes is in the database exactly once$", out, re.M)
+    assert "errors that the program saw: none" in out
+    assert all(re.match(r" {0,5}\d+\.\d s  ", line) for line in out.partition("\n\n")[0].splitlines())
+
+
+def test_ctrl_c_ends_it_with_130_and_stops_the_servers() -> None:
+    with started("--seconds", "60") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "all nodes up" in line:
+                break
+            if ports := re.findall(r"at port (\d+)", line):
+                used = [int(port) for port in ports]
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    for port in used:
+        with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
+            probe.connect(("127.0.0.1", port))

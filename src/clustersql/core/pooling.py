@@ -56,6 +56,7 @@ class Session:
         "generation",
         "holder",
         "idle_since",
+        "jitter",
         "opened",
         "outside",
         "raw",
@@ -75,6 +76,7 @@ class Session:
         self.opened = opened
         self.expires = expires
         self.idle_since = opened
+        self.jitter = 1.0  # scales its times, or all that were opened in one burst would be closed in one
         self.autocommit: bool | None = None
         self.read_only: bool | None = None
         self.started = 0.0
@@ -423,7 +425,7 @@ class Book:
         for shelf in self.shelves.values():
             kept = []
             for session in shelf.idle:
-                if now >= session.expires or now - session.idle_since >= max_idle_time:
+                if now >= session.expires or now - session.idle_since >= max_idle_time * session.jitter:
                     self._forget(session)
                     actions.close.append(session)
                 else:

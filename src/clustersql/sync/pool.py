@@ -244,10 +244,10 @@ class Pool:
     def _session(self, raw: Any, shelf: Shelf) -> Session:
         now = time.monotonic()
         node = self.topology.view.by_name.get(shelf.name)
-        lifetime = self.topology.settings.max_lifetime * (
-            0.9 + 0.1 * _random()
-        )  # or all would be replaced in the same second
+        jitter = 0.9 + 0.1 * _random()  # or all would be replaced in the same second
+        lifetime = self.topology.settings.max_lifetime * jitter
         session = Session(raw, shelf, node.generation if node else -1, now, now + lifetime)
+        session.jitter = jitter
         session.autocommit = self._driver.autocommit(raw)
         session.read_only = False
         return session

@@ -109,7 +109,7 @@ class Settings:
     dialect: str | None = _knob(
         cast("str | None", None),
         DIALECT,
-        "The database's family; mysql covers MariaDB and Galera.  Found from the driver and the server when not set.",
+        "The database's family; mysql covers MariaDB and Galera.  Found from the driver when not set.",
     )
 
 

@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+import copy
 import logging
 import random
 import threading
@@ -113,7 +114,7 @@ class Topology:
         record = self.records.get(name)
         if record is not None:
             self.latest.pop(name, None)  # re-inserted, so that the newest is last
-            self.latest[name] = error
+            self.latest[name] = _bare(error)
             record.errors += 1
             record.last_error = time.time()
             record.last_error_message = self.redacted(name, f"{type(error).__name__}: {error}")
@@ -139,6 +140,14 @@ class Topology:
                     _words(node),
                     f": {node.why}" if node.why else "",
                 )
+
+
+def _bare(error: BaseException) -> BaseException:
+    """Return a copy without its traceback: that would keep the caller's variables alive, a forgotten connection among them."""
+    try:
+        return copy.copy(error).with_traceback(None)
+    except Exception:  # its class wants other arguments than it keeps
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _state(node: Node) -> tuple[object, ...]:

@@ -24,7 +24,8 @@ _OURS = frozenset(("_arguments", "_pool", "_state"))
 _HARMLESS = frozenset(
     "character_set_name escape escape_string escape_sequence get_backend_pid get_parameter_status get_server_info get_host_info"
     " get_proto_info get_autocommit get_dsn_parameters get_transaction_status get_character_set_info fileno insert_id literal"
-    " thread_id string_literal server_version server_capabilities ping info total_changes in_transaction open show_warnings".split()
+    " thread_id string_literal server_version server_capabilities ping info total_changes in_transaction open show_warnings"
+    " row_factory cursor_factory server_cursor_factory text_factory".split()
 )
 """Methods of drivers' connections that change nothing on the server."""
 
@@ -141,7 +142,9 @@ class Connection:
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._live().raw, name, value)
-        if name not in ("autocommit", "isolation_level") or not self._state.mode_changed():
+        # sqlite3 tells its autocommit mode by isolation_level; any other level would be the next tenant's too.
+        mode = name == "autocommit" or (name == "isolation_level" and value in (None, ""))
+        if not mode or not self._state.mode_changed():
             self._state.unmanaged(name)
 
     # -- ours ------------------------------------------------------------------------------------------------------------------------

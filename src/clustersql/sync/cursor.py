@@ -186,7 +186,7 @@ class Cursor:
             setattr(self._raw, name, value)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._raw)
+        return iter(self._raw) if self._session is not RETURNED else self._returned()
 
     def __next__(self) -> Any:
         row = self.fetchone()

@@ -445,6 +445,16 @@ class Book:
                     oldest = started
             shelf.oldest = oldest
 
+    def silent(self, before: float) -> list[Session]:
+        """Return the connections that owe an answer since ``before`` or longer, and were not given up yet."""
+        return [
+            session
+            for shelf in self.shelves.values()
+            if 0.0 < shelf.oldest <= before
+            for session in shelf.open
+            if session.ended < session.started <= before and not session.tainted
+        ]
+
     def close(self) -> Actions:
         """Close the pool: idle connections now, the others when they are given back; waiters are woken to find it closed."""
         actions = Actions()

@@ -87,18 +87,26 @@ class Attempt:
     """
 
     def __init__(
-        self, topology: Topology, name: str, work: Callable[[Attempt], Any], ended: Callable[[Attempt], None]
+        self,
+        topology: Topology,
+        name: str,
+        work: Callable[[Attempt], Any],
+        ended: Callable[[Attempt], None],
+        patience: float | None = None,
+        came_late: Callable[[Any], None] | None = None,
     ) -> None:
+        """``patience``: seconds until it is late, by default ``connect_timeout``; ``came_late`` is given a result that nobody waits for."""
         self.topology = topology
         self.name = name
         self.began = time.monotonic()
-        self.deadline = self.began + topology.settings.connect_timeout
+        self.patience = topology.settings.connect_timeout if patience is None else patience
+        self.deadline = self.began + self.patience
         self.seconds = 0.0
         self.result: Any = None
         self.error: BaseException | None = None
-        self.late = False
         self._work = work
         self._ended = ended
+        self._came_late = came_late
         self._raw: Any = None
         self._settled = False
         self._lock = threading.Lock()
@@ -117,6 +125,11 @@ class Attempt:
             self._raw = raw
 
     @property
+    def settled(self) -> bool:
+        """Whether it has ended, or was abandoned."""
+        return self._settled
+
+    @property
     def held(self) -> Any:
         """The connection that its thread is using now, if any."""
         return self._raw
@@ -128,14 +141,13 @@ class Attempt:
 
     def abandon(self) -> None:
         """Stop waiting for it: the node did not answer within its deadline."""
-        seconds = self.topology.settings.connect_timeout
         with self._lock:
             raw, self._raw = self._raw, None
             if raw is not None and not self._settled:
                 self.topology.driver.abort(
                     raw
                 )  # under the lock: the thread may not close it, and its descriptor be reused, meanwhile
-        self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {seconds:g} s"))
+        self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"))
 
     def _run(self) -> None:
         result, error = None, None
@@ -145,6 +157,8 @@ class Attempt:
             error = exc
         self.let_go()
         if not self._settle(result, error) and result is not None:
+            if self._came_late is not None:
+                self._came_late(result)
             self.topology.driver.close(result[0])
 
     def _settle(self, result: Any, error: BaseException | None) -> bool:

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import fork
+from ..core.node import Reach
 from ..core.observe import Refused, SessionLost
 from ..core.policy import policy
 from ..core.pooling import Actions, Book, Session, Shelf, Waiter, dial_plan
@@ -45,7 +46,7 @@ class Pool:
             deque()
         )  # given up by the garbage collector, which may run under any lock: `tick` takes them in
         self.waits = 0
-        self.checkouts = 0
+        self.hung = 0
         self._driver = topology.driver
         self._is_stale = topology.driver.is_stale
         self._lock = threading.Lock()
@@ -300,9 +301,10 @@ class Pool:
             served, self._book.served = self._book.served, 0
             starving = self._book.starving
             attempts = tuple(self._attempts)
+            silent = self._wake_the_hung(now)
         self._act(actions)
         self.topology.budget.earn(served)
-        due = self._prober.tick(now, starving)
+        due = self._prober.tick(now, starving, silent)
         for attempt in attempts:
             if attempt.deadline <= now:
                 attempt.abandon()
@@ -310,6 +312,21 @@ class Pool:
                 due = min(due, attempt.deadline)
         self._fill()
         return due
+
+    def _wake_the_hung(self, now: float) -> set[str]:
+        """Shut down the sockets of statements that wait for a node which does not answer a probe either; recovery then takes over.
+
+        A statement on a node that answers is never touched, however slow.  Returns the nodes that owe an answer, so that they are probed.
+        Under the lock, which `give_back` takes before it closes: a session that is in the book is not closed, nor its descriptor reused.
+        """
+        silent = self._book.silent(now - self.topology.settings.stall_after)
+        for session in silent:
+            node = self.topology.view.by_name.get(session.node)
+            if node is not None and node.reach is Reach.DOWN:
+                session.tainted = True
+                self.hung += 1
+                self._driver.abort(session.raw)
+        return {session.node for session in silent}
 
     def _take_in_orphans(self) -> None:
         while self.orphans:
@@ -395,6 +412,7 @@ class Pool:
                 "in_flight": book.in_flight,
                 "waiting": len(book.waiters),
                 "waits": self.waits,
+                "hung": self.hung,
                 "closed": book.closed,
                 "nodes": nodes,
             }

@@ -7,6 +7,7 @@ hangs delays no other.  A node that is not up is dialled anew: an old connection
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from typing import Any
 
 from ..core.node import Reach, Report
@@ -15,7 +16,7 @@ from ..core.procedures import probe
 from ..core.steps import Ask, Step, Tell
 from ..topology import Topology
 from . import monitor
-from .dial import Attempt, ask, connect, connect_facts
+from .dial import Attempt, ask, connect, connect_facts, tell_answer
 from .drive import drive
 
 HUNG = 2
@@ -35,8 +36,11 @@ class Prober:
         self._closed = False
         self._lock = threading.Lock()
 
-    def tick(self, now: float, starving: bool) -> float:
-        """Begin the probes that are due and abandon those that are late.  Returns when the next thing is due (monotonic seconds)."""
+    def tick(self, now: float, starving: bool, silent: Collection[str] = ()) -> float:
+        """Begin the probes that are due and abandon those that are late.  Returns when the next thing is due (monotonic seconds).
+
+        ``starving``: a caller waits for a role that no node has.  ``silent``: the nodes that owe an answer for longer than ``stall_after``.
+        """
         settings, due = self.topology.settings, now + self.topology.settings.probe_interval
         self._drop_removed()
         for node in self.topology.view:
@@ -50,6 +54,8 @@ class Prober:
                 node.name, float("-inf")
             )  # a node that was just added is asked at once: reads may use it then
             at = probe_due(node, now, last, settings.probe_interval, starving, settings.failover_probe)
+            if node.name in silent and last < now - settings.stall_after:
+                at = now
             if at <= now:
                 self._begin(node.name, fresh=node.reach is not Reach.UP, now=now)
                 at = now + settings.failover_probe
@@ -71,10 +77,22 @@ class Prober:
             self._running[name] = self._running.get(name, 0) + 1
             kept = self._kept.pop(name, None)
             attempt = self._asking[name] = Attempt(
-                self.topology, name, lambda attempt: self._work(attempt, kept, fresh), self._ended
+                self.topology,
+                name,
+                lambda attempt: self._work(attempt, kept, fresh),
+                self._ended,
+                self._patience(dials=fresh or kept is None),
+                lambda result: tell_answer(
+                    self.topology, name, result[1]
+                ),  # a node that was frozen has come back to life
             )
         self.ran += 1
         attempt.start()
+
+    def _patience(self, dials: bool) -> float:
+        """Seconds that a node may take: an open connection is asked one small question, so silence there says more than at a dial."""
+        settings = self.topology.settings
+        return settings.connect_timeout if dials else min(settings.connect_timeout, settings.stall_after)
 
     def _work(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report]:
         try:
@@ -92,6 +110,9 @@ class Prober:
                     return kept, ask(self.topology, kept)
                 except Exception:
                     attempt.let_go()
+                    if attempt.settled:  # it hung, and was abandoned: a new dial would only hang as well
+                        driver.close(kept)
+                        raise
             driver.close(kept)
         raw, report = connect(self.topology, attempt.name, hold=attempt.hold)
         self.topology.connected(attempt.name)

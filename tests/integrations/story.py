@@ -1,0 +1,82 @@
+"""What the recipes' tests share: the code of ``docs/recipes.md``, and the verbs of the story that is told on a real cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clustersql import Cluster
+from clustersql.testing.processes import wait_until
+
+RECIPES = Path(__file__).parents[2] / "docs" / "recipes.md"
+
+
+def blocks() -> dict[str, str]:
+    """The page's fenced blocks of Python by the file's name in their first line."""
+    return dict(re.findall(r"^```python\n# (\S+)\n(.*?)^```$", RECIPES.read_text(), re.MULTILINE | re.DOTALL))
+
+
+@dataclass
+class Stage:
+    """A real cluster: n1 takes the writes, until something is done to it and n2 does."""
+
+    driver: str
+    servers: Any
+
+    @property
+    def postgres(self) -> bool:
+        return self.driver == "psycopg"
+
+    @property
+    def port_sql(self) -> str:
+        return "SELECT inet_server_port()" if self.postgres else "SELECT @@port"
+
+    def node(self, port: int) -> str:
+        """The name of the node with that port."""
+        return str(next(name for name in self.servers.nodes if self.servers.port(name) == port))
+
+    def demote(self) -> None:
+        """Make n1 refuse writes, though its sessions stay, and n2 take them."""
+        self.servers.set_read_only("n1")
+        if self.postgres:
+            self.servers.promote("n2")
+
+    def kill(self) -> None:
+        """End n1 at once; n2 takes the writes."""
+        self.servers.kill("n1")
+        if self.postgres:
+            self.servers.promote("n2")
+
+    def wait_for(self, rows: int) -> None:
+        """Wait until n2 has them: replication is asynchronous, and what n2 has not received is lost with n1."""
+
+        def there() -> bool:
+            [(table,)] = self.servers.execute(
+                "n2", "SELECT COUNT(*) FROM information_schema.tables WHERE table_name = 'orders'"
+            )
+            return bool(table) and self.servers.execute("n2", "SELECT COUNT(*) FROM orders") == [(rows,)]
+
+        wait_until(there, f"n2 has {rows} orders", timeout=20)
+
+
+@dataclass
+class Story:
+    """A stage, our cluster, and the framework's way into it."""
+
+    stage: Stage
+    cluster: Cluster
+    way_in: Any
+
+
+def until_it_works(work: Callable[[], object], error: type[Exception], at_most: int) -> None:
+    """Call ``work`` as one request after the other would; ``at_most`` of them may fail."""
+    for _ in range(at_most):
+        try:
+            work()
+        except error:
+            continue
+        return
+    work()

@@ -1,0 +1,103 @@
+"""The SQLAlchemy recipe of the documentation, through a kill, a demotion and a drain on real servers."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from integrations.story import Stage, Story, until_it_works
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+import clustersql
+
+URLS = {"psycopg": "postgresql+psycopg://", "pymysql": "mysql+pymysql://"}
+
+
+@pytest.fixture(params=list(URLS))
+def story(request: pytest.FixtureRequest, stage: Callable[[str], Stage]) -> Iterator[Story]:
+    set_up = stage(request.param)
+    if request.param == "psycopg":
+        main = importlib.import_module("main")
+        engine, shop = main.engine, main.shop
+    else:
+        [shop] = clustersql.load("clusters.toml")
+        engine = importlib.import_module("cluster_engine").cluster_engine(URLS[request.param], shop)
+    with engine.begin() as conn:
+        conn.execute(text("DROP TABLE IF EXISTS orders"))
+        conn.execute(text("CREATE TABLE orders (id INTEGER PRIMARY KEY)"))
+    set_up.wait_for(0)
+    yield Story(set_up, shop, engine)
+    engine.dispose()
+
+
+def fill_pool(engine: Engine, size: int = 5) -> None:
+    """Let the engine's pool hold so many idle connections."""
+    with ExitStack() as stack:
+        for _ in range(size):
+            stack.enter_context(engine.connect()).execute(text("SELECT 1"))
+
+
+def node(story: Story) -> str:
+    with story.way_in.connect() as conn:
+        return story.stage.node(conn.execute(text(story.stage.port_sql)).scalar_one())
+
+
+def insert(story: Story, number: int) -> None:
+    with story.way_in.begin() as conn:
+        conn.execute(text("INSERT INTO orders VALUES (:id)"), {"id": number})
+
+
+def count(story: Story) -> int:
+    with story.way_in.connect() as conn:
+        return int(conn.execute(text("SELECT COUNT(*) FROM orders")).scalar_one())
+
+
+def test_kill(story: Story) -> None:
+    """The one statement that meets the dead node fails; of the other connections to it none is handed out any more."""
+    fill_pool(story.way_in)
+    assert node(story) == "n1"
+    story.stage.kill()
+    until_it_works(lambda: insert(story, 1), DBAPIError, at_most=1)
+    assert node(story) == "n2"
+    for number in range(2, 10):
+        insert(story, number)
+    assert count(story) == 9
+
+
+def test_demotion(story: Story) -> None:
+    """The sessions of the demoted node stay open, but the pool does not stay on them."""
+    fill_pool(story.way_in)
+    story.stage.demote()
+    until_it_works(lambda: insert(story, 1), DBAPIError, at_most=1)
+    assert node(story) == "n2"
+    for number in range(2, 10):
+        insert(story, number)
+    assert count(story) == 9
+
+
+def test_drain(story: Story) -> None:
+    """Work in progress on a node that is removed ends normally, and what follows goes elsewhere: no error at all."""
+    fill_pool(story.way_in)
+    with story.way_in.begin() as conn:
+        conn.execute(text("INSERT INTO orders VALUES (1)"))
+        story.cluster.remove_node("n1")
+        conn.execute(text("INSERT INTO orders VALUES (2)"))
+    story.stage.wait_for(2)
+    story.stage.demote()
+    insert(story, 3)
+    assert node(story) == "n2"
+    assert count(story) == 3
+
+
+def test_an_error_of_the_statement_costs_no_connection(story: Story) -> None:
+    fill_pool(story.way_in, 1)
+    with story.way_in.connect() as conn:
+        raw = conn.connection.driver_connection
+        with pytest.raises(DBAPIError):
+            conn.execute(text("SELECT nonsense FROM nowhere"))
+    assert story.cluster.is_current(raw)
+    with story.way_in.connect() as conn:
+        assert conn.connection.driver_connection is raw

@@ -106,13 +106,16 @@ class Stage:
         finally:
             timer.join()
 
+    @property
+    def recoveries(self) -> int:
+        """How many statements went on after a fault."""
+        return sum(node["Recoveries"] for node in self.cluster.metrics()["Nodes"].values())
+
     def close(self) -> None:
         """Close every cluster that was made, and wait for its dials: one that is cut in its handshake leaks pg8000's socket."""
         for cluster in self.clusters:
             cluster.close()
-        dials = [thread for thread in threading.enumerate() if thread.name.startswith("clustersql-dial-stage")]
-        for thread in dials:
-            thread.join(10)
+        assert eventually(lambda: not any(t.name.startswith("clustersql-dial-stage") for t in threading.enumerate()))
 
 
 def eventually(condition: Callable[[], Any], timeout: float = 15.0) -> bool:

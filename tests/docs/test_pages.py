@@ -1,0 +1,155 @@
+"""The pages name everything that a user can name: knobs, options, commands, metrics, errors, drivers, dependencies, keys of files."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docs.pages import ROOT, pages, table
+from docs.tables import rewritten
+
+import clustersql
+from clustersql import drivers
+from clustersql.cli.app import COMMANDS
+from clustersql.drivers.contract import Abilities
+from clustersql.knobs import DIALECTS, KNOBS, POLICIES, WRITERS
+from clustersql.options import ROLES, Options
+from clustersql.schema import ANCESTOR
+from clustersql.sync.connection import Connection
+from clustersql.sync.cursor import Cursor
+from clustersql.sync.database import Database
+from clustersql.sync.result import Result
+from clustersql.url import FIELDS, SCHEMES
+
+REFERENCE = pages()["docs/reference.md"]
+PROOFS = ("real", "scenario", "no", "-")
+
+
+def unnamed(text: str, names: Any) -> list[str]:
+    """The names that do not stand in ``text`` as code."""
+    code = " ".join(re.findall(r"`([^`\n]+)`", text)) + " ".join(re.findall(r"```.*?```", text, re.DOTALL))
+    return sorted(name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", code))
+
+
+@pytest.mark.parametrize("page", list(pages()))
+def test_tables_are_as_the_code_makes_them(page: str) -> None:
+    assert pages()[page] == rewritten(pages()[page]), "write them anew: .venv/bin/python tests/docs/tables.py"
+
+
+def test_a_table_is_made_for_knobs_and_for_drivers() -> None:
+    assert "<!-- table: knobs -->" in REFERENCE
+    assert "<!-- table: abilities -->" in pages()["docs/support.md"]
+
+
+def test_public_names_are_in_the_reference() -> None:
+    methods = [name for kind in (clustersql.Cluster, Database, Connection, Cursor, Result) for name in public(kind)]
+    assert unnamed(REFERENCE, [*clustersql.__all__, *methods]) == []
+
+
+def public(kind: type) -> Iterator[str]:
+    yield from (name for name in vars(kind) if not name.startswith("_") and name != "after_fork")
+
+
+def test_knobs_options_and_their_values_are_in_the_reference() -> None:
+    assert unnamed(REFERENCE, [*KNOBS, *POLICIES, *WRITERS, *DIALECTS, *Options.__dataclass_fields__, *ROLES]) == []
+
+
+def test_keys_of_nodes_and_files_are_in_the_reference() -> None:
+    keys = ("clusters", "nodes", "name", "url", "driver", "async_driver", "arguments")
+    assert unnamed(REFERENCE, [*FIELDS, *keys, *ANCESTOR, *(f"{scheme}://" for scheme in SCHEMES)]) == []
+
+
+def test_metrics_are_in_the_reference(tmp_path: Path) -> None:
+    cluster = clustersql.Cluster("measured", driver=sqlite3)
+    cluster.add_node("file", database=str(tmp_path / "a.db"))
+    with cluster.open() as db:
+        db.execute("SELECT 1")
+        figures = cluster.metrics()
+    names = [*figures, *figures["Pool"], *figures["Nodes"]["file"]]
+    assert len(names) > 25
+    assert unnamed(REFERENCE, names) == []
+
+
+def test_commands_are_documented() -> None:
+    assert unnamed(pages()["docs/cli.md"], [f"clustersql {name}" for name in COMMANDS]) == []
+    assert unnamed(REFERENCE, [f"clustersql {name}" for name in COMMANDS]) == []
+
+
+def test_environment_variables_are_in_the_reference() -> None:
+    source = "\n".join(file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py"))
+    named = set(re.findall(r"environ(?:\.get\(|\[)\"(\w+)\"", source))
+    assert "DBCONFIG" in named
+    assert unnamed(REFERENCE, named - {"PATH"}) == []
+
+
+def test_fixtures_and_verbs_of_the_testing_tools_are_documented() -> None:
+    from clustersql import testing
+    from clustersql.testing import fixtures
+
+    verbs = {
+        name
+        for exported in testing.__all__
+        for kind in getattr(testing, exported).__mro__
+        if kind.__module__.startswith("clustersql.testing")
+        for name in vars(kind)
+        if not name.startswith("_")
+    }
+    found = {name for name, thing in vars(fixtures).items() if type(thing).__name__ == "FixtureFunctionDefinition"}
+    assert found == {"postgres_cluster", "galera_cluster", "mariadb_server", "fault_proxy"}
+    assert unnamed(pages()["docs/testing.md"], [*testing.__all__, *verbs, *found]) == []
+
+
+# -- support and dependencies ------------------------------------------------------------------------------------------------------------
+
+
+def features() -> list[list[str]]:
+    return table(pages()["docs/support.md"], "## What was proved, and where")
+
+
+def test_support_has_a_column_for_each_driver() -> None:
+    assert features()[0] == ["feature", *(f"`{name}`" for name in drivers.NAMES), "any other", "tests"]
+
+
+def test_support_has_known_words_only() -> None:
+    assert {cell for line in features()[1:] for cell in line[1:-1]} <= set(PROOFS)
+
+
+def test_what_support_calls_proved_names_a_test_of_that_driver() -> None:
+    unproved = []
+    for feature, *cells, where in features()[1:]:
+        folders = [ROOT / "docs" / link for link in re.findall(r"\]\(([^)]+)\)", where)]
+        texts = "".join(file.read_text("utf-8") for folder in folders for file in sources(folder))
+        for name, cell in zip(drivers.NAMES, cells, strict=False):
+            module = drivers.load(name).module.__name__
+            if cell == "real" and not re.search(rf"(?i)\b({name}|{module})\b|DRIVERS|NAMES|\bstage: Stage", texts):
+                unproved.append((feature, name))
+    assert unproved == []
+
+
+def sources(place: Path) -> list[Path]:
+    return [place] if place.is_file() else sorted(place.glob("*.py"))
+
+
+def test_support_names_every_ability_and_dialect() -> None:
+    text = pages()["docs/support.md"]
+    assert unnamed(text, Abilities.__dataclass_fields__) == []
+    assert unnamed(text, DIALECTS) == []
+
+
+def test_dependencies_are_all_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    wanted += [line for lines in extras.values() for line in lines]
+    wanted += [line for lines in project["dependency-groups"].values() for line in lines]
+    names = {re.match(r"[\w.-]+", line)[0] for line in wanted} - {"clustersql"}
+    assert unnamed(pages()["docs/dependencies.md"], [*names, *extras]) == []
+
+
+def test_the_changelog_knows_this_version() -> None:
+    assert f"## [{clustersql.__version__}]" in pages()["CHANGELOG.md"]

@@ -43,7 +43,7 @@ def test_ctrl_c_ends_it_with_130_and_stops_the_servers() -> None:
         for line in process.stdout:
             if "all nodes up" in line:
                 break
-            if ports := re.findall(r"at port (\d+)", line):
+            if ports := re.findall(r"n\d :(\d+)", line):
                 used = [int(port) for port in ports]
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)

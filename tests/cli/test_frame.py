@@ -61,7 +61,7 @@ def test_the_table_has_one_line_per_node_at_80_columns() -> None:
 def test_the_summary_tells_phases_recoveries_and_errors_within_80_columns() -> None:
     phases = [Phase("the start"), Phase("the primary is down", 812345, Sample(3.0, 1.25, "n2", "write"))]
     fault = Fault("primary n1 killed", 10.0, 10.1, {1: (10.2, "read"), 5: (12.5, "write")}, mended=12.0)
-    text = list(summary(phases, [fault], {"OutcomeUnknown": 2, "PoolTimeout": 1}))
+    text = list(summary(phases, [fault], {"OutcomeUnknown": 2, "PoolTimeout": 1}, {"PoolTimeout": "3.0 s, read: why"}))
     assert text == [
         "812345 operations ended well",
         "  the primary is down       812345 operations, slowest 1.25 s (write, n2)",
@@ -69,13 +69,14 @@ def test_the_summary_tells_phases_recoveries_and_errors_within_80_columns() -> N
         "  reads good again after 200 ms",
         "  writes good again after 2.50 s, the promotion took until 2.00 s after the kill",
         "errors that the program saw: 1 PoolTimeout",
+        "  PoolTimeout at 3.0 s, read: why",
         "outcomes unknown: 2 (a COMMIT was sent to a node that died before it answered)",
     ]
     assert max(map(len, text)) <= 80
 
 
 def test_a_worker_that_never_came_back_is_said() -> None:
-    assert "  writes good again not within the demo" in list(summary([], [Fault("n1 killed", 1.0)], {}))
+    assert "  writes good again not within the demo" in list(summary([], [Fault("n1 killed", 1.0)], {}, {}))
 
 
 def test_durations_read_well() -> None:

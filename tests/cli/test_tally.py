@@ -25,11 +25,12 @@ def test_recovery_counts_only_what_began_after_the_node_was_gone() -> None:
 
 def test_an_unknown_outcome_is_neither_acknowledged_nor_failed() -> None:
     tally = Tally(workers=1)
-    tally.bad(OutcomeUnknown("x"), 1)
-    tally.bad(ValueError("x"), 2)
-    tally.bad(ValueError("a read"))
+    tally.bad(OutcomeUnknown("x"), "write", 1)
+    tally.bad(ValueError("why\nmore"), "write", 2)
+    tally.bad(ValueError("a read"), "read")
     assert (tally.unknown, tally.failed, tally.acknowledged) == ({1}, {2}, set())
     assert tally.errors == {"OutcomeUnknown": 1, "ValueError": 2}
+    assert tally.examples["ValueError"].endswith(" s, write: why")
 
 
 def test_a_phase_keeps_its_slowest_operation() -> None:

@@ -49,7 +49,7 @@ def demo(
     console = Console(highlight=False)
     screen: Screen = PlainScreen(console) if plain or not console.is_terminal else LiveScreen(console)
     tally, proof = _perform(ENGINES[engine], seconds, nodes, screen)
-    for text in ("", *summary(tally.phases, tally.faults, tally.errors), "", *proof.lines()):
+    for text in ("", *summary(tally.phases, tally.faults, tally.errors, tally.examples), "", *proof.lines()):
         typer.echo(text)
     if not proof.holds:
         raise typer.Exit(1)
@@ -64,7 +64,9 @@ def _perform(engine: Engine, seconds: float, nodes: int, screen: Screen) -> tupl
         with engine.start(nodes) as servers:
             for node in servers.nodes:
                 cluster.add_node(node, servers.dsn(node))
-            screen.say("they are up: " + ", ".join(f"{node} at port {servers.port(node)}" for node in servers.nodes))
+            screen.say(
+                "they are up on 127.0.0.1: " + ", ".join(f"{node} :{servers.port(node)}" for node in servers.nodes)
+            )
             with cluster.open() as db:
                 tally = _work(engine, cluster, db, Stage(servers, Tally(READERS + WRITERS), screen, seconds))
             screen.say("looking up every write")

@@ -83,7 +83,9 @@ def _words(row: Row) -> str:
     return f"{row.node} {row.role} {row.share:.0%}{latency}"
 
 
-def summary(phases: Iterable[Phase], faults: Iterable[Fault], errors: Mapping[str, int]) -> Iterator[str]:
+def summary(
+    phases: Iterable[Phase], faults: Iterable[Fault], errors: Mapping[str, int], examples: Mapping[str, str]
+) -> Iterator[str]:
     """Yield the lines of the summary: operations and the slowest of each phase, the recoveries, the errors."""
     phases = tuple(phases)
     yield f"{sum(phase.operations for phase in phases)} operations ended well"
@@ -97,6 +99,7 @@ def summary(phases: Iterable[Phase], faults: Iterable[Fault], errors: Mapping[st
     seen = {kind: count for kind, count in errors.items() if kind != "OutcomeUnknown"}
     said = ", ".join(f"{count} {kind}" for kind, count in sorted(seen.items()))
     yield f"errors that the program saw: {said or 'none'}"
+    yield from (f"  {kind} at {examples[kind]}" for kind in sorted(seen) if kind in examples)
     if count := errors.get("OutcomeUnknown", 0):
         yield f"outcomes unknown: {count} (a COMMIT was sent to a node that died before it answered)"
 

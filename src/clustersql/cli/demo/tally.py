@@ -63,6 +63,7 @@ class Tally:
         self.phases: list[Phase] = [Phase("first operations")]
         self.faults: list[Fault] = []
         self.errors: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
         self.acknowledged: set[int] = set()
         self.failed: set[int] = set()
         self.unknown: set[int] = set()
@@ -102,10 +103,13 @@ class Tally:
                     fault.back[worker] = ended, kind
                     self._changed.notify_all()
 
-    def bad(self, error: Exception, number: int | None = None) -> None:
+    def bad(self, error: Exception, kind: str, number: int | None = None) -> None:
         """Count an error that the program saw; ``number``: the write's."""
+        name = type(error).__name__
+        first = str(error).strip().partition("\n")[0]
         with self._changed:
-            self.errors[type(error).__name__] += 1
+            self.errors[name] += 1
+            self.examples.setdefault(name, f"{monotonic() - self.started:.1f} s, {kind}: {first}")
             if number is not None:
                 (self.unknown if isinstance(error, OutcomeUnknown) else self.failed).add(number)
 

@@ -85,7 +85,7 @@ class Workload:
             try:
                 node = read(self._db, worker)
             except Exception as exc:
-                self._tally.bad(exc)
+                self._tally.bad(exc, "read")
             else:
                 self._tally.good(worker, "read", node or "", began)
 
@@ -97,6 +97,6 @@ class Workload:
             try:
                 node = self._db.run(write, number, worker)
             except Exception as exc:
-                self._tally.bad(exc, number)
+                self._tally.bad(exc, "write", number)
             else:
                 self._tally.good(worker, "write", node or "", began, number)

@@ -1,0 +1,112 @@
+"""A thousand failovers later: threads, sockets and memory as before."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import threading
+import tracemalloc
+
+import pytest
+from live.stage import INSERT, Stage, eventually, failure
+
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'"
+
+
+def _open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _settled(stage: Stage) -> bool:
+    """No dial is under way."""
+    return eventually(lambda: not any(t.name.startswith("clustersql-dial") for t in threading.enumerate()))
+
+
+def _failovers(stage: Stage, count: int) -> None:
+    """So many lost connections, each recovered: cut before, cut after, reset, and once in a while in a transaction."""
+    db = stage.db.options(idempotent=True)
+    rng = random.Random(count)
+    for _ in range(count):
+        with db.connection() as conn:
+            proxy = stage.a if conn.node == "a" else stage.b
+            if rng.random() < 0.5:
+                proxy.reset()
+            else:
+                proxy.cut_on(stage.key_bytes, before=rng.random() < 0.5)
+            conn.execute("SELECT %s::text", (stage.key,))
+            if rng.random() < 0.1:
+                stage.a.reset()
+                stage.b.reset()
+                failure(conn.execute, "SELECT 2")
+                conn.rollback()
+
+
+@pytest.mark.timeout(120)
+def test_a_thousand_failovers(psycopg_stage: Stage) -> None:
+    """Neither threads nor sockets nor memory grow; the server's sessions do not either."""
+    stage = psycopg_stage
+    stage.cluster.close()
+    stage.cluster = stage.make(retry_ratio=1.0, retry_reserve=1000, breaker_base=0.01, breaker_cap=0.05)
+    stage.raws = _Forgetful()
+    stage.cluster = stage.make(
+        retry_ratio=1.0, retry_reserve=1000, breaker_base=0.01, breaker_cap=0.05, on_connect=lambda raw: None
+    )
+    stage.db = stage.cluster.open()
+    tracemalloc.start()
+    try:
+        _failovers(stage, 200)  # caches fill, the clusters settle
+        assert _settled(stage)
+        before = _measure()
+        _failovers(stage, 1000)
+        assert _settled(stage)
+        after = _measure()
+    finally:
+        tracemalloc.stop()
+    print(f"threads, files, bytes: {before} before, {after} after")
+    assert after[0] <= before[0] + 1
+    assert after[1] <= before[1] + 4
+    assert after[2] <= before[2] + 400_000  # 400 bytes per failover would be seen
+    assert stage.recoveries >= 1000
+    assert stage.db.stats()["size"] <= 10
+    stage.close()
+    assert eventually(lambda: stage.ask(SESSIONS) == [(0,)])
+
+
+def _measure() -> tuple[int, int, int]:
+    gc.collect()
+    return threading.active_count(), _open_files(), tracemalloc.get_traced_memory()[0]
+
+
+class _Forgetful(list):  # type: ignore[type-arg]
+    """Keeps nothing: a list of all connections ever made would be the leak."""
+
+    def append(self, item: object) -> None:
+        pass
+
+
+def test_nodes_that_flap(psycopg_stage: Stage) -> None:
+    """Up and down some dozens of times, in turns: no error, and no thread, socket or session stays behind."""
+    stage = psycopg_stage
+    stage.raws = _Forgetful()
+    cluster = stage.make(breaker_base=0.01, breaker_cap=0.05, on_connect=lambda raw: None)
+    db = cluster.open()
+    for _ in range(5):
+        db.execute("SELECT 1")
+    gc.collect()
+    threads, files = threading.active_count(), _open_files()
+    for round_ in range(40):
+        down = stage.a if round_ % 2 else stage.b
+        down.stop()
+        for _ in range(5):
+            db.execute(INSERT, (f"{stage.key}-{round_}",))
+        down.restart()
+        name = "a" if down is stage.a else "b"
+        assert eventually(lambda name=name: cluster.view.by_name[name].usable)
+    assert stage.ask("SELECT count(*) FROM events WHERE name LIKE %s", f"{stage.key}-%") == [(200,)]
+    assert _settled(stage)
+    gc.collect()
+    assert threading.active_count() <= threads + 1
+    assert _open_files() <= files + 12  # two pools, their probes, and the proxies' other ends
+    stage.close()
+    assert eventually(lambda: stage.ask(SESSIONS) == [(0,)])

@@ -1,0 +1,123 @@
+"""The faces of the driver: `Cluster` as its module, ``connect()`` as its connection."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sqlite3
+from collections.abc import Callable
+
+import pytest
+
+import clustersql
+
+Make = Callable[..., clustersql.Cluster]
+
+
+def test_cluster_is_a_pep_249_module(make: Make) -> None:
+    """Globals, exception classes, type objects and constructors are the driver's."""
+    cluster = make()
+    assert (cluster.apilevel, cluster.threadsafety, cluster.paramstyle) == (
+        sqlite3.apilevel,
+        sqlite3.threadsafety,
+        sqlite3.paramstyle,
+    )
+    for name in (
+        "Warning Error InterfaceError DatabaseError DataError OperationalError IntegrityError ProgrammingError".split()
+    ):
+        assert getattr(cluster, name) is getattr(sqlite3, name)
+    assert cluster.Binary is sqlite3.Binary
+    assert cluster.Date is sqlite3.Date
+    assert cluster.sqlite_version == sqlite3.sqlite_version  # and what only this driver has
+    with pytest.raises(AttributeError):
+        _ = cluster.no_such_thing
+    with pytest.raises(AttributeError):
+        _ = cluster._private
+
+
+def test_connect_has_the_driver_s_meaning_of_with(make: Make) -> None:
+    """sqlite3 commits or rolls back and stays open."""
+    conn = make().connect()
+    with conn:
+        conn.execute("INSERT INTO events VALUES ('kept')")
+    with contextlib.suppress(KeyError), conn:
+        conn.execute("INSERT INTO events VALUES ('undone')")
+        raise KeyError
+    assert conn.execute("SELECT name FROM events").fetchall() == [("kept",)]
+    conn.close()
+    conn.close()
+    with pytest.raises(clustersql.PoolClosed):
+        conn.cursor()
+
+
+def test_connect_passes_the_driver_s_arguments(make: Make) -> None:
+    """They win, and the connection is outside the pool."""
+    cluster = make()
+    conn = cluster.connect(detect_types=sqlite3.PARSE_COLNAMES, isolation_level=None)
+    row = conn.execute("""SELECT '2020-01-02' AS "d [date]" """)
+    assert row.fetchone() == (datetime.date(2020, 1, 2),)
+    assert conn.isolation_level is None
+    assert cluster.open().stats()["size"] == 0
+    conn.close()
+
+
+def test_what_pep_249_does_not_know_is_forwarded(make: Make) -> None:
+    """Attributes and methods of the driver's own connection and cursor, setting included."""
+    conn = make().connect()
+    conn.row_factory = sqlite3.Row
+    cursor = conn.execute("SELECT 1 AS one")
+    assert cursor.fetchone()["one"] == 1
+    assert cursor.execute("SELECT 2 AS two") is cursor  # where the driver's returns its cursor, ours returns ours
+    assert [row["two"] for row in cursor] == [2]
+    conn.create_function("twice", 1, lambda x: 2 * x)
+    assert conn.execute("SELECT twice(21)").fetchone()[0] == 42
+    assert "create_function()" in conn.pins
+    assert isinstance(conn.driver_connection, sqlite3.Connection)
+    assert isinstance(cursor.driver_cursor, sqlite3.Cursor)
+    assert cursor.connection is conn
+    cursor.arraysize = 7
+    assert cursor.driver_cursor.arraysize == 7
+    with pytest.raises(AttributeError):
+        _ = conn.no_such_thing
+    conn.close()
+
+
+def test_registry(make: Make) -> None:
+    """By name, as the ancestor did it."""
+    cluster = make()
+    clustersql.register(cluster)
+    try:
+        assert clustersql.open(cluster.name, "an ignored dsn").execute("SELECT 1").fetchone() == (1,)
+        conn = clustersql.connect(cluster.name)
+        assert conn.execute("SELECT 1").fetchone() == (1,)
+        conn.close()
+        assert clustersql.metrics()[cluster.name]["Nodes"]["a"]["Connections"] >= 1
+    finally:
+        clustersql.unregister(cluster.name)
+    with pytest.raises(clustersql.ConfigError, match="no cluster"):
+        clustersql.open(cluster.name)
+
+
+def test_run_and_its_helpers(make: Make) -> None:
+    """Value, arguments, ``attempt``, ``on_commit`` once after the commit, nesting refused."""
+    db, told = make().open(), []
+
+    def work(conn: clustersql.Connection, a: int, *, b: int) -> int:
+        conn.on_commit(lambda: told.append(db.execute("SELECT count(*) FROM events").fetchone()))
+        conn.execute("INSERT INTO events VALUES (?)", (str(conn.attempt),))
+        assert told == []
+        return a + b
+
+    assert db.run(work, 1, b=2) == 3
+    assert told == [(1,)]
+    with pytest.raises(clustersql.ConfigError, match="inside"):
+        db.run(lambda conn: db.run(work, 1, b=2))
+    with pytest.raises(sqlite3.IntegrityError):
+        db.run(
+            lambda conn: (
+                conn.on_commit(lambda: told.append("never")),
+                conn.execute("CREATE TABLE one (a UNIQUE)"),
+                conn.execute("INSERT INTO one VALUES (1), (1)"),
+            )
+        )
+    assert told == [(1,)]

@@ -1,0 +1,89 @@
+"""What a program says at construction or connect, and who wins."""
+
+from __future__ import annotations
+
+import sqlite3
+import types
+from pathlib import Path
+
+import psycopg
+import pymysql
+import pytest
+
+import clustersql
+from clustersql.core.node import Role
+from clustersql.testing import MariaDBServer, PostgresCluster
+
+
+def unknown_module() -> types.ModuleType:
+    """A PEP 249 module that nobody has heard of."""
+    module = types.ModuleType("somedb")
+    vars(module).update({name: value for name, value in vars(sqlite3).items() if not name.startswith("__")})
+    return module
+
+
+@pytest.mark.parametrize(("knobs", "dialect"), [({}, "generic"), ({"dialect": "sqlite"}, "sqlite")])
+def test_the_dialect_of_an_unknown_driver_can_be_told(knobs: dict[str, str], dialect: str, tmp_path: Path) -> None:
+    cluster = clustersql.Cluster("told", driver=unknown_module(), **knobs)
+    cluster.add_node("file", database=str(tmp_path / "a.db"), arguments={})
+    assert cluster.driver.dialect.name == dialect
+
+
+def test_a_dialect_that_is_told_is_used(tmp_path: Path) -> None:
+    """Without it the generic dialect knows no way to make a session read-only, so a write would pass."""
+    cluster = clustersql.Cluster("told", driver=unknown_module(), dialect="sqlite")
+    cluster.add_node("file", database=str(tmp_path / "a.db"), check_same_thread=False)
+    with cluster.open() as db:
+        assert cluster.view.by_name["file"].role is Role.UNKNOWN
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            db.options(read_only=True).execute("CREATE TABLE t (a)")
+
+
+def test_an_unchanged_connect_goes_to_the_node_and_not_to_its_own_host(postgres_cluster: PostgresCluster) -> None:
+    postgres_cluster.heal()
+    cluster = clustersql.Cluster("pg", driver=psycopg, timeout=20)
+    cluster.add_node("n1", postgres_cluster.dsn("n1"))
+    conn = cluster.connect(host="192.0.2.1", port=1, user="nobody", password="wrong", application_name="mine")
+    try:
+        row = conn.execute("SELECT current_user, current_setting('application_name')").fetchone()
+        assert row == ("app", "mine")
+    finally:
+        conn.close()
+        cluster.close()
+
+
+def test_the_caller_s_database_and_other_arguments_are_its_own(mariadb_server: MariaDBServer) -> None:
+    mariadb_server.heal()
+    cluster = clustersql.Cluster("maria", driver=pymysql, timeout=20)
+    cluster.add_node("n1", mariadb_server.dsn("n1"))
+    raw = cluster.dial(host="192.0.2.1", user="nobody", passwd="wrong", database="information_schema")
+    try:
+        with raw.cursor() as cur:
+            cur.execute("SELECT DATABASE(), SUBSTRING_INDEX(USER(), '@', 1)")
+            assert cur.fetchone() == ("information_schema", "app")
+    finally:
+        raw.close()
+        cluster.close()
+
+
+def test_sqlite_s_address_is_its_database(tmp_path: Path) -> None:
+    cluster = clustersql.Cluster("lite", driver=sqlite3)
+    cluster.add_node("file", database=str(tmp_path / "a.db"))
+    conn = cluster.connect(database=str(tmp_path / "b.db"))
+    try:
+        assert conn.execute("PRAGMA database_list").fetchone()[2] == str(tmp_path / "a.db")
+    finally:
+        conn.close()
+        cluster.close()
+
+
+def test_connections_of_one_burst_do_not_end_in_one_second(tmp_path: Path) -> None:
+    cluster = clustersql.Cluster("lite", driver=sqlite3, max_size=8)
+    cluster.add_node("file", database=str(tmp_path / "a.db"))
+    with cluster.open() as db:
+        held = [db.connection() for _ in range(8)]
+        sessions = [conn._session for conn in held]
+        assert len({session.jitter for session in sessions}) == 8
+        assert all(0.9 <= session.jitter <= 1.0 for session in sessions)
+        for conn in held:
+            conn.close()

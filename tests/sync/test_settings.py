@@ -11,7 +11,10 @@ import pymysql
 import pytest
 
 import clustersql
-from clustersql.core.node import Role
+from clustersql.core.node import Node, Role
+from clustersql.core.policy import policy
+from clustersql.core.pooling import Book, Session
+from clustersql.core.view import View
 from clustersql.testing import MariaDBServer, PostgresCluster
 
 
@@ -77,13 +80,12 @@ def test_sqlite_s_address_is_its_database(tmp_path: Path) -> None:
         cluster.close()
 
 
-def test_connections_of_one_burst_do_not_end_in_one_second(tmp_path: Path) -> None:
-    cluster = clustersql.Cluster("lite", driver=sqlite3, max_size=8)
-    cluster.add_node("file", database=str(tmp_path / "a.db"))
-    with cluster.open() as db:
-        held = [db.connection() for _ in range(8)]
-        sessions = [conn._session for conn in held]
-        assert len({session.jitter for session in sessions}) == 8
-        assert all(0.9 <= session.jitter <= 1.0 for session in sessions)
-        for conn in held:
-            conn.close()
+@pytest.mark.parametrize(("jitter", "closed"), [(0.9, 1), (1.0, 0)])
+def test_idle_connections_of_one_burst_do_not_end_in_one_second(jitter: float, closed: int) -> None:
+    book = Book(2, 2, policy("random"), lambda: 0.5)
+    book.adopt(View((Node("a", 0),), version=1))
+    book.begin_dial("a")
+    session = Session(object(), book.shelves["a"], 0)
+    session.jitter = jitter
+    book.dialled(session, 0.01, now=100.0)
+    assert len(book.reap(109.5, max_idle_time=10.0).close) == closed

@@ -17,6 +17,7 @@ from clustersql.knobs import KNOBS, Knob
 DOCS = Path(__file__).parents[2] / "docs"
 _PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
+
 def knobs() -> str:
     """Every knob of a cluster."""
     return rows(("knob", "default", "unit", "allowed", "in a file", "meaning"), map(_knob, KNOBS.values()))

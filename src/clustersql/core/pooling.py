@@ -29,13 +29,16 @@ EVICT = 2.0
 class Shelf(Load):
     """One node, as the pool sees it: the connections that are idle, and how many are open or being dialled."""
 
-    __slots__ = ("dials", "generation", "idle", "open", "removed")
+    __slots__ = ("dials", "generation", "idle", "open", "outside", "removed")
 
     def __init__(self, name: str, order: int = 0) -> None:
         super().__init__(name, order)
         self.generation = 0
         self.idle: list[Session] = []
         self.open: set[Session] = set()
+        self.outside: set[Session] = (
+            set()
+        )  # not the pool's to count, but watched: a hung one is woken, a forked child keeps off
         self.dials = 0
         self.removed = False
 
@@ -317,6 +320,7 @@ class Book:
         """An outside connection goes to the one who dialled it, or, when that one has another by now, is closed."""
         session.outside = True
         if unfit is None and waiter in self.waiters and not self.closed:
+            session.shelf.outside.add(session)
             self._serve(waiter, session, actions)
         else:
             actions.close.append(session)
@@ -344,6 +348,7 @@ class Book:
         shelf = session.shelf
         session.holder = None
         if session.outside:
+            shelf.outside.discard(session)
             return Actions(close=[session])
         shelf.in_flight -= 1
         self.served += session.statements
@@ -439,7 +444,7 @@ class Book:
         """Publish, per node, when the oldest answer that is still awaited was asked for."""
         for shelf in self.shelves.values():
             oldest = 0.0
-            for session in shelf.open:
+            for session in (*shelf.open, *shelf.outside):
                 started = session.started
                 if started > session.ended and (oldest == 0.0 or started < oldest):
                     oldest = started
@@ -451,7 +456,7 @@ class Book:
             session
             for shelf in self.shelves.values()
             if 0.0 < shelf.oldest <= before
-            for session in shelf.open
+            for session in (*shelf.open, *shelf.outside)
             if session.ended < session.started <= before and not session.tainted
         ]
 

@@ -17,7 +17,7 @@ from ..notes import Notes
 from ..options import Options
 from ..state import State, passing
 from .cursor import CLOSED, Cursor, phase_of
-from .pool import Pool
+from .pool import Pool, awaited
 from .recovery import note_lost, recover_commit, recover_statement
 
 _OURS = frozenset(("_arguments", "_pool", "_state"))
@@ -87,7 +87,8 @@ class Connection:
             if self._pool.topology.driver.failed_transaction(session.raw):
                 self._refuse_commit()
             try:
-                session.raw.commit()
+                with awaited(session):
+                    session.raw.commit()
             except Exception as exc:
                 recover_commit(self, exc)
             except BaseException:
@@ -103,7 +104,8 @@ class Connection:
             raise state.returned()
         if state.session is not None:
             try:
-                state.session.raw.rollback()
+                with awaited(state.session):
+                    state.session.raw.rollback()
             except Exception as exc:
                 if not state.facts(exc).lost:
                     raise
@@ -238,7 +240,8 @@ class Connection:
         else:
             session = self._pool.open_outside(state.want, timeout, self._arguments, avoid)
             autocommit = state.want.autocommit if state.last_facts is not None else bool(session.autocommit)
-            self._pool.set_mode(session, autocommit, state.want.read_only)
+            with awaited(session):
+                self._pool.set_mode(session, autocommit, state.want.read_only)
         state.hold(session)
         return session
 
@@ -260,7 +263,8 @@ class Connection:
         state = self._state
         keep = not (session.tainted or session.outside)
         if state.cursors or session.count or state.pins or state.may_commit:
-            keep = self._detach_cursors() and keep and self._clean(session)
+            with awaited(session):
+                keep = self._detach_cursors() and keep and self._clean(session)
             session.statements += session.count
             session.count = 0
         self._pool.give_back(session, keep)

@@ -14,7 +14,7 @@ from ..core.verdict import Situation
 from ..core.view import Service, Want
 from ..options import Options
 from ..topology import Topology
-from .pool import Pool
+from .pool import Pool, awaited
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,14 @@ class Dialled:
         session = pool.open_outside(want, timeout, arguments)
         if want.read_only and driver.dialect.read_only_on:
             try:
-                driver.ask(session.raw, driver.dialect.read_only_on)
+                with awaited(session):
+                    driver.ask(session.raw, driver.dialect.read_only_on)
             except BaseException:
-                driver.close(session.raw)
+                pool.give_back(session, keep=False)
                 raise
-        self._remember(session.raw, Origin(session.node, session.generation, want))
-        return session.raw
+        raw = pool.let_go(session)
+        self._remember(raw, Origin(session.node, session.generation, want))
+        return raw
 
     def _remember(self, raw: Any, origin: Origin) -> None:
         key = id(raw)

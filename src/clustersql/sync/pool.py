@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import fork
@@ -101,6 +101,12 @@ class Pool:
         self._outside.add(session)
         return session
 
+    def let_go(self, session: Session) -> Any:
+        """Return the driver's connection of an outside session, which is the caller's alone from now on."""
+        with self._lock:
+            session.shelf.outside.discard(session)
+        return session.raw
+
     def reset(self, session: Session) -> bool:
         """Give a session its first state back; False: this database cannot, the connection must be closed."""
         statements = self._driver.dialect.reset
@@ -123,7 +129,8 @@ class Pool:
     def _switch_mode(self, session: Session, want: Want) -> bool:
         """Set what differs from the mode that the session was left in; False: it was lost while we did, and nothing of the caller's was sent."""
         try:
-            self.set_mode(session, want.autocommit, want.read_only)
+            with awaited(session):
+                self.set_mode(session, want.autocommit, want.read_only)
         except Exception as exc:
             facts = self._driver.facts(exc, session.raw)
             generation, node = session.generation, session.node
@@ -373,7 +380,7 @@ class Pool:
 
     def after_fork(self) -> Sequence[Any]:
         """In a forked child: begin anew, and return the parent's connections, which must never be finalized here."""
-        inherited = [session for shelf in self._book.shelves.values() for session in shelf.open]
+        inherited = [session for shelf in self._book.shelves.values() for session in (*shelf.open, *shelf.outside)]
         inherited += [*self._outside, *self.orphans]
         for session in inherited:
             if session.holder is not None:
@@ -420,6 +427,17 @@ class Pool:
     def __repr__(self) -> str:
         s = self.stats()
         return f"<Pool {self.topology.name!r} size={s['size']}/{s['max_size']} idle={s['idle']} in_flight={s['in_flight']} waiting={s['waiting']}>"
+
+
+@contextlib.contextmanager
+def awaited(session: Session) -> Iterator[None]:
+    """Within the block an answer is awaited that is no statement's: the monitor sees it, and it is no sample of the node's latency."""
+    before = session.started, session.ended
+    session.started = time.monotonic()
+    try:
+        yield
+    finally:
+        session.started, session.ended = before
 
 
 def _next_event(waiter: Waiter, seconds: float) -> object:

@@ -13,6 +13,7 @@ from ..core.steps import Acquire, Discard, Execute, Failed, Rollback, Step, Tell
 from ..core.verdict import Phase, Situation, Transaction, Verdict
 from ..errors import OutcomeUnknown, TransactionLost
 from .drive import drive
+from .pool import awaited
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -152,7 +153,8 @@ class _Performer:
         session = self.connection._state.session
         try:
             if session is not None and not (session.autocommit and not self.connection._state.explicit):
-                session.raw.rollback()
+                with awaited(session):
+                    session.raw.rollback()
         except Exception:
             return False
         return session is not None
@@ -171,7 +173,8 @@ class _Performer:
         try:
             if cursor._session is not session:
                 cursor._bind()
-            result = cursor._call(*call)
+            with awaited(session):
+                result = cursor._call(*call)
         except Exception as exc:
             self.error = exc
             return Failed(exc, connection._state.situation(exc, self.phase, self.traits))

@@ -248,6 +248,8 @@ class Pool:
                 self._attempts.discard(attempt)
                 actions = self._book.dialled(session, attempt.seconds, time.monotonic(), waiter, unfit)
         self._act(actions)
+        if self.topology.settings.min_idle:
+            monitor.wake()  # to go on filling
 
     def _session(self, raw: Any, shelf: Shelf) -> Session:
         now = time.monotonic()
@@ -360,6 +362,8 @@ class Pool:
             waiter.signal.set()
         for session in actions.close:
             self._driver.close(session.raw)
+        if actions.close and self.topology.settings.min_idle:
+            monitor.wake()  # to fill up what was closed
 
     # -- the end, and forks ----------------------------------------------------------------------------------------------------------
 

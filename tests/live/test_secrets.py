@@ -41,7 +41,7 @@ def test_password_appears_nowhere(stage: Stage, way: str, trouble: str, caplog: 
         stage.a.stop()
     elif trouble == "closed at once":
         stage.a.close_on_accept()
-    cluster = clustersql.Cluster("secrets", driver=stage.driver, timeout=0.5)
+    cluster = clustersql.Cluster("secrets", driver=stage.driver, timeout=2.0)
     args, fields = ways[way]
     cluster.add_node("a", *args, **fields)
     db = cluster.open()

@@ -138,7 +138,7 @@ class Topology:
                     self.name,
                     node.name,
                     _words(node),
-                    f": {node.why}" if node.why else "",
+                    f": {' '.join(node.why.split())}" if node.why else "",  # a driver's message has several lines
                 )
 
 

@@ -33,7 +33,7 @@ def test_a_standby_and_the_primary_are_killed_and_every_write_is_there_once() ->
         assert words in out
     assert out.count("every worker has a good answer again") == 2
     assert re.search(r"^PROVED: each of the \d\d+ acknowledged writes is in the database exactly once$", out, re.M)
-    assert "errors that the program saw: none" in out
+    assert "errors that the program saw: none" in out, out
     assert all(re.match(r" {0,5}\d+\.\d s  ", line) for line in out.partition("\n\n")[0].splitlines())
 
 

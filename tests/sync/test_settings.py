@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import types
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pymysql
@@ -89,3 +90,14 @@ def test_idle_connections_of_one_burst_do_not_end_in_one_second(jitter: float, c
     session.jitter = jitter
     book.dialled(session, 0.01, now=100.0)
     assert len(book.reap(109.5, max_idle_time=10.0).close) == closed
+
+
+@pytest.mark.parametrize("values", [{"read_only": True}, {"node": "file"}, {"role": "primary"}, {"timeuot": 1}])
+def test_a_connection_s_options_refuse_what_they_cannot_change(values: dict[str, Any], tmp_path: Path) -> None:
+    cluster = clustersql.Cluster("lite", driver=sqlite3)
+    cluster.add_node("file", database=str(tmp_path / "a.db"))
+    with cluster.open() as db, db.connection() as conn:
+        with pytest.raises(clustersql.ConfigError, match=next(iter(values))), conn.options(**values):
+            pass
+        with conn.options(timeout=1.0, idempotent=True, move=False):
+            assert conn.execute("SELECT 1").fetchone() == (1,)

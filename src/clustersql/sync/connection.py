@@ -12,7 +12,7 @@ from typing import Any
 from ..core.pooling import Session
 from ..core.statements import Traits
 from ..core.view import Want
-from ..errors import TransactionLost
+from ..errors import ConfigError, TransactionLost
 from ..notes import Notes
 from ..options import Options
 from ..state import State, passing
@@ -169,8 +169,14 @@ class Connection:
 
     @contextmanager
     def options(self, **values: Any) -> Iterator[Connection]:
-        """Within the block, statements have these options: ``timeout`` in seconds, ``idempotent``, ``move``."""
+        """Within the block, statements have these options: ``timeout`` in seconds, ``idempotent``, ``move``.
+
+        Raises `ConfigError` for what a session has from its checkout on, and for every other mistake.
+        """
         before = self._state.options
+        if fixed := [name for name in ("read_only", "node", "role") if values.get(name) is not None]:
+            # In silence it would be worse than useless: a caller would believe that the server refuses writes.
+            raise ConfigError(f"{', '.join(fixed)}: cannot change on a connection; give it to db.connection()")
         self._state.options = before.changed(**values)
         try:
             yield self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 from integrations.story import Stage, Story, until_it_works
@@ -12,6 +12,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 import clustersql
+from clustersql import Cluster
+from clustersql.testing.processes import wait_until
 
 URLS = {"psycopg": "postgresql+psycopg://", "pymysql": "mysql+pymysql://"}
 
@@ -101,3 +103,25 @@ def test_an_error_of_the_statement_costs_no_connection(story: Story) -> None:
     assert story.cluster.is_current(raw)
     with story.way_in.connect() as conn:
         assert conn.connection.driver_connection is raw
+
+
+def test_an_engine_for_reports_is_spread_over_every_node(story: Story) -> None:
+    """As the page says: a cluster of its own, read-only and round-robin."""
+    stage = story.stage
+    with (
+        closing(Cluster("reports", driver=stage.driver, read_only=True, policy="round-robin")) as reports,
+        ExitStack() as stack,
+    ):
+        for name in stage.servers.nodes:
+            reports.add_node(name, stage.servers.dsn(name))
+        cluster_engine = importlib.import_module("cluster_engine").cluster_engine
+        engine = cluster_engine(URLS[stage.driver], reports)
+        stack.callback(engine.dispose)
+        reports.open()
+        wait_until(lambda: all(node.usable for node in reports.view), "all nodes are known", timeout=20)
+        conns = [stack.enter_context(engine.connect()) for _ in range(3)]
+        ports = {conn.execute(text(stage.port_sql)).scalar_one() for conn in conns}
+        assert {stage.node(port) for port in ports} == {"n1", "n2", "n3"}
+        for conn in conns:
+            with pytest.raises(DBAPIError, match=r"(?i)read.only"):
+                conn.execute(text("INSERT INTO orders VALUES (1)"))

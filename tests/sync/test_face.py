@@ -53,8 +53,11 @@ def test_connect_has_the_driver_s_meaning_of_with(make: Make) -> None:
 def test_connect_passes_the_driver_s_arguments(make: Make) -> None:
     """They win, and the connection is outside the pool."""
     cluster = make()
+    sqlite3.register_converter(
+        "day", lambda text: datetime.date.fromisoformat(text.decode())
+    )  # the default one is deprecated
     conn = cluster.connect(detect_types=sqlite3.PARSE_COLNAMES, isolation_level=None)
-    row = conn.execute("""SELECT '2020-01-02' AS "d [date]" """)
+    row = conn.execute("""SELECT '2020-01-02' AS "d [day]" """)
     assert row.fetchone() == (datetime.date(2020, 1, 2),)
     assert conn.isolation_level is None
     assert cluster.open().stats()["size"] == 0

@@ -25,7 +25,7 @@ def taken(port: int) -> bool:
 def servers() -> Iterator[GaleraCluster]:
     if found := [port for port in PORTS if taken(port)]:
         pytest.fail(f"ports {found} of 127.0.0.1 are taken, and config.toml names them: stop what listens there")
-    with GaleraCluster(ports=PORTS) as cluster:
+    with GaleraCluster(ports=PORTS, max_connections=60) as cluster:
         yield cluster
 
 

@@ -87,6 +87,10 @@ class Stage:
             cursor.execute(SELECT, (key or self.key,))
             return [tuple(row) for row in cursor.fetchall()]
 
+    def raw(self, conn: Any) -> Any:
+        """The driver's connection that serves ``conn``, taken without our knowing."""
+        return conn._state.session.raw
+
     def cut_commit(self, before: bool) -> None:
         """Cut the connection by way of "a" once, just before or after the server got COMMIT."""
         self.cut(EXECUTED if self.driver == "pg8000" else COMMIT, before)

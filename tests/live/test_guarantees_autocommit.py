@@ -83,7 +83,7 @@ def test_write_that_the_driver_refused_to_send_is_retried(postgres_stage: Stage)
     stage = postgres_stage
     with stage.db.connection() as conn, conn.cursor() as cursor:
         conn.autocommit = True
-        stage.raws[-1].close()
+        stage.raw(conn).close()
         cursor.execute(INSERT, (stage.key,))
     assert stage.count() == 1
 

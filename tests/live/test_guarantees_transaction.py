@@ -91,9 +91,9 @@ def test_statement_that_was_not_sent(postgres_stage: Stage) -> None:
     """First: executed elsewhere.  Later: the transaction is lost."""
     stage = postgres_stage
     with stage.db.connection() as conn, conn.cursor() as cursor:
-        stage.raws[-1].close()
+        stage.raw(conn).close()
         cursor.execute(INSERT, (stage.key,))
-        stage.raws[-1].close()
+        stage.raw(conn).close()
         assert isinstance(failure(cursor.execute, INSERT, (stage.key,)), TransactionLost)
         conn.rollback()
     assert stage.count() == 0

@@ -36,6 +36,7 @@ class State:
     ``pins``: the leading words of what left session state.  ``explicit``: BEGIN was seen in autocommit mode.  ``may_commit``: a statement
     of this transaction may commit by itself.  ``unproven``: not every one of it is a proven read.  ``committed``: something was committed
     since checkout.  ``refused``: the error that ended the transaction.  ``broken``: raised until the caller rolls back.
+    ``deadline`` (monotonic, of the whole operation) and ``patience`` (seconds, of each statement) bound it; 0.0: nothing does.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class State:
         "callbacks",
         "committed",
         "cursors",
+        "deadline",
         "explicit",
         "given_back",
         "harmless",
@@ -51,10 +53,12 @@ class State:
         "may_commit",
         "notes",
         "options",
+        "patience",
         "pins",
         "refused",
         "session",
         "site",
+        "timed_out",
         "topology",
         "unproven",
         "want",
@@ -71,10 +75,12 @@ class State:
         self.site = site
         self.session: Session | None = None
         self.attempt = 1
+        self.deadline = 0.0
+        self.patience = 0.0
         self.pins: tuple[str, ...] = ()
         self.cursors: tuple[Any, ...] = ()
         self.callbacks: Callbacks = ()
-        self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = False
+        self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = self.timed_out = False
         self.refused: BaseException | None = None
         self.broken: BaseException | None = None
         self.last_facts: Facts | None = None
@@ -85,6 +91,7 @@ class State:
         """Work on ``session`` from now on."""
         self.session = session
         session.holder = self
+        session.deadline, session.patience = self.deadline, self.patience
 
     @property
     def count(self) -> int:
@@ -242,6 +249,7 @@ class State:
             movable=self.movable,
             read_only=bool(session.read_only),
             on_replica=node is not None and node.role is Role.REPLICA,
+            timed_out=session.timed_out,
         )
 
     def error(self, kind: type[ClusterError], text: str) -> ClusterError:

@@ -48,12 +48,14 @@ class Session:
 
     ``started`` and ``ended`` are the latest statement's, in monotonic seconds, written by the one who holds it without a lock.
     ``started > ended``: an answer is awaited.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
+    ``deadline`` (monotonic) and ``patience`` (seconds for each statement) bound what the holder waits for; 0.0: nothing does.
     """
 
     __slots__ = (
         "__weakref__",
         "autocommit",
         "count",
+        "deadline",
         "ended",
         "expires",
         "generation",
@@ -62,12 +64,14 @@ class Session:
         "jitter",
         "opened",
         "outside",
+        "patience",
         "raw",
         "read_only",
         "shelf",
         "started",
         "statements",
         "tainted",
+        "timed_out",
     )
 
     def __init__(
@@ -88,6 +92,9 @@ class Session:
         self.count = 0
         self.tainted = False
         self.outside = False
+        self.deadline = 0.0
+        self.patience = 0.0
+        self.timed_out = False
         self.holder: Any = None  # what is known of the handle that has it; only a forked child asks
 
     @property
@@ -347,6 +354,7 @@ class Book:
         """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean.  None: there is nothing to do."""
         shelf = session.shelf
         session.holder = None
+        session.deadline = session.patience = 0.0
         if session.outside:
             shelf.outside.discard(session)
             return Actions(close=[session])
@@ -460,6 +468,19 @@ class Book:
             if session.ended < session.started <= before and not session.tainted
         ]
 
+    def overdue(self, now: float) -> tuple[list[Session], float]:
+        """Return the connections whose holder's time for the answer it waits for is over, and when the next one's will be."""
+        late, due = [], float("inf")
+        for shelf in self.shelves.values():
+            for session in (*shelf.open, *shelf.outside):
+                if (session.deadline or session.patience) and session.ended < session.started and not session.tainted:
+                    end = _end(session)
+                    if end <= now:
+                        late.append(session)
+                    else:
+                        due = min(due, end)
+        return late, due
+
     def close(self) -> Actions:
         """Close the pool: idle connections now, the others when they are given back; waiters are woken to find it closed."""
         actions = Actions()
@@ -479,6 +500,11 @@ class Book:
     def in_flight(self) -> int:
         """How many connections are checked out."""
         return sum(shelf.in_flight for shelf in self.shelves.values())
+
+
+def _end(session: Session) -> float:
+    ends = [session.deadline] if session.deadline else []
+    return min([*ends, session.started + session.patience] if session.patience else ends)
 
 
 def dial_plan(book: Book, want: Want, now: float, avoid: str | None = None) -> tuple[str, ...]:

@@ -128,6 +128,8 @@ def _unaffordable(situation: Situation) -> Verdict:
 def blamed(situation: Situation, node: str, generation: int, why: str) -> SessionLost | Refused | None:
     """Return the news about the node that an error holds; None: it is no news."""
     facts: Facts = situation.facts
+    if situation.timed_out:
+        return None
     if facts.fault is Fault.NOT_READY or (facts.fault is Fault.READ_ONLY and not situation.read_only):
         return Refused(node, generation, facts.fault, why)
     if facts.lost and not facts.not_sent:

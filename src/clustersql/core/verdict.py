@@ -53,6 +53,7 @@ class Situation:
     ``may_commit``: a statement of this transaction, or this one, may commit by itself.
     ``movable``: no session state would be left behind and the caller did not pin the work.
     ``read_only``: we made the session read-only, so a refused write is the caller's mistake and no news about the node.
+    ``timed_out``: it was we who shut the connection down, because the operation's time was over: no news about the node, and no time left.
     ``on_replica``: the node is a replica, where a "serialization failure" is a recovery conflict and would come again.
     """
 
@@ -64,6 +65,7 @@ class Situation:
     movable: bool = True
     read_only: bool = False
     on_replica: bool = False
+    timed_out: bool = False
 
 
 def verdict(s: Situation) -> Verdict:
@@ -151,4 +153,4 @@ def _rolled_back(s: Situation) -> Verdict:
 
 
 def _move(s: Situation, otherwise: Verdict) -> Verdict:
-    return Verdict.ELSEWHERE if s.movable else otherwise
+    return Verdict.ELSEWHERE if s.movable and not s.timed_out else otherwise

@@ -7,6 +7,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from ..core.pooling import Session
@@ -16,6 +17,7 @@ from ..errors import ConfigError, TransactionLost
 from ..notes import Notes
 from ..options import Options
 from ..state import State, passing
+from . import monitor
 from .cursor import CLOSED, Cursor, phase_of
 from .pool import Pool, awaited
 from .recovery import note_lost, recover_commit, recover_statement
@@ -51,10 +53,15 @@ class Connection:
         notes: Notes,
         arguments: Mapping[str, Any] | None = None,
         depth: int = 2,
+        deadline: float = 0.0,
     ) -> None:
-        """Check a session out; with ``arguments``, the driver's own, one outside the pool.  ``depth``: frames up to the caller's."""
+        """Check a session out; with ``arguments``, the driver's own, one outside the pool.  ``depth``: frames up to the caller's.
+
+        ``deadline`` (monotonic seconds) ends everything that is done with it; 0.0: nothing does.
+        """
         frame = sys._getframe(depth)
         state = State(pool.topology, options, want, notes, (frame.f_code, frame.f_lasti))
+        state.deadline = deadline
         _set(self, "_state", state)
         _set(self, "_pool", pool)
         _set(self, "_arguments", arguments)
@@ -173,15 +180,26 @@ class Connection:
 
         Raises `ConfigError` for what a session has from its checkout on, and for every other mistake.
         """
-        before = self._state.options
         if fixed := [name for name in ("read_only", "node", "role") if values.get(name) is not None]:
             # In silence it would be worse than useless: a caller would believe that the server refuses writes.
             raise ConfigError(f"{', '.join(fixed)}: cannot change on a connection; give it to db.connection()")
-        self._state.options = before.changed(**values)
+        state = self._state
+        before = state.options, state.patience
+        state.options = state.options.changed(**values)
+        self._bound(values.get("timeout") or state.patience)
         try:
             yield self
         finally:
-            self._state.options = before
+            state.options = before[0]
+            self._bound(before[1])
+
+    def _bound(self, patience: float) -> None:
+        """Let each statement take so many seconds at most; 0.0: as long as it takes."""
+        session, self._state.patience = self._state.session, patience
+        if session is not None:
+            session.patience = patience
+        if patience:
+            monitor.wake_by(monotonic() + patience)
 
     def on_commit(self, function: Callable[[], object]) -> None:
         """Call ``function`` once, after the COMMIT of this transaction was acknowledged, and never if it is not."""
@@ -226,7 +244,9 @@ class Connection:
 
     def _timeout(self) -> float:
         """Seconds that an operation on this connection may take, with everything that it waits for."""
-        timeout = self._state.options.timeout
+        timeout, deadline = self._state.options.timeout, self._state.deadline
+        if deadline:
+            return max(0.0, deadline - monotonic())
         return self._pool.timeout if timeout is None else timeout
 
     def _live(self) -> Session:
@@ -249,6 +269,8 @@ class Connection:
             with awaited(session):
                 self._pool.set_mode(session, autocommit, state.want.read_only)
         state.hold(session)
+        if state.deadline:
+            monitor.wake_by(state.deadline)
         return session
 
     def _lose(self, error: BaseException) -> None:

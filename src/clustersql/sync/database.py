@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..errors import ConfigError
@@ -82,7 +83,8 @@ class Database:
 
         Raises the driver's errors, `OutcomeUnknown`, `NoNodeAvailable` or `PoolTimeout`.
         """
-        connection = Connection(self._pool, self._options, self._single, self._notes)
+        deadline = self._deadline()
+        connection = Connection(self._pool, self._options, self._single, self._notes, deadline=deadline)
         try:
             cursor = connection.cursor()
             cursor.execute(operation, parameters, **driver_options)
@@ -107,11 +109,19 @@ class Database:
             )
         token = _running.set((*running, id(self._pool)))
         try:
-            return run(
-                lambda: Connection(self._pool, self._options, self._want, self._notes, depth=4), function, args, kwargs
-            )
+            deadline = self._deadline()
+
+            def connect() -> Connection:
+                return Connection(self._pool, self._options, self._want, self._notes, depth=4, deadline=deadline)
+
+            return run(connect, function, args, kwargs)
         finally:
             _running.reset(token)
+
+    def _deadline(self) -> float:
+        """When an operation that begins now must end, in monotonic seconds; 0.0: only its waiting is bounded, by the cluster's timeout."""
+        timeout = self._options.timeout
+        return 0.0 if timeout is None else monotonic() + timeout
 
     def close(self) -> None:
         """Close the pool: idle connections now, the others when they are given back.  Twice does no harm."""

@@ -36,6 +36,7 @@ class Monitor:
 
     def __init__(self) -> None:
         self.last_ran = 0.0
+        self.due = 0.0
         self._pools: weakref.WeakSet[Watched] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
         self._woken = threading.Event()
@@ -90,6 +91,7 @@ class Monitor:
                 if not self._pools:
                     self._thread = None  # under the lock: `watch` adds before it looks for the thread, so one of the two sees the other
                     return
+            self.due = due
             self._woken.wait(max(LEAST, due - time.monotonic()))
 
     def _round(self) -> float:
@@ -127,6 +129,12 @@ def forget(pool: Watched) -> None:
 def ensure() -> None:
     """Start the thread when there is none."""
     if not _monitor.alive:
+        _monitor.wake()
+
+
+def wake_by(moment: float) -> None:
+    """Go round at ``moment`` (monotonic seconds) at the latest.  Costs nothing when it does anyway, as with any timeout of a second or more."""
+    if moment < _monitor.due:
         _monitor.wake()
 
 

@@ -311,6 +311,7 @@ class Pool:
             starving = self._book.starving
             attempts = tuple(self._attempts)
             silent = self._wake_the_hung(now)
+            next_end = self._end_the_overdue(now)
         self._act(actions)
         self.topology.budget.earn(served)
         due = self._prober.tick(now, starving, silent)
@@ -320,6 +321,14 @@ class Pool:
             else:
                 due = min(due, attempt.deadline)
         self._fill()
+        return min(due, next_end)
+
+    def _end_the_overdue(self, now: float) -> float:
+        """Shut down the sockets of statements whose time is over; returns when the next one's is.  Under the lock, as `_wake_the_hung`."""
+        late, due = self._book.overdue(now)
+        for session in late:
+            session.tainted = session.timed_out = True
+            self._driver.abort(session.raw)
         return due
 
     def _wake_the_hung(self, now: float) -> set[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.faults import Fault
 from ..core.pooling import Session
-from ..core.procedures import Lost, blamed, recover
+from ..core.procedures import Lost, blamed, first_line, recover
 from ..core.statements import Traits
 from ..core.steps import Acquire, Discard, Execute, Failed, Rollback, Step, Tell
 from ..core.verdict import Phase, Situation, Transaction, Verdict
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .connection import Connection
     from .cursor import Cursor
     from .pool import Pool
+
+TIMED_OUT = "clustersql: the time of the operation was over, so its connection was shut down"
 
 Call = tuple[str, Any, Any, dict[str, Any]]
 
@@ -66,11 +68,13 @@ def fail(connection: Connection, outcome: Lost, phase: Phase, situation: Situati
     node = session.node if session is not None else "a node"
     facts = connection._state.facts(error) if session is not None else None
     in_transaction = phase is Phase.EXECUTE and situation.transaction is not Transaction.NONE
-    connection._state.last_facts = facts
+    connection._state.last_facts, connection._state.timed_out = facts, situation.timed_out
     ended = facts is not None and (facts.lost or facts.fault is Fault.ROLLED_BACK)
     if facts is not None and facts.lost:
         connection._drop()
     if outcome.verdict is Verdict.PASS:
+        if situation.timed_out:
+            error.add_note(TIMED_OUT)
         connection._state.refused = error if ended else None
         if phase is Phase.COMMIT:
             connection._state.boundary(committed=False)
@@ -82,7 +86,7 @@ def fail(connection: Connection, outcome: Lost, phase: Phase, situation: Situati
             )
         raise error
     kind = TransactionLost if outcome.verdict is Verdict.LOST else OutcomeUnknown
-    raised = connection._state.error(kind, _words(kind, node, phase, error))
+    raised = connection._state.error(kind, _words(kind, node, phase, error, situation.timed_out))
     if in_transaction:
         connection._drop()
         connection._state.broken = raised  # until the caller rolls back: the rest of the transaction must not run alone
@@ -92,18 +96,23 @@ def fail(connection: Connection, outcome: Lost, phase: Phase, situation: Situati
     raise raised from error
 
 
-def _words(kind: type[Exception], node: str, phase: Phase, error: BaseException) -> str:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _words(kind: type[Exception], node: str, phase: Phase, error: BaseException, timed_out: bool) -> str:
+    failed = f"the time of the operation on node {node!r} was over" if timed_out else f"node {node!r} failed"
     if kind is TransactionLost:
-        return f"node {node!r} failed before COMMIT was sent: nothing of the transaction has happened, run it again ({first})"
+        return f"{failed} before COMMIT was sent: nothing of the transaction has happened, run it again ({first_line(error)})"
     what = "COMMIT" if phase is Phase.COMMIT else "the statement"
-    return f"node {node!r} failed after {what} was sent: it may have happened or not ({first})"
+    return f"{failed} after {what} was sent: it may have happened or not ({first_line(error)})"
 
 
 def note_lost(pool: Pool, session: Session, error: BaseException) -> None:
     """Tell the cluster what the error of a session means for its node, if anything."""
     facts = pool.topology.driver.facts(error, session.raw)
-    seen = blamed(Situation(facts, read_only=bool(session.read_only)), session.node, session.generation, str(error))
+    seen = blamed(
+        Situation(facts, read_only=bool(session.read_only), timed_out=session.timed_out),
+        session.node,
+        session.generation,
+        str(error),
+    )
     if seen is not None:
         pool.blame(session, seen, error)
 

@@ -57,7 +57,7 @@ def run(
 
 
 def _may_rerun(connection: Connection, error: Exception, at_commit: bool) -> bool:
-    if connection._state.committed or isinstance(error, OutcomeUnknown):
+    if connection._state.committed or connection._state.timed_out or isinstance(error, OutcomeUnknown):
         return False
     if isinstance(error, TransactionLost):
         # Without a cause no node failed: the function has swallowed a statement's error, and would do so until the deadline.

@@ -142,11 +142,13 @@ def test_recover_stops_after_its_retries_and_at_the_budget() -> None:
     for retries, afford in ((0, True), (2, False)):
         g = recover(ERROR, LOST, "a", 0, retries, lambda afford=afford: afford)
         next(g)
-        assert ends(g) == Lost(Verdict.PASS, ERROR)
+        end = ends(g)
+        assert (end.verdict, end.error) == (Verdict.PASS, ERROR)
+        assert ("retry_limit" if afford else "budget") in end.note
     first = Situation(Facts(Fault.LOST, lost=True), transaction=Transaction.FIRST)
     g = recover(ERROR, first, "a", 0, 0, lambda: True)
     next(g)
-    assert ends(g) == Lost(Verdict.LOST, ERROR)
+    assert ends(g).verdict is Verdict.LOST
 
 
 def test_recover_runs_a_rollback_again_on_the_same_connection() -> None:

@@ -328,6 +328,9 @@ class Book:
         session.outside = True
         if unfit is None and waiter in self.waiters and not self.closed:
             session.shelf.outside.add(session)
+            session.shelf.in_flight += (
+                1  # not the pool's, but load of this client's all the same: without it all would go to one node
+            )
             self._serve(waiter, session, actions)
         else:
             actions.close.append(session)
@@ -355,10 +358,10 @@ class Book:
         shelf = session.shelf
         session.holder = None
         session.deadline = session.patience = 0.0
+        shelf.in_flight -= 1
         if session.outside:
             shelf.outside.discard(session)
             return Actions(close=[session])
-        shelf.in_flight -= 1
         self.served += session.statements
         session.statements = 0
         if session.ended > session.started > 0.0:
@@ -498,8 +501,8 @@ class Book:
 
     @property
     def in_flight(self) -> int:
-        """How many connections are checked out."""
-        return sum(shelf.in_flight for shelf in self.shelves.values())
+        """How many of the pool's connections are checked out."""
+        return sum(len(shelf.open) - len(shelf.idle) for shelf in self.shelves.values())
 
 
 def _end(session: Session) -> float:

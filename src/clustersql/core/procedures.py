@@ -83,10 +83,11 @@ def _patience(until_deadline: float, until_next: float, more: bool) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The end of `recover` that is an error: which one, and the driver's error that caused it."""
+    """The end of `recover` that is an error: which one, the driver's error that caused it, and what else there is to say."""
 
     verdict: Verdict
     error: BaseException
+    note: str = ""
 
 
 def recover(
@@ -106,8 +107,14 @@ def recover(
             return None
         if decision not in (Verdict.AGAIN, Verdict.ELSEWHERE):
             return Lost(decision, error)
-        if retries <= 0 or not afford():
-            return Lost(_unaffordable(situation), error)
+        if retries <= 0:
+            return Lost(_unaffordable(situation), error, "clustersql: tried as often as retry_limit allows")
+        if not afford():
+            return Lost(
+                _unaffordable(situation),
+                error,
+                "clustersql: not tried again, the retry budget is spent (retry_ratio, retry_reserve)",
+            )
         retries -= 1
         same = decision is Verdict.AGAIN and (yield Rollback())
         if not same:

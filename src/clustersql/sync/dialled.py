@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +52,19 @@ class Dialled:
                 pool.give_back(session, keep=False)
                 raise
         raw = pool.let_go(session)
-        self._remember(raw, Origin(session.node, session.generation, want))
+        shelf = session.shelf
+        self._remember(raw, Origin(session.node, session.generation, want), lambda: pool.gone.append(shelf))
         return raw
 
-    def _remember(self, raw: Any, origin: Origin) -> None:
+    def _remember(self, raw: Any, origin: Origin, gone: Callable[[], None]) -> None:
         key = id(raw)
+
+        def dropped(_: object) -> None:  # no lock may be taken here: the garbage collector calls it wherever it likes
+            self._origins.pop(key, None)
+            gone()
+
         try:
-            ref: Any = weakref.ref(raw, lambda _: self._origins.pop(key, None))
+            ref: Any = weakref.ref(raw, dropped)
         except (
             TypeError
         ):  # a C type without weak references: the object is kept, so that its id is not given to another

@@ -45,6 +45,9 @@ class Pool:
         self.orphans: deque[Session] = (
             deque()
         )  # given up by the garbage collector, which may run under any lock: `tick` takes them in
+        self.gone: deque[Shelf] = (
+            deque()
+        )  # of connections that a framework has dropped; the garbage collector may be the one who says so
         self.waits = 0
         self.hung = 0
         self._driver = topology.driver
@@ -102,7 +105,7 @@ class Pool:
         return session
 
     def let_go(self, session: Session) -> Any:
-        """Return the driver's connection of an outside session, which is the caller's alone from now on."""
+        """Return the driver's connection of an outside session, which is the caller's alone from now on, until `gone` says that it ended."""
         with self._lock:
             session.shelf.outside.discard(session)
         return session.raw
@@ -272,8 +275,9 @@ class Pool:
 
     def _gave_up(self, outcome: GaveUp, want: Want, seconds: float) -> ClusterError:
         name, errors = self.topology.name, {**self.topology.latest, **outcome.errors}
-        if outcome.plan and not outcome.errors and not outcome.silent:
-            book = self._book
+        book = self._book
+        busy = book.in_flight and book.total >= book.max_size
+        if busy and outcome.plan and not outcome.errors and not outcome.silent:
             text = f"no connection of cluster {name!r} became free within {seconds:.1f} s: {book.in_flight} of at most {book.max_size} are in use"
             return self.error(PoolTimeout, text)
         for node in outcome.silent:
@@ -347,6 +351,9 @@ class Pool:
         return {session.node for session in silent}
 
     def _take_in_orphans(self) -> None:
+        while self.gone:
+            with contextlib.suppress(IndexError), self._lock:
+                self.gone.popleft().in_flight -= 1
         while self.orphans:
             with contextlib.suppress(IndexError):  # another thread was faster
                 self.give_back(self.orphans.popleft(), keep=False)

@@ -72,9 +72,10 @@ def fail(connection: Connection, outcome: Lost, phase: Phase, situation: Situati
     ended = facts is not None and (facts.lost or facts.fault is Fault.ROLLED_BACK)
     if facts is not None and facts.lost:
         connection._drop()
+    for note in (outcome.note, TIMED_OUT if situation.timed_out else ""):
+        if note:
+            error.add_note(note)
     if outcome.verdict is Verdict.PASS:
-        if situation.timed_out:
-            error.add_note(TIMED_OUT)
         connection._state.refused = error if ended else None
         if phase is Phase.COMMIT:
             connection._state.boundary(committed=False)

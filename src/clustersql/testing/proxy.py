@@ -276,7 +276,7 @@ class FaultProxy:
             order, done = self._orders.popleft()
             try:
                 order()
-            except BaseException as error:  # noqa: BLE001 - it belongs to the thread that gave the order
+            except BaseException as error:
                 done.set_exception(error)
             else:
                 done.set_result(None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,13 @@ def _subject(driver: str, port: int) -> Subject:
 )  # pg8000 leaves the socket of a failed connect to the collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 class TestPostgres(DriverContract):
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _collected(cls) -> Iterator[None]:
+        """What pg8000 leaves is collected here, where it is expected, and not in somebody else's test."""
+        yield
+        gc.collect()
+
     @pytest.fixture(params=["psycopg", "psycopg2", "pg8000"])
     def subject(self, request: Any, postgres_cluster: Any) -> Subject:
         return _subject(request.param, postgres_cluster.port(postgres_cluster.primary))

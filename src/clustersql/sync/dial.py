@@ -6,8 +6,10 @@ node after the stagger.  A dial that is late is abandoned: its room is given bac
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -79,6 +81,19 @@ def ask(topology: Topology, raw: Any) -> Report:
     return dialect.report(topology.driver.ask(raw, dialect.probe)) if dialect.probe else Report(Role.PRIMARY)
 
 
+_running: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+PATIENCE_AT_EXIT = 1.0
+"""Seconds that the end of the process waits, in all, for dials and probes under way."""
+
+
+@atexit.register
+def _wait_at_exit() -> None:
+    """A thread that ends while the interpreter is taken apart can crash it (Python 3.11: signal 11, after all was done)."""
+    deadline = time.monotonic() + PATIENCE_AT_EXIT
+    for thread in list(_running):
+        thread.join(max(0.0, deadline - time.monotonic()))
+
+
 class Attempt:
     """One dial or probe that runs in a thread, and may be abandoned by another.
 
@@ -115,7 +130,9 @@ class Attempt:
         """Begin in a thread of its own."""
         name = f"clustersql-dial-{self.topology.name}-{self.name}"
         try:
-            threading.Thread(target=self._run, name=name, daemon=True).start()
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
+            thread.start()
+            _running.add(thread)
         except RuntimeError:  # no thread can be started, as at interpreter shutdown: better to wait here than to fail
             self._run()
 

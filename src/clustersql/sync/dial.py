@@ -21,6 +21,7 @@ from ..core.observe import Answered, Unreachable
 from ..core.procedures import first_line
 from ..errors import ConfigError
 from ..topology import Topology
+from . import monitor
 
 NODE_ARGUMENTS = frozenset(
     "host hostaddr port unix_socket unix_sock user username password passwd passfile dsn conninfo".split()
@@ -90,6 +91,7 @@ PATIENCE_AT_EXIT = 1.0
 def _wait_at_exit() -> None:
     """A thread that ends while the interpreter is taken apart can crash it (Python 3.11: signal 11, after all was done)."""
     deadline = time.monotonic() + PATIENCE_AT_EXIT
+    monitor.stop()  # or it would begin new ones
     for thread in list(_running):
         thread.join(max(0.0, deadline - time.monotonic()))
 

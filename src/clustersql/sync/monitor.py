@@ -37,6 +37,7 @@ class Monitor:
     def __init__(self) -> None:
         self.last_ran = 0.0
         self.due = 0.0
+        self._stopped = False
         self._pools: weakref.WeakSet[Watched] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
         self._woken = threading.Event()
@@ -63,13 +64,21 @@ class Monitor:
 
     def _start(self) -> None:
         with self._lock:
-            if not self._pools or (self._thread is not None and self._thread.is_alive()):
+            if self._stopped or not self._pools or (self._thread is not None and self._thread.is_alive()):
                 return
             self._thread = threading.Thread(target=self._run, name="clustersql-monitor", daemon=True)
             try:
                 self._thread.start()
             except RuntimeError:  # at interpreter shutdown no thread can be started any more; what is left needs none
                 self._thread = None
+
+    def stop(self) -> None:
+        """End the thread, and start none any more."""
+        self._stopped = True
+        self._woken.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(1.0)
 
     @property
     def alive(self) -> bool:
@@ -88,7 +97,7 @@ class Monitor:
             self._woken.clear()
             due = self._round()
             with self._lock:
-                if not self._pools:
+                if self._stopped or not self._pools:
                     self._thread = None  # under the lock: `watch` adds before it looks for the thread, so one of the two sees the other
                     return
             self.due = due
@@ -130,6 +139,11 @@ def ensure() -> None:
     """Start the thread when there is none."""
     if not _monitor.alive:
         _monitor.wake()
+
+
+def stop() -> None:
+    """Go round no more: the process ends."""
+    _monitor.stop()
 
 
 def wake_by(moment: float) -> None:

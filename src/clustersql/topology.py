@@ -27,6 +27,7 @@ from .errors import ConfigError
 from .knobs import Settings
 
 log = logging.getLogger("clustersql")
+log.addHandler(logging.NullHandler())  # a program that has not set up logging is not written to on stderr
 
 
 @dataclass(slots=True)

@@ -6,6 +6,9 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from .core.node import Reach
+from .core.view import Service
+
 if TYPE_CHECKING:
     from .sync.pool import Pool
     from .topology import Topology
@@ -56,10 +59,11 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
 
 
 def _panic(topology: Topology) -> list[str]:
-    """The services for which no node is usable now."""
-    return sorted(
-        service.value for service, names in topology.view.candidates.items() if not names and service.value != "replica"
-    )
+    """The services for which no node is usable now; none before anybody has asked."""
+    view = topology.view
+    if all(node.reach is Reach.UNKNOWN for node in view):
+        return []
+    return sorted(s.value for s in (Service.READ, Service.WRITE) if not view.candidates[s])
 
 
 def _policy(topology: Topology) -> str:

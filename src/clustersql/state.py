@@ -240,17 +240,27 @@ class State:
         else:
             read = bool(session.read_only) and (traits is None or traits.read)
             proven = read or self.options.idempotent or (traits is not None and traits.begins)
+        facts, transaction, may_commit = self.facts(error), self.transaction, self.may_commit
+        if transaction is Transaction.NONE and self.pins and not facts.lost and self._may_be_open(session):
+            transaction, may_commit = Transaction.LATER, True
         return Situation(
-            facts=self.facts(error),
+            facts=facts,
             phase=phase,
-            transaction=self.transaction,
+            transaction=transaction,
             proven=proven,
-            may_commit=self.may_commit,
+            may_commit=may_commit,
             movable=self.movable,
             read_only=bool(session.read_only),
             on_replica=node is not None and node.role is Role.REPLICA,
             timed_out=session.timed_out,
         )
+
+    def _may_be_open(self, session: Session) -> bool:
+        """Whether what pins the session may have opened a transaction in autocommit mode: ``SET autocommit = 0``, a procedure.
+
+        Then a deadlock has undone more than the last statement, and running only that one again would commit a part.
+        """
+        return self.topology.driver.in_transaction(session.raw) is not False
 
     def error(self, kind: type[ClusterError], text: str) -> ClusterError:
         """Return one of our errors as an instance of the driver's ``OperationalError`` too."""

@@ -29,7 +29,7 @@ EVICT = 2.0
 class Shelf(Load):
     """One node, as the pool sees it: the connections that are idle, and how many are open or being dialled."""
 
-    __slots__ = ("dials", "generation", "idle", "open", "outside", "removed")
+    __slots__ = ("checkouts", "dials", "generation", "idle", "open", "outside", "removed")
 
     def __init__(self, name: str, order: int = 0) -> None:
         super().__init__(name, order)
@@ -40,6 +40,7 @@ class Shelf(Load):
             set()
         )  # not the pool's to count, but watched: a hung one is woken, a forked child keeps off
         self.dials = 0
+        self.checkouts = 0
         self.removed = False
 
 
@@ -236,6 +237,7 @@ class Book:
         else:
             session = idle.pop(self._in_mode(idle, want))
         shelf.in_flight += 1
+        shelf.checkouts += 1
         return session
 
     @staticmethod
@@ -394,6 +396,7 @@ class Book:
             for waiter in self.waiters:
                 if shelf.name in waiter.names:
                     shelf.in_flight += 1
+                    shelf.checkouts += 1
                     self._serve(waiter, session, actions)
                     return
             usable = self.total < self.max_size or not any(waiter.blocked_on == "" for waiter in self.waiters)  # rule 5

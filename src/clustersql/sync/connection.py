@@ -356,6 +356,8 @@ class Connection:
             raise state.returned()
         if state.broken is not None:
             raise state.broken
+        if state.pins:  # a transaction may have been open that we did not see
+            state.require_revivable()
 
     def _refuse_commit(self) -> None:
         """The transaction has failed: the server would answer this COMMIT with a silent rollback, and the caller would believe it."""

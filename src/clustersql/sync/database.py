@@ -48,7 +48,7 @@ class Database:
     ) -> Database:
         """Return a view of this database with other settings; this one is left as it is.
 
-        ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting and recovering.  ``read_only``: any ready node may
+        ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.  ``read_only``: any ready node may
         serve, and the server refuses writes.  ``idempotent``: running a statement twice does no harm.  ``node``, ``role`` ("primary",
         "replica", "any") and ``move=False`` pin the work.  Raises `ConfigError` naming every mistake.
         """

@@ -427,6 +427,7 @@ class Pool:
                     "open": len(shelf.open),
                     "idle": len(shelf.idle),
                     "in_flight": shelf.in_flight,
+                    "checkouts": shelf.checkouts,
                     "dialling": shelf.dials,
                     "ewma": shelf.ewma,
                 }

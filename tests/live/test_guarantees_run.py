@@ -231,6 +231,8 @@ def test_run_ends_at_its_deadline(stage: Stage) -> None:
     began = time.monotonic()
     error = failure(stage.db.options(timeout=0.8).run, work)
     assert time.monotonic() - began < 8
-    assert isinstance(error, TransactionLost)
+    assert isinstance(
+        error, TransactionLost | NoNodeAvailable
+    )  # the time may end in an attempt, or while one waits for a node
     assert len(work.attempts) > 1
     assert (work.committed, work.counts) == ([], (0, 0))

@@ -363,7 +363,9 @@ class Pool:
         if settings.min_idle:
             want = Want(Service.READ if settings.read_only else Service.WRITE, settings.read_only)
             with self._lock:
-                idle = self._book.idle + sum(shelf.dials for shelf in self._book.shelves.values())
+                shelves = self._book.shelves
+                ready = self._book.view.eligible(want)  # an idle connection to another node is ready for nobody
+                idle = sum(len(shelves[name].idle) for name in ready) + sum(shelf.dials for shelf in shelves.values())
                 room = self._book.max_size - self._book.total
             drive(fill(idle, settings.min_idle, room), lambda step: self._perform(step, Waiter(want), None, fresh=True))
 

@@ -13,11 +13,6 @@ import pytest
 from clustersql.testing import GaleraCluster, MariaDBServer, StartError, mariadb
 from clustersql.testing.galera import parse_state
 
-try:
-    GaleraCluster()
-except StartError as missing:
-    pytest.skip(str(missing), allow_module_level=True)
-
 
 @pytest.fixture
 def cluster(galera_cluster: GaleraCluster) -> Iterator[GaleraCluster]:

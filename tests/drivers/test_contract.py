@@ -1,28 +1,58 @@
-"""The driver contract, for all six drivers on real servers."""
+"""The driver contract, for all six drivers on real servers, and for a module that we know nothing about."""
 
 from __future__ import annotations
 
+import dataclasses
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from clustersql.drivers import load
-from clustersql.drivers.contract import Target
-from clustersql.testing.contract import DriverContract, Subject
+from clustersql.drivers.contract import Abilities, Target
+from clustersql.testing.contract import DriverContract, ListenContract, ServerContract, Subject
+
+HEARD: Mapping[str, Callable[[Any], list[str]]] = {
+    "psycopg": lambda raw: [notice.channel for notice in raw.notifies(timeout=0)],
+    "psycopg2": lambda raw: [notice.channel for notice in _taken(raw.notifies)],
+    "pg8000": lambda raw: [channel for _, channel, _ in _taken(raw.notifications)],
+}
+
+
+def _taken(notices: Any) -> list[Any]:
+    taken = list(notices)
+    notices.clear()
+    return taken
+
+
+def _heard(raw: Any) -> list[str]:
+    """The channels of the notifications that the driver holds, each told once."""
+    return next(heard(raw) for package, heard in HEARD.items() if _is_of(raw, package))
+
+
+def _is_of(raw: Any, package: str) -> bool:
+    return any(kind.__module__.split(".")[0] == package for kind in type(raw).__mro__)
+
+
+def _target(port: int) -> Target:
+    return Target(host="127.0.0.1", port=port, user="app", password="secret", database="app")
 
 
 def _subject(driver: str, port: int) -> Subject:
-    return Subject(load(driver), Target(host="127.0.0.1", port=port, user="app", password="secret", database="app"))
+    return Subject(load(driver), _target(port))
 
 
 @pytest.mark.filterwarnings(
     "ignore:unclosed:ResourceWarning"
 )  # pg8000 leaves the socket of a failed connect to the collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-class TestPostgres(DriverContract):
+class TestPostgres(ListenContract):
+    def heard(self, raw: Any) -> list[str]:
+        return _heard(raw)
+
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def _collected(cls) -> Iterator[None]:
@@ -60,7 +90,28 @@ class TestPostgres(DriverContract):
         assert name != "tenant"
 
 
-class TestMariaDB(DriverContract):
+class TestUnknownModule(ListenContract):
+    """psycopg2 under a name that we do not know: no descriptor, no autocommit, no status, no timeout."""
+
+    def heard(self, raw: Any) -> list[str]:
+        return _heard(raw)
+
+    @pytest.fixture
+    def subject(self, postgres_cluster: Any) -> Subject:
+        psycopg2 = load("psycopg2").module
+        unknown = ModuleType("psycopg2cffi")
+        unknown.__dict__.update({name: value for name, value in vars(psycopg2).items() if not name.startswith("__")})
+        mute = type("Mute", (psycopg2.extensions.connection,), {"fileno": None})
+        target = _target(postgres_cluster.port(postgres_cluster.primary))
+        return Subject(load(unknown), dataclasses.replace(target, arguments={"connection_factory": mute}))
+
+    def test_it_claims_nothing(self, subject: Subject) -> None:
+        """Otherwise these tests would not ask what an adapter answers that lacks an ability."""
+        assert subject.driver.dialect.name == "postgresql"
+        assert subject.driver.abilities == Abilities(False, False, False, False)
+
+
+class TestMariaDB(ServerContract):
     @pytest.fixture(params=["pymysql", "mysqlclient"])
     def subject(self, request: Any, mariadb_server: Any) -> Subject:
         return _subject(request.param, mariadb_server.port())
@@ -94,3 +145,18 @@ class TestSQLite(DriverContract):
     @pytest.fixture
     def subject(self, tmp_path: Path) -> Subject:
         return Subject(load("sqlite3"), Target(database=str(tmp_path / "contract.db")))
+
+    def test_a_file_in_no_folder_is_lost_and_unsent(self, subject: Subject, tmp_path: Path) -> None:
+        with pytest.raises(subject.driver.module.Error) as failed:
+            subject.connect(database=str(tmp_path / "nowhere" / "contract.db"))
+        facts = subject.driver.facts(failed.value, None)
+        assert (facts.fault.value, facts.lost, facts.not_sent) == ("lost", True, True)
+
+    def test_a_lock_of_another_connection_is_the_statements_own(
+        self, subject: Subject, raw: Any, other: Any, table: str
+    ) -> None:
+        """There is no deadlock to lose: the one that waits is refused, and its transaction stays."""
+        subject.driver.ask(raw, ["PRAGMA busy_timeout = 0"])
+        self._run(other, f"UPDATE {table} SET n = 5")
+        facts = subject.facts_of(raw, f"UPDATE {table} SET n = 6")
+        assert (facts.fault.value, facts.lost) == ("statement", False)

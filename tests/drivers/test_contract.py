@@ -45,6 +45,22 @@ def _subject(driver: str, port: int) -> Subject:
     return Subject(load(driver), _target(port))
 
 
+@pytest.mark.parametrize(
+    ("driver", "abilities"),
+    [
+        ("psycopg", Abilities(True, True, True, True)),
+        ("psycopg2", Abilities(True, True, True, True)),
+        ("pg8000", Abilities(True, True, True, True)),
+        ("pymysql", Abilities(True, False, True, True)),
+        ("mysqlclient", Abilities(True, False, True, True)),
+        ("sqlite3", Abilities(False, True, True, True)),
+    ],
+)
+def test_no_driver_claims_less_than_it_can(driver: str, abilities: Abilities) -> None:
+    """The contract asks less of one that does."""
+    assert load(driver).abilities == abilities
+
+
 @pytest.mark.filterwarnings(
     "ignore:unclosed:ResourceWarning"
 )  # pg8000 leaves the socket of a failed connect to the collector
@@ -145,6 +161,10 @@ class TestSQLite(DriverContract):
     @pytest.fixture
     def subject(self, tmp_path: Path) -> Subject:
         return Subject(load("sqlite3"), Target(database=str(tmp_path / "contract.db")))
+
+    def test_it_can_interrupt(self, subject: Subject, raw: Any) -> None:
+        """The contract would take "cannot" for an answer, too."""
+        assert subject.driver.abort(raw)
 
     def test_a_file_in_no_folder_is_lost_and_unsent(self, subject: Subject, tmp_path: Path) -> None:
         with pytest.raises(subject.driver.module.Error) as failed:

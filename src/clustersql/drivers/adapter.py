@@ -139,13 +139,18 @@ class Adapter:
 
     @contextlib.contextmanager
     def outside_transaction(self, raw: Any) -> Iterator[None]:
-        """Run the body so that it leaves no transaction: by a ROLLBACK, unless the connection is in autocommit mode."""
+        """Run the body so that it leaves no transaction, unless the connection is in autocommit mode.
+
+        By a COMMIT: a ROLLBACK would undo PostgreSQL's ``SET SESSION CHARACTERISTICS``, and a read-only session would accept writes.
+        """
         try:
             yield
-        finally:
-            if not self.autocommit(raw):
-                with contextlib.suppress(self.module.Error):
-                    raw.rollback()
+        except BaseException:
+            with contextlib.suppress(self.module.Error):
+                raw.rollback()
+            raise
+        if not self.autocommit(raw):
+            raw.commit()
 
 
 class LocalAutocommit(Adapter):

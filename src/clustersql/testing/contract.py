@@ -173,15 +173,8 @@ class DriverContract:
             subject.driver.set_autocommit(raw, on)
 
     def _set(self, subject: Subject, raw: Any, statements: Sequence[str]) -> None:
-        """Change the session, as clustersql does it: by `ask`.
-
-        Without an autocommit mode that ends by a ROLLBACK, by which PostgreSQL takes a SET back: then by a COMMIT.
-        """
-        if subject.driver.abilities.autocommit:
-            subject.driver.ask(raw, statements)
-            return
-        self._run(raw, *statements)
-        raw.commit()
+        """Change the session, as clustersql does it: by `ask`.  It must hold after that."""
+        subject.driver.ask(raw, statements)
 
     @staticmethod
     def _tells(subject: Subject, raw: Any, truth: bool) -> None:

@@ -67,7 +67,9 @@ def _may_rerun(connection: Connection, error: Exception, at_commit: bool) -> boo
 
 def _facts(connection: Connection, error: Exception) -> Facts:
     """What the driver's error proves; anything else that the function raised is its own."""
-    driver = connection._pool.topology.driver
+    driver, state = connection._pool.topology.driver, connection._state
+    if error is state.refused and state.last_facts is not None:
+        return state.last_facts  # known already; some drivers let the socket's own OSError through
     if not isinstance(error, driver.module.Error):
         return Facts(Fault.STATEMENT)
     session = connection._state.session

@@ -172,6 +172,6 @@ def fill(idle: int, min_idle: int, room: int) -> Steps[int]:
 
 
 def drain(sessions: Sequence[Any]) -> Steps[None]:
-    """Close the idle connections of a node that gets no new work; those in use end by themselves."""
+    """Close idle connections that get no new work: their node is drained, demoted or down, or they are too old; those in use end by themselves."""
     for session in sessions:
         yield Close(session)

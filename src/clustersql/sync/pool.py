@@ -23,8 +23,8 @@ from ..core.node import Reach
 from ..core.observe import Refused, SessionLost
 from ..core.policy import policy
 from ..core.pooling import Actions, Book, Session, Shelf, Waiter, dial_plan
-from ..core.procedures import GaveUp, fill, open_
-from ..core.steps import Await, Dial, Look, Picture, Step
+from ..core.procedures import GaveUp, drain, fill, open_
+from ..core.steps import Await, Close, Dial, Look, Picture, Step
 from ..core.view import Service, View, Want
 from ..errors import ClusterError, NoNodeAvailable, PoolClosed, PoolTimeout, bind
 from ..topology import Topology
@@ -378,10 +378,13 @@ class Pool:
     def _act(self, actions: Actions) -> None:
         for waiter in actions.wake:
             waiter.signal.set()
-        for session in actions.close:
-            self._driver.close(session.raw)
+        drive(drain(actions.close), self._close)
         if actions.close and self.topology.settings.min_idle:
             monitor.wake()  # to fill up what was closed
+
+    def _close(self, step: Step) -> None:
+        assert isinstance(step, Close)
+        self._driver.close(step.session.raw)
 
     # -- the end, and forks ----------------------------------------------------------------------------------------------------------
 

@@ -74,7 +74,7 @@ def test_kill_of_a_standby_under_load(postgres: PostgresCluster, make: Make) -> 
         seen.more(200)
         postgres.kill("n2")
         seen.more(300)
-        assert cluster.view.by_name["n2"].reach.value == "down"
+        assert eventually(lambda: cluster.view.by_name["n2"].reach.value == "down")
         postgres.start("n2")
         assert eventually(lambda: cluster.view.by_name["n2"].usable)
         seen.more(300)

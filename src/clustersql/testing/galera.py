@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .mariadb import MariaDBServer
@@ -21,6 +21,9 @@ _PROVIDERS = (
     "/usr/lib64/galera/libgalera_smm.so",
     "/usr/lib/libgalera_smm.so",
 )
+
+_PATIENCE = (25.0, 30.0, 60.0)
+"""Seconds that a node has to join, at the first try and at each further one."""
 
 # A lost member is expelled after 2 s in place of 5 s.  Shorter ones make the survivors lose each other on a busy machine.
 # Out of these ranges the node dies at start: keepalive <= suspect / 3, install < inactive.
@@ -92,9 +95,29 @@ class GaleraCluster(MariaDBServer):
             self._join(each)
             # One by one into the group, though together through the state transfer: two that come at once make the
             # members negotiate until a timeout of seconds.
-            self._wait(each, lambda each=each: self._in_group(each), 60)
+            self._wait_or_join_again(each, self._in_group)
         for each in self.nodes if name is None else [name]:
-            self._wait(each, lambda each=each: self._synced(each), 60)
+            if each in wanted:
+                self._wait_or_join_again(each, self._synced)
+            else:
+                self._wait(each, lambda each=each: self._synced(each), 60)
+
+    def _wait_or_join_again(self, name: str, condition: Callable[[str], bool]) -> None:
+        """Wait for a joiner; one that is stuck is killed and joins anew.
+
+        Seen now and then on a busy machine: a node that had joined the group was not synced a minute later, with nothing in
+        its way that we know of.  Started anew it is, within seconds.
+        """
+        for patience in _PATIENCE:
+            try:
+                self._wait(name, lambda: condition(name), patience)
+            except StartError:
+                if patience is _PATIENCE[-1]:
+                    raise
+                self.kill(name)
+                self._join(name)
+            else:
+                return
 
     def bootstrap(self, name: str) -> None:
         """Make a running node that has lost the quorum a cluster of its own, which the others can join."""

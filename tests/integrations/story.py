@@ -54,10 +54,15 @@ class Stage:
         """Wait until n2 has them: replication is asynchronous, and what n2 has not received is lost with n1."""
 
         def there() -> bool:
-            [(table,)] = self.servers.execute(
-                "n2", "SELECT COUNT(*) FROM information_schema.tables WHERE table_name = 'orders'"
-            )
-            return bool(table) and self.servers.execute("n2", "SELECT COUNT(*) FROM orders") == [(rows,)]
+            if (
+                self.postgres
+            ):  # first all that n1 has written: until then n2 may have the table of the test before, or none
+                [(written,)] = self.servers.execute("n1", "SELECT pg_current_wal_lsn()::text")
+                caught_up = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+                wait_until(
+                    lambda: self.servers.execute("n2", caught_up, (written,)) == [(True,)], "n2 follows", timeout=20
+                )
+            return self.servers.execute("n2", "SELECT COUNT(*) FROM orders") == [(rows,)]
 
         wait_until(there, f"n2 has {rows} orders", timeout=20)
 

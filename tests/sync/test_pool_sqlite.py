@@ -338,7 +338,8 @@ def test_lifetime_and_idle_time(make: Make) -> None:
     young = make(max_lifetime=0.1, on_connect=raws.append).open()
     assert eventually(lambda: young.execute("SELECT 1") and len(raws) >= 6)
     kept = make(min_idle=3).open()
-    assert eventually(lambda: kept.stats()["idle"] == 3)
+    # At least: a node that answered first may have got some before a better one was known.
+    assert eventually(lambda: kept.stats()["idle"] >= 3)
 
 
 def test_repr_tells_the_truth(make: Make) -> None:

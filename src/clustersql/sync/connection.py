@@ -234,7 +234,7 @@ class Connection:
             return
         session, state.session = state.session, None
         if session is not None:
-            pool.orphans.append(session)  # no lock may be taken here: this may run in a thread that holds it
+            pool.abandon(session)
             warnings.warn(state.forgotten(), ResourceWarning, 2, source=self)
 
     def __repr__(self) -> str:

@@ -171,11 +171,16 @@ class Pool:
         session: Session | None = None
         try:
             outcome = drive(open_(deadline, self._stagger()), lambda step: self._perform(step, waiter, arguments))
-            if not isinstance(outcome, GaveUp):
-                session = outcome
-                return session
-        finally:
-            late = self._withdraw(waiter, session)
+        except BaseException:
+            late = self._withdraw(waiter, None)
+            if late is not None:  # served in the moment of the interruption: nobody else knows of it
+                self.give_back(late)
+            raise
+        if not isinstance(outcome, GaveUp):
+            session = outcome
+        late = self._withdraw(waiter, session)
+        if session is not None:
+            return session
         if late is not None:
             return late
         raise self._gave_up(outcome, want, time.monotonic() - began)
@@ -184,7 +189,7 @@ class Pool:
         return 0.0 if self._book.policy.at_once else self.topology.settings.stagger
 
     def _withdraw(self, waiter: Waiter, held: Session | None) -> Session | None:
-        """Leave the queue.  A connection that was served in the same moment is returned, or given back when the caller was interrupted."""
+        """Leave the queue.  A connection that was served in the same moment is returned."""
         with self._lock:
             given, actions = self._book.withdraw(waiter)
         self._act(actions)
@@ -366,7 +371,9 @@ class Pool:
                 shelves = self._book.shelves
                 ready = self._book.view.eligible(want)  # an idle connection to another node is ready for nobody
                 idle = sum(len(shelves[name].idle) for name in ready) + sum(shelf.dials for shelf in shelves.values())
-                room = self._book.max_size - self._book.total
+                room = (
+                    self._book.max_size - self._book.total if ready else 0
+                )  # the prober is asking; its answer comes by here again
             drive(fill(idle, settings.min_idle, room), lambda step: self._perform(step, Waiter(want), None, fresh=True))
 
     def _adopt(self, view: View) -> None:
@@ -395,6 +402,7 @@ class Pool:
         if self._adopt in self.topology.listeners:
             self.topology.listeners.remove(self._adopt)
         monitor.forget(self)
+        self._take_in_orphans()
         self._act(actions)
         self._prober.close()
 
@@ -422,6 +430,13 @@ class Pool:
         self.topology.after_fork()
         self._book.adopt(self.topology.view)
         return raws
+
+    def abandon(self, session: Session) -> None:
+        """Take a session from the garbage collector, which may run in a thread that holds any lock: so none is taken here."""
+        if self._book.closed:
+            self._driver.close(session.raw)  # nobody comes by any more to do it
+        else:
+            self.orphans.append(session)
 
     def stats(self) -> dict[str, Any]:
         """Return sizes and counts: of the pool, and per node under ``nodes``."""

@@ -106,7 +106,7 @@ class GaleraCluster(MariaDBServer):
         """Wait for a joiner; one that is stuck is killed and joins anew.
 
         Seen now and then on a busy machine: a node that had joined the group was not synced a minute later, with nothing in
-        its way that we know of.  Started anew it is, within seconds.
+        its way that we know of; the cause is not established.
         """
         for patience in _PATIENCE:
             try:

@@ -15,6 +15,10 @@ from ...topology import Topology
 __all__ = ["Wire", "gather"]
 
 T = TypeVar("T")
+
+LOOK_UP = 0.1
+"""Seconds that a wait lasts at most before Ctrl-C is looked for.  A signal that comes between Python's own look and the wait does not end
+the wait: it would be noticed only when the time is over (seen: a check that waited for 60 s more)."""
 Rows = list[tuple[Any, ...]]
 
 
@@ -31,11 +35,11 @@ def gather(works: Sequence[Callable[[], T]], seconds: float) -> list[T | Excepti
     found: list[T | Exception] = [TimeoutError(f"no answer within {seconds:g} s") for _ in works]
     for index in range(len(works)):
         threading.Thread(target=work, args=(index,), name=f"check-{index}", daemon=True).start()
-    deadline = monotonic() + seconds
-    with contextlib.suppress(queue.Empty):
-        for _ in works:
-            index, outcome = done.get(timeout=max(0.0, deadline - monotonic()))
-            found[index] = outcome
+    deadline, waiting = monotonic() + seconds, len(works)
+    while waiting and (left := deadline - monotonic()) > 0.0:
+        with contextlib.suppress(queue.Empty):
+            index, outcome = done.get(timeout=min(left, LOOK_UP))
+            found[index], waiting = outcome, waiting - 1
     return found
 
 

@@ -103,6 +103,10 @@ class Psycopg(LocalAutocommit):
             return True
         return raw.pgconn.status != _OK or sockets.is_readable(descriptor)
 
+    def session_id(self, raw: Any) -> int | None:
+        """Return the backend's pid."""
+        return raw.pgconn.backend_pid or None
+
     def in_transaction(self, raw: Any) -> bool | None:
         """Tell libpq's status; a statement in progress counts as yes."""
         status = raw.pgconn.transaction_status

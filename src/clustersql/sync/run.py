@@ -70,7 +70,7 @@ def _facts(connection: Connection, error: Exception) -> Facts:
     driver, state = connection._pool.topology.driver, connection._state
     if error is state.refused and state.last_facts is not None:
         return state.last_facts  # known already; some drivers let the socket's own OSError through
-    if not isinstance(error, driver.module.Error):
+    if not isinstance(error, driver.error):
         return Facts(Fault.STATEMENT)
     session = connection._state.session
     if session is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from .contract import Driver
+    from .contract import AsyncDriver, Driver
 
 __all__ = ["NAMES", "load"]
 
@@ -83,3 +83,7 @@ def _by_module(module: Any) -> Driver:
     name = _ALIASES.get(module.__name__, module.__name__)
     file = _KNOWN.get(name, (name, "dbapi"))[1]
     return cast("Driver", import_module(f".{file}", __name__).adapter(module))
+
+
+def load_async(driver: str | ModuleType | AsyncDriver) -> AsyncDriver:
+    raise ConfigError("placeholder until merge")

@@ -150,6 +150,8 @@ class AsyncDriver(Reading, Protocol):
     * A cancelled call (`asyncio.CancelledError`) passes; whether the connection can be used again is not the adapter's to decide.
     """
 
+    leaving: str
+    """What ``async with`` on the driver's own connection does at its end: "commit" (or roll back), "close", or "commit-close"."""
     methods: Mapping[str, Own]
     """The driver's own ways to run a statement on its connection, which are recovered as `execute` is; the first argument after ``raw`` is the
     statement.  asyncpg: fetch, fetchrow, fetchval, execute, executemany.  Empty for drivers that work through cursors."""

@@ -143,7 +143,3 @@ def _by_module(module: Any) -> Driver:
     name = _ALIASES.get(module.__name__, module.__name__)
     file = _KNOWN.get(name, (name, "dbapi"))[1]
     return cast("Driver", import_module(f".{file}", __name__).adapter(module))
-
-
-def load_async(driver: str | ModuleType | AsyncDriver) -> AsyncDriver:
-    raise ConfigError("placeholder until merge")

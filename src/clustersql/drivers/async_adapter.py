@@ -14,6 +14,7 @@ from .reading import Reader
 class AsyncAdapter(Reader):
     """A driver seen through `contract.AsyncDriver`: the parts that are the same for most."""
 
+    leaving: str = "close"
     methods: Mapping[str, Own] = {}
 
     async def dial(self, target: Target, timeout: float) -> Any:

@@ -23,7 +23,7 @@ from .options import Options, check_node
 from .topology import Topology
 
 if TYPE_CHECKING:
-    from .aio.connection import Connection as AsyncConnection
+    from .aio.connection import Checkout
     from .aio.database import Database as AsyncDatabase
     from .aio.pool import Pool as AsyncPool
     from .core.view import View
@@ -138,14 +138,14 @@ class Cluster:
         self._load_async()
         return Database(self, self._options)
 
-    async def aconnect(self, *args: Any, **kwargs: Any) -> AsyncConnection:
-        """Return an asyncio connection outside the pool; as `connect`."""
+    def aconnect(self, *args: Any, **kwargs: Any) -> Checkout:
+        """Await or enter it, ``async with``, for an asyncio connection outside the pool; arguments and errors as for `connect`."""
         from .aio.connection import Connection
 
         self._require_nodes()
         self._no_positions(args)
         want = self._options.want(autocommit=False)
-        return await Connection.acquired(self._make_async_pool(), self._options, want, self._notes, kwargs)
+        return Connection.acquired(self._make_async_pool(), self._options, want, self._notes, kwargs)
 
     def dial(
         self, *, read_only: bool = False, node: str | None = None, timeout: float | None = None, **arguments: Any

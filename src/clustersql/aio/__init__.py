@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..registry import get
-from .connection import Connection
+from .connection import Checkout, Connection
 from .cursor import Cursor
 from .database import Database
 
-__all__ = ["Connection", "Cursor", "Database", "connect", "open"]
+__all__ = ["Checkout", "Connection", "Cursor", "Database", "connect", "open"]
 
 
 def open(name: str, dsn: object = None, /) -> Database:
@@ -25,6 +25,6 @@ def open(name: str, dsn: object = None, /) -> Database:
     return get(name).aopen()
 
 
-async def connect(name: str, /, **arguments: Any) -> Connection:
-    """Return a connection to the cluster called ``name``, outside its pool; ``arguments`` are the driver's own."""
-    return await get(name).aconnect(**arguments)
+def connect(name: str, /, **arguments: Any) -> Checkout:
+    """Await or enter it for a connection to the cluster called ``name``, outside its pool; ``arguments`` are the driver's own."""
+    return get(name).aconnect(**arguments)

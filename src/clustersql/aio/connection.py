@@ -402,10 +402,15 @@ class Connection:
         self._after(traits)
         return result
 
-    def _interrupted(self, session: Session, traits: Traits, error: BaseException) -> None:
-        """A statement was cancelled while its answer was awaited.  When it may have committed, the error has a note of it."""
+    def _interrupted(self, session: Session, traits: Traits | None, error: BaseException) -> None:
+        """A statement was cancelled while its answer was awaited.  When it may have committed, the error has a note of it.
+
+        ``traits`` None: it leaves nothing behind; still, in autocommit mode, it may have written.
+        """
         self._pool.interrupted(session)
-        if traits.commits or (self._state.transaction is Transaction.NONE and not traits.read):
+        reads = session.read_only and (traits is None or traits.read)
+        alone = self._state.transaction is Transaction.NONE or (traits is not None and traits.commits)
+        if alone and not reads and not self._state.options.idempotent:
             self._outcome_unknown(error)
 
     def _outcome_unknown(self, error: BaseException) -> None:

@@ -75,8 +75,8 @@ class Cursor:
                 result = await self._execute(operation, parameters, **options)
         except Exception as exc:
             return await self._recover("execute", operation, parameters, options, None, exc)
-        except BaseException:
-            self._connection._pool.interrupted(session)
+        except BaseException as exc:
+            self._connection._interrupted(session, None, exc)
             raise
         session.ended = monotonic()
         session.count += 1

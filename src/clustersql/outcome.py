@@ -5,7 +5,7 @@ Shared by both APIs; nothing here waits.
 
 from __future__ import annotations
 
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from .core.faults import Fault
 from .core.pooling import Session

@@ -17,6 +17,10 @@ from .contract import Target
 from .reading import Codes
 from .sqlite3 import SQLite
 
+ENDING = 0.05
+"""Seconds for which the thread is waited for: far more than it needs to end, and no great halt of the loop where it cannot be
+interrupted (in a function of the user's, in a wait for a lock)."""
+
 _CLOSED = ("Connection closed", "no active connection")
 """The texts of the ValueError that refuses the use of a closed connection (``Connection._execute``, ``Connection._conn``)."""
 
@@ -42,6 +46,9 @@ class AioSQLite(AsyncAdapter):
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             opening.add_done_callback(lambda _: self._give_up(raw, opening))
+            raise
+        except Exception:
+            raw._thread.join(ENDING)  # the driver has told it to end
             raise
 
     def _give_up(self, raw: Any, opening: asyncio.Future[Any]) -> None:
@@ -97,11 +104,15 @@ class AioSQLite(AsyncAdapter):
             await super().close(raw)
 
     def terminate(self, raw: Any) -> None:
-        """Interrupt what runs, and let the thread close the file and end."""
+        """Interrupt what runs, and let the thread close the file and end.
+
+        Were the loop closed first, which is what a program does next at its end, the thread would print "Event loop is closed".
+        """
         self.abort(raw)
         if raw._running:
             with contextlib.suppress(Exception):
                 raw.stop()
+                raw._thread.join(ENDING)
 
 
 async def _opened(raw: Any) -> Any:

@@ -127,7 +127,7 @@ class Attempt:
         topology: Topology,
         background: Background,
         name: str,
-        work: Callable[[], Awaitable[tuple[Any, Report]]],
+        work: Callable[[], Awaitable[tuple[Any, ...]]],
         ended: Callable[[Attempt], None],
         patience: float | None = None,
     ) -> None:

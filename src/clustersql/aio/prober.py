@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.node import Report
 from ..drivers.contract import AsyncDriver
-from ..prober import BaseProber
+from ..prober import BaseProber, Heard
 from ..topology import Topology
 from .dial import Attempt, Background, ask, close, connect
 
@@ -20,9 +20,9 @@ class Prober(BaseProber[Attempt]):
     driver: AsyncDriver
 
     def __init__(
-        self, topology: Topology, driver: AsyncDriver, background: Background, wake: Callable[[], None]
+        self, topology: Topology, driver: AsyncDriver, heard: Heard, background: Background, wake: Callable[[], None]
     ) -> None:
-        super().__init__(topology, driver)
+        super().__init__(topology, driver, heard)
         self._background = background
         self._wake_monitor = wake
         self._sayings: dict[str, list[str]] = {}
@@ -30,14 +30,20 @@ class Prober(BaseProber[Attempt]):
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
 
-    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float) -> Attempt:
+    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float, question: str) -> Attempt:
         return Attempt(
-            self.topology, self._background, name, lambda: self._work(name, kept, fresh), self._ended, patience
+            self.topology,
+            self._background,
+            name,
+            lambda: self._work(name, kept, fresh, question),
+            self._ended,
+            patience,
         )
 
-    async def _work(self, name: str, kept: Any, fresh: bool) -> tuple[Any, Report]:
+    async def _work(self, name: str, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, Any]:
         try:
-            return await self._question(name, kept, fresh)
+            raw, report = await self._question(name, kept, fresh)
+            return raw, report, await self._rows(raw, question) if question else None
         finally:
             self._done(name)
 
@@ -56,6 +62,13 @@ class Prober(BaseProber[Attempt]):
         raw, report = await connect(self.topology, driver, name)
         self.topology.connected(name)
         return raw, report
+
+    async def _rows(self, raw: Any, question: str) -> Any:
+        try:
+            return (await self.driver.ask(raw, (question,)))[0]
+        except BaseException:  # nobody else knows of the connection
+            self.driver.terminate(raw)
+            raise
 
     def say(self, name: str, statement: str) -> None:
         """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for all of them."""

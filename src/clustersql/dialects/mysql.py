@@ -270,6 +270,8 @@ RULES = Rules(
 
 DIALECT = Dialect(
     cancel="KILL QUERY {}",
+    terminate="KILL {}",
+    running="SELECT id FROM information_schema.processlist WHERE id IN ({}) AND (command <> 'Sleep' OR time < 1)",
     name="mysql",
     sqlstates=SQLSTATES,
     errnos=ERRNOS,

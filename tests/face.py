@@ -132,6 +132,10 @@ class _Face:
 class FaceDatabase(_Face):
     """`aio.Database` for a test's threads."""
 
+    @property
+    def _pool(self) -> Any:
+        return self._loop.call(self._inner._pool)
+
     def execute(self, operation: Any, *args: Any, **options: Any) -> Any:
         return self._call("execute", own_style(self._inner._cluster._load_async(), operation, args), *args, **options)
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
-import clustersql
 import face
+
+import clustersql
 from clustersql.testing import FaultProxy
 
 ASYNC_POSTGRES = ("psycopg-aio",)

@@ -24,6 +24,7 @@ def _subject(driver: str, port: int) -> AsyncSubject:
     ("driver", "abilities"),
     [
         ("psycopg", Abilities(True, True, True, True)),
+        ("asyncpg", Abilities(True, True, True, True)),
         ("aiosqlite", Abilities(False, True, True, True)),
     ],
 )
@@ -33,7 +34,7 @@ def test_no_driver_claims_less_than_it_can(driver: str, abilities: Abilities) ->
 
 
 class TestPostgres(AsyncServerContract):
-    @pytest.fixture(params=["psycopg"])
+    @pytest.fixture(params=["psycopg", "asyncpg"])
     def subject(self, request: Any, postgres_cluster: Any) -> AsyncSubject:
         return _subject(request.param, postgres_cluster.port(postgres_cluster.primary))
 

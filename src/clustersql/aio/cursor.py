@@ -238,12 +238,12 @@ class Cursor:
     @property
     def description(self) -> Any:
         """The columns of the result as PEP 249 has them; None when there are none, or no statement was run."""
-        return None if self._raw is None else self._raw.description
+        return None if self._session is None else self._live().description
 
     @property
     def rowcount(self) -> int:
         """How many rows were returned or changed; -1 when that is not known."""
-        return -1 if self._raw is None else self._raw.rowcount
+        return -1 if self._session is None else self._live().rowcount
 
     async def close(self) -> None:
         """Close the cursor; twice does no harm, and that of a lost session neither."""

@@ -140,7 +140,7 @@ class FaceDatabase(_Face):
         return self._call("execute", own_style(self._inner._cluster._load_async(), operation, args), *args, **options)
 
     def connection(self, **options: Any) -> FaceConnection:
-        return self._call("connection", **options)  # checked out here
+        return self._seen(self._loop.call(lambda: self._inner.connection(**options)))  # checked out here
 
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The test's function is a plain one: it runs in a thread, from where it calls back into the loop."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 import uuid
@@ -16,7 +17,7 @@ import face
 import clustersql
 from clustersql.testing import FaultProxy
 
-ASYNC_POSTGRES = ("psycopg-aio",)
+ASYNC_POSTGRES = ("psycopg-aio", "asyncpg")
 ASYNC_MARIADB = ()
 ASYNC = ASYNC_POSTGRES + ASYNC_MARIADB
 """The drivers of the asyncio API; a test drives it through `face`."""
@@ -116,12 +117,13 @@ class Stage:
         """The driver's connection that serves ``conn``, taken without our knowing."""
         return conn._state.session.raw
 
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function of the driver's own, where its connections live."""
+        return function(*args, **kwargs) if self.loop is None else self.loop.call(function, *args, **kwargs)
+
     def close_raw(self, raw: Any) -> None:
         """Close a connection of the driver, without our knowing."""
-        if self.loop is None:
-            raw.close()
-        else:
-            self.loop.call(self.cluster.driver.close, raw)
+        self.call(raw.close)
 
     def set(self, conn: Any, name: str, value: Any) -> None:
         """Set a property of the driver's connection in the driver's own way."""
@@ -134,7 +136,9 @@ class Stage:
 
     def dials(self, cluster: Any) -> list[str]:
         """What dials or probes for ``cluster`` now: the names of its threads, or tasks."""
-        running = [thread.name for thread in threading.enumerate()] if self.loop is None else self.loop.tasks()
+        if self.loop is not None:
+            return [name for name in self.loop.tasks() if re.fullmatch(f"clustersql-dial-.*-{cluster.name}", name)]
+        running = [thread.name for thread in threading.enumerate()]
         return [name for name in running if name.startswith(f"clustersql-dial-{cluster.name}-")]
 
     def cut_commit(self, before: bool) -> None:

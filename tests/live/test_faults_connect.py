@@ -292,9 +292,10 @@ def test_forgotten_connection_is_reclaimed(psycopg_stage: Stage, after_an_error:
         gc.collect()
         assert db.options(timeout=10).execute("SELECT 1").fetchall() == [(1,)]
     found = [w for w in caught if issubclass(w.category, ResourceWarning) and "checked out" in str(w.message)]
-    lines = Path(__file__).read_text().splitlines()
-    [line] = [number for number, text in enumerate(lines, 1) if text.endswith("# forgotten here")]
-    assert f"{__file__}:{line}" in str(found[0].message)
+    file, mark = (__file__, "# forgotten here") if stage.loop is None else (face.__file__, "# checked out here")
+    lines = Path(file).read_text().splitlines()
+    [line] = [number for number, text in enumerate(lines, 1) if text.endswith(mark)]
+    assert f"{file}:{line}" in str(found[0].message)
 
 
 def test_lifetime_and_idle_time(psycopg_stage: Stage) -> None:
@@ -327,15 +328,15 @@ def test_dial_is_current_and_observe(psycopg_stage: Stage) -> None:
     raw = stage.cluster.dial()
     reader = stage.cluster.dial(read_only=True, application_name="mine")
     try:
-        assert type(raw) is psycopg.Connection
+        assert type(raw) is (psycopg.Connection if stage.loop is None else psycopg.AsyncConnection)
         assert reader.info.get_parameters()["application_name"] == "mine"
         assert stage.cluster.is_current(raw)
-        assert failure(reader.execute, "INSERT INTO events (name) VALUES ('never')") is not None
+        assert failure(stage.call, reader.execute, "INSERT INTO events (name) VALUES ('never')") is not None
         stage.server.terminate_sessions("n1")
-        error = failure(raw.execute, "SELECT 1")
+        error = failure(stage.call, raw.execute, "SELECT 1")
         assert error is not None
         assert stage.cluster.observe(raw, error) is True
         assert not stage.cluster.is_current(raw)
     finally:
-        raw.close()
-        reader.close()
+        stage.close_raw(raw)
+        stage.close_raw(reader)

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from typing import Any
 
 import clustersql
 from clustersql import aio
+
+ASYNC = ("psycopg-aio", "asyncpg", "aiomysql", "asyncmy", "aiosqlite")
+"""The drivers of the asyncio API; "-aio" where both APIs have one of that name."""
 
 
 class Loop:
@@ -49,10 +53,14 @@ class Loop:
         return [name for name in names if name.startswith("clustersql")]
 
     def close(self) -> None:
-        """End the loop.  Twice does no harm."""
+        """End the loop, in which no task may be left.  Twice does no harm."""
         if self._thread.is_alive():
+            deadline = time.monotonic() + 15
+            while (left := self.tasks()) and time.monotonic() < deadline:
+                time.sleep(0.005)
             self.loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
+            assert not left, f"tasks that were left: {left}"
 
 
 class FaceCluster(clustersql.Cluster):
@@ -89,6 +97,19 @@ def cluster(name: str, driver: str, loop: Loop | None, **knobs: Any) -> Any:
     if loop is None:
         return clustersql.Cluster(name, driver=driver, **knobs)
     return FaceCluster(name, loop, driver.removesuffix("-aio"), **knobs)
+
+
+@contextmanager
+def cluster_of(driver: str, name: str, **knobs: Any) -> Iterator[Any]:
+    """`cluster`, with a loop of its own where ``driver`` is one of asyncio; closed at the end, with no task left."""
+    loop = Loop() if driver in ASYNC else None
+    made = cluster(name, driver, loop, **knobs)
+    try:
+        yield made
+    finally:
+        made.close()
+        if loop is not None:
+            loop.close()
 
 
 class _Face:

@@ -25,6 +25,8 @@ def _subject(driver: str, port: int) -> AsyncSubject:
     [
         ("psycopg", Abilities(True, True, True, True)),
         ("asyncpg", Abilities(True, True, True, True)),
+        ("aiomysql", Abilities(True, False, True, True)),
+        ("asyncmy", Abilities(True, False, True, True)),
         ("aiosqlite", Abilities(False, True, True, True)),
     ],
 )
@@ -76,6 +78,46 @@ class TestPostgres(AsyncServerContract):
         await subject.driver.ask(other, ["NOTIFY contract"])
         assert await subject.driver.ask(raw, ["SELECT 1"]) == [[(1,)]]
         assert not subject.driver.is_stale(raw)
+
+
+class TestMariaDB(AsyncServerContract):
+    @pytest.fixture(params=["aiomysql", "asyncmy"])
+    def subject(self, request: Any, mariadb_server: Any) -> AsyncSubject:
+        return _subject(request.param, mariadb_server.port())
+
+    async def test_the_sessions_number_is_known(self, subject: AsyncSubject, raw: Any) -> None:
+        assert subject.driver.session_id(raw)
+
+    async def test_a_demoted_server_refuses_and_says_replica(
+        self, subject: AsyncSubject, raw: Any, table: str, mariadb_server: Any
+    ) -> None:
+        driver = subject.driver
+        mariadb_server.set_read_only("n1")
+        try:
+            facts = await subject.facts_of(raw, f"INSERT INTO {table} VALUES (9, 9)")
+            report = driver.dialect.report(await driver.ask(raw, driver.dialect.probe))
+        finally:
+            mariadb_server.set_read_only("n1", False)
+        assert (facts.fault.value, facts.undone_at_commit) == ("read-only", True)
+        assert (report.role.value, report.why) == ("replica", "read_only is on")
+
+    async def test_a_read_opens_a_transaction_that_is_never_denied(
+        self, subject: AsyncSubject, raw: Any, table: str
+    ) -> None:
+        """The drivers' flag forgets it."""
+        await subject.run(raw, f"SELECT * FROM {table}")
+        assert subject.driver.in_transaction(raw) is not False
+
+    async def test_a_cursor_class_is_the_users_alone(self, subject: AsyncSubject, raw: Any) -> None:
+        cursor = await subject.driver.cursor(raw, (subject.driver.module.cursors.DictCursor,), {})
+        await cursor.execute("SELECT 1 AS n")
+        assert await cursor.fetchall() in ([{"n": 1}], ({"n": 1},))
+        await subject.driver.close_cursor(cursor)
+
+    async def test_arguments_of_a_url_are_numbers(self, subject: AsyncSubject) -> None:
+        raw = await subject.connect(arguments={"connect_timeout": "7", "autocommit": "true"})
+        assert subject.driver.autocommit(raw) is True
+        await subject.driver.close(raw)
 
 
 class TestSQLite(AsyncDriverContract):

@@ -44,6 +44,8 @@ NAMES = tuple(_KNOWN)
 _KNOWN_ASYNC = {
     "psycopg": ("psycopg", "psycopg_async"),
     "asyncpg": ("asyncpg", "asyncpg"),
+    "aiomysql": ("aiomysql", "aiomysql"),
+    "asyncmy": ("asyncmy", "asyncmy"),
     "aiosqlite": ("aiosqlite", "aiosqlite"),
 }
 _ASYNC_ALIASES = {"psycopg3": "psycopg", "psycopg_async": "psycopg"}

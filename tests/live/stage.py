@@ -19,7 +19,7 @@ from clustersql.testing import FaultProxy
 
 # Those of asyncio are driven through `face`.
 POSTGRES = ("psycopg", "psycopg2", "pg8000", "psycopg-aio", "asyncpg")
-MARIADB = ("pymysql", "mysqlclient")
+MARIADB = ("pymysql", "mysqlclient", "aiomysql", "asyncmy")
 DRIVERS = POSTGRES + MARIADB
 
 COMMIT = rb"(?i:\bcommit\b)"

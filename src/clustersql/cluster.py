@@ -245,6 +245,8 @@ class Cluster:
             pool = self._async_pools.get(id(loop))
             if pool is None or pool.closed or pool.loop is not loop:
                 pool = self._async_pools[id(loop)] = Pool(self._topology, driver)
+                if self._closed:
+                    pool.close()
             return pool
 
     def after_fork(self) -> tuple[()]:

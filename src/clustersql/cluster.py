@@ -185,7 +185,7 @@ class Cluster:
 
     def metrics(self) -> dict[str, Any]:
         """Return the cluster's figures, ready for JSON; the names are in the reference."""
-        pools: list[BasePool] = [self._pool] if self._pool is not None else []
+        pools: list[BasePool[Any]] = [self._pool] if self._pool is not None else []
         return measured(self._topology, [*pools, *self._async_pools.values()])
 
     def close(self) -> None:

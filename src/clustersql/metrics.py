@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .topology import Topology
 
 
-def measured(topology: Topology, pools: Sequence[BasePool]) -> dict[str, Any]:
+def measured(topology: Topology, pools: Sequence[BasePool[Any]]) -> dict[str, Any]:
     """Return the figures of one cluster; the reference explains each name.
 
     Times of day are ISO 8601 in UTC, or "" for never; durations are in seconds.

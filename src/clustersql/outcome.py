@@ -5,7 +5,7 @@ Shared by both APIs; nothing here waits.
 
 from __future__ import annotations
 
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from .core.faults import Fault
 from .core.pooling import Session
@@ -74,7 +74,7 @@ def _words(kind: type[Exception], node: str, phase: Phase, error: BaseException,
     return f"{failed} after {what} was sent: it may have happened or not ({first_line(error)})"
 
 
-def note_lost(pool: BasePool, session: Session, error: BaseException) -> None:
+def note_lost(pool: BasePool[Any], session: Session, error: BaseException) -> None:
     """Tell the cluster what the error of a session means for its node, if anything."""
     facts = pool.reading.facts(error, session.raw)
     seen = blamed(

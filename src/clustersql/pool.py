@@ -16,7 +16,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from . import fork
 from .core.faults import Facts, Fault
@@ -52,7 +52,7 @@ class Dialling(Protocol):
         """Begin."""
 
     def abandon(self) -> None:
-        """Stop waiting for it."""
+        """Stop waiting for it: it is late."""
 
 
 class Probing(Protocol):
@@ -68,7 +68,10 @@ class Probing(Protocol):
         """Begin anew; return the parent's connections."""
 
 
-class BasePool:
+D = TypeVar("D", bound=Dialling)
+
+
+class BasePool(Generic[D]):
     """Connections to every node of one cluster, handed out best node first: all but the waiting."""
 
     _prober: Probing
@@ -87,7 +90,7 @@ class BasePool:
         self.reading = driver
         self._lock = self._new_lock()
         self._book = self._empty_book()
-        self._attempts: set[Dialling] = set()
+        self._attempts: set[D] = set()
         self._outside: weakref.WeakSet[Session] = weakref.WeakSet()  # in no book: only a forked child asks
 
     def _begin(self, listener: Callable[[View], None]) -> None:
@@ -102,7 +105,7 @@ class BasePool:
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         raise NotImplementedError
 
-    def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> Dialling:
+    def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> D:
         raise NotImplementedError
 
     def _close_all(self, sessions: Sequence[Session]) -> None:
@@ -249,12 +252,12 @@ class BasePool:
             attempt.start()
         return begun
 
-    def _dial_ended(self, attempt: Dialling, shelf: Shelf, waiter: Waiter | None) -> None:
+    def _dial_ended(self, attempt: D, shelf: Shelf, waiter: Waiter | None) -> None:
         topology, name = self.topology, attempt.name
         if attempt.error is not None:
-            tell_failure(
-                topology, self.reading, name, attempt.error
-            )  # before the waiter is told: its next look must not see the node up
+            if isinstance(attempt.error, Exception):  # a cancellation is no news about the node
+                # Before the waiter is told: its next look must not see the node up.
+                tell_failure(topology, self.reading, name, attempt.error)
             with self._lock:
                 self._attempts.discard(attempt)
                 actions = self._book.dial_failed(shelf, attempt.error, time.monotonic(), waiter)

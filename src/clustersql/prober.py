@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from .core.node import Reach, Report
 from .core.observe import probe_due
@@ -22,7 +22,10 @@ HUNG = 2
 """Probes of one node that may hang in a driver that knows no timeout; with so many, no further one is begun."""
 
 
-class BaseProber:
+D = TypeVar("D", bound=Dialling)
+
+
+class BaseProber(Generic[D]):
     """Probes every node of one cluster when it is due; its probes report from wherever they ran."""
 
     def __init__(self, topology: Topology, driver: Reading) -> None:
@@ -30,7 +33,7 @@ class BaseProber:
         self.driver = driver
         self.ran = 0
         self._last: dict[str, float] = {}
-        self._asking: dict[str, Dialling] = {}
+        self._asking: dict[str, D] = {}
         self._running: dict[str, int] = {}
         self._kept: dict[str, Any] = {}
         self._closed = False
@@ -41,7 +44,7 @@ class BaseProber:
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         raise NotImplementedError
 
-    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float) -> Dialling:
+    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float) -> D:
         """Return the probe of ``name``, not started yet; it calls `_ended`, and closes ``kept`` unless it answers on it."""
         raise NotImplementedError
 
@@ -105,9 +108,10 @@ class BaseProber:
         settings = self.topology.settings
         return settings.connect_timeout if dials else min(settings.connect_timeout, settings.stall_after)
 
-    def _ended(self, attempt: Dialling) -> None:
+    def _ended(self, attempt: D) -> None:
         name = attempt.name
-        _follow(probe(name, lambda exc: connect_facts(self.driver, exc)), lambda step: self._perform(step, attempt))
+        if attempt.error is None or isinstance(attempt.error, Exception):  # a cancellation is no news about the node
+            _follow(probe(name, lambda exc: connect_facts(self.driver, exc)), lambda step: self._perform(step, attempt))
         if attempt.error is None:
             self._keep(name, attempt.result[0])
         with self._lock:
@@ -115,7 +119,7 @@ class BaseProber:
                 del self._asking[name]
         self._wake()
 
-    def _perform(self, step: Step, attempt: Dialling) -> Report | None:
+    def _perform(self, step: Step, attempt: D) -> Report | None:
         match step:
             case Ask():
                 if attempt.error is not None:

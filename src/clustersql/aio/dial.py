@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import Any
@@ -23,16 +23,25 @@ from ..topology import Topology
 PATIENCE = 1.0
 """Seconds that a polite close may take; then the connection is dropped without a word."""
 
-_background: set[asyncio.Task[Any]] = set()
-"""Tasks that nobody awaits.  The loop itself holds them weakly, and one could vanish in the middle."""
 
+class Background:
+    """Tasks of one pool that nobody awaits.  The loop itself holds tasks weakly, and one could vanish in the middle."""
 
-def spawn(work: Any, name: str) -> asyncio.Task[Any]:
-    """Run a coroutine in the background; it handles its own errors."""
-    task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(work, name=name)
-    _background.add(task)
-    task.add_done_callback(_background.discard)
-    return task
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, Any], what: str) -> asyncio.Task[Any]:
+        """Run a coroutine in the background; it handles its own errors."""
+        task = asyncio.get_running_loop().create_task(work, name=f"clustersql-{what}-{self._name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def ended(self) -> None:
+        """Wait until all have ended."""
+        while tasks := [task for task in self._tasks if task is not asyncio.current_task()]:
+            await asyncio.wait(tasks)
 
 
 async def close(driver: AsyncDriver, raw: Any) -> None:
@@ -116,6 +125,7 @@ class Attempt:
     def __init__(
         self,
         topology: Topology,
+        background: Background,
         name: str,
         work: Callable[[], Awaitable[tuple[Any, Report]]],
         ended: Callable[[Attempt], None],
@@ -129,15 +139,15 @@ class Attempt:
         self.seconds = 0.0
         self.result: Any = None
         self.error: BaseException | None = None
+        self._background = background
         self._work = work
         self._ended = ended
         self._settled = False
         self._task: asyncio.Task[Any] | None = None
-        self._title = f"clustersql-dial-{topology.name}-{name}"
 
     def start(self) -> None:
         """Begin in a task of its own."""
-        self._task = spawn(self._run(), self._title)
+        self._task = self._background.spawn(self._run(), f"dial-{self.name}")
 
     @property
     def held(self) -> Any:
@@ -150,13 +160,19 @@ class Attempt:
             self._task.cancel()  # what it has opened is closed as it unwinds
         self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"))
 
+    def cancel(self) -> None:
+        """Nobody wants it any more, which says nothing about the node."""
+        if self._task is not None:
+            self._task.cancel()
+        self._settle(None, asyncio.CancelledError())
+
     async def _run(self) -> None:
         try:
             result = await self._work()
         except Exception as exc:
             self._settle(None, exc)
-        except BaseException:  # the loop ends, or `abandon` was faster
-            self._settle(None, TimeoutError(f"the dial of node {self.name!r} was cancelled"))
+        except BaseException as exc:  # `abandon` or `cancel` was faster, or somebody cancels every task
+            self._settle(None, exc)
             raise
         else:
             self._settle(result, None)

@@ -27,13 +27,13 @@ from ..dialled import Dialled
 from ..drivers.contract import AsyncDriver
 from ..pool import BasePool, awaited
 from ..topology import Topology
-from .dial import Attempt, close, connect, greet, spawn
+from .dial import Attempt, Background, close, connect, greet
 from .drive import drive
 from .monitor import monitor
 from .prober import Prober
 
 
-class Pool(BasePool):
+class Pool(BasePool[Attempt]):
     """Connections to every node of one cluster, handed out best node first.  For the tasks of one event loop."""
 
     def __init__(self, topology: Topology, driver: AsyncDriver) -> None:
@@ -42,7 +42,8 @@ class Pool(BasePool):
         self.loop = asyncio.get_running_loop()
         self._is_stale = driver.is_stale
         self.monitor = monitor()
-        self._prober: Prober = Prober(topology, driver, self._wake)
+        self._background = Background(topology.name)
+        self._prober: Prober = Prober(topology, driver, self._background, self._wake)
         self._begin(_relay(weakref.ref(self), threading.get_ident()))
         self.monitor.watch(self)
 
@@ -165,8 +166,11 @@ class Pool(BasePool):
         actions = self._shut()
         idle, actions.close = actions.close, []
         self._act(actions)
-        raws = [session.raw for session in idle] + self._prober.kept()
-        await asyncio.gather(*(close(self.driver, raw) for raw in raws))
+        for attempt in tuple(self._attempts):
+            attempt.cancel()
+        for raw in [session.raw for session in idle] + self._prober.end():
+            self._background.spawn(close(self.driver, raw), "close")
+        await self._background.ended()  # each is bounded in time
 
     def is_here(self) -> bool:
         """Whether this is the pool of the running event loop."""
@@ -177,7 +181,7 @@ class Pool(BasePool):
         if self.closed:
             return
         sessions = [session for shelf in self._book.shelves.values() for session in (*shelf.open, *shelf.outside)]
-        raws = [session.raw for session in sessions] + self._prober.kept()
+        raws = [session.raw for session in sessions] + self._prober.end()
         for shelf in self._book.shelves.values():
             shelf.idle.clear()
         self._book.closed = True
@@ -209,6 +213,7 @@ class Pool(BasePool):
     def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> Attempt:
         return Attempt(
             self.topology,
+            self._background,
             shelf.name,
             lambda: connect(self.topology, self.driver, shelf.name, arguments),
             lambda attempt: self._dial_ended(attempt, shelf, waiter),
@@ -225,7 +230,7 @@ class Pool(BasePool):
         ):  # in the middle of an answer, for which a polite goodbye would wait
             self._drop(session.raw)
         else:
-            spawn(close(self.driver, session.raw), f"clustersql-close-{self.topology.name}")
+            self._background.spawn(close(self.driver, session.raw), "close")
 
     def _drive_fill(self, steps: Steps[int], waiter: Waiter) -> None:
         with contextlib.suppress(StopIteration):

@@ -11,16 +11,19 @@ from ..core.node import Report
 from ..drivers.contract import AsyncDriver
 from ..prober import BaseProber
 from ..topology import Topology
-from .dial import Attempt, ask, close, connect, spawn
+from .dial import Attempt, Background, ask, close, connect
 
 
-class Prober(BaseProber):
+class Prober(BaseProber[Attempt]):
     """Probes every node of one cluster when it is due, each in a task.  Lives in one event loop."""
 
     driver: AsyncDriver
 
-    def __init__(self, topology: Topology, driver: AsyncDriver, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, topology: Topology, driver: AsyncDriver, background: Background, wake: Callable[[], None]
+    ) -> None:
         super().__init__(topology, driver)
+        self._background = background
         self._wake_monitor = wake
         self._sayings: dict[str, list[str]] = {}
 
@@ -28,7 +31,9 @@ class Prober(BaseProber):
         return contextlib.nullcontext()
 
     def _attempt(self, name: str, kept: Any, fresh: bool, patience: float) -> Attempt:
-        return Attempt(self.topology, name, lambda: self._work(name, kept, fresh), self._ended, patience)
+        return Attempt(
+            self.topology, self._background, name, lambda: self._work(name, kept, fresh), self._ended, patience
+        )
 
     async def _work(self, name: str, kept: Any, fresh: bool) -> tuple[Any, Report]:
         try:
@@ -57,7 +62,7 @@ class Prober(BaseProber):
         waiting = self._sayings.setdefault(name, [])
         waiting.append(statement)
         if len(waiting) == 1:
-            spawn(self._say(name, waiting), f"clustersql-say-{self.topology.name}-{name}")
+            self._background.spawn(self._say(name, waiting), f"say-{name}")
 
     async def _say(self, name: str, waiting: list[str]) -> None:
         raw = self._kept.pop(name, None)
@@ -88,13 +93,15 @@ class Prober(BaseProber):
                 raise
 
     def _close(self, raw: Any) -> None:
-        spawn(close(self.driver, raw), f"clustersql-close-{self.topology.name}")
+        self._background.spawn(close(self.driver, raw), "close")
 
     def _wake(self) -> None:
         self._wake_monitor()
 
-    def kept(self) -> list[Any]:
-        """Take out the connections of the probes that are not under way; they are the caller's to close."""
+    def end(self) -> list[Any]:
+        """Ask no more.  Returns the connections of the probes that are not under way; they are the caller's to close."""
+        for attempt in tuple(self._asking.values()):
+            attempt.cancel()
         raws = list(self._kept.values())
         self._kept.clear()
         self._closed = True

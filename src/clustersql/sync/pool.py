@@ -27,7 +27,7 @@ from .drive import drive
 from .prober import Prober
 
 
-class Pool(BasePool):
+class Pool(BasePool[Attempt]):
     """Connections to every node of one cluster, handed out best node first.  Thread-safe."""
 
     _lock: threading.Lock

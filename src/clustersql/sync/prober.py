@@ -14,7 +14,7 @@ from . import monitor
 from .dial import Attempt, ask, connect
 
 
-class Prober(BaseProber):
+class Prober(BaseProber[Attempt]):
     """Probes every node of one cluster when it is due, each in a short-lived thread.  Used by the monitor's thread."""
 
     driver: Driver

@@ -89,11 +89,12 @@ class Connection:
 
     def commit(self) -> None:
         """Commit.  Raises the driver's error, `TransactionLost` (it did not happen) or `OutcomeUnknown`."""
-        session = self._state.session
+        state = self._state
+        session = state.session
         if session is None:
             self._require_nothing_lost()
         else:
-            if self._pool.topology.driver.failed_transaction(session.raw):
+            if state.topology.driver.failed_transaction(session.raw):
                 self._refuse_commit()
             try:
                 with awaited(session):
@@ -103,7 +104,7 @@ class Connection:
             except BaseException:
                 session.tainted = True
                 raise
-        for callback in self._state.boundary(committed=True):
+        for callback in state.boundary(committed=True):
             callback()
 
     def rollback(self) -> None:
@@ -310,22 +311,25 @@ class Connection:
 
     def _finish(self, session: Session) -> None:
         """Make a session clean and give it back; what cannot be made clean is closed."""
+        state = self._state
         keep = not (session.tainted or session.outside)
-        if self._state.touched:
+        if state.touched:
             with awaited(session):
                 keep = self._detach_cursors() and keep and self._clean(session)
             session.statements += session.count
             session.count = 0
-        self._pool.give_back(session, keep)
+        state.pool.give_back(session, keep)
 
     def _detach_cursors(self) -> bool:
-        cursors, clean = self._state.alive_cursors(), True
-        self._state.cursors = ()
-        for cursor in cursors:
-            try:
-                cursor._detach()
-            except Exception:  # unread rows of a connection that is lost: nobody wants them any more
-                clean = False
+        state, clean = self._state, True
+        cursors, state.cursors = state.cursors, ()
+        for ref in cursors:
+            cursor = ref()
+            if cursor is not None:
+                try:
+                    cursor._detach()
+                except Exception:  # unread rows of a connection that is lost: nobody wants them any more
+                    clean = False
         return clean
 
     def _clean(self, session: Session) -> bool:
@@ -333,7 +337,7 @@ class Connection:
         try:
             if state.must_roll_back(session):
                 session.raw.rollback()
-            return not state.pins or self._pool.reset(session)
+            return not state.pins or bool(state.pool.reset(session))
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
             note_lost(self._pool, session, exc)
             return False

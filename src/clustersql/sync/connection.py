@@ -51,13 +51,14 @@ class Connection:
         """
         frame = _getframe(depth)
         state = State(pool.topology, pool.driver, options, want, notes, (frame.f_code, frame.f_lasti))
-        state.pool, state.arguments, state.deadline = pool, arguments, deadline
+        state.pool = pool
         _set_state(self, state)
         if arguments is None and not deadline:  # by far the most: what `_acquire` does, written out
             timeout = pool.timeout if options.timeout is None else options.timeout
             state.session = session = pool.checkout(want, timeout)
             session.holder = state
             return
+        state.arguments, state.deadline = arguments, deadline
         session = self._acquire(self._timeout())
         if arguments is not None:  # the driver's default mode, or what the caller's arguments say
             state.touched = True

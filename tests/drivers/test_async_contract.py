@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clustersql.drivers import load_async
 from clustersql.drivers.contract import Abilities, Target
-from clustersql.testing.async_contract import AsyncServerContract, AsyncSubject
+from clustersql.testing.async_contract import AsyncDriverContract, AsyncServerContract, AsyncSubject
 
 
 def _subject(driver: str, port: int) -> AsyncSubject:
@@ -21,6 +24,7 @@ def _subject(driver: str, port: int) -> AsyncSubject:
     ("driver", "abilities"),
     [
         ("psycopg", Abilities(True, True, True, True)),
+        ("aiosqlite", Abilities(False, True, True, True)),
     ],
 )
 def test_no_driver_claims_less_than_it_can(driver: str, abilities: Abilities) -> None:
@@ -71,3 +75,43 @@ class TestPostgres(AsyncServerContract):
         await subject.driver.ask(other, ["NOTIFY contract"])
         assert await subject.driver.ask(raw, ["SELECT 1"]) == [[(1,)]]
         assert not subject.driver.is_stale(raw)
+
+
+class TestSQLite(AsyncDriverContract):
+    @pytest.fixture
+    def subject(self, tmp_path: Path) -> AsyncSubject:
+        return AsyncSubject(load_async("aiosqlite"), Target(database=str(tmp_path / "contract.db")))
+
+    async def test_a_file_in_no_folder_is_lost_and_unsent(self, subject: AsyncSubject, tmp_path: Path) -> None:
+        facts = await subject.facts_of_dial(database=str(tmp_path / "nowhere" / "contract.db"))
+        assert (facts.fault.value, facts.lost, facts.not_sent) == ("lost", True, True)
+
+    async def test_a_lock_of_another_connection_is_the_statements_own(
+        self, subject: AsyncSubject, raw: Any, other: Any, table: str
+    ) -> None:
+        await subject.driver.ask(raw, ["PRAGMA busy_timeout = 0"])
+        await subject.run(other, f"UPDATE {table} SET n = 5")
+        facts = await subject.facts_of(raw, f"UPDATE {table} SET n = 6")
+        assert (facts.fault.value, facts.lost) == ("statement", False)
+
+    async def test_a_row_factory_is_the_users_alone(self, subject: AsyncSubject, raw: Any) -> None:
+        raw.row_factory = dict
+        assert await subject.driver.ask(raw, ["SELECT 1"]) == [[(1,)]]
+
+    async def test_its_thread_ends(self, subject: AsyncSubject) -> None:
+        """It is no daemon: one that is left would keep the program from ending."""
+        before = set(threading.enumerate())
+        closed, ended, busy = await subject.connect(), await subject.connect(), await subject.connect()
+        call = asyncio.create_task(subject.run(busy, subject.say("sleep")))
+        await asyncio.sleep(0.3)
+        dialled = asyncio.create_task(subject.connect())
+        while len(threads := set(threading.enumerate()) - before) < 4:
+            await asyncio.sleep(0)
+        await subject.driver.close(closed)
+        for task in (call, dialled):
+            task.cancel()
+        _, quick = await asyncio.gather(call, dialled, return_exceptions=True)
+        for raw in [ended, busy] if isinstance(quick, BaseException) else [ended, busy, quick]:
+            subject.driver.terminate(raw)
+        while any(thread.is_alive() for thread in threads):
+            await asyncio.sleep(0.01)

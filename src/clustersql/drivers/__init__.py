@@ -43,6 +43,7 @@ NAMES = tuple(_KNOWN)
 # There is no PEP 249 for asyncio: each driver has a file of its own, and there is no adapter for any other module.
 _KNOWN_ASYNC = {
     "psycopg": ("psycopg", "psycopg_async"),
+    "aiosqlite": ("aiosqlite", "aiosqlite"),
 }
 _ASYNC_ALIASES = {"psycopg3": "psycopg", "psycopg_async": "psycopg"}
 

@@ -15,7 +15,7 @@ import random
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -547,15 +547,21 @@ class BasePool(Generic[D]):
         return f"<Pool {self.topology.name!r} size={s['size']}/{s['max_size']} idle={s['idle']} in_flight={s['in_flight']} waiting={s['waiting']}>"
 
 
-@contextlib.contextmanager
-def awaited(session: Session) -> Iterator[None]:
+class awaited:  # noqa: N801 - used as a statement: ``with awaited(session):``
     """Within the block an answer is awaited that is no statement's: the monitor sees it, and it is no sample of the node's latency."""
-    before = session.started, session.ended
-    session.started = time.monotonic()
-    try:
-        yield
-    finally:
-        session.started, session.ended = before
+
+    __slots__ = ("_before", "_session")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        session = self._session
+        self._before = session.started, session.ended
+        session.started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._session.started, self._session.ended = self._before
 
 
 def tell_failure(topology: Topology, driver: Reading, name: str, error: BaseException) -> None:

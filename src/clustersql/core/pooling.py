@@ -43,6 +43,17 @@ class Shelf(Load):
         self.checkouts = 0
         self.removed = False
 
+    def lend(self, want: Want) -> Session:
+        """Pop the most recently used connection, one that is in the wanted mode already where there is one."""
+        idle = self.idle
+        session = idle.pop()
+        if session.autocommit is not want.autocommit or session.read_only is not want.read_only:
+            idle.append(session)
+            session = idle.pop(_in_mode(idle, want))
+        self.in_flight += 1
+        self.checkouts += 1
+        return session
+
 
 class Session:
     """One open connection.  ``autocommit`` and ``read_only`` are its mode as we set it last; None: not set by us yet.
@@ -215,7 +226,7 @@ class Book:
             if other is None:
                 return None
             best = other
-        return self._lend(best, want)
+        return best.lend(want)
 
     def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float) -> Shelf | None:
         """The best node has no idle connection.  With room for a dial there, dial; at the limit use another node, if it is not much worse."""
@@ -227,25 +238,6 @@ class Book:
         other = self.policy.pick(idle, now, self.random)
         worse = isinstance(self.policy, LeastLatency) and other.score(now) > EVICT * best.score(now)
         return None if worse and best.dials < self.max_dials else other
-
-    def _lend(self, shelf: Shelf, want: Want) -> Session:
-        """Pop the most recently used connection, one that is in the wanted mode already where there is one."""
-        idle = shelf.idle
-        session = idle[-1]
-        if session.autocommit is want.autocommit and session.read_only is want.read_only:
-            idle.pop()
-        else:
-            session = idle.pop(self._in_mode(idle, want))
-        shelf.in_flight += 1
-        shelf.checkouts += 1
-        return session
-
-    @staticmethod
-    def _in_mode(idle: list[Session], want: Want) -> int:
-        for i in range(len(idle) - 2, -1, -1):
-            if idle[i].autocommit is want.autocommit and idle[i].read_only is want.read_only:
-                return i
-        return -1
 
     # -- the queue -----------------------------------------------------------------------------------------------------------------
 
@@ -270,7 +262,7 @@ class Book:
         if shelf is None or self.closed:
             return False, actions
         if waiter is not None and shelf.idle and name in waiter.names and waiter in self.waiters:
-            self._serve(waiter, self._lend(shelf, waiter.want), actions)
+            self._serve(waiter, shelf.lend(waiter.want), actions)
             return True, actions
         if shelf.dials >= self.max_dials:
             return self._block(waiter, name, actions), actions
@@ -506,6 +498,13 @@ class Book:
     def in_flight(self) -> int:
         """How many of the pool's connections are checked out."""
         return sum(len(shelf.open) - len(shelf.idle) for shelf in self.shelves.values())
+
+
+def _in_mode(idle: list[Session], want: Want) -> int:
+    for i in range(len(idle) - 2, -1, -1):
+        if idle[i].autocommit is want.autocommit and idle[i].read_only is want.read_only:
+            return i
+    return -1
 
 
 def _end(session: Session) -> float:

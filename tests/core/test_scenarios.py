@@ -192,6 +192,16 @@ def test_pool(case: dict[str, Any]) -> None:
             case "session_lost":
                 view = observe(view, SessionLost("a", view.by_name["a"].generation), 3.0)
                 actions = book.adopt(view)
+            case "draining":
+                view = observe(view, Draining("a", True, names[0]), 3.0)
+                actions = book.adopt(view)
+            case "outstayed":
+                outstayed, due = book.outstayed(names[0])
+                seen_late = {"ended": [s.raw for s in outstayed], "due": due if due < float("inf") else None}
+                assert {key: seen_late[key] for key in step if key != "do"} == {
+                    k: v for k, v in step.items() if k != "do"
+                }
+                continue
             case "reap":
                 actions = book.reap(700.0, names[0])
             case "close":

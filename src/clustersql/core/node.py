@@ -59,6 +59,7 @@ class Node:
     ``generation`` is raised whenever the connections opened so far must not be used again; an error from an older generation is no
     news (else 200 sockets that die at once would condemn a node that has come back 200 times).
     ``retry_at`` is when the breaker allows the next background dial; ``slow_since`` when a returning node began its slow start.
+    ``draining``: the operator wants no new work there; ``ends_at`` is when the work that is still there is ended, None: never by us.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Node:
     retry_at: float = 0.0
     slow_since: float | None = None
     draining: bool = False
+    ends_at: float | None = None
     version: str = ""
 
     @property

@@ -73,10 +73,14 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """A node gets no new work from now on, or gets it again."""
+    """A node gets no new work from now on, or gets it again.
+
+    ``grace``: seconds after which connections that are still in use there are ended; None: never by us.
+    """
 
     node: str
     on: bool = True
+    grace: float | None = None
 
 
 Observation = Answered | Unreachable | SessionLost | Refused | Added | Removed | Draining
@@ -191,11 +195,12 @@ def _refused(node: Node, seen: Refused, now: float, jitter: float, breaker: Brea
 
 
 def _draining(node: Node, seen: Draining, now: float, jitter: float, breaker: Breaker) -> Node:
+    ends_at = now + seen.grace if seen.on and seen.grace is not None else None
     if seen.on == node.draining:
-        return node
+        return replace(node, ends_at=ends_at)  # the operator has thought again of the grace
     generation = node.generation + (1 if seen.on else 0)
     why = "drained by the operator" if seen.on else "no longer drained"
-    return _dated(node, replace(node, draining=seen.on, generation=generation), now, why)
+    return _dated(node, replace(node, draining=seen.on, ends_at=ends_at, generation=generation), now, why)
 
 
 def _dated(before: Node, after: Node, now: float, why: str) -> Node:

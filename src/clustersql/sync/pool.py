@@ -333,12 +333,16 @@ class Pool:
         return min(due, next_end)
 
     def _end_the_overdue(self, now: float) -> float:
-        """Shut down the sockets of statements whose time is over; returns when the next one's is.  Under the lock, as `_wake_the_hung`."""
+        """Shut down the sockets of those whose time is over, or the grace of whose node; returns when the next one's is.  Under the lock, as `_wake_the_hung`."""
         late, due = self._book.overdue(now)
         for session in late:
             session.tainted = session.timed_out = True
             self._driver.abort(session.raw)
-        return due
+        drained, next_drained = self._book.outstayed(now)
+        for session in drained:
+            session.tainted = True
+            self._driver.abort(session.raw)
+        return min(due, next_drained)
 
     def _wake_the_hung(self, now: float) -> set[str]:
         """Shut down the sockets of statements that wait for a node which does not answer a probe either; recovery then takes over.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import fork
 from .address import Address
 from .checks import is_number
+from .describe import described
 from .dialects import by_name
 from .drivers import load as load_driver
 from .dsn import check_family, parse
@@ -154,6 +155,13 @@ class Cluster:
     def observe(self, raw: Any, error: BaseException) -> bool:
         """Tell the cluster of an error that a framework met on a connection from `dial`.  Returns whether the connection is lost."""
         return self._dialled is not None and self._dialled.observe(raw, error)
+
+    def describe(self) -> dict[str, Any]:
+        """Return, ready for JSON, what each node may serve now, and on which axis, since when and why it is kept out of work.
+
+        The names are in the reference.
+        """
+        return described(self._topology)
 
     def metrics(self) -> dict[str, Any]:
         """Return the cluster's figures, ready for JSON; the names are in the reference."""

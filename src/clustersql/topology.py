@@ -21,7 +21,7 @@ from .address import Address
 from .checks import nearest
 from .core.budget import Budget
 from .core.node import Node
-from .core.observe import Added, Breaker, Draining, Observation, Removed, observe
+from .core.observe import Added, Answered, Breaker, Draining, Observation, Removed, observe
 from .core.view import View
 from .drivers.contract import Driver
 from .errors import ConfigError
@@ -95,6 +95,8 @@ class Topology:
         why = getattr(seen, "why", "")
         if why:
             seen = replace(seen, why=self.redacted(seen.node, why))  # type: ignore[arg-type]
+        if isinstance(seen, Answered):
+            seen = replace(seen, report=seen.report.limited(self.settings.max_receive_queue))
         with self._lock:
             before = self.view
             after = self.view = observe(before, seen, time.monotonic(), random.random(), self._breaker)

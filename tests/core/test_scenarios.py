@@ -24,6 +24,7 @@ from clustersql.core.observe import (
     observe,
     probe_due,
 )
+from clustersql.core.obstacles import obstacles
 from clustersql.core.plan import avoiding, plan
 from clustersql.core.policy import policy
 from clustersql.core.pooling import Actions, Book, Session, Waiter
@@ -48,8 +49,9 @@ def cases(kind: str, file: str = "*") -> list[Any]:
 def observation(kind: str, node: str, *more: Any) -> Observation:
     match kind:
         case "answered":
-            role, readiness, why = (*more, "ready", "")[:3] if len(more) < 3 else more
-            return Answered(node, Report(Role(role), Readiness(readiness), why))
+            role, readiness, why, flags = (*more, *("ready", "", {})[len(more) - 1 :])
+            dialled, complete = flags.get("dialled", True), flags.get("complete", True)
+            return Answered(node, Report(Role(role), Readiness(readiness), why, complete=complete), dialled)
         case "unreachable":
             return Unreachable(node, Fault(more[0]), *more[1:])
         case "session_lost":
@@ -75,6 +77,8 @@ def test_reducer(case: dict[str, Any]) -> None:
             assert node is None, phase
             continue
         expect.pop("hopeless", None)
+        told = [[o.axis, o.value, o.since, o.why] for o in obstacles(node)] if node else []
+        assert told == expect.pop("kept_out", told), phase
         assert node is not None
         if "hopeless" in phase["expect"]:
             assert view.hopeless(Want()) is phase["expect"]["hopeless"]

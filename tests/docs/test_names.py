@@ -51,6 +51,7 @@ METHODS: dict[type, dict[str, str]] = {
         "close": "(self)",
         "connect": "(self, *args, **kwargs)",
         "dial": "(self, *, read_only=False, node=None, timeout=None, **arguments)",
+        "describe": "(self)",
         "drain": "(self, name, grace=None)",
         "is_current": "(self, raw)",
         "metrics": "(self)",

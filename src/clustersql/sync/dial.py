@@ -30,12 +30,16 @@ NODE_ARGUMENTS = frozenset(
 
 
 def connect(
-    topology: Topology, name: str, arguments: Mapping[str, Any] | None = None, hold: Callable[[Any], None] | None = None
+    topology: Topology,
+    name: str,
+    arguments: Mapping[str, Any] | None = None,
+    hold: Callable[[Any], None] | None = None,
+    in_full: bool = False,
 ) -> tuple[Any, Report]:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report; blocks.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``hold`` is given the connection as soon as there is one, so
-    that somebody else can abort it while its first answer is awaited.  Raises what the driver raises, and `ConfigError`.
+    that somebody else can abort it while its first answer is awaited.  ``in_full``: ask everything, as a probe does.  Raises what the driver raises, and `ConfigError`.
     """
     driver, settings = topology.driver, topology.settings
     address = topology.addresses.get(name)
@@ -50,7 +54,7 @@ def connect(
     try:
         if hold is not None:
             hold(raw)
-        report = examine(topology, raw)
+        report = ask(topology, raw) if in_full else examine(topology, name, raw)
         if settings.on_connect is not None:
             settings.on_connect(raw)
     except BaseException:
@@ -67,12 +71,11 @@ def _callers(arguments: Mapping[str, Any], family: str | None) -> dict[str, Any]
     return {name: value for name, value in arguments.items() if name not in fixed}
 
 
-def examine(topology: Topology, raw: Any) -> Report:
-    """Ask the node behind ``raw`` for its role and readiness; free where the server told at connect."""
-    driver = topology.driver
-    pushed = driver.pushed_role(raw)
-    if pushed is not None:
-        return Report(pushed)
+def examine(topology: Topology, name: str, raw: Any) -> Report:
+    """Ask the node behind ``raw`` for its role and readiness; free where the server told at connect what is known already."""
+    pushed, node = topology.driver.pushed_role(raw), topology.view.by_name.get(name)
+    if pushed is not None and node is not None and node.confirmed_by(pushed):
+        return Report(pushed, complete=False)
     return ask(topology, raw)
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Collection
 from typing import Any
 
-from ..core.node import Reach, Report
+from ..core.node import Report
 from ..core.observe import probe_due
 from ..core.procedures import probe
 from ..core.steps import Ask, Step, Tell
@@ -57,7 +57,7 @@ class Prober:
             if node.name in silent and last < now - settings.stall_after:
                 at = now
             if at <= now:
-                self._begin(node.name, fresh=node.reach is not Reach.UP, now=now)
+                self._begin(node.name, fresh=node.distrusted, now=now)
                 at = now + settings.failover_probe
             due = min(due, at)
         return due
@@ -94,33 +94,35 @@ class Prober:
         settings = self.topology.settings
         return settings.connect_timeout if dials else min(settings.connect_timeout, settings.stall_after)
 
-    def _work(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report]:
+    def _work(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report, bool]:
         try:
             return self._question(attempt, kept, fresh)
         finally:
             with self._lock:
                 self._running[attempt.name] -= 1
 
-    def _question(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report]:
+    def _question(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report, bool]:
+        """Return the connection, what the node said on it, and whether it was dialled for that."""
         driver = self.topology.driver
         if kept is not None:
             if not fresh:
                 attempt.hold(kept)
                 try:
-                    return kept, ask(self.topology, kept)
+                    return kept, ask(self.topology, kept), False
                 except Exception:
                     attempt.let_go()
                     if attempt.settled:  # it hung, and was abandoned: a new dial would only hang as well
                         driver.close(kept)
                         raise
             driver.close(kept)
-        raw, report = connect(self.topology, attempt.name, hold=attempt.hold)
+        raw, report = connect(self.topology, attempt.name, hold=attempt.hold, in_full=True)
         self.topology.connected(attempt.name)
-        return raw, report
+        return raw, report, True
 
     def _ended(self, attempt: Attempt) -> None:
         name, topology = attempt.name, self.topology
-        drive(probe(name, lambda exc: connect_facts(topology, exc)), lambda step: self._perform(step, attempt))
+        dialled = attempt.error is not None or attempt.result[2]
+        drive(probe(name, lambda exc: connect_facts(topology, exc), dialled), lambda step: self._perform(step, attempt))
         if attempt.error is None:
             self._keep(name, attempt.result[0])
         with self._lock:

@@ -379,12 +379,18 @@ class BasePool(Generic[D]):
         return min(due, next_end)
 
     def _end_the_overdue(self, now: float) -> tuple[list[Session], float]:
-        """Shut down the sockets of statements whose time is over.  Returns these, and when the next one's is.  Under the lock, as `_wake_the_hung`."""
+        """Shut down the sockets of those whose time is over, or the grace of whose node.  Under the lock, as `_wake_the_hung`.
+
+        Returns them, and when the next one's is.
+        """
         late, due = self._book.overdue(now)
         for session in late:
-            session.tainted = session.timed_out = True
+            session.timed_out = True
+        drained, next_drained = self._book.outstayed(now)
+        for session in (*late, *drained):
+            session.tainted = True
             self.reading.abort(session.raw)
-        return late, due
+        return [*late, *drained], min(due, next_drained)
 
     def _wake_the_hung(self, now: float) -> dict[str, tuple[Owed, ...]]:
         """Shut down the sockets of statements that wait for a node which does not answer a probe either; recovery then takes over.

@@ -29,7 +29,7 @@ EVICT = 2.0
 class Shelf(Load):
     """One node, as the pool sees it: the connections that are idle, and how many are open or being dialled."""
 
-    __slots__ = ("checkouts", "dials", "generation", "idle", "open", "outside", "removed")
+    __slots__ = ("checkouts", "dials", "ends_at", "generation", "idle", "open", "outside", "retired")
 
     def __init__(self, name: str, order: int = 0) -> None:
         super().__init__(name, order)
@@ -41,7 +41,8 @@ class Shelf(Load):
         )  # not the pool's to count, but watched: a hung one is woken, a forked child keeps off
         self.dials = 0
         self.checkouts = 0
-        self.removed = False
+        self.retired = False  # removed, or being drained: what is given back here is closed
+        self.ends_at: float | None = None
 
     def lend(self, want: Want) -> Session:
         """Pop the most recently used connection, one that is in the wanted mode already where there is one."""
@@ -173,13 +174,14 @@ class Book:
         self.view = view
         self._candidates.clear()
         for name in [name for name in self.shelves if name not in view.by_name]:
-            self.shelves[name].removed = True
+            self.shelves[name].retired = True
             self._retire(self.shelves.pop(name), actions)
         for node in view.nodes:
             shelf = self.shelves.get(node.name)
             if shelf is None:
                 shelf = self.shelves[node.name] = Shelf(node.name, node.order)
             shelf.slow_since = node.slow_since
+            shelf.retired, shelf.ends_at = node.draining, node.ends_at
             if shelf.generation != node.generation:
                 shelf.generation = node.generation
                 self._retire(shelf, actions)
@@ -366,7 +368,7 @@ class Book:
             and not self.waiters
             and session.generation == shelf.generation
             and now < session.expires
-            and not (self.closed or shelf.removed)
+            and not (self.closed or shelf.retired)
         ):
             session.idle_since = now
             shelf.idle.append(session)
@@ -383,7 +385,7 @@ class Book:
     def _settle(self, session: Session, now: float, actions: Actions) -> None:
         """Give a connection that nobody holds to the first waiter it fits; else let it idle, or close it."""
         shelf = session.shelf
-        usable = not (self.closed or shelf.removed or session.generation != shelf.generation or now >= session.expires)
+        usable = not (self.closed or shelf.retired or session.generation != shelf.generation or now >= session.expires)
         if usable and self.waiters:
             for waiter in self.waiters:
                 if shelf.name in waiter.names:
@@ -477,6 +479,17 @@ class Book:
                         late.append(session)
                     else:
                         due = min(due, end)
+        return late, due
+
+    def outstayed(self, now: float) -> tuple[list[Session], float]:
+        """Return the connections in use on drained nodes whose grace is over, and when the next node's will be."""
+        late, due = [], float("inf")
+        for shelf in self.shelves.values():
+            if shelf.ends_at is not None and shelf.ends_at <= now:
+                idle = set(shelf.idle)
+                late += [s for s in (*shelf.open, *shelf.outside) if s not in idle and not s.tainted]
+            elif shelf.ends_at is not None:
+                due = min(due, shelf.ends_at)
         return late, due
 
     def close(self) -> Actions:

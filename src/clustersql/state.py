@@ -23,11 +23,20 @@ from .errors import ClusterError, PoolClosed, TransactionLost, bind
 if TYPE_CHECKING:
     from .core.pooling import Session
     from .core.statements import Traits
+    from .drivers.contract import Reading
     from .notes import Notes
     from .options import Options
     from .topology import Topology
 
 Callbacks = tuple[Callable[[], Any], ...]
+
+HARMLESS_METHODS = frozenset(
+    "character_set_name escape escape_string escape_sequence get_backend_pid get_parameter_status get_server_info get_host_info"
+    " get_proto_info get_autocommit get_dsn_parameters get_transaction_status get_character_set_info fileno insert_id literal"
+    " thread_id string_literal server_version server_capabilities ping info total_changes in_transaction open show_warnings"
+    " row_factory cursor_factory server_cursor_factory text_factory".split()
+)
+"""Methods of drivers' connections that change nothing on the server."""
 
 
 class State:
@@ -46,6 +55,7 @@ class State:
         "committed",
         "cursors",
         "deadline",
+        "driver",
         "explicit",
         "given_back",
         "harmless",
@@ -65,9 +75,16 @@ class State:
     )
 
     def __init__(
-        self, topology: Topology, options: Options, want: Want, notes: Notes, site: tuple[CodeType, int]
+        self,
+        topology: Topology,
+        driver: Reading,
+        options: Options,
+        want: Want,
+        notes: Notes,
+        site: tuple[CodeType, int],
     ) -> None:
         self.topology = topology
+        self.driver = driver
         self.options = options
         self.want = want
         self.notes = notes
@@ -140,7 +157,7 @@ class State:
     def mode_changed(self) -> bool:
         """The caller has set the driver's autocommit mode; False: the driver cannot tell which it is."""
         session = self.session
-        mode = self.topology.driver.autocommit(session.raw) if session is not None else None
+        mode = self.driver.autocommit(session.raw) if session is not None else None
         if session is None or mode is None:
             return False
         session.autocommit = mode
@@ -153,12 +170,7 @@ class State:
     def transaction(self) -> Transaction:
         """Where the next statement stands."""
         session = self.session
-        if (
-            session is not None
-            and session.autocommit
-            and not self.explicit
-            and self.topology.driver.abilities.autocommit
-        ):
+        if session is not None and session.autocommit and not self.explicit and self.driver.abilities.autocommit:
             return Transaction.NONE
         return Transaction.LATER if self.count else Transaction.FIRST
 
@@ -175,7 +187,7 @@ class State:
 
     def transaction_mode(self, session: Session) -> bool:
         """Whether statements on ``session`` stand in a transaction."""
-        return self.explicit or not session.autocommit or not self.topology.driver.abilities.autocommit
+        return self.explicit or not session.autocommit or not self.driver.abilities.autocommit
 
     def prepare(self, operation: Any, many: bool) -> Traits:
         """Note what a statement may leave behind, before it is sent."""
@@ -228,7 +240,7 @@ class State:
     def facts(self, error: BaseException) -> Facts:
         """Return what an error of the present session proves."""
         assert self.session is not None
-        return self.topology.driver.facts(error, self.session.raw)
+        return self.driver.facts(error, self.session.raw)
 
     def situation(self, error: BaseException, phase: Phase, traits: Traits | None) -> Situation:
         """Return everything that the verdict on ``error`` depends on.  ``traits`` None: the statement leaves nothing behind."""
@@ -260,11 +272,18 @@ class State:
 
         Then a deadlock has undone more than the last statement, and running only that one again would commit a part.
         """
-        return self.topology.driver.in_transaction(session.raw) is not False
+        return self.driver.in_transaction(session.raw) is not False
 
     def error(self, kind: type[ClusterError], text: str) -> ClusterError:
         """Return one of our errors as an instance of the driver's ``OperationalError`` too."""
-        return bind(kind, self.topology.driver.operational_error)(text)
+        return bind(kind, self.driver.operational_error)(text)
+
+    def failed_commit(self) -> ClusterError:
+        """Return the error of a COMMIT that the server would answer with a silent rollback."""
+        why = (
+            "an earlier statement of this transaction failed, so the server would roll it back instead of committing it"
+        )
+        return self.error(TransactionLost, why)
 
     def returned(self) -> ClusterError:
         """Return the error of a handle that is used after its end."""

@@ -22,7 +22,7 @@ from .core.budget import Budget
 from .core.node import Node
 from .core.observe import Added, Breaker, Observation, Removed, observe
 from .core.view import View
-from .drivers.contract import Driver
+from .drivers.contract import Reading
 from .errors import ConfigError
 from .knobs import Settings
 
@@ -45,7 +45,7 @@ class Record:
 class Topology:
     """The state of one cluster, thread-safe."""
 
-    def __init__(self, name: str, driver: Driver, settings: Settings) -> None:
+    def __init__(self, name: str, driver: Reading, settings: Settings) -> None:
         self.name = name
         self.driver = driver
         self.settings = settings

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from clustersql.sync.result import Result
 
 import clustersql
 from clustersql import registry
 from clustersql.sync.connection import Connection
 from clustersql.sync.cursor import Cursor
 from clustersql.sync.database import Database
-from clustersql.sync.result import Result
 
 NAMES = [
     "Cluster",

@@ -47,6 +47,8 @@ class Dialect:
     read_only_off: tuple[str, ...]
     reset: tuple[str, ...]
     rules: Rules
+    cancel: str = ""
+    """Ends the statement that another session is executing, by its number; empty: there is none."""
 
 
 def by_name(name: str) -> Dialect:

@@ -269,6 +269,7 @@ RULES = Rules(
 )  # fmt: skip
 
 DIALECT = Dialect(
+    cancel="KILL QUERY {}",
     name="mysql",
     sqlstates=SQLSTATES,
     errnos=ERRNOS,

@@ -210,6 +210,7 @@ RULES = Rules(
 )
 
 DIALECT = Dialect(
+    cancel="SELECT pg_cancel_backend({})",
     name="postgresql",
     sqlstates=SQLSTATES,
     errnos={},

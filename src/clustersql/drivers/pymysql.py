@@ -79,6 +79,10 @@ class PyMySQL(Adapter):
         """The driver drops its socket when anything goes wrong on it."""
         return not raw.open
 
+    def session_id(self, raw: Any) -> int | None:
+        """Return the server's thread id."""
+        return raw.thread_id()  # type: ignore[no-any-return]
+
     def in_transaction(self, raw: Any) -> bool | None:
         """Tell the server's flag where it is to be believed.
 

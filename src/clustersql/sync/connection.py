@@ -13,23 +13,17 @@ from typing import Any
 from ..core.pooling import Session
 from ..core.statements import Traits
 from ..core.view import Want
-from ..errors import ConfigError, TransactionLost
-from ..notes import Notes
-from ..options import Options
-from ..state import State, passing
+from ..notes import Notes, phase_of
+from ..options import Options, changed_here
+from ..outcome import note_lost
+from ..pool import awaited
+from ..state import HARMLESS_METHODS, State, passing
 from . import monitor
-from .cursor import CLOSED, Cursor, phase_of
-from .pool import Pool, awaited
-from .recovery import note_lost, recover_commit, recover_statement
+from .cursor import CLOSED, Cursor
+from .pool import Pool
+from .recovery import recover_commit, recover_statement
 
 _OURS = frozenset(("_arguments", "_pool", "_state"))
-_HARMLESS = frozenset(
-    "character_set_name escape escape_string escape_sequence get_backend_pid get_parameter_status get_server_info get_host_info"
-    " get_proto_info get_autocommit get_dsn_parameters get_transaction_status get_character_set_info fileno insert_id literal"
-    " thread_id string_literal server_version server_capabilities ping info total_changes in_transaction open show_warnings"
-    " row_factory cursor_factory server_cursor_factory text_factory".split()
-)
-"""Methods of drivers' connections that change nothing on the server."""
 
 
 class Connection:
@@ -60,7 +54,7 @@ class Connection:
         ``deadline`` (monotonic seconds) ends everything that is done with it; 0.0: nothing does.
         """
         frame = sys._getframe(depth)
-        state = State(pool.topology, options, want, notes, (frame.f_code, frame.f_lasti))
+        state = State(pool.topology, pool.driver, options, want, notes, (frame.f_code, frame.f_lasti))
         state.deadline = deadline
         _set(self, "_state", state)
         _set(self, "_pool", pool)
@@ -91,7 +85,7 @@ class Connection:
         if session is None:
             self._require_nothing_lost()
         else:
-            if self._pool.topology.driver.failed_transaction(session.raw):
+            if self._pool.driver.failed_transaction(session.raw):
                 self._refuse_commit()
             try:
                 with awaited(session):
@@ -141,7 +135,7 @@ class Connection:
         if name in CLOSED and self._state.closed:
             return CLOSED[name]
         value = getattr(self._live().raw, name)
-        if not callable(value) or isinstance(value, type) or name in _HARMLESS:
+        if not callable(value) or isinstance(value, type) or name in HARMLESS_METHODS:
             return value
         if name in ("execute", "executemany"):
             return lambda *args, **kwargs: getattr(self.cursor(), name)(*args, **kwargs)
@@ -180,12 +174,9 @@ class Connection:
 
         Raises `ConfigError` for what a session has from its checkout on, and for every other mistake.
         """
-        if fixed := [name for name in ("read_only", "node", "role") if values.get(name) is not None]:
-            # In silence it would be worse than useless: a caller would believe that the server refuses writes.
-            raise ConfigError(f"{', '.join(fixed)}: cannot change on a connection; give it to db.connection()")
         state = self._state
         before = state.options, state.patience
-        state.options = state.options.changed(**values)
+        state.options = changed_here(state.options, values)
         self._bound(values.get("timeout") or state.patience)
         try:
             yield self
@@ -214,7 +205,7 @@ class Connection:
         if self._arguments is None:
             self._leave(kind is None)
             return
-        driver = self._pool.topology.driver
+        driver = self._pool.driver
         if driver.leaving != "close":  # what the driver's own ``with`` does with the transaction
             self.commit() if kind is None else self.rollback()
         if driver.leaving != "commit":
@@ -361,10 +352,7 @@ class Connection:
 
     def _refuse_commit(self) -> None:
         """The transaction has failed: the server would answer this COMMIT with a silent rollback, and the caller would believe it."""
-        why = (
-            "an earlier statement of this transaction failed, so the server would roll it back instead of committing it"
-        )
-        error = self._state.error(TransactionLost, why)
+        error = self._state.failed_commit()
         self.rollback()
         raise error
 

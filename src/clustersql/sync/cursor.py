@@ -10,16 +10,12 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..core.statements import Traits
-from ..core.verdict import Phase
+from ..notes import UNSET
 from ..state import State, passing
 
 if TYPE_CHECKING:
     from ..core.pooling import Session
     from .connection import Connection
-
-UNSET: Any = object()
-"""Parameters that were not given: some drivers refuse None, others read it as "no parameters"."""
 
 RETURNED: Any = object()
 """The session of a cursor whose connection was given back: it is no connection's session, so every use takes the slow path, and raises."""
@@ -203,8 +199,3 @@ class Cursor:
     def __repr__(self) -> str:
         state = "returned" if self._session is RETURNED else f"on {self._session.node}"
         return f"<clustersql.Cursor {state}>"
-
-
-def phase_of(traits: Traits | None) -> Phase:
-    """A COMMIT that is sent as a statement is a COMMIT."""
-    return Phase.COMMIT if traits is not None and traits.commits else Phase.EXECUTE

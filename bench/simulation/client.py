@@ -139,7 +139,7 @@ class Client:
             self._give_back(session)
 
     def _failed_statement(self, session: Session) -> None:
-        session.started = session.ended = 0.0  # as `Connection._recover`: an error's latency is no sample
+        session.started = session.ended = self.clock.now  # as `Connection._recover`: an error's latency is no sample
 
     def _give_back(self, session: Session, keep: bool = True) -> None:
         actions = self.book.give_back(session, self.clock.now, keep and not session.tainted)

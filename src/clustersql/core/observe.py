@@ -49,7 +49,7 @@ class SessionLost:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A live node refused a statement: it is read-only, or not ready."""
+    """A live node refused a statement: it is read-only, not ready, or overloaded."""
 
     node: str
     generation: int
@@ -183,6 +183,8 @@ def _session_lost(node: Node, seen: SessionLost, now: float, jitter: float, brea
 
 
 def _refused(node: Node, seen: Refused, now: float, jitter: float, breaker: Breaker) -> Node:
+    if seen.fault is Fault.OVERLOADED:
+        return node  # it pushes back, but is what it was: only the policy is told, by the penalty
     if seen.fault is Fault.READ_ONLY:  # the generation is raised by the probe's answer, when it really was demoted
         after = replace(node, role=Role.UNKNOWN if node.role is Role.PRIMARY else node.role, retry_at=now)
     else:

@@ -48,7 +48,7 @@ class Session:
     """One open connection.  ``autocommit`` and ``read_only`` are its mode as we set it last; None: not set by us yet.
 
     ``started`` and ``ended`` are the latest statement's, in monotonic seconds, written by the one who holds it without a lock.
-    ``started > ended``: an answer is awaited.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
+    ``started > ended``: an answer is awaited.  ``started == ended``: the latest answer was an error, whose time is no sample.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
     ``deadline`` (monotonic) and ``patience`` (seconds for each statement) bound what the holder waits for; 0.0: nothing does.
     """
 
@@ -383,6 +383,8 @@ class Book:
         session.statements = 0
         if session.ended > session.started > 0.0:
             shelf.sample(session.ended - session.started, session.ended)
+        elif session.ended > 0.0:
+            shelf.touch(session.ended)
         session.started = session.ended = 0.0
         if (
             keep

@@ -20,6 +20,15 @@ def _subject(driver: str, port: int) -> AsyncSubject:
     )
 
 
+async def _cancel(subject: AsyncSubject, raw: Any) -> None:
+    """Cancel a call in a statement that would take half a minute."""
+    call = asyncio.create_task(subject.run(raw, subject.say("sleep")))
+    await asyncio.sleep(0.3)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
 @pytest.mark.parametrize(
     ("driver", "abilities"),
     [
@@ -42,6 +51,13 @@ class TestPostgres(AsyncServerContract):
 
     async def test_the_sessions_number_is_known(self, subject: AsyncSubject, raw: Any) -> None:
         assert subject.driver.session_id(raw)
+
+    async def test_after_a_cancellation_the_connection_is_good(self, subject: AsyncSubject, raw: Any) -> None:
+        """In a failed transaction: the driver had the server cancel the statement.  support.md says so."""
+        await _cancel(subject, raw)
+        await asyncio.wait_for(subject.driver.rollback(raw), 20)
+        assert not subject.driver.is_closed(raw)
+        assert await subject.run(raw, "SELECT 1") == [(1,)]
 
     async def test_a_failed_transaction_does_not_commit(self, subject: AsyncSubject, raw: Any, table: str) -> None:
         """PostgreSQL answers its COMMIT with ROLLBACK, and no error."""
@@ -87,6 +103,13 @@ class TestMariaDB(AsyncServerContract):
 
     async def test_the_sessions_number_is_known(self, subject: AsyncSubject, raw: Any) -> None:
         assert subject.driver.session_id(raw)
+
+    async def test_after_a_cancellation_the_connection_is_closed(self, subject: AsyncSubject, raw: Any) -> None:
+        """And says so where it is used again, before a byte is sent."""
+        await _cancel(subject, raw)
+        assert subject.driver.is_closed(raw)
+        facts = await subject.facts_of(raw, "SELECT 1")
+        assert (facts.fault.value, facts.lost, facts.not_sent) == ("lost", True, True)
 
     async def test_a_demoted_server_refuses_and_says_replica(
         self, subject: AsyncSubject, raw: Any, table: str, mariadb_server: Any
@@ -140,6 +163,15 @@ class TestSQLite(AsyncDriverContract):
     async def test_a_row_factory_is_the_users_alone(self, subject: AsyncSubject, raw: Any) -> None:
         raw.row_factory = dict
         assert await subject.driver.ask(raw, ["SELECT 1"]) == [[(1,)]]
+
+    async def test_after_a_cancellation_the_statement_goes_on(self, subject: AsyncSubject, raw: Any) -> None:
+        """Until it is interrupted; the next call waits behind it."""
+        await _cancel(subject, raw)
+        behind = asyncio.create_task(subject.run(raw, "SELECT 1"))
+        await asyncio.sleep(0.3)
+        assert not behind.done()
+        assert subject.driver.abort(raw)
+        assert await asyncio.wait_for(behind, 20) == [(1,)]
 
     async def test_its_thread_ends(self, subject: AsyncSubject) -> None:
         """It is no daemon: one that is left would keep the program from ending."""

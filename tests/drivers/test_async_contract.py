@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clustersql.drivers import load_async
+from clustersql.drivers import load_async, sockets
 from clustersql.drivers.contract import Abilities, Target
 from clustersql.testing.async_contract import AsyncDriverContract, AsyncServerContract, AsyncSubject
 
@@ -18,6 +20,16 @@ def _subject(driver: str, port: int) -> AsyncSubject:
     return AsyncSubject(
         load_async(driver), Target(host="127.0.0.1", port=port, user="app", password="secret", database="app")
     )
+
+
+def _patience(subject: AsyncSubject, raw: Any) -> tuple[int, int]:
+    """Whether the connection has keepalive, and its TCP_USER_TIMEOUT."""
+    driver: Any = subject.driver
+    with socket.socket(fileno=os.dup(driver.descriptor(raw))) as twin:
+        return (
+            twin.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+            twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+        )
 
 
 async def _cancel(subject: AsyncSubject, raw: Any) -> None:
@@ -48,6 +60,9 @@ class TestPostgres(AsyncServerContract):
     @pytest.fixture(params=["psycopg", "asyncpg"])
     def subject(self, request: Any, postgres_cluster: Any) -> AsyncSubject:
         return _subject(request.param, postgres_cluster.port(postgres_cluster.primary))
+
+    async def test_a_vanished_peer_is_noticed(self, subject: AsyncSubject, raw: Any) -> None:
+        assert _patience(subject, raw) == (1, sockets.USER_TIMEOUT)
 
     async def test_the_sessions_number_is_known(self, subject: AsyncSubject, raw: Any) -> None:
         assert subject.driver.session_id(raw)
@@ -100,6 +115,9 @@ class TestMariaDB(AsyncServerContract):
     @pytest.fixture(params=["aiomysql", "asyncmy"])
     def subject(self, request: Any, mariadb_server: Any) -> AsyncSubject:
         return _subject(request.param, mariadb_server.port())
+
+    async def test_a_vanished_peer_is_noticed(self, subject: AsyncSubject, raw: Any) -> None:
+        assert _patience(subject, raw) == (1, sockets.USER_TIMEOUT)
 
     async def test_the_sessions_number_is_known(self, subject: AsyncSubject, raw: Any) -> None:
         assert subject.driver.session_id(raw)

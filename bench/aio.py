@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import clustersql
+from clustersql.drivers import ASYNC_NAMES
 
 from .measure import Group, Timer, pin, table
 from .peers import missing
@@ -22,10 +23,12 @@ def run(quick: bool) -> Iterator[Group]:
     from clustersql.testing import MariaDBServer, PostgresCluster
 
     with PostgresCluster(1) as server, asyncio.Runner() as runner:
-        yield _measured(runner, "asyncpg, PostgreSQL", _asyncpg, server, quick)
         yield _measured(runner, "psycopg, asynchronous, PostgreSQL", _psycopg, server, quick)
-    with MariaDBServer() as server, asyncio.Runner() as runner:
-        yield _measured(runner, "aiomysql, MariaDB", _aiomysql, server, quick)
+        if "asyncpg" in ASYNC_NAMES:
+            yield _measured(runner, "asyncpg, PostgreSQL", _asyncpg, server, quick)
+    if "aiomysql" in ASYNC_NAMES:
+        with MariaDBServer() as server, asyncio.Runner() as runner:
+            yield _measured(runner, "aiomysql, MariaDB", _aiomysql, server, quick)
 
 
 def _measured(runner: asyncio.Runner, title: str, prepare: Any, server: Any, quick: bool) -> Group:

@@ -1,7 +1,8 @@
 """Faults: how long a caller waits for the next good answer, and how many errors it sees, all contenders at once on the same servers.
 
 Each contender is one thread that does one operation after another, 5 ms apart.  *Stall* is the longest time between two good answers
-around the fault.  A contender that has none within `PATIENCE` is told as ``never``.
+around the fault; the table has the median of the runs, and the best and the worst where others have quartiles.  A contender that has no
+good answer within `PATIENCE` is told as ``never``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
@@ -18,14 +19,15 @@ import clustersql
 from clustersql.testing import PostgresCluster
 
 from .haproxy import haproxy, installed
-from .measure import Group, Row, quartiles
+from .measure import Group, Row
 from .peers import missing
 
 SETTLED = 0.1
-"""Seconds after the fault from which on a good answer counts as one after it."""
+"""Seconds that a contender must go on having good answers: one may have been on its way."""
 PATIENCE = 20.0
 """Seconds after the fault that a contender may take."""
 Operation = Callable[[], object]
+Act = Callable[[PostgresCluster], object]
 INSERT, SELECT = "INSERT INTO log (who) VALUES ('bench')", "SELECT count(*) FROM pg_class"
 
 
@@ -33,12 +35,12 @@ def run(quick: bool) -> Iterator[Group]:
     """Yield a table per fault."""
     logging.disable()  # psycopg_pool tells each failed attempt
     times = 1 if quick else 3
-    yield _fault("kill -9 of the primary, a standby promoted at once: writes", _writers, _kill, times)
-    yield _fault("primary frozen (SIGSTOP), a standby promoted at once: writes", _writers, _freeze, times)
-    yield _fault("primary demoted, its sessions kept, a standby promoted: writes", _writers, _demote, times)
-    yield _fault("kill -9 of a node that serves reads, two others up: reads", _readers, _kill_reader, times)
-    yield _fault("a node that serves reads frozen, two others up: reads", _readers, _freeze_reader, times)
-    yield _fault("node removed, with traffic: reads", _removable, _remove, times)
+    yield _fault("kill -9 of the primary, a standby promoted at once: writes", _writers, (_kill, _promote), times)
+    yield _fault("primary frozen (SIGSTOP), a standby promoted at once: writes", _writers, (_freeze, _promote), times)
+    yield _fault("primary demoted, its sessions kept, a standby promoted: writes", _writers, (_demote, _promote), times)
+    yield _fault("kill -9 of a node that serves reads, two others up: reads", _readers, (_kill_reader,), times)
+    yield _fault("a node that serves reads frozen, two others up: reads", _readers, (_freeze_reader,), times)
+    yield _fault("node removed, with traffic: reads", _removable, (_remove,), times)
 
 
 class Contender(threading.Thread):
@@ -48,7 +50,7 @@ class Contender(threading.Thread):
         super().__init__(name=name, daemon=True)
         self.operation = operation
         self.good: list[float] = []
-        self.errors: list[float] = []
+        self.errors: list[tuple[float, str]] = []
         self.over = threading.Event()
 
     def run(self) -> None:
@@ -56,59 +58,63 @@ class Contender(threading.Thread):
         while not self.over.is_set():
             try:
                 self.operation()
-            except Exception:
-                self.errors.append(time.monotonic())
+            except Exception as exc:
+                self.errors.append((time.monotonic(), type(exc).__name__))
             else:
                 self.good.append(time.monotonic())
             time.sleep(0.005)
 
-    def stall(self, fault: float) -> float:
-        """Return the longest time without a good answer, in milliseconds, from just before the fault on."""
+    def stall(self, fault: float, over: float) -> float:
+        """Return the longest time without a good answer, in milliseconds, around a fault that had its effect between two moments."""
         good = list(self.good)
-        before = [end for end in good if end <= fault + SETTLED] or [fault]
-        after = [end for end in good if end > fault + SETTLED]
-        if not after:
+        before = [end for end in good if fault - 0.2 < end <= over] or [fault]
+        after = [end for end in good if end > over]
+        if not after or after[-1] < over + SETTLED:
             return float("inf")
-        ends = [end for end in before if end > fault - 0.2] + after
-        return max(b - a for a, b in pairwise(ends or after)) * 1e3
+        return max(b - a for a, b in pairwise(before + after)) * 1e3
 
 
-def _fault(title: str, prepare: Any, happen: Any, times: int) -> Group:
+def _fault(title: str, prepare: Any, acts: Sequence[Act], times: int) -> Group:
     stalls: dict[str, list[float]] = {}
-    errors: dict[str, list[int]] = {}
+    errors: dict[str, list[list[str]]] = {}
     for _ in range(times):
         with PostgresCluster(3) as servers, ExitStack() as stack:
             servers.execute("n1", "CREATE TABLE log (who text); ALTER TABLE log OWNER TO app")
             contenders = [Contender(name, do) for name, do in prepare(servers, stack).items()]
-            fault = _play(contenders, servers, happen)
+            fault, over = _play(contenders, servers, acts)
             for each in contenders:
-                stalls.setdefault(each.name, []).append(each.stall(fault))
-                errors.setdefault(each.name, []).append(len([end for end in each.errors if end > fault]))
+                stalls.setdefault(each.name, []).append(each.stall(fault, over))
+                errors.setdefault(each.name, []).append([what for end, what in each.errors if end > fault])
             for name in servers.nodes:
                 servers.thaw(name)  # or the threads that hang in a driver would stay
     return Group(title, "ms without a good answer", [_row(name, stalls[name], errors[name]) for name in stalls])
 
 
-def _row(name: str, stalls: list[float], errors: list[int]) -> Row:
-    low, middle, high = quartiles(sorted(stalls))
-    most = f"{min(errors)} to {max(errors)} errors" if min(errors) != max(errors) else f"{errors[0]} errors"
+def _row(name: str, stalls: list[float], errors: list[list[str]]) -> Row:
+    low, middle, high = min(stalls), sorted(stalls)[len(stalls) // 2], max(stalls)
+    counts, kinds = sorted({len(each) for each in errors}), sorted({kind for each in errors for kind in each})
+    many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
     never = sum(stall == float("inf") for stall in stalls)
-    return Row(name, middle, low, high, None, most + (f", {never} of {len(stalls)} runs never" if never else ""))
+    note = f"{many} errors{' (' + ', '.join(kinds) + ')' if kinds else ''}"
+    return Row(name, middle, low, high, None, note + (f"; never in {never} of {len(stalls)} runs" if never else ""))
 
 
-def _play(contenders: list[Contender], servers: PostgresCluster, happen: Any) -> float:
+def _play(contenders: list[Contender], servers: PostgresCluster, acts: Sequence[Act]) -> tuple[float, float]:
+    """Let the fault happen.  Returns between which moments it did."""
     for each in contenders:
         each.start()
     time.sleep(2.0)
     fault = time.monotonic()
-    happen(servers)
-    until = fault + PATIENCE
-    while time.monotonic() < until and any(each.stall(fault) == float("inf") for each in contenders):
+    acts[0](servers)
+    over = time.monotonic()
+    for act in acts[1:]:
+        act(servers)
+    while time.monotonic() < fault + PATIENCE and any(each.stall(fault, over) == float("inf") for each in contenders):
         time.sleep(0.1)
     time.sleep(0.5)  # whoever falls back meanwhile shows it
     for each in contenders:
         each.over.set()
-    return fault
+    return fault, over
 
 
 # -- faults ---------------------------------------------------------------------------------------------------------------------------
@@ -116,16 +122,17 @@ def _play(contenders: list[Contender], servers: PostgresCluster, happen: Any) ->
 
 def _kill(servers: PostgresCluster) -> None:
     servers.kill("n1")
-    servers.promote("n2")
 
 
 def _freeze(servers: PostgresCluster) -> None:
     servers.freeze("n1")
-    servers.promote("n2")
 
 
 def _demote(servers: PostgresCluster) -> None:
     servers.set_read_only("n1")
+
+
+def _promote(servers: PostgresCluster) -> None:
     servers.promote("n2")
 
 

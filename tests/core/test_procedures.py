@@ -211,5 +211,11 @@ def test_fill_stops_where_there_is_no_room() -> None:
     assert ends(g, False) == 1
 
 
+@pytest.mark.parametrize(("idle", "room"), [(0, 0), (3, 5)])
+def test_fill_with_nothing_to_do_does_not_even_look(idle: int, room: int) -> None:
+    """A look while no node serves wakes the monitor, which is in the middle of this: it would go round without an end."""
+    assert list(fill(idle, 3, room)) == []
+
+
 def test_drain_closes_what_is_idle() -> None:
     assert list(drain(["s", "t"])) == [Close("s"), Close("t")]

@@ -161,10 +161,15 @@ def first_line(error: BaseException) -> str:
 
 
 def fill(idle: int, min_idle: int, room: int) -> Steps[int]:
-    """Dial until ``min_idle`` connections are idle, or there is no ``room`` left.  Returns how many dials were begun."""
-    begun = 0
+    """Dial until ``min_idle`` connections are idle, or there is no ``room`` left.  Returns how many dials were begun.
+
+    With nothing to do it does not even look: looking while no node serves wakes the monitor, which is who calls this, without an end.
+    """
+    begun, wanted = 0, min(min_idle - idle, room)
+    if wanted <= 0:
+        return 0
     picture: Picture = yield Look()
-    for _ in range(min(min_idle - idle, room)):
+    for _ in range(wanted):
         if not picture.plan or not (yield Dial(picture.plan[0])):
             break
         begun += 1

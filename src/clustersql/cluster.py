@@ -5,34 +5,45 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 from . import fork
 from .address import Address
+from .checks import is_number
+from .describe import described
 from .dialects import by_name
+from .dialled import Dialled
 from .drivers import load as load_driver
+from .drivers import load_async
 from .dsn import check_family, parse
 from .errors import ConfigError
-from .knobs import settings
+from .knobs import YEAR, settings
 from .metrics import measured
 from .notes import Notes
 from .options import Options, check_node
 from .topology import Topology
 
 if TYPE_CHECKING:
+    from .aio.connection import Checkout
+    from .aio.database import Database as AsyncDatabase
+    from .aio.pool import Pool as AsyncPool
     from .core.view import View
-    from .drivers.contract import Driver
+    from .drivers.contract import AsyncDriver, Driver, Reading
+    from .pool import BasePool
     from .sync.connection import Connection
     from .sync.database import Database
-    from .sync.dialled import Dialled
     from .sync.pool import Pool
+
+R = TypeVar("R", bound="Reading")
 
 
 class Cluster:
-    """Nodes that hold the same database, reached through one driver.  Thread-safe.
+    """Nodes that hold the same database, reached through one driver, or one for threads and one for asyncio.  Thread-safe.
 
-    ``name`` is what `clustersql.register` files it under.  ``driver`` is a PEP 249 module, its name, or an adapter; ``async_driver``
-    is kept for the asyncio API.  ``knobs`` are described in the reference; a mistake in any of them raises one `ConfigError` naming all.
+    ``name`` is what `clustersql.register` files it under.  ``driver`` is a PEP 249 module, its name, or an adapter; ``async_driver`` the
+    same for `clustersql.aio`, where it is needed unless ``driver`` serves both (psycopg); at least one must be given.  ``knobs`` are
+    described in the reference; a mistake in any of them raises one `ConfigError` naming all.
 
     What PEP 249 asks of a module (``apilevel``, ``paramstyle``, ``threadsafety``, the exception classes, type objects and
     constructors) is the driver's, and so is everything else that the driver's module has.
@@ -42,23 +53,30 @@ class Cluster:
         self,
         name: str,
         *,
-        driver: str | ModuleType | Driver,
-        async_driver: str | ModuleType | None = None,
+        driver: str | ModuleType | Driver | None = None,
+        async_driver: str | ModuleType | AsyncDriver | None = None,
         **knobs: Any,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise ConfigError(f"a cluster's name must be a text that is not empty, not {name!r}")
+        if driver is None and async_driver is None:
+            raise ConfigError(f"cluster {name!r}: give driver=, async_driver=, or both")
         self.name = name
         self.async_driver = async_driver
-        self.driver: Driver = load_driver(driver)
-        self._topology = Topology(name, self.driver, settings(**knobs))
-        if self._topology.settings.dialect is not None:  # before anything reads its rules
-            self.driver.dialect = by_name(self._topology.settings.dialect)
-        self._options = Options(read_only=self._topology.settings.read_only)
-        self._notes = Notes(self.driver.dialect.rules)
+        self._settings = settings(**knobs)
+        self._async_adapter: AsyncDriver | None = (
+            None  # loaded when asyncio is first used: a service for threads may not have it
+        )
+        self.driver: Driver | None = self._in_dialect(load_driver(driver)) if driver is not None else None
+        self._reading: Reading = self.driver or self._load_async()
+        self._topology = Topology(name, self._reading, self._settings)
+        self._options = Options(read_only=self._settings.read_only)
+        self._notes = Notes(self._reading.dialect.rules)
         self._lock = threading.Lock()
         self._pool: Pool | None = None
-        self._dialled: Dialled | None = None
+        # By the id of the event loop, which holds its pool while it runs: see `aio.monitor`.
+        self._async_pools: WeakValueDictionary[int, AsyncPool] = WeakValueDictionary()
+        self._dialled = Dialled(self._topology)
         self._closed = False
         fork.track(self)
 
@@ -74,7 +92,7 @@ class Cluster:
         self._add(parse(name, dsn, fields))
 
     def _add(self, address: Address) -> None:
-        check_family(address.node, address, self.driver.family, self.driver.name)
+        check_family(address.node, address, self._reading.family, self._reading.name)
         self._topology.add(address.node, address)
 
     def remove_node(self, name: str) -> None:
@@ -83,6 +101,20 @@ class Cluster:
         Raises `ConfigError` when there is no such node.
         """
         self._topology.remove(name)
+
+    def drain(self, name: str, grace: float | None = None) -> None:
+        """Give a node no new work, before its server is stopped; work in progress there ends by itself, and its connections are closed.
+
+        ``grace``: seconds after which the connections that are still in use there are ended; what they were doing is then recovered as
+        after any lost connection.  None: never by us.  Returns at once; `describe` tells how many are left.  Raises `ConfigError`.
+        """
+        if grace is not None and not (is_number(grace) and 0 <= grace <= YEAR):
+            raise ConfigError(f"grace: must be a number of seconds from 0 to a year, or None, not {grace!r}")
+        self._topology.drain(name, True, grace)
+
+    def undrain(self, name: str) -> None:
+        """Give a drained node work again.  Raises `ConfigError` when there is no such node."""
+        self._topology.drain(name, False)
 
     @property
     def nodes(self) -> list[str]:
@@ -114,6 +146,23 @@ class Cluster:
         self._no_positions(args)
         return Connection(self._make_pool(), self._options, self._options.want(autocommit=False), self._notes, kwargs)
 
+    def aopen(self) -> AsyncDatabase:
+        """Return the cluster's asyncio `Database`: `clustersql.aio.open` by the cluster's name.  May be called without a running loop."""
+        from .aio.database import Database
+
+        self._require_nodes()
+        self._load_async()
+        return Database(self, self._options)
+
+    def aconnect(self, *args: Any, **kwargs: Any) -> Checkout:
+        """Await or enter it, ``async with``, for an asyncio connection outside the pool; arguments and errors as for `connect`."""
+        from .aio.connection import Connection
+
+        self._require_nodes()
+        self._no_positions(args)
+        want = self._options.want(autocommit=False)
+        return Connection.acquired(self._make_async_pool(), self._options, want, self._notes, kwargs)
+
     def dial(
         self, *, read_only: bool = False, node: str | None = None, timeout: float | None = None, **arguments: Any
     ) -> Any:
@@ -125,27 +174,48 @@ class Cluster:
         self._require_nodes()
         options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout)
         check_node(options, self.name, tuple(self._topology.addresses))
-        pool = self._make_pool()
-        assert self._dialled is not None
-        return self._dialled.dial(pool, options, arguments)
+        wait = self._settings.timeout if options.timeout is None else options.timeout
+        return self._make_pool().dial(self._dialled, options.want(autocommit=False), wait, arguments)
+
+    async def adial(
+        self, *, read_only: bool = False, node: str | None = None, timeout: float | None = None, **arguments: Any
+    ) -> Any:
+        """Return the asyncio driver's own connection, from the best node; arguments and errors as for `dial`."""
+        self._require_nodes()
+        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout)
+        check_node(options, self.name, tuple(self._topology.addresses))
+        wait = self._settings.timeout if options.timeout is None else options.timeout
+        pool = self._make_async_pool()
+        return await pool.dial(self._dialled, options.want(autocommit=False), wait, arguments)
 
     def is_current(self, raw: Any) -> bool:
-        """Tell, without I/O, whether a connection from `dial` is still good for what it was dialled for.
+        """Tell, without I/O, whether a connection from `dial` or `adial` is still good for what it was dialled for.
 
         Its node must still be there, with the role that was asked for, and in the generation it was dialled in.
         """
-        return self._dialled is not None and self._dialled.is_current(raw)
+        return self._dialled.is_current(raw)
 
     def observe(self, raw: Any, error: BaseException) -> bool:
-        """Tell the cluster of an error that a framework met on a connection from `dial`.  Returns whether the connection is lost."""
-        return self._dialled is not None and self._dialled.observe(raw, error)
+        """Tell the cluster of an error that a framework met on a connection from `dial` or `adial`.  Returns whether the connection is lost."""
+        return self._dialled.observe(raw, error)
+
+    def describe(self) -> dict[str, Any]:
+        """Return, ready for JSON, what each node may serve now, and on which axis, since when and why it is kept out of work.
+
+        The names are in the reference.
+        """
+        return described(self._topology)
 
     def metrics(self) -> dict[str, Any]:
         """Return the cluster's figures, ready for JSON; the names are in the reference."""
-        return measured(self._topology, self._pool)
+        pools: list[BasePool[Any]] = [self._pool] if self._pool is not None else []
+        return measured(self._topology, [*pools, *self._async_pools.values()])
 
     def close(self) -> None:
-        """Close the pool.  Connections that are in use are closed when they are given back.  Twice does no harm."""
+        """Close the pool of `open`.  Connections that are in use are closed when they are given back.  Twice does no harm.
+
+        A pool of `clustersql.aio` belongs to its event loop, and is closed there: ``await db.close()``.
+        """
         with self._lock:
             pool, self._closed = self._pool, True
         if pool is not None:
@@ -153,21 +223,59 @@ class Cluster:
 
     # -- inside --------------------------------------------------------------------------------------------------------------------
 
+    def _in_dialect(self, driver: R) -> R:
+        """Let a driver speak the dialect that the settings name, before anything reads its rules."""
+        if self._settings.dialect is not None:
+            driver.dialect = by_name(self._settings.dialect)
+        return driver
+
+    def _load_async(self) -> AsyncDriver:
+        """Return the asyncio driver, loading it when it is first needed."""
+        if self._async_adapter is None:
+            choice = self.async_driver
+            if choice is None and self.driver is not None and self.driver.name == "psycopg":
+                choice = self.driver.module
+            if choice is None:
+                raise ConfigError(f"cluster {self.name!r} has no driver for asyncio: give async_driver=")
+            adapter = self._in_dialect(load_async(choice))
+            if self.driver is not None and adapter.family != self.driver.family:
+                raise ConfigError(
+                    f"cluster {self.name!r}: async_driver {adapter.name} is for {adapter.family}, but driver {self.driver.name} for {self.driver.family}"
+                )
+            self._async_adapter = adapter
+        return self._async_adapter
+
     def _make_pool(self) -> Pool:
-        from .sync.dialled import Dialled
         from .sync.pool import Pool
 
+        if self.driver is None:
+            raise ConfigError(f"cluster {self.name!r} has no driver for threads: give driver=, or use clustersql.aio")
         with self._lock:
             if self._pool is None or (self._pool.closed and not self._closed):
-                self._pool = Pool(self._topology)
-                self._dialled = self._dialled or Dialled(self._topology)
+                self._pool = Pool(self._topology, self.driver)
                 if self._closed:
                     self._pool.close()
             return self._pool
 
+    def _make_async_pool(self) -> AsyncPool:
+        """Return the pool of the running event loop; each loop has one of its own."""
+        from asyncio import get_running_loop
+
+        from .aio.pool import Pool
+
+        driver, loop = self._load_async(), get_running_loop()
+        with self._lock:
+            pool = self._async_pools.get(id(loop))
+            if pool is None or pool.closed or pool.loop is not loop:
+                pool = self._async_pools[id(loop)] = Pool(self._topology, driver)
+                if self._closed:
+                    pool.close()
+            return pool
+
     def after_fork(self) -> tuple[()]:
         """In a forked child: a lock of our own; the parent's may have been held by a thread that does not exist here."""
         self._lock = threading.Lock()
+        self._async_pools = WeakValueDictionary()  # no event loop lives on in a forked child
         return ()
 
     def _require_nodes(self) -> None:
@@ -179,16 +287,20 @@ class Cluster:
             raise ConfigError(f"connect() of cluster {self.name!r} takes the driver's arguments by name")
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "driver":
+        if name.startswith("_") or name == "driver":  # not set yet
             raise AttributeError(name)
-        return getattr(self.driver.module, name)
+        return getattr(self._reading.module, name)
 
     def __repr__(self) -> str:
-        return f"<clustersql.Cluster {self.name!r} {self.driver.name} nodes={self.nodes}>"
+        return f"<clustersql.Cluster {self.name!r} {self._reading.name} nodes={self.nodes}>"
 
 
 def from_config(
-    name: str, driver: str, async_driver: str | None, knobs: Mapping[str, Any], nodes: tuple[tuple[str, Address], ...]
+    name: str,
+    driver: str | None,
+    async_driver: str | None,
+    knobs: Mapping[str, Any],
+    nodes: tuple[tuple[str, Address], ...],
 ) -> Cluster:
     """Return a cluster made of a file's values."""
     cluster = Cluster(name, driver=driver, async_driver=async_driver, **knobs)

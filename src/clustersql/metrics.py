@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +11,18 @@ from .core.node import Reach
 from .core.view import Service
 
 if TYPE_CHECKING:
-    from .sync.pool import Pool
+    from .pool import BasePool
     from .topology import Topology
 
 
-def measured(topology: Topology, pool: Pool | None) -> dict[str, Any]:
+def measured(topology: Topology, pools: Sequence[BasePool[Any]]) -> dict[str, Any]:
     """Return the figures of one cluster; the reference explains each name.
 
     Times of day are ISO 8601 in UTC, or "" for never; durations are in seconds.
     """
-    stats = pool.stats() if pool is not None else {"nodes": {}}
-    per_node = stats.pop("nodes")
+    stats, per_node = _together([pool.stats() for pool in pools])
     return {
-        "FirstInstanciated": _moment(topology.started),
+        "FirstInstanciated": moment(topology.started),
         "Driver": topology.driver.name,
         "Policy": _policy(topology),
         "Retries": topology.budget.spent,
@@ -33,13 +33,36 @@ def measured(topology: Topology, pool: Pool | None) -> dict[str, Any]:
     }
 
 
+def _together(stats: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Add the figures of several pools up: that of the threads, and one for each event loop.  They are closed when all are."""
+    nodes: dict[str, dict[str, Any]] = {}
+    total: dict[str, Any] = {}
+    for one in stats:
+        for name, counts in one["nodes"].items():
+            nodes[name] = _added(nodes.get(name), counts)
+        total = _added(total, {key: value for key, value in one.items() if key != "nodes"})
+    return total, nodes
+
+
+def _added(total: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
+    """Sums; ``closed`` is true when it is everywhere, and the estimate is that of the pool that used the node most."""
+    if not total:
+        return dict(more)
+    added = {key: total[key] + value for key, value in more.items()}
+    if "closed" in more:
+        added["closed"] = total["closed"] and more["closed"]
+    if "ewma" in more:
+        added["ewma"] = max(total, more, key=lambda counts: counts["checkouts"])["ewma"]
+    return added
+
+
 def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, Any]:
     record, node = topology.records[name], topology.view.by_name.get(name)
     figures: dict[str, Any] = {
         "Connections": record.connections,
         "Errors": record.errors,
-        "LastSuccess": _moment(record.last_success),
-        "LastError": _moment(record.last_error),
+        "LastSuccess": moment(record.last_success),
+        "LastError": moment(record.last_error),
         "LastErrorMessage": record.last_error_message,
         "Recoveries": record.recovered,
     }
@@ -50,7 +73,7 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
             "Readiness": node.readiness.value,
             "Draining": node.draining,
             "Generation": node.generation,
-            "Since": _moment(time.time() - (time.monotonic() - node.since)),
+            "Since": moment(time.time() - (time.monotonic() - node.since)),
             "Why": node.why,
             "Version": node.version,
         }
@@ -76,5 +99,6 @@ def _title(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def _moment(seconds: float) -> str:
+def moment(seconds: float) -> str:
+    """Return a wall clock time in seconds since 1970 as ISO 8601 in UTC; "" for 0.0: never."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds") if seconds else ""

@@ -7,6 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from .core.statements import Rules, Traits, traits
+from .core.verdict import Phase
+
+UNSET: Any = object()
+"""Parameters that were not given: some drivers refuse None, others read it as "no parameters"."""
 
 MOST = 4096
 """Texts remembered; with more (literals in the text instead of parameters) everything is forgotten and learned anew."""
@@ -56,3 +60,8 @@ class Notes:
         text = operation if isinstance(operation, str) else type(operation).__name__
         words = text.split(None, 1)
         return words[0][:20].upper() if words and isinstance(operation, str) else text
+
+
+def phase_of(traits: Traits | None) -> Phase:
+    """A COMMIT that is sent as a statement is a COMMIT."""
+    return Phase.COMMIT if traits is not None and traits.commits else Phase.EXECUTE

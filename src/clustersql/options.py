@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,3 +62,11 @@ def check_node(options: Options, cluster: str, nodes: tuple[str, ...]) -> None:
     """Raise `ConfigError` when the options name a node that the cluster does not have."""
     if options.node is not None and options.node not in nodes:
         raise ConfigError(f"cluster {cluster!r} has no node {options.node!r}; {nearest(options.node, nodes)}")
+
+
+def changed_here(options: Options, values: Mapping[str, Any]) -> Options:
+    """Return ``options`` with the ``values`` that can change on a connection.  Raises `ConfigError`, also for what cannot."""
+    if fixed := [name for name in ("read_only", "node", "role") if values.get(name) is not None]:
+        # In silence it would be worse than useless: a caller would believe that the server refuses writes.
+        raise ConfigError(f"{', '.join(fixed)}: cannot change on a connection; give it to db.connection()")
+    return options.changed(**values)

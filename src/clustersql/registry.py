@@ -21,6 +21,11 @@ DEFAULT_DRIVER = "pymysql"
 """For a file in the ancestor's form, which names none: that package was used with MySQL and Galera."""
 
 
+def driver_of(driver: str | None, async_driver: str | None) -> str | None:
+    """Return the driver for threads that a file means; none for one that names only a driver for asyncio."""
+    return driver or (None if async_driver else DEFAULT_DRIVER)
+
+
 def register(cluster: Cluster) -> Cluster:
     """File ``cluster`` under its name, and return it.  Raises `ConfigError` when another has that name."""
     with _lock:
@@ -72,7 +77,7 @@ def load(
     from .config import read
 
     clusters = [
-        from_config(c.name, c.driver or DEFAULT_DRIVER, c.async_driver, c.settings, c.nodes)
+        from_config(c.name, driver_of(c.driver, c.async_driver), c.async_driver, c.settings, c.nodes)
         for c in read(path, name=name, driver=driver)
     ]
     for cluster in clusters:

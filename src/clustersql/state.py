@@ -10,9 +10,9 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .core.faults import Facts
 from .core.node import Role
@@ -23,11 +23,20 @@ from .errors import ClusterError, PoolClosed, TransactionLost, bind
 if TYPE_CHECKING:
     from .core.pooling import Session
     from .core.statements import Traits
+    from .drivers.contract import Reading
     from .notes import Notes
     from .options import Options
     from .topology import Topology
 
 Callbacks = tuple[Callable[[], Any], ...]
+
+HARMLESS_METHODS = frozenset(
+    "character_set_name escape escape_string escape_sequence get_backend_pid get_parameter_status get_server_info get_host_info"
+    " get_proto_info get_autocommit get_dsn_parameters get_transaction_status get_character_set_info fileno insert_id literal"
+    " thread_id string_literal server_version server_capabilities ping info total_changes in_transaction open show_warnings"
+    " row_factory cursor_factory server_cursor_factory text_factory".split()
+)
+"""Methods of drivers' connections that change nothing on the server."""
 
 
 class State:
@@ -36,16 +45,20 @@ class State:
     ``pins``: the leading words of what left session state.  ``explicit``: BEGIN was seen in autocommit mode.  ``may_commit``: a statement
     of this transaction may commit by itself.  ``unproven``: not every one of it is a proven read.  ``committed``: something was committed
     since checkout.  ``refused``: the error that ended the transaction.  ``broken``: raised until the caller rolls back.
+    ``pool``: who serves it.  ``arguments``: the caller's own for the driver, of a handle outside the pool.  ``touched``: something may
+    have been done on the session, so that there is something to commit or to undo.
     ``deadline`` (monotonic, of the whole operation) and ``patience`` (seconds, of each statement) bound it; 0.0: nothing does.
     """
 
     __slots__ = (
+        "arguments",
         "attempt",
         "broken",
         "callbacks",
         "committed",
         "cursors",
         "deadline",
+        "driver",
         "explicit",
         "given_back",
         "harmless",
@@ -55,32 +68,45 @@ class State:
         "options",
         "patience",
         "pins",
+        "pool",
         "refused",
         "session",
         "site",
         "timed_out",
         "topology",
+        "touched",
         "unproven",
         "want",
     )
 
     def __init__(
-        self, topology: Topology, options: Options, want: Want, notes: Notes, site: tuple[CodeType, int]
+        self,
+        topology: Topology,
+        driver: Reading,
+        options: Options,
+        want: Want,
+        notes: Notes,
+        site: tuple[CodeType, int],
     ) -> None:
         self.topology = topology
+        self.driver = driver
         self.options = options
         self.want = want
         self.notes = notes
         self.harmless: set[Any] = notes.proven if want.read_only else notes.plain
         self.site = site
         self.session: Session | None = None
+        self.pool: Any = None
+        self.arguments: Mapping[str, Any] | None = None
         self.attempt = 1
         self.deadline = 0.0
         self.patience = 0.0
         self.pins: tuple[str, ...] = ()
         self.cursors: tuple[Any, ...] = ()
         self.callbacks: Callbacks = ()
-        self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = self.timed_out = False
+        self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = self.timed_out = (
+            self.touched
+        ) = False
         self.refused: BaseException | None = None
         self.broken: BaseException | None = None
         self.last_facts: Facts | None = None
@@ -140,7 +166,7 @@ class State:
     def mode_changed(self) -> bool:
         """The caller has set the driver's autocommit mode; False: the driver cannot tell which it is."""
         session = self.session
-        mode = self.topology.driver.autocommit(session.raw) if session is not None else None
+        mode = self.driver.autocommit(session.raw) if session is not None else None
         if session is None or mode is None:
             return False
         session.autocommit = mode
@@ -153,12 +179,7 @@ class State:
     def transaction(self) -> Transaction:
         """Where the next statement stands."""
         session = self.session
-        if (
-            session is not None
-            and session.autocommit
-            and not self.explicit
-            and self.topology.driver.abilities.autocommit
-        ):
+        if session is not None and session.autocommit and not self.explicit and self.driver.abilities.autocommit:
             return Transaction.NONE
         return Transaction.LATER if self.count else Transaction.FIRST
 
@@ -175,7 +196,7 @@ class State:
 
     def transaction_mode(self, session: Session) -> bool:
         """Whether statements on ``session`` stand in a transaction."""
-        return self.explicit or not session.autocommit or not self.topology.driver.abilities.autocommit
+        return self.explicit or not session.autocommit or not self.driver.abilities.autocommit
 
     def prepare(self, operation: Any, many: bool) -> Traits:
         """Note what a statement may leave behind, before it is sent."""
@@ -219,7 +240,7 @@ class State:
     def unmanaged(self, name: str) -> None:
         """Something passes us by: the session may be in any state, and its transaction may have been committed."""
         self.pins += (name,)
-        self.may_commit = self.unproven = True
+        self.touched = self.may_commit = self.unproven = True
         if self.session is not None:
             self.session.tainted = True
 
@@ -228,7 +249,7 @@ class State:
     def facts(self, error: BaseException) -> Facts:
         """Return what an error of the present session proves."""
         assert self.session is not None
-        return self.topology.driver.facts(error, self.session.raw)
+        return self.driver.facts(error, self.session.raw)
 
     def situation(self, error: BaseException, phase: Phase, traits: Traits | None) -> Situation:
         """Return everything that the verdict on ``error`` depends on.  ``traits`` None: the statement leaves nothing behind."""
@@ -263,17 +284,28 @@ class State:
 
         Then a deadlock has undone more than the last statement, and running only that one again would commit a part.
         """
-        return self.topology.driver.in_transaction(session.raw) is not False
+        return self.driver.in_transaction(session.raw) is not False
 
     def error(self, kind: type[ClusterError], text: str) -> ClusterError:
         """Return one of our errors as an instance of the driver's ``OperationalError`` too."""
-        return bind(kind, self.topology.driver.operational_error)(text)
+        return bind(kind, self.driver.operational_error)(text)
+
+    def failed_commit(self) -> ClusterError:
+        """Return the error of a COMMIT that the server would answer with a silent rollback."""
+        why = (
+            "an earlier statement of this transaction failed, so the server would roll it back instead of committing it"
+        )
+        return self.error(TransactionLost, why)
 
     def returned(self) -> ClusterError:
         """Return the error of a handle that is used after its end."""
         return self.error(
             PoolClosed, f"this connection of cluster {self.topology.name!r} was closed, or given back to the pool"
         )
+
+    def refuse(self, *_: Any, **__: Any) -> NoReturn:
+        """Stand in for a method of a handle that was given back: raise."""
+        raise self.returned()
 
     def forgotten(self) -> str:
         """Return the warning about a handle that nobody gave back."""

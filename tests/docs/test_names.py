@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from clustersql.sync.result import Result
 
 import clustersql
 from clustersql import registry
 from clustersql.sync.connection import Connection
 from clustersql.sync.cursor import Cursor
 from clustersql.sync.database import Database
-from clustersql.sync.result import Result
 
 NAMES = [
     "Cluster",
@@ -51,12 +51,15 @@ METHODS: dict[type, dict[str, str]] = {
         "close": "(self)",
         "connect": "(self, *args, **kwargs)",
         "dial": "(self, *, read_only=False, node=None, timeout=None, **arguments)",
+        "describe": "(self)",
+        "drain": "(self, name, grace=None)",
         "is_current": "(self, raw)",
         "metrics": "(self)",
         "nodes": "property",
         "observe": "(self, raw, error)",
         "open": "(self)",
         "remove_node": "(self, name)",
+        "undrain": "(self, name)",
         "view": "property",
     },
     Database: {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clustersql.sync.result import Result
 from docs.pages import ROOT, pages, table
 from docs.tables import rewritten
 
@@ -23,7 +24,6 @@ from clustersql.schema import ANCESTOR
 from clustersql.sync.connection import Connection
 from clustersql.sync.cursor import Cursor
 from clustersql.sync.database import Database
-from clustersql.sync.result import Result
 from clustersql.url import FIELDS, SCHEMES
 
 REFERENCE = pages()["docs/reference.md"]

@@ -2,20 +2,23 @@
 
 >>> load("sqlite3").family
 'sqlite'
+
+`load` gives PEP 249 drivers, `load_async` asyncio ones; ``psycopg`` is both.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import iscoroutinefunction
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from .contract import Driver
+    from .contract import AsyncDriver, Driver
 
-__all__ = ["NAMES", "load"]
+__all__ = ["ASYNC_NAMES", "NAMES", "load", "load_async"]
 
 # The name, the module it stands for, and the file here that adapts it.
 _KNOWN = {
@@ -37,6 +40,19 @@ _ALIASES = {
 NAMES = tuple(_KNOWN)
 """The drivers that are tested; any other PEP 249 module is taken by the generic adapter."""
 
+# There is no PEP 249 for asyncio: each driver has a file of its own, and there is no adapter for any other module.
+_KNOWN_ASYNC = {
+    "psycopg": ("psycopg", "psycopg_async"),
+    "asyncpg": ("asyncpg", "asyncpg"),
+    "aiomysql": ("aiomysql", "aiomysql"),
+    "asyncmy": ("asyncmy", "asyncmy"),
+    "aiosqlite": ("aiosqlite", "aiosqlite"),
+}
+_ASYNC_ALIASES = {"psycopg3": "psycopg", "psycopg_async": "psycopg"}
+
+ASYNC_NAMES = tuple(_KNOWN_ASYNC)
+"""The asyncio drivers that are known."""
+
 _NEEDED = ("apilevel", "paramstyle", "threadsafety", "connect", "Error", "OperationalError", "InterfaceError")
 
 
@@ -55,6 +71,50 @@ def load(driver: str | ModuleType | Driver) -> Driver:
     raise ConfigError(f"driver: {driver!r} is neither a name, nor a module, nor an adapter (one has connect and facts)")
 
 
+def load_async(driver: str | ModuleType | AsyncDriver) -> AsyncDriver:
+    """Return the adapter for the asyncio driver ``driver``: its name ("asyncpg"), its module, or an adapter of the user's own.
+
+    Raises ConfigError for one that is not known (with the nearest known one), or not installed (with the extra that installs it).
+    """
+    if isinstance(driver, str):
+        return _async_by_name(driver)
+    if isinstance(driver, ModuleType):
+        return _async_by_module(driver)
+    if iscoroutinefunction(getattr(driver, "connect", None)) and callable(getattr(driver, "facts", None)):
+        return driver
+    raise ConfigError(
+        f"async_driver: {driver!r} is neither a name, nor a module, nor an adapter (one has facts and a coroutine connect)"
+    )
+
+
+def _async_by_name(name: str) -> AsyncDriver:
+    name = _ASYNC_ALIASES.get(name, name)
+    if name not in _KNOWN_ASYNC:
+        raise ConfigError(_no_async(name))
+    module = _KNOWN_ASYNC[name][0]
+    try:
+        return _async_by_module(import_module(module))
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not module.startswith(exc.name):
+            raise  # the driver is there, but lacks something itself
+        raise ConfigError(_not_installed(name)) from None
+
+
+def _async_by_module(module: Any) -> AsyncDriver:
+    for known, file in _KNOWN_ASYNC.values():
+        if module.__name__ == known:
+            return cast("AsyncDriver", import_module(f".{file}", __name__).adapter(module))
+    raise ConfigError(_no_async(module.__name__))
+
+
+def _no_async(name: str) -> str:
+    from difflib import get_close_matches  # here, because it is needed only when something is wrong
+
+    nearest = get_close_matches(name, [*ASYNC_NAMES, *_ASYNC_ALIASES], 1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else "; there is no general adapter for asyncio, write one."
+    return f"async_driver {name!r} is not known{hint} Known: {', '.join(ASYNC_NAMES)}"
+
+
 def _by_name(name: str) -> Driver:
     name = _ALIASES.get(name, name)
     module = _KNOWN.get(name, (name,))[0]
@@ -70,10 +130,14 @@ def _not_found(name: str) -> str:
     from difflib import get_close_matches  # here, because it is needed only when something is wrong
 
     if name in _KNOWN:
-        return f'driver {name!r} is not installed: pip install "clustersql[{name}]"'
+        return _not_installed(name)
     nearest = get_close_matches(name, [*NAMES, *_ALIASES], 1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     return f"driver {name!r} is not known, and there is no module of that name{hint} Tested drivers: {', '.join(NAMES)}"
+
+
+def _not_installed(name: str) -> str:
+    return f'driver {name!r} is not installed: pip install "clustersql[{name}]"'
 
 
 def _by_module(module: Any) -> Driver:

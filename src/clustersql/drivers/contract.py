@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,13 +49,13 @@ class Target:
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-class Driver(Protocol):
-    """One driver, as clustersql sees it.  ``raw`` is always the driver's own connection."""
+class Reading(Protocol):
+    """What an adapter tells without a round trip; the same for threads and asyncio.  ``raw`` is always the driver's own connection."""
 
     name: str
     """The name by which the driver is chosen: "psycopg"."""
     module: Any
-    """The PEP 249 module."""
+    """The driver's module."""
     family: str | None
     """Which URLs it takes: "postgresql", "mysql", "sqlite"; None: any."""
     dialect: Dialect
@@ -63,10 +63,9 @@ class Driver(Protocol):
     """Base of our own errors: the driver's OperationalError, or what it has in its place."""
     interface_error: type[BaseException]
     """Raised for a handle that was used after its return."""
+    error: type[BaseException] | tuple[type[BaseException], ...]
+    """Base of the driver's errors, or several where it has no common one (asyncpg); what else a function raises is its own."""
     abilities: Abilities
-
-    def connect(self, target: Target, timeout: float) -> Any:
-        """Open a connection within about ``timeout`` seconds (where the driver can), with TCP keepalive and user timeout set."""
 
     def facts(self, exc: BaseException, raw: Any | None) -> Facts:
         """Return what ``exc`` proves.  ``raw`` is the connection it came from; None: it was raised while connecting."""
@@ -77,9 +76,6 @@ class Driver(Protocol):
     def is_closed(self, raw: Any) -> bool:
         """Tell whether this side knows that the connection is closed or broken."""
 
-    leaving: str
-    """What the driver's own ``with connection:`` does at its end: "commit" (or roll back), "close", or "commit-close"."""
-
     def failed_transaction(self, raw: Any) -> bool:
         """Tell, without a round trip, that the open transaction has failed, so that its COMMIT would be a silent rollback."""
 
@@ -89,17 +85,100 @@ class Driver(Protocol):
     def autocommit(self, raw: Any) -> bool | None:
         """Return the autocommit mode as the driver knows it, without a round trip; None: it cannot tell."""
 
+    def pushed_role(self, raw: Any) -> Role | None:
+        """Return the role that the server told at connect, without a round trip; None: it did not."""
+
+    def session_id(self, raw: Any) -> int | None:
+        """Return the server's number of this session (backend pid, thread id), which another session can cancel; None: not known."""
+
+    def abort(self, raw: Any) -> bool:
+        """Wake a call that hangs on this connection by shutting its socket down; False: the driver cannot.  Any thread may call it."""
+
+
+class Driver(Reading, Protocol):
+    """One PEP 249 driver, as clustersql sees it."""
+
+    leaving: str
+    """What the driver's own ``with connection:`` does at its end: "commit" (or roll back), "close", or "commit-close"."""
+
+    def connect(self, target: Target, timeout: float) -> Any:
+        """Open a connection within about ``timeout`` seconds (where the driver can), with TCP keepalive and user timeout set."""
+
     def set_autocommit(self, raw: Any, on: bool) -> None:
         """Set the autocommit mode; may cost a round trip; no transaction is open."""
 
     def ask(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         """Run ``statements`` and return the rows of each (empty where it returns none).  Leaves no transaction open."""
 
-    def pushed_role(self, raw: Any) -> Role | None:
-        """Return the role that the server told at connect, without a round trip; None: it did not."""
-
-    def abort(self, raw: Any) -> bool:
-        """Wake a call that hangs on this connection in another thread by shutting its socket down; False: the driver cannot."""
-
     def close(self, raw: Any) -> None:
         """Close quietly: a connection that is already broken raises nothing."""
+
+
+Own = Callable[..., Awaitable[Any]]
+"""A method of the driver's connection as a function: ``(raw, *args, **kwargs)``, in the driver's own signature."""
+
+
+class AsyncCursor(Protocol):
+    """What our cursor needs of the driver's cursor, or of what the adapter puts in its place (asyncpg has none)."""
+
+    description: Any
+    rowcount: int
+
+    async def execute(self, operation: Any, parameters: Any = ..., /) -> Any:
+        """Run a statement; ``parameters`` in the driver's own style.  A driver's cursor may return anything."""
+
+    async def executemany(self, operation: Any, parameters: Any, /) -> Any:
+        """Run a statement once per item."""
+
+    async def fetchone(self) -> Any:
+        """Return the next row, or None."""
+
+    async def fetchmany(self, size: int = ..., /) -> Any:
+        """Return the next rows."""
+
+    async def fetchall(self) -> Any:
+        """Return all rows that are left."""
+
+
+class AsyncDriver(Reading, Protocol):
+    """One asyncio driver, as clustersql sees it.
+
+    Rules
+    -----
+    * Statements begin a transaction unless the connection is in autocommit mode, as in PEP 249.  Where the driver does not (asyncpg,
+      aiosqlite in autocommit), the adapter sends BEGIN itself, before the statement, inside `cursor` and `methods`.
+    * A cancelled call (`asyncio.CancelledError`) passes; whether the connection can be used again is not the adapter's to decide.
+    """
+
+    leaving: str
+    """What ``async with`` on the driver's own connection does at its end: "commit" (or roll back), "close", or "commit-close"."""
+    methods: Mapping[str, Own]
+    """The driver's own ways to run a statement on its connection, which are recovered as `execute` is; the first argument after ``raw`` is the
+    statement.  asyncpg: fetch, fetchrow, fetchval, execute, executemany.  Empty for drivers that work through cursors."""
+
+    async def connect(self, target: Target, timeout: float) -> Any:
+        """Open a connection within about ``timeout`` seconds, with TCP keepalive and user timeout set.  Never blocks the loop."""
+
+    async def set_autocommit(self, raw: Any, on: bool) -> None:
+        """Set the autocommit mode; may cost a round trip; no transaction is open."""
+
+    async def ask(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        """Run ``statements`` and return the rows of each (empty where it returns none).  Leaves no transaction open."""
+
+    async def cursor(self, raw: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> AsyncCursor:
+        """Return a cursor of the driver, or what stands in its place; the arguments are those of the driver's ``cursor()``."""
+
+    async def close_cursor(self, cursor: Any) -> None:
+        """Close a cursor, with what is left of its result."""
+
+    async def commit(self, raw: Any) -> bool:
+        """Commit.  False: the server says that it rolled back instead, because the transaction had failed."""
+
+    async def rollback(self, raw: Any) -> None:
+        """Roll back; nothing open is no error."""
+
+    async def close(self, raw: Any) -> None:
+        """Close politely and quietly.  The caller bounds it in time, and calls `terminate` when it takes too long."""
+
+    def terminate(self, raw: Any) -> None:
+        """Close at once without a word to the server and without waiting; raises nothing, also when the loop is closed."""

@@ -54,6 +54,8 @@ class Profile:
     """What ``with connection:`` does at its end."""
     failed: Callable[[Any], bool] = lambda raw: False
     """Whether the open transaction has failed."""
+    session: Callable[[Any], int | None] = lambda raw: None
+    """The server's number of the session."""
 
 
 class Generic(Adapter):
@@ -116,6 +118,10 @@ class Generic(Adapter):
         """Tell what the driver knows."""
         return self.profile.failed(raw)
 
+    def session_id(self, raw: Any) -> int | None:
+        """Tell what the driver knows."""
+        return None if self.is_closed(raw) else self.profile.session(raw)
+
     def in_transaction(self, raw: Any) -> bool | None:
         """Tell what the driver knows for sure."""
         return None if self.is_closed(raw) else self.profile.status(raw)
@@ -169,6 +175,7 @@ PSYCOPG2 = Profile(
     closed=lambda raw: bool(raw.closed),
     status=_psycopg2_status,
     failed=lambda raw: raw.get_transaction_status() == 3,
+    session=lambda raw: raw.get_backend_pid() or None,
     unsent=("connection already closed", "cursor already closed"),
     has_news=_psycopg2_news,
 )

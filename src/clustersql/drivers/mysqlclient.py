@@ -86,6 +86,13 @@ class MySQLClient(Adapter):
         """Tell whether it was closed here, or the C library dropped its socket."""
         return not raw.open or self.descriptor(raw) is None
 
+    def session_id(self, raw: Any) -> int | None:
+        """Return the server's thread id."""
+        try:
+            return raw.thread_id()  # type: ignore[no-any-return]
+        except self.module.Error:  # closed
+            return None
+
     def autocommit(self, raw: Any) -> bool | None:
         """Tell the server's flag; None: closed."""
         try:

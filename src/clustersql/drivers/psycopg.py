@@ -1,4 +1,7 @@
-"""psycopg 3.  libpq knows the transaction's status and the descriptor, and tells what the server pushes."""
+"""psycopg 3.  libpq knows the transaction's status and the descriptor, and tells what the server pushes.
+
+`PsycopgReader` is the same for both APIs of the driver; `psycopg_async` has the other one.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import Any
 from ..core.node import Role
 from ..errors import ConfigError
 from . import sockets
-from .adapter import Codes, LocalAutocommit, server_arguments
+from .adapter import LocalAutocommit
 from .contract import Abilities, Target
+from .reading import Codes, Reader, server_arguments
 
 NAMES = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
 """libpq's keywords: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
@@ -38,21 +42,19 @@ def libpq_fields(target: Target) -> dict[str, Any]:
     return fields | ({"host": target.unix_socket} if target.unix_socket else {})
 
 
-class Psycopg(LocalAutocommit):
-    """Adapter for psycopg 3."""
+class PsycopgReader(Reader):
+    """What psycopg 3 tells without a round trip, whichever of its APIs is used."""
 
     name = "psycopg"
     family = "postgresql"
     dialect_name = "postgresql"
-    leaving = "commit-close"
     abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True)
 
-    def connect(self, target: Target, timeout: float) -> Any:
-        """Connect.  ``timeout`` in seconds, rounded up, at least 2."""
-        dsn = target.dsn or ""
-        given = self._dsn_keywords(dsn) | libpq_fields(target) | dict(target.arguments)
-        missing = {name: value for name, value in libpq_defaults(timeout).items() if name not in given}
-        return self.module.connect(dsn, **(missing | libpq_fields(target) | dict(target.arguments)))
+    def keywords(self, target: Target, timeout: float) -> dict[str, Any]:
+        """Return what goes to ``connect`` besides the DSN.  ``timeout`` in seconds, rounded up, at least 2."""
+        fields = libpq_fields(target) | dict(target.arguments)
+        given = self._dsn_keywords(target.dsn or "") | fields
+        return {name: value for name, value in libpq_defaults(timeout).items() if name not in given} | fields
 
     def _dsn_keywords(self, dsn: str) -> dict[str, Any]:
         try:
@@ -86,8 +88,9 @@ class Psycopg(LocalAutocommit):
 
         Over TLS the waiting bytes cannot be read from outside; libpq then takes them in and finds the end of file.
         """
-        descriptor = self.descriptor(raw)
-        if descriptor is None:
+        try:
+            descriptor = raw.pgconn.socket
+        except self.module.OperationalError:  # closed
             return True
         if not sockets.is_readable(descriptor):
             return False
@@ -103,6 +106,10 @@ class Psycopg(LocalAutocommit):
             return True
         return raw.pgconn.status != _OK or sockets.is_readable(descriptor)
 
+    def session_id(self, raw: Any) -> int | None:
+        """Return the backend's pid."""
+        return raw.pgconn.backend_pid or None
+
     def in_transaction(self, raw: Any) -> bool | None:
         """Tell libpq's status; a statement in progress counts as yes."""
         status = raw.pgconn.transaction_status
@@ -112,9 +119,9 @@ class Psycopg(LocalAutocommit):
         """Tell from libpq's status."""
         return raw.pgconn.transaction_status == _IN_ERROR  # type: ignore[no-any-return]
 
-    def cursor(self, raw: Any) -> Any:
-        """Return a plain cursor with rows as tuples."""
-        return self.module.Cursor(raw, row_factory=self.module.rows.tuple_row)
+    def autocommit(self, raw: Any) -> bool | None:
+        """Return the autocommit mode."""
+        return bool(raw.autocommit)
 
     def pushed_role(self, raw: Any) -> Role | None:
         """Tell from what PostgreSQL 14 and later report at connect and at the next answer after a change.
@@ -126,6 +133,20 @@ class Psycopg(LocalAutocommit):
             return Role.REPLICA
         read_only = raw.pgconn.parameter_status(b"default_transaction_read_only")
         return Role.PRIMARY if standby == b"off" and read_only == b"off" else None
+
+
+class Psycopg(PsycopgReader, LocalAutocommit):
+    """Adapter for psycopg 3."""
+
+    leaving = "commit-close"
+
+    def connect(self, target: Target, timeout: float) -> Any:
+        """Connect.  ``timeout`` in seconds, rounded up, at least 2."""
+        return self.module.connect(target.dsn or "", **self.keywords(target, timeout))
+
+    def cursor(self, raw: Any) -> Any:
+        """Return a plain cursor with rows as tuples."""
+        return self.module.Cursor(raw, row_factory=self.module.rows.tuple_row)
 
 
 def adapter(module: Any) -> Psycopg:

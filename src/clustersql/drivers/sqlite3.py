@@ -30,7 +30,12 @@ class SQLite(Adapter):
     }
 
     def connect(self, target: Target, timeout: float) -> sqlite3.Connection:
-        """Open the file; ``timeout`` has no meaning here, and sqlite3's own (for locks) stays the user's.
+        """Open the file; ``timeout`` has no meaning here, and sqlite3's own (for locks) stays the user's."""
+        raw: sqlite3.Connection = self.module.connect(**self.arguments(target))
+        return raw
+
+    def arguments(self, target: Target) -> dict[str, Any]:
+        """Return what goes to ``connect``.
 
         ``check_same_thread`` is off: a pooled connection is used by one thread at a time, but not always the same.
         """
@@ -42,8 +47,7 @@ class SQLite(Adapter):
         if "database" not in arguments:
             raise ConfigError("sqlite3: no database given; it is the path of the file, or ':memory:'")
         arguments.setdefault("uri", str(arguments["database"]).startswith("file:"))
-        raw: sqlite3.Connection = self.module.connect(**arguments)
-        return raw
+        return arguments
 
     def codes(self, exc: BaseException) -> Codes:
         """The primary code: the extended ones (SQLITE_BUSY_SNAPSHOT) keep it in their low byte."""

@@ -8,15 +8,12 @@ from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..errors import ConfigError
-from ..notes import Notes
+from ..notes import UNSET, Notes
 from ..options import Options, check_node
+from ..result import Result
 from .connection import Connection
-from .cursor import UNSET
 from .pool import Pool
-from .result import Result
 from .run import run
-
-_NOTHING = (None,) * 5
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,7 +69,7 @@ class Database:
         ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`, `PoolClosed`.
         """
         options, want = self._options, self._want
-        if (timeout, read_only, node, role, move) != _NOTHING:
+        if timeout is not None or read_only is not None or node is not None or role is not None or move is not None:
             options = options.changed(timeout=timeout, read_only=read_only, node=node, role=role, move=move)
             check_node(options, self._pool.topology.name, tuple(self._pool.topology.addresses))
             want = options.want(autocommit=False)
@@ -88,8 +85,8 @@ class Database:
         try:
             cursor = connection.cursor()
             cursor.execute(operation, parameters, **driver_options)
-            result = Result.of(cursor)
-            if not self._pool.topology.driver.abilities.autocommit:
+            result = Result.of(cursor._raw)
+            if not self._pool.driver.abilities.autocommit:
                 connection.commit()
         finally:
             connection.close()
@@ -143,6 +140,4 @@ class Database:
         self.close()
 
     def __repr__(self) -> str:
-        s = self._pool.stats()
-        state = "closed" if s["closed"] else f"{s['in_flight']} in flight, {s['idle']} idle, at most {s['max_size']}"
-        return f"<clustersql.Database {self._pool.topology.name!r}: {state}>"
+        return f"<clustersql.Database {self._pool.topology.name!r}: {self._pool.words()}>"

@@ -11,46 +11,36 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from ..address import resolve
-from ..core.faults import Facts, Fault
 from ..core.node import Report, Role
-from ..core.observe import Answered, Unreachable
-from ..core.procedures import first_line
-from ..errors import ConfigError
+from ..drivers.contract import Driver
+from ..target import target_of, told_at_connect
 from ..topology import Topology
 from . import monitor
 
-NODE_ARGUMENTS = frozenset(
-    "host hostaddr port unix_socket unix_sock user username password passwd passfile dsn conninfo".split()
-)
-"""Drivers' names for address and credentials.  Those are the node's: a program's unchanged ``connect(host=...)`` would lead all dials to one host."""
-
 
 def connect(
-    topology: Topology, name: str, arguments: Mapping[str, Any] | None = None, hold: Callable[[Any], None] | None = None
+    topology: Topology,
+    driver: Driver,
+    name: str,
+    arguments: Mapping[str, Any] | None = None,
+    hold: Callable[[Any], None] | None = None,
+    in_full: bool = False,
 ) -> tuple[Any, Report]:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report; blocks.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``hold`` is given the connection as soon as there is one, so
-    that somebody else can abort it while its first answer is awaited.  Raises what the driver raises, and `ConfigError`.
+    that somebody else can abort it while its first answer is awaited.  ``in_full``: ask everything, as a probe does.  Raises what the driver raises, and `ConfigError`.
     """
-    driver, settings = topology.driver, topology.settings
-    address = topology.addresses.get(name)
-    if address is None:
-        raise ConfigError(f"cluster {topology.name!r} has no node {name!r} any more")
-    target = resolve(address)
-    if target.password:
-        topology.passwords[name] = target.password
-    if arguments:
-        target = replace(target, arguments={**target.arguments, **_callers(arguments, driver.family)})
+    settings = topology.settings
+    target = target_of(topology, driver, name, arguments)
     raw = driver.connect(target, settings.connect_timeout)
     try:
         if hold is not None:
             hold(raw)
-        report = examine(topology, raw)
+        told = None if in_full else told_at_connect(topology, driver, name, raw)
+        report = ask(driver, raw) if told is None else told
         if settings.on_connect is not None:
             settings.on_connect(raw)
     except BaseException:
@@ -61,25 +51,10 @@ def connect(
     return raw, report
 
 
-def _callers(arguments: Mapping[str, Any], family: str | None) -> dict[str, Any]:
-    """Return what a caller may set: not where, nor as whom.  SQLite's address is its database."""
-    fixed = NODE_ARGUMENTS | {"database"} if family == "sqlite" else NODE_ARGUMENTS
-    return {name: value for name, value in arguments.items() if name not in fixed}
-
-
-def examine(topology: Topology, raw: Any) -> Report:
-    """Ask the node behind ``raw`` for its role and readiness; free where the server told at connect."""
-    driver = topology.driver
-    pushed = driver.pushed_role(raw)
-    if pushed is not None:
-        return Report(pushed)
-    return ask(topology, raw)
-
-
-def ask(topology: Topology, raw: Any) -> Report:
+def ask(driver: Driver, raw: Any) -> Report:
     """Ask the node behind ``raw`` for its role and readiness, with the dialect's probe."""
-    dialect = topology.driver.dialect
-    return dialect.report(topology.driver.ask(raw, dialect.probe)) if dialect.probe else Report(Role.PRIMARY)
+    dialect = driver.dialect
+    return dialect.report(driver.ask(raw, dialect.probe)) if dialect.probe else Report(Role.PRIMARY)
 
 
 _running: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
@@ -106,14 +81,16 @@ class Attempt:
     def __init__(
         self,
         topology: Topology,
+        driver: Driver,
         name: str,
         work: Callable[[Attempt], Any],
         ended: Callable[[Attempt], None],
         patience: float | None = None,
-        came_late: Callable[[Any], None] | None = None,
+        came_late: Callable[[Any], object] | None = None,
     ) -> None:
         """``patience``: seconds until it is late, by default ``connect_timeout``; ``came_late`` is given a result that nobody waits for."""
         self.topology = topology
+        self.driver = driver
         self.name = name
         self.began = time.monotonic()
         self.patience = topology.settings.connect_timeout if patience is None else patience
@@ -163,7 +140,7 @@ class Attempt:
         with self._lock:
             raw, self._raw = self._raw, None
             if raw is not None and not self._settled:
-                self.topology.driver.abort(
+                self.driver.abort(
                     raw
                 )  # under the lock: the thread may not close it, and its descriptor be reused, meanwhile
         self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"))
@@ -178,7 +155,7 @@ class Attempt:
         if not self._settle(result, error) and result is not None:
             if self._came_late is not None:
                 self._came_late(result)
-            self.topology.driver.close(result[0])
+            self.driver.close(result[0])
 
     def _settle(self, result: Any, error: BaseException | None) -> bool:
         with self._lock:
@@ -189,22 +166,3 @@ class Attempt:
         self.seconds = time.monotonic() - self.began
         self._ended(self)
         return True
-
-
-def tell_failure(topology: Topology, name: str, error: BaseException) -> None:
-    """Record that a dial or probe of ``name`` failed with ``error``."""
-    topology.failed(name, error)
-    facts = connect_facts(topology, error)
-    topology.tell(Unreachable(name, facts.fault, first_line(error)))
-
-
-def tell_answer(topology: Topology, name: str, report: Report) -> None:
-    """Record what ``name`` said of itself."""
-    topology.tell(Answered(name, report))
-
-
-def connect_facts(topology: Topology, error: BaseException) -> Facts:
-    """Return what an error at connect proves."""
-    if isinstance(error, ConfigError):
-        return Facts(Fault.MISCONFIGURED, lost=True, not_sent=True)
-    return topology.driver.facts(error, None)

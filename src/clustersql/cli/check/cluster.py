@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ...cluster import Cluster
+from ...errors import ConfigError
 from ...topology import Topology
 from .capacity import crowd, pools
 from .node import inspect
@@ -22,6 +23,10 @@ def check_cluster(
 ) -> ClusterResult:
     """Check one cluster.  ``seconds`` bounds each single question; ``progress`` is told what is being done."""
     topology = cluster._topology
+    if cluster.driver is None:
+        raise ConfigError(
+            f"cluster {cluster.name!r} has no driver for threads, which check works with: give one with --driver"
+        )
     result = ClusterResult(cluster.name, cluster.driver.name)
     wires = {name: Wire(topology, name, seconds) for name in topology.addresses}
     try:

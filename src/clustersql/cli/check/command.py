@@ -13,7 +13,7 @@ from rich.console import Console
 from ...cluster import Cluster, from_config
 from ...config import default_path, read
 from ...errors import ConfigError
-from ...registry import DEFAULT_DRIVER
+from ...registry import DEFAULT_DRIVER, driver_of
 from .cluster import check_cluster
 from .result import ClusterResult
 from .table import show
@@ -69,7 +69,7 @@ def _clusters(path: Path | None, name: str | None, driver: str | None, only: str
         raise ConfigError(f"--name {name} and --cluster {only} contradict each other: give one of them")
     file = path or Path(default_path())
     found = [
-        from_config(each.name, each.driver or DEFAULT_DRIVER, each.async_driver, each.settings, each.nodes)
+        from_config(each.name, driver_of(each.driver, each.async_driver), each.async_driver, each.settings, each.nodes)
         for each in read(file, name=name or None, driver=driver)
     ]
     picked = [each for each in found if only in (None, each.name)]

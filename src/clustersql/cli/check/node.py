@@ -10,7 +10,7 @@ from typing import Any
 from ...core.faults import Fault
 from ...core.node import Readiness, Report
 from ...errors import ConfigError
-from ...sync.dial import connect_facts
+from ...pool import connect_facts
 from ...topology import Topology
 from .questions import QUESTIONS, Questions
 from .result import ClusterResult, NodeResult
@@ -54,7 +54,7 @@ def _address(topology: Topology, name: str) -> str:
 def _failed(topology: Topology, result: NodeResult, exc: Exception) -> None:
     result.error = first_line(topology, result.name, exc)
     if not result.authenticated:
-        fault = connect_facts(topology, exc).fault
+        fault = connect_facts(topology.driver, exc).fault
         result.reachable = fault is not Fault.LOST and not isinstance(exc, ConfigError | TimeoutError)
     if result.readiness == "unknown" and result.reachable:
         result.readiness = Readiness.NOT_READY.value

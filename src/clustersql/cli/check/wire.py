@@ -7,8 +7,9 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from ...drivers.contract import Driver
 from ...sync.dial import connect
 from ...topology import Topology
 
@@ -49,7 +50,7 @@ class Wire:
     def __init__(self, topology: Topology, node: str, seconds: float) -> None:
         self.node = node
         self._topology = topology
-        self._driver = topology.driver
+        self._driver = cast(Driver, topology.driver)  # `check_cluster` has seen to it that it is one for threads
         self._seconds = seconds
         self._raw: Any = None
         self._given_up = False
@@ -74,7 +75,7 @@ class Wire:
         """Ask the dialect's probe; return its `Report`."""
         from ...sync.dial import ask
 
-        return self._bounded(lambda: ask(self._topology, self._raw))
+        return self._bounded(lambda: ask(self._driver, self._raw))
 
     def abandon(self) -> bool:
         """End a call that was interrupted (Ctrl-C); return whether there was one."""
@@ -109,7 +110,7 @@ class Wire:
                 self._driver.abort(self._raw)
 
     def _open(self) -> None:
-        raw, _ = connect(self._topology, self.node, hold=self._hold)
+        raw, _ = connect(self._topology, self._driver, self.node, hold=self._hold)
         if self._given_up:
             self._driver.close(raw)
 

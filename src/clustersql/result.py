@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .cursor import Cursor
+from typing import Any
 
 
 class Result:
@@ -22,9 +19,8 @@ class Result:
         self.lastrowid = lastrowid
 
     @classmethod
-    def of(cls, cursor: Cursor) -> Result:
-        """Fetch everything from ``cursor``."""
-        raw = cursor._raw
+    def of(cls, raw: Any) -> Result:
+        """Fetch everything from a driver's cursor of PEP 249."""
         description = raw.description
         rows = list(raw.fetchall()) if description is not None else []
         return cls(rows, description, raw.rowcount, getattr(raw, "lastrowid", None))

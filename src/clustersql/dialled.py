@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .. import fork
-from ..core.procedures import blamed
-from ..core.verdict import Situation
-from ..core.view import Service, Want
-from ..options import Options
-from ..topology import Topology
-from .pool import Pool, awaited
+from . import fork
+from .core.procedures import blamed
+from .core.verdict import Situation
+from .core.view import Service, Want
+from .drivers.contract import Reading
+from .topology import Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,7 @@ class Origin:
     node: str
     generation: int
     want: Want
+    driver: Reading
 
 
 class Dialled:
@@ -38,25 +38,8 @@ class Dialled:
         self._lock = threading.Lock()
         fork.track(self)
 
-    def dial(self, pool: Pool, options: Options, arguments: Mapping[str, Any]) -> Any:
-        """Return a connection of the driver from the best node; see `Cluster.dial`."""
-        topology, driver = self._topology, self._topology.driver
-        want = options.want(autocommit=False)
-        timeout = topology.settings.timeout if options.timeout is None else options.timeout
-        session = pool.open_outside(want, timeout, arguments)
-        if want.read_only and driver.dialect.read_only_on:
-            try:
-                with awaited(session):
-                    driver.ask(session.raw, driver.dialect.read_only_on)
-            except BaseException:
-                pool.give_back(session, keep=False)
-                raise
-        raw = pool.let_go(session)
-        shelf = session.shelf
-        self._remember(raw, Origin(session.node, session.generation, want), lambda: pool.gone.append(shelf))
-        return raw
-
-    def _remember(self, raw: Any, origin: Origin, gone: Callable[[], None]) -> None:
+    def remember(self, raw: Any, origin: Origin, gone: Callable[[], None]) -> None:
+        """Remember, weakly, what a connection was dialled for; ``gone`` is called when it is no more, from anywhere, and may take no lock."""
         key = id(raw)
 
         def dropped(_: object) -> None:  # no lock may be taken here: the garbage collector calls it wherever it likes
@@ -92,7 +75,7 @@ class Dialled:
         origin = self._origin(raw)
         if origin is None:
             return False
-        facts = self._topology.driver.facts(error, raw)
+        facts = origin.driver.facts(error, raw)
         seen = blamed(
             Situation(facts, read_only=origin.want.read_only),
             origin.node,

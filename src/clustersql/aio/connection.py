@@ -1,0 +1,487 @@
+"""The connection: a handle on whichever session serves it now.  What is known of it is in `state.State`; here is the I/O."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+import weakref
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from inspect import iscoroutinefunction
+from time import monotonic
+from typing import Any
+
+from ..core.pooling import Session
+from ..core.statements import Traits
+from ..core.verdict import Transaction
+from ..core.view import Want
+from ..errors import TransactionLost
+from ..notes import UNSET, Notes, phase_of
+from ..options import Options, changed_here
+from ..outcome import CANCELLED_COMMIT, note_lost
+from ..pool import awaited
+from ..state import HARMLESS_METHODS, State, passing
+from .cursor import Cursor
+from .pool import Pool
+from .recovery import recover_commit, recover_statement
+from .transaction import Block
+
+_OURS = frozenset(("_arguments", "_pool", "_state"))
+
+
+class Connection:
+    """A connection to the cluster for one task at a time.  What is not named here is forwarded to the driver's connection.
+
+    From a pool (``async with db.connection()``) the block commits on success, rolls back on an error and gives it back; `close` gives it
+    back too.  From ``aio.connect()``, leaving the block has the driver's own meaning, and `close` closes.
+    """
+
+    __slots__ = ("__weakref__", "_arguments", "_pool", "_state")
+
+    _arguments: Mapping[str, Any] | None
+    _pool: Pool
+    _state: State
+
+    def __init__(self, pool: Pool, options: Options, want: Want, notes: Notes, frame: Any, deadline: float) -> None:
+        state = State(pool.topology, pool.driver, options, want, notes, (frame.f_code, frame.f_lasti))
+        state.deadline = deadline
+        _set(self, "_state", state)
+        _set(self, "_pool", pool)
+        _set(self, "_arguments", None)
+
+    @classmethod
+    def acquired(
+        cls,
+        pool: Pool,
+        options: Options,
+        want: Want,
+        notes: Notes,
+        arguments: Mapping[str, Any] | None = None,
+        depth: int = 2,
+        deadline: float = 0.0,
+    ) -> Checkout:
+        """Return what checks a session out when it is awaited or entered; with ``arguments``, the driver's own, one outside the pool.
+
+        ``depth``: frames up to the caller's.  ``deadline`` (monotonic seconds) ends everything that is done with it; 0.0: nothing does.
+        """
+        connection = cls(pool, options, want, notes, sys._getframe(depth), deadline)
+        _set(connection, "_arguments", arguments)
+        return Checkout(connection)
+
+    async def _begin(self) -> None:
+        session = await self._acquire(self._timeout())
+        if self._arguments is not None:  # the driver's default mode, or what the caller's arguments say
+            self._state.mode_is(bool(session.autocommit))
+
+    # -- the common face -------------------------------------------------------------------------------------------------------------
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Cursor:
+        """Return a new cursor; the arguments are those of the driver's, which it makes with the first statement."""
+        state = self._state
+        if state.closed:
+            raise state.returned()
+        cursor = Cursor(self, args, kwargs)
+        if isinstance(kwargs.get("name", args[0] if args else None), str):
+            state.unmanaged("cursor(name)")  # a server-side cursor lives in this session
+        cursors = state.cursors
+        if len(cursors) > 16:
+            cursors = tuple(ref for ref in cursors if ref() is not None)
+        state.cursors = (*cursors, weakref.ref(cursor))
+        return cursor
+
+    async def execute(self, operation: Any = UNSET, parameters: Any = UNSET, /, *args: Any, **options: Any) -> Any:
+        """Run a statement on a new cursor, and return the cursor.
+
+        On asyncpg, which has an ``execute`` of its own, this is that one (``execute(query, *args)``, which returns the status), unless a
+        single tuple of parameters is given, as on every other driver.
+        """
+        own = self._pool.driver.methods.get("execute")
+        if own is not None and (args or type(parameters) is not tuple):
+            given = [value for value in (operation, parameters) if value is not UNSET]
+            return await self._own("execute", *given, *args, **options)
+        cursor = self.cursor()
+        await cursor.execute(operation, parameters, *args, **options)
+        return cursor
+
+    def transaction(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``async with`` for a transaction, or inside one for a savepoint: committed or released on success, else rolled back.
+
+        With arguments it is the driver's own, which passes by us: nothing in it is recovered.
+        """
+        if args or kwargs:
+            return self.__getattr__("transaction")(*args, **kwargs)
+        return Block(self)
+
+    async def commit(self) -> None:
+        """Commit.  Raises the driver's error, `TransactionLost` (it did not happen) or `OutcomeUnknown`.
+
+        Cancelled while the answer is awaited, the outcome is unknown: the `CancelledError` has a note that says so.
+        """
+        session = self._state.session
+        if session is None:
+            self._require_nothing_lost()
+        else:
+            driver, done = self._pool.driver, False
+            if driver.failed_transaction(session.raw):
+                await self._refuse_commit()
+            try:
+                with awaited(session):
+                    done = await driver.commit(session.raw)
+            except Exception as exc:
+                await recover_commit(self, exc)
+                done = True
+            except BaseException as exc:
+                self._pool.interrupted(session)
+                self._outcome_unknown(exc)
+                raise
+            if not done:
+                await self._refuse_commit()
+        for callback in self._state.boundary(committed=True):
+            callback()
+
+    async def rollback(self) -> None:
+        """Roll back.  A connection that was lost meanwhile has rolled back already, so that is no error."""
+        state = self._state
+        if state.closed:
+            raise state.returned()
+        session = state.session
+        if session is not None:
+            try:
+                with awaited(session):
+                    await self._pool.driver.rollback(session.raw)
+            except Exception as exc:
+                if not state.facts(exc).lost:
+                    raise
+                self._lose(exc)
+            except BaseException:
+                self._pool.interrupted(session)
+                raise
+        state.broken = None
+        state.boundary(committed=False)
+
+    async def close(self) -> None:
+        """Give the connection back to the pool, rolled back and clean; one from ``connect()`` is closed.  Twice does no harm."""
+        state = self._state
+        session, state.session = state.session, None
+        state.given_back = True
+        if session is None:
+            return
+        keep = False
+        try:
+            keep = await self._finish(session)
+        except BaseException:  # cancelled in the middle of an answer
+            session.tainted = True
+            raise
+        finally:
+            session.statements += session.count
+            session.count = 0
+            self._pool.give_back(session, keep)
+
+    async def set_autocommit(self, on: bool) -> None:
+        """Set the autocommit mode, on every driver; asyncpg has none of its own.  It is set again after a move.  Raises the driver's errors."""
+        session = self._state.session or await self._revive()
+        await self._set_autocommit(self._pool.driver.set_autocommit, session.raw, on)
+
+    @property
+    def driver_connection(self) -> Any:
+        """The driver's own connection.  What is done with it is not recovered, and it is closed instead of going back to the pool."""
+        session = self._live()
+        self._state.unmanaged("driver_connection")
+        return session.raw
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OURS or name.startswith("__"):
+            raise AttributeError(name)
+        if name in self._pool.driver.methods:
+            return partial(self._own, name)
+        if name in ("closed", "is_closed") and self._state.closed:
+            return True if name == "closed" else lambda: True
+        value = getattr(self._live().raw, name)
+        if not callable(value) or isinstance(value, type):
+            return value
+        if name == "autocommit":
+            return partial(self._set_autocommit, value)
+        if name in HARMLESS_METHODS and not iscoroutinefunction(
+            value
+        ):  # what is awaited may be cancelled before its answer
+            return value
+        return passing(self._state, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._live().raw, name, value)
+        # aiosqlite tells its autocommit mode by isolation_level; any other level would be the next tenant's too.
+        mode = name == "autocommit" or (name == "isolation_level" and value in (None, ""))
+        if not mode or not self._state.mode_changed():
+            self._state.unmanaged(name)
+
+    # -- ours ------------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def node(self) -> str | None:
+        """The name of the node that serves this connection now; None: none does."""
+        session = self._state.session
+        return session.node if session is not None else None
+
+    @property
+    def attempt(self) -> int:
+        """Inside ``run``: which call of the function this is, from 1."""
+        return self._state.attempt
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """What keeps this connection from moving to another node: the leading words of the statements, or the calls, that left state."""
+        return self._state.pins
+
+    @contextmanager
+    def options(self, **values: Any) -> Iterator[Connection]:
+        """Within the block, statements have these options: ``timeout`` in seconds, ``idempotent``, ``move``.
+
+        Raises `ConfigError` for what a session has from its checkout on, and for every other mistake.
+        """
+        state = self._state
+        before = state.options, state.patience
+        state.options = changed_here(state.options, values)
+        self._bound(values.get("timeout") or state.patience)
+        try:
+            yield self
+        finally:
+            state.options = before[0]
+            self._bound(before[1])
+
+    def _bound(self, patience: float) -> None:
+        """Let each statement take so many seconds at most; 0.0: as long as it takes."""
+        session, self._state.patience = self._state.session, patience
+        if session is not None:
+            session.patience = patience
+        if patience:
+            self._pool.monitor.wake_by(monotonic() + patience)
+
+    def on_commit(self, function: Callable[[], object]) -> None:
+        """Call ``function`` once, after the COMMIT of this transaction was acknowledged, and never if it is not."""
+        self._state.callbacks += (function,)
+
+    async def __aenter__(self) -> Connection:
+        if self._state.session is None:
+            await self._revive()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        leaving = self._pool.driver.leaving if self._arguments is not None else "pool"
+        try:
+            if leaving in ("commit", "commit-close") or leaving == "pool":
+                if kind is None and self._state.has_work():
+                    await self.commit()
+                elif leaving != "pool" and not self._state.closed:
+                    await self.rollback()
+        finally:
+            if leaving != "commit":
+                await self.close()
+
+    def __del__(self) -> None:
+        try:
+            state, pool = self._state, self._pool
+        except AttributeError:  # the checkout itself was interrupted
+            return
+        session, state.session = state.session, None
+        if session is not None:
+            pool.abandon(session)
+            warnings.warn(state.forgotten(), ResourceWarning, 2, source=self)
+
+    def __repr__(self) -> str:
+        return f"<clustersql.aio.Connection to {self._pool.topology.name!r} {self._state!r}>"
+
+    # -- sessions --------------------------------------------------------------------------------------------------------------------
+
+    def _timeout(self) -> float:
+        """Seconds that an operation on this connection may take, with everything that it waits for."""
+        timeout, deadline = self._state.options.timeout, self._state.deadline
+        if deadline:
+            return max(0.0, deadline - monotonic())
+        return self._pool.timeout if timeout is None else timeout
+
+    def _live(self) -> Session:
+        """Return the session; one that was lost comes again only with a statement, for here nothing can be awaited."""
+        session = self._state.session
+        if session is None:
+            self._state.require_revivable()
+            raise self._state.error(TransactionLost, "the session was lost; run a statement, or take a new connection")
+        return session
+
+    async def _revive(self) -> Session:
+        self._state.require_revivable()
+        return await self._acquire(self._timeout())
+
+    async def _acquire(self, timeout: float, avoid: str | None = None) -> Session:
+        """Get a session, the first one or one in place of one that is gone, within ``timeout`` seconds."""
+        state = self._state
+        if self._arguments is None:
+            session = await self._pool.checkout(state.want, timeout, avoid)
+        else:
+            session = await self._outside(timeout, avoid, self._arguments)
+        state.hold(session)
+        if state.deadline:
+            self._pool.monitor.wake_by(state.deadline)
+        return session
+
+    async def _outside(self, timeout: float, avoid: str | None, arguments: Mapping[str, Any]) -> Session:
+        state, pool = self._state, self._pool
+        session = await pool.open_outside(state.want, timeout, arguments, avoid)
+        autocommit = state.want.autocommit if state.last_facts is not None else bool(session.autocommit)
+        try:
+            with awaited(session):
+                await pool.set_mode(session, autocommit, state.want.read_only)
+        except BaseException:  # nobody else knows of it
+            pool.give_back(session, keep=False)
+            raise
+        return session
+
+    def _lose(self, error: BaseException) -> None:
+        """The session is gone, which is news about its node."""
+        session = self._state.session
+        if session is not None:
+            note_lost(self._pool, session, error)
+            self._drop()
+
+    def _drop(self) -> None:
+        """Close the session; nothing of it can be used again."""
+        session, self._state.session = self._state.session, None
+        if session is not None:
+            session.tainted = True
+            self._pool.give_back(session, keep=False)
+
+    async def _finish(self, session: Session) -> bool:
+        """Make a session clean.  Returns whether it is worth keeping."""
+        state = self._state
+        raws = [raw for cursor in state.alive_cursors() if (raw := cursor._forget()) is not None]
+        state.cursors = ()
+        if session.tainted or session.outside:
+            return False
+        if not (raws or session.count or state.pins or state.may_commit):
+            return True
+        try:
+            with awaited(session):
+                for raw in raws:
+                    await self._pool.driver.close_cursor(raw)
+                if state.must_roll_back(session):
+                    await self._pool.driver.rollback(session.raw)
+                return not state.pins or await self._pool.reset(session)
+        except Exception as exc:  # the caller's work has ended already: this is the pool's to know
+            note_lost(self._pool, session, exc)
+            session.tainted = True
+            return False
+
+    # -- statements ------------------------------------------------------------------------------------------------------------------
+
+    async def _prepare(self, operation: Any, many: bool) -> Traits:
+        """Note what a statement may leave behind, before it is sent."""
+        if self._state.session is None:
+            await self._revive()
+        return self._state.prepare(operation, many)
+
+    def _after(self, traits: Traits) -> None:
+        """A noted statement has succeeded."""
+        for callback in self._state.after(traits):
+            callback()
+
+    def _no_sample(self) -> None:
+        """An error's latency is none: an instant error must not look fast."""
+        session = self._state.session
+        if session is not None:
+            session.started = session.ended = 0.0
+
+    async def _own(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Run a statement by one of the driver's own methods, recovered as `execute` is."""
+        function = self._pool.driver.methods[name]
+        operation = args[0] if args else kwargs.get("query")
+        traits = await self._prepare(operation, many=name == "executemany")
+        session = self._state.session
+        assert session is not None
+        session.started = monotonic()
+        try:
+            result = await function(session.raw, *args, **kwargs)
+        except Exception as exc:
+            self._no_sample()
+            result = await recover_statement(
+                self, lambda session: function(session.raw, *args, **kwargs), traits, phase_of(traits), exc
+            )
+        except BaseException as exc:
+            self._interrupted(session, traits, exc)
+            raise
+        else:
+            session.ended = monotonic()
+            session.count += 1
+        self._after(traits)
+        return result
+
+    def _interrupted(self, session: Session, traits: Traits | None, error: BaseException) -> None:
+        """A statement was cancelled while its answer was awaited.  When it may have committed, the error has a note of it.
+
+        ``traits`` None: it leaves nothing behind; still, in autocommit mode, it may have written.
+        """
+        self._pool.interrupted(session)
+        reads = session.read_only and (traits is None or traits.read)
+        alone = self._state.transaction is Transaction.NONE or (traits is not None and traits.commits)
+        if alone and not reads and not self._state.options.idempotent:
+            self._outcome_unknown(error)
+
+    def _outcome_unknown(self, error: BaseException) -> None:
+        error.add_note(CANCELLED_COMMIT)
+        self._state.committed = True  # for all we know: nothing may be run again
+
+    def _require_nothing_lost(self) -> None:
+        """COMMIT without a session: fine when nothing was executed since it was lost."""
+        state = self._state
+        if state.given_back:
+            raise state.returned()
+        if state.broken is not None:
+            raise state.broken
+        if state.pins:  # a transaction may have been open that we did not see
+            state.require_revivable()
+
+    async def _refuse_commit(self) -> None:
+        """The transaction has failed: the server answers this COMMIT with a silent rollback, and the caller would believe it."""
+        error = self._state.failed_commit()
+        await self.rollback()
+        raise error
+
+    async def _set_autocommit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        session = self._live()
+        try:
+            with awaited(session):
+                result = await function(*args, **kwargs)
+        except Exception:
+            raise
+        except BaseException:
+            self._pool.interrupted(session)
+            raise
+        if not self._state.mode_changed():
+            self._state.unmanaged("autocommit()")
+        return result
+
+
+class Checkout:
+    """A connection to come: ``async with db.connection() as conn``, or ``conn = await db.connection()``."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __await__(self) -> Generator[Any, Any, Connection]:
+        yield from self._connection._begin().__await__()
+        return self._connection
+
+    async def __aenter__(self) -> Connection:
+        await self._connection._begin()
+        return self._connection
+
+    async def __aexit__(self, kind: type[BaseException] | None, *details: Any) -> None:
+        await self._connection.__aexit__(kind, *details)
+
+    def __repr__(self) -> str:
+        return f"<clustersql.aio.Checkout of {self._connection!r}>"
+
+
+_set = object.__setattr__
+"""Past our own ``__setattr__``, which forwards to the driver."""

@@ -1,0 +1,293 @@
+"""The cursor: the driver's own, with recovery around `execute`.
+
+This is the hot path.  A statement that was seen before and leaves nothing behind costs one plain coroutine, two reads of the clock and a
+set lookup; there is no lock, no task, no registration.  The driver's cursor is made with the first statement, because some drivers need a
+round trip, or a thread, for it.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..core.statements import Traits
+from ..notes import UNSET, phase_of
+from ..state import State, passing
+from .recovery import recover_statement
+
+if TYPE_CHECKING:
+    from ..core.pooling import Session
+    from .connection import Connection
+
+RETURNED: Any = object()
+"""The session of a cursor whose connection was given back: it is no connection's session, so every use takes the slow path, and raises."""
+
+_OURS = frozenset(
+    (
+        "_args",
+        "_connection",
+        "_execute",
+        "_executemany",
+        "_fetchone",
+        "_raw",
+        "_session",
+        "_settings",
+        "_state",
+        "__weakref__",
+    )
+)
+_HARMLESS = frozenset(
+    "arraysize close description rowcount lastrowid mogrify rownumber setinputsizes setoutputsize row_factory query"
+    " statusmessage format itersize scrollable withhold pgresult echo".split()
+)
+"""Attributes of drivers' cursors that send nothing to the server, besides those that are no functions."""
+
+
+class Cursor:
+    """A cursor on whichever node serves.  What is not named here is forwarded to the driver's cursor, once a statement was run."""
+
+    _connection: Connection
+    _state: State
+    _args: tuple[tuple[Any, ...], dict[str, Any]]
+    _session: Session | None
+    _settings: dict[str, Any]
+    _raw: Any
+
+    def __init__(self, connection: Connection, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.__dict__.update(
+            _connection=connection,
+            _state=connection._state,
+            _args=(args, kwargs),
+            _session=None,
+            _settings={},
+            _raw=None,
+        )
+
+    async def _bind(self, session: Session) -> None:
+        """Make a cursor of the driver on ``session``."""
+        args, kwargs = self._args
+        raw = await self._connection._pool.driver.cursor(session.raw, args, kwargs)
+        for name, value in self._settings.items():
+            setattr(raw, name, value)
+        self.__dict__.update(  # past our own __setattr__, which forwards to the driver
+            _session=session, _raw=raw, _execute=raw.execute, _executemany=raw.executemany, _fetchone=raw.fetchone
+        )
+
+    async def execute(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
+        """Run a statement; parameters are in the driver's style, and the result is the driver's (where that is its cursor, it is this one).
+
+        Raises the driver's errors, `TransactionLost` or `OutcomeUnknown`.  Cancelled, it leaves no answer pending in the pool.
+        """
+        state, session = self._state, self._session
+        if (
+            session is None
+            or session is not state.session
+            or operation.__class__ is not str
+            or operation not in state.harmless
+        ):
+            return await self._noted("execute", operation, parameters, options)
+        session.started = monotonic()
+        try:
+            if parameters is UNSET:
+                result = await self._execute(operation, **options)
+            else:
+                result = await self._execute(operation, parameters, **options)
+        except Exception as exc:
+            return await self._recover("execute", operation, parameters, options, None, exc)
+        except BaseException as exc:
+            self._connection._interrupted(session, None, exc)
+            raise
+        session.ended = monotonic()
+        session.count += 1
+        return self if result is self._raw else result
+
+    async def executemany(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
+        """Run a statement once per item of ``parameters``; as `execute`.  Without a transaction a part may have been committed."""
+        return await self._noted("executemany", operation, parameters, options)
+
+    async def _noted(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:
+        """Run a statement that something must be noted of: it was not seen before, it controls the transaction, or it leaves state behind."""
+        connection = self._connection
+        traits = await connection._prepare(operation, many=method == "executemany")
+        session = self._state.session
+        assert session is not None
+        session.started = monotonic()
+        try:
+            if session is not self._session:  # the first statement, or the connection has moved since
+                await self._bind(session)
+            result = await self._call(method, operation, parameters, options)
+        except Exception as exc:
+            return await self._recover(method, operation, parameters, options, traits, exc)
+        except BaseException as exc:
+            connection._interrupted(session, traits, exc)
+            raise
+        session.ended = monotonic()
+        session.count += 1
+        connection._after(traits)
+        return self if result is self._raw else result
+
+    async def _call(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:
+        function = self._execute if method == "execute" else self._executemany
+        given = tuple(value for value in (operation, parameters) if value is not UNSET)
+        return await function(*given, **options)
+
+    async def _recover(
+        self,
+        method: str,
+        operation: Any,
+        parameters: Any,
+        options: dict[str, Any],
+        traits: Traits | None,
+        error: Exception,
+    ) -> Any:
+        async def again(session: Session) -> Any:
+            if self._session is not session:
+                await self._bind(session)
+            result = await self._call(method, operation, parameters, options)
+            return self if result is self._raw else result
+
+        connection = self._connection
+        connection._no_sample()
+        result = await recover_statement(connection, again, traits, phase_of(traits), error)
+        if traits is not None:
+            connection._after(traits)
+        return result
+
+    # -- results -------------------------------------------------------------------------------------------------------------------
+
+    async def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        try:
+            return await self._fetchone()
+        except Exception:
+            raise
+        except BaseException:
+            self._broken_off()
+            raise
+
+    async def fetchmany(self, size: int | None = None) -> Any:
+        """Return the next ``size`` rows, by default the cursor's ``arraysize``; fewer at the end."""
+        raw = self._live()
+        try:
+            return await (raw.fetchmany() if size is None else raw.fetchmany(size))
+        except Exception:
+            raise
+        except BaseException:
+            self._broken_off()
+            raise
+
+    async def fetchall(self) -> Any:
+        """Return all rows that were not fetched yet."""
+        raw = self._live()
+        try:
+            return await raw.fetchall()
+        except Exception:
+            raise
+        except BaseException:
+            self._broken_off()
+            raise
+
+    async def _fetchone(self) -> Any:
+        """Stands here until the first statement puts the driver's own in its place."""
+        return await self._live().fetchone()
+
+    def _broken_off(self) -> None:
+        """A fetch was cancelled: rows may be on their way still."""
+        session = self._session
+        if session is not None and session is self._state.session:
+            self._connection._pool.interrupted(session)
+
+    def _live(self) -> Any:
+        if self._session is RETURNED:
+            raise self._state.returned()
+        if self._raw is None:
+            raise self._state.driver.interface_error("clustersql: no statement was executed with this cursor yet")
+        return self._raw
+
+    def __aiter__(self) -> Cursor:
+        return self
+
+    async def __anext__(self) -> Any:
+        row = await self.fetchone()
+        if row is None:
+            raise StopAsyncIteration
+        return row
+
+    # -- the rest ------------------------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> Any:
+        """The connection was given back: from now on every use raises, or it would work on somebody else's session.  Returns the driver's cursor."""
+        raw = self._raw
+        self.__dict__.update(_session=RETURNED, _fetchone=self._returned)
+        return raw
+
+    async def _returned(self) -> Any:
+        raise self._state.returned()
+
+    @property
+    def driver_cursor(self) -> Any:
+        """The driver's own cursor.  What is done with it is not recovered."""
+        self._state.unmanaged("driver_cursor")
+        return self._live()
+
+    @property
+    def connection(self) -> Connection:
+        """The connection that this cursor works on."""
+        return self._connection
+
+    @property
+    def description(self) -> Any:
+        """The columns of the result as PEP 249 has them; None when there are none, or no statement was run."""
+        return None if self._session is None else self._live().description
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows were returned or changed; -1 when that is not known."""
+        return -1 if self._session is None else self._live().rowcount
+
+    async def close(self) -> None:
+        """Close the cursor; twice does no harm, and that of a lost session neither."""
+        session, raw = self._session, self._raw
+        if session is RETURNED or raw is None:
+            return
+        try:
+            await self._connection._pool.driver.close_cursor(raw)
+        except Exception:  # on leaving ``async with`` that would mask OutcomeUnknown
+            if session is self._state.session:
+                raise
+        except BaseException:
+            self._broken_off()
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OURS or name.startswith("__"):
+            raise AttributeError(name)
+        if self._session is RETURNED and name == "closed":
+            return True
+        if self._raw is None and name in self._settings:
+            return self._settings[name]
+        value = getattr(self._live(), name)
+        if callable(value) and name not in _HARMLESS:
+            return passing(self._state, name, value)
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OURS:
+            object.__setattr__(self, name, value)
+            return
+        if self._session is RETURNED:
+            raise self._state.returned()
+        if self._raw is not None:
+            setattr(self._raw, name, value)
+        self._settings[name] = value  # for the driver's cursor that the first statement makes, or that of another node
+
+    async def __aenter__(self) -> Cursor:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        session = self._session
+        state = "returned" if session is RETURNED else "not used yet" if session is None else f"on {session.node}"
+        return f"<clustersql.aio.Cursor {state}>"

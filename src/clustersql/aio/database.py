@@ -1,0 +1,165 @@
+"""The database: a cluster's pools with a face, one pool for each event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from ..errors import ConfigError
+from ..notes import UNSET
+from ..options import Options, check_node
+from ..result import Result
+from .connection import Checkout, Connection
+from .result import fetched
+from .run import run
+
+if TYPE_CHECKING:
+    from ..cluster import Cluster
+    from .pool import Pool
+
+_NOTHING = (None,) * 5
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_running: ContextVar[tuple[int, ...]] = ContextVar("clustersql_running", default=())
+
+
+class Database:
+    """A pooled way into a cluster for asyncio.  `options` gives a view of it with other settings; in one event loop all share one pool.
+
+    It is bound to no loop: each loop in which it is used has a pool of its own.
+    """
+
+    __slots__ = ("_cluster", "_last", "_options", "_single", "_want")
+
+    def __init__(self, cluster: Cluster, options: Options, last: list[Pool] | None = None) -> None:
+        """``last``: the pool that was used last, shared by all views: it keeps that pool alive, and once closed, closed for all."""
+        self._cluster = cluster
+        self._options = options
+        self._want = options.want(autocommit=False)
+        self._single = options.want(autocommit=True)
+        self._last: list[Pool] = [] if last is None else last
+
+    def options(
+        self,
+        *,
+        timeout: float | None = None,
+        read_only: bool | None = None,
+        idempotent: bool | None = None,
+        node: str | None = None,
+        role: str | None = None,
+        move: bool | None = None,
+    ) -> Database:
+        """Return a view of this database with other settings; this one is left as it is.
+
+        ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.  ``read_only``: any ready node may
+        serve, and the server refuses writes.  ``idempotent``: running a statement twice does no harm.  ``node``, ``role`` ("primary",
+        "replica", "any") and ``move=False`` pin the work.  Raises `ConfigError` naming every mistake.
+        """
+        changed = self._options.changed(
+            timeout=timeout, read_only=read_only, idempotent=idempotent, node=node, role=role, move=move
+        )
+        check_node(changed, self._cluster.name, tuple(self._cluster.nodes))
+        return Database(self._cluster, changed, self._last)
+
+    def connection(
+        self,
+        *,
+        timeout: float | None = None,
+        read_only: bool | None = None,
+        node: str | None = None,
+        role: str | None = None,
+        move: bool | None = None,
+    ) -> Checkout:
+        """Check a connection out: ``async with db.connection() as conn``.  Commit on success, roll back on an error, give it back.
+
+        ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`, `PoolClosed`.
+        """
+        options, want = self._options, self._want
+        if (timeout, read_only, node, role, move) != _NOTHING:
+            options = options.changed(timeout=timeout, read_only=read_only, node=node, role=role, move=move)
+            check_node(options, self._cluster.name, tuple(self._cluster.nodes))
+            want = options.want(autocommit=False)
+        return Connection.acquired(self._pool(), options, want, self._cluster._notes)
+
+    async def execute(self, operation: Any, parameters: Any = UNSET, /, **driver_options: Any) -> Result:
+        """Run one statement in autocommit mode and return its `Result`; the connection is back in the pool by then.
+
+        Raises the driver's errors, `OutcomeUnknown`, `NoNodeAvailable` or `PoolTimeout`.
+        """
+        pool, notes = self._pool(), self._cluster._notes
+        connection = await Connection.acquired(pool, self._options, self._single, notes, deadline=self._deadline())
+        try:
+            cursor = connection.cursor()
+            await cursor.execute(operation, parameters, **driver_options)
+            result = await fetched(cursor)
+            if not pool.driver.abilities.autocommit:
+                await connection.commit()
+        finally:
+            await connection.close()
+        return result
+
+    async def run(
+        self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Await ``function(conn, *args, **kwargs)`` in a transaction, commit, and return its value.
+
+        **Your function may run more than once**: it is called again, in a new transaction, when the former provably did not happen.  So it
+        must have no effect but on ``conn``; use ``conn.on_commit(fn)`` for what must follow the commit, and ``conn.attempt`` to count.
+        A function that commits by itself is not called again.  Raises what it raises, the driver's errors, and `OutcomeUnknown`.
+        """
+        pool, notes = self._pool(), self._cluster._notes
+        running = _running.get()
+        if id(pool) in running:
+            raise ConfigError(
+                f"db.run() of cluster {self._cluster.name!r} is called inside db.run(): use the connection that your function was given"
+            )
+        token = _running.set((*running, id(pool)))
+        try:
+            deadline = self._deadline()
+
+            def connect() -> Checkout:
+                return Connection.acquired(pool, self._options, self._want, notes, depth=4, deadline=deadline)
+
+            return await run(connect, function, args, kwargs)
+        finally:
+            _running.reset(token)
+
+    def _pool(self) -> Pool:
+        """Return the pool of the running event loop."""
+        for pool in self._last:
+            if pool.is_here():
+                return pool
+        pool = self._cluster._make_async_pool()
+        self._last[:] = [pool]
+        return pool
+
+    def _deadline(self) -> float:
+        """When an operation that begins now must end, in monotonic seconds; 0.0: only its waiting is bounded, by the cluster's timeout."""
+        timeout = self._options.timeout
+        return 0.0 if timeout is None else monotonic() + timeout
+
+    async def close(self) -> None:
+        """Close the pool of this event loop: idle connections now, the others when they are given back.  Twice does no harm."""
+        await self._pool().aclose()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pool of this event loop was closed."""
+        return self._pool().closed
+
+    def stats(self) -> dict[str, Any]:
+        """Return the pool's sizes: ``size``, ``max_size``, ``idle``, ``in_flight``, ``waiting``, and per node under ``nodes``."""
+        return self._pool().stats()
+
+    async def __aenter__(self) -> Database:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<clustersql.aio.Database {self._cluster.name!r}{f': {self._last[0].words()}' if self._last else ''}>"

@@ -1,0 +1,182 @@
+"""Open one connection to one node, in a task of its own, with a deadline.
+
+A dial outlives the caller who asked for it: the next node is dialled after the stagger, and who was cancelled must not take a dial down
+that serves another by then.  A dial that is late is cancelled: its room is given back at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
+from inspect import iscoroutinefunction
+from typing import Any
+
+from ..address import Address
+from ..core.node import Report, Role
+from ..drivers.contract import AsyncDriver
+from ..errors import ConfigError
+from ..target import address_of, target_of, told_at_connect
+from ..topology import Topology
+
+PATIENCE = 1.0
+"""Seconds that a polite close may take; then the connection is dropped without a word."""
+
+
+class Background:
+    """Tasks of one pool that nobody awaits.  The loop itself holds tasks weakly, and one could vanish in the middle."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, Any], what: str) -> asyncio.Task[Any]:
+        """Run a coroutine in the background; it handles its own errors."""
+        task = asyncio.get_running_loop().create_task(work, name=f"clustersql-{what}-{self._name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def ended(self) -> None:
+        """Wait until all have ended."""
+        while tasks := [task for task in self._tasks if task is not asyncio.current_task()]:
+            await asyncio.wait(tasks)
+
+
+async def close(driver: AsyncDriver, raw: Any) -> None:
+    """Close a connection of the driver: politely, and when that takes too long or is cancelled, at once."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await driver.close(raw)
+    except Exception:  # a goodbye that fails or is late: the connection is to go either way
+        driver.terminate(raw)
+    except BaseException:
+        driver.terminate(raw)
+        raise
+
+
+async def connect(
+    topology: Topology,
+    driver: AsyncDriver,
+    name: str,
+    arguments: Mapping[str, Any] | None = None,
+    in_full: bool = False,
+) -> tuple[Any, Report]:
+    """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report.
+
+    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``in_full``: ask everything,
+    as a probe does.  Raises what the driver raises, and `ConfigError`.  Cancelled, it leaves nothing open.
+    """
+    address = await _with_password(address_of(topology, name))
+    target = target_of(topology, driver, name, arguments, address)
+    raw = await driver.connect(target, topology.settings.connect_timeout)
+    try:
+        told = None if in_full else told_at_connect(topology, driver, name, raw)
+        report = await ask(driver, raw) if told is None else told
+        await greet(topology, raw)
+    except BaseException:
+        driver.terminate(raw)
+        raise
+    return raw, report
+
+
+async def _with_password(address: Address) -> Address:
+    """Return the address with its password asked for: an async function is awaited, any other runs in a thread, for it may block."""
+    function = address.password
+    if not callable(function):
+        return address
+    if iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004 - an object with an async __call__
+        password = await function()
+    else:
+        password = await asyncio.to_thread(function)
+        if isinstance(password, Awaitable):
+            password = await password
+    if password is not None and not isinstance(password, str):
+        found = type(password).__name__
+        raise ConfigError(f"node {address.node!r}: the password function must return a text or None, not {found}")
+    return replace(address, password=lambda: password)
+
+
+async def greet(topology: Topology, raw: Any) -> None:
+    """Call the user's ``on_connect`` with a new or a reset connection; what it returns is awaited where it can be."""
+    hook = topology.settings.on_connect
+    if hook is not None:
+        result = hook(raw)
+        if isinstance(result, Awaitable):
+            await result
+
+
+async def ask(driver: AsyncDriver, raw: Any) -> Report:
+    """Ask the node behind ``raw`` for its role and readiness, with the dialect's probe."""
+    dialect = driver.dialect
+    return dialect.report(await driver.ask(raw, dialect.probe)) if dialect.probe else Report(Role.PRIMARY)
+
+
+class Attempt:
+    """One dial or probe that runs in a task, and may be abandoned.
+
+    Whatever ends it, its answer, its error, `abandon` or the end of the loop, ``ended`` is called once, so that its room is given back.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        background: Background,
+        name: str,
+        work: Callable[[], Awaitable[tuple[Any, ...]]],
+        ended: Callable[[Attempt], None],
+        patience: float | None = None,
+    ) -> None:
+        """``patience``: seconds until it is late, by default ``connect_timeout``."""
+        self.name = name
+        self.began = time.monotonic()
+        self.patience = topology.settings.connect_timeout if patience is None else patience
+        self.deadline = self.began + self.patience
+        self.seconds = 0.0
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self._background = background
+        self._work = work
+        self._ended = ended
+        self._settled = False
+        self._task: asyncio.Task[Any] | None = None
+
+    def start(self) -> None:
+        """Begin in a task of its own."""
+        self._task = self._background.spawn(self._run(), f"dial-{self.name}")
+
+    @property
+    def held(self) -> Any:
+        """Nothing: an event loop is not carried over into a forked child."""
+        return None
+
+    def abandon(self) -> None:
+        """Stop waiting for it: the node did not answer within its deadline."""
+        if self._task is not None:
+            self._task.cancel()  # what it has opened is closed as it unwinds
+        self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"))
+
+    def cancel(self) -> None:
+        """Nobody wants it any more, which says nothing about the node."""
+        if self._task is not None:
+            self._task.cancel()
+        self._settle(None, asyncio.CancelledError())
+
+    async def _run(self) -> None:
+        try:
+            result = await self._work()
+        except Exception as exc:
+            self._settle(None, exc)
+        except BaseException as exc:  # `abandon` or `cancel` was faster, or somebody cancels every task
+            self._settle(None, exc)
+            raise
+        else:
+            self._settle(result, None)
+
+    def _settle(self, result: Any, error: BaseException | None) -> None:
+        if not self._settled:
+            self._settled = True
+            self.result, self.error = result, error
+            self.seconds = time.monotonic() - self.began
+            self._ended(self)

@@ -1,0 +1,140 @@
+"""One task per event loop that keeps its pools' knowledge fresh: probes, breakers, lifetimes, late dials.
+
+* It starts with the first pool that is used in the loop, never at import, and ends with the last one.
+* It never waits for a server: what may wait runs in tasks of its own (`dial.Attempt`).
+* It restarts if it dies, also when somebody cancels every task of the loop.  ``last_ran`` shows when it last went round.
+* While a loop runs, it holds the monitor's task, that the monitor, and that the pools; nothing else here does, so that a loop which was
+  closed without a word takes them along to the garbage collector, where `Pool.__del__` warns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import weakref
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+log = logging.getLogger("clustersql")
+
+IDLE = 1.0
+"""Seconds between two rounds when no pool says otherwise."""
+LEAST = 0.005
+"""Seconds between two rounds at least: whatever wakes it, it must not spin."""
+
+STALLED = 0.5
+"""Seconds by which a round may come late before it was us who stood still: a suspended process, a blocked event loop, no CPU.  Nodes are
+not judged by what they did not answer meanwhile (a pause of the client's own has caused false failovers in every driver that watches)."""
+
+
+class Watched(Protocol):
+    """What the monitor needs of a pool."""
+
+    def tick(self, now: float, stalled: float) -> float:
+        """Do what is due; return when to come again.  ``stalled``: seconds for which this process did not run."""
+
+    def forsaken(self) -> None:
+        """The event loop ends while the pool is open."""
+
+
+class Monitor:
+    """The task of one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.last_ran = 0.0
+        self.due = 0.0
+        self.loop = loop
+        self._pools: set[Watched] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._end: AsyncGenerator[None, None] | None = None
+        self._woken = asyncio.Event()
+
+    def watch(self, pool: Watched) -> None:
+        """Go round this pool from now on."""
+        self._pools.add(pool)
+        self.wake()
+
+    def forget(self, pool: Watched) -> None:
+        """Go round this pool no more."""
+        self._pools.discard(pool)
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Go round now; start the task when there is none, or when it died.  In the loop's own thread."""
+        self._woken.set()
+        self.ensure()
+
+    def wake_by(self, moment: float) -> None:
+        """Go round at ``moment`` (monotonic seconds) at the latest.  Costs nothing when it does anyway."""
+        if moment < self.due:
+            self.wake()
+
+    def ensure(self) -> None:
+        """Start the task when there is none."""
+        if self.alive or not self._pools or self.loop.is_closed():
+            return
+        self._task = task = self.loop.create_task(self._run(), name="clustersql-monitor")
+        task.add_done_callback(self._died)
+        # A loop that is closed without cancelling its tasks destroys this one while it waits; `Pool.__del__` tells of that better.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    @property
+    def alive(self) -> bool:
+        """Whether the task runs."""
+        return self._task is not None and not self._task.done()
+
+    def _died(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("clustersql: the monitor died and is started anew", exc_info=error)
+        self.ensure()
+
+    async def _run(self) -> None:
+        self.due = 0.0  # while there was no pool to go round, nothing was late
+        if self._end is None:
+            self._end = self._until_the_end()
+            await anext(self._end)
+        while self._pools:
+            self._woken.clear()
+            due = self.due = self._round()
+            try:
+                async with asyncio.timeout(max(LEAST, due - time.monotonic())):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+            await asyncio.sleep(LEAST)
+
+    async def _until_the_end(self) -> AsyncGenerator[None, None]:
+        """Hear of the end of the loop: `asyncio.run` closes the asynchronous generators last, after all tasks were cancelled."""
+        try:
+            yield
+        finally:
+            for pool in list(self._pools):
+                pool.forsaken()
+
+    def _round(self) -> float:
+        now = self.last_ran = time.monotonic()
+        late = now - self.due if self.due else 0.0
+        stalled = late if late > STALLED else 0.0
+        due = now + IDLE
+        for pool in list(self._pools):
+            try:
+                due = min(due, pool.tick(now, stalled))
+            except Exception:
+                log.exception("clustersql: the monitor failed in %r and goes on", pool)
+        return due
+
+
+_monitors: weakref.WeakValueDictionary[int, Monitor] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def monitor() -> Monitor:
+    """Return the monitor of the running event loop."""
+    loop = asyncio.get_running_loop()
+    with _lock:  # loops of several threads
+        found = _monitors.get(id(loop))
+        if found is None or found.loop is not loop:
+            found = _monitors[id(loop)] = Monitor(loop)
+    return found

@@ -1,0 +1,274 @@
+"""The pool of a cluster for one event loop: the awaiting around `pool.BasePool`.
+
+Rules
+-----
+* Everything here runs in the loop's thread, and what is between two awaits happens at once: so there is no lock.
+* An idle connection is looked at, without a round trip, before it is handed out.
+* A cancellation is thrown in at an await.  Giving a connection back has none, so that nothing can come between: what takes a round trip
+  to close is closed by a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..core.pooling import Session, Shelf, Waiter
+from ..core.procedures import GaveUp, drain, open_
+from ..core.steps import Await, Close, Step, Steps
+from ..core.view import View, Want
+from ..dialled import Dialled
+from ..drivers.contract import AsyncDriver
+from ..pool import BasePool, awaited
+from ..topology import Topology
+from .dial import Attempt, Background, close, connect, greet
+from .drive import drive
+from .monitor import monitor
+from .prober import Prober
+
+
+class Pool(BasePool[Attempt]):
+    """Connections to every node of one cluster, handed out best node first.  For the tasks of one event loop."""
+
+    def __init__(self, topology: Topology, driver: AsyncDriver) -> None:
+        super().__init__(topology, driver)
+        self.driver = driver
+        self.loop = asyncio.get_running_loop()
+        self._is_stale = driver.is_stale
+        self.monitor = monitor()
+        self._background = Background(topology.name)
+        self._prober: Prober = Prober(topology, driver, self._heard, self._background, self._wake)
+        self._begin(_relay(weakref.ref(self), threading.get_ident()))
+        self.monitor.watch(self)
+
+    # -- checkout and return -------------------------------------------------------------------------------------------------------
+
+    async def checkout(self, want: Want, timeout: float, avoid: str | None = None) -> Session:
+        """Return a connection for ``want`` in the wanted mode, within ``timeout`` seconds.
+
+        ``avoid`` is a node that is taken only when no other serves.  Raises `NoNodeAvailable`, `PoolTimeout` or `PoolClosed`, each also
+        an instance of the driver's ``OperationalError``.  Cancelled, it has taken nothing.
+        """
+        began = now = time.monotonic()
+        while True:
+            session = self._book.take(want, now, avoid)
+            if session is None:
+                session = await self._open(want, began + timeout, avoid)
+            elif now >= session.expires or self._is_stale(session.raw):
+                self.give_back(session, keep=False)  # without blame: servers close idle connections for many reasons
+                continue
+            if session.autocommit is want.autocommit and session.read_only is want.read_only:
+                return session
+            if await self._switch_mode(session, want):
+                return session
+            now = time.monotonic()
+
+    async def open_outside(
+        self, want: Want, timeout: float, arguments: Mapping[str, Any], avoid: str | None = None
+    ) -> Session:
+        """Return a connection that the pool does not keep, with the caller's own driver ``arguments``; raises as `checkout`."""
+        session = await self._open(want, time.monotonic() + timeout, avoid, arguments)
+        self._outside.add(session)
+        return session
+
+    async def dial(self, register: Dialled, want: Want, timeout: float, arguments: Mapping[str, Any]) -> Any:
+        """Return a connection of the driver for a pool of somebody else's; see `Cluster.adial`."""
+        session = await self.open_outside(want, timeout, arguments)
+        if want.read_only and (statements := self.driver.dialect.read_only_on):
+            try:
+                with awaited(session):
+                    await self.driver.ask(session.raw, statements)
+            except BaseException:
+                self.give_back(session, keep=False)
+                raise
+        return self.hand_over(session, register, want)
+
+    async def reset(self, session: Session) -> bool:
+        """Give a session its first state back; False: this database cannot, the connection must be closed."""
+        statements = self.driver.dialect.reset
+        if not statements:
+            return False
+        await self.driver.ask(session.raw, statements)
+        session.read_only = False
+        await greet(self.topology, session.raw)
+        return True
+
+    async def _switch_mode(self, session: Session, want: Want) -> bool:
+        """Set what differs from the mode that the session was left in; False: it was lost while we did."""
+        try:
+            with awaited(session):
+                await self.set_mode(session, want.autocommit, want.read_only)
+        except Exception as exc:
+            if not self.lost_in_switch(session, exc):
+                raise
+            return False
+        except BaseException:  # cancelled with the answer pending
+            self.give_back(session, keep=False)
+            raise
+        return True
+
+    async def set_mode(self, session: Session, autocommit: bool, read_only: bool) -> None:
+        """Make a session read-only or not, and autocommit or not; what it is already costs nothing."""
+        statements = self.mode_statements(session, read_only)
+        if statements:
+            await self.driver.ask(session.raw, statements)
+        session.read_only = read_only
+        if session.autocommit is not autocommit:
+            if self.driver.abilities.autocommit:
+                await self.driver.set_autocommit(session.raw, autocommit)
+            session.autocommit = autocommit
+
+    # -- opening -------------------------------------------------------------------------------------------------------------------
+
+    async def _open(
+        self, want: Want, deadline: float, avoid: str | None, arguments: Mapping[str, Any] | None = None
+    ) -> Session:
+        waiter = self._enter_queue(want, avoid, asyncio.Event(), outside=arguments is not None)
+        began = time.monotonic()
+        try:
+            outcome: Any | GaveUp = await drive(
+                open_(deadline, self._stagger()), lambda step: self._perform(step, waiter, arguments)
+            )
+        except BaseException:
+            self._interrupted(waiter)
+            raise
+        return self._outcome(waiter, outcome, began)
+
+    async def _perform(self, step: Step, waiter: Waiter, arguments: Mapping[str, Any] | None) -> object:
+        if isinstance(step, Await):
+            return await _next_event(waiter, step.seconds)
+        return self._step(step, waiter, arguments)
+
+    def interrupted(self, session: Session) -> None:
+        """A call on ``session`` was cancelled with its answer pending: it is closed at its return, and its statement cancelled on the server.
+
+        Until then it stays in flight: what was cancelled still costs the node.
+        """
+        session.tainted = True
+        self.cancel(session)
+
+    # -- the end -------------------------------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Close idle connections and wait for it; the others are closed when they are given back; whoever waits gets `PoolClosed`."""
+        actions = self._shut()
+        idle, actions.close = actions.close, []
+        self._act(actions)
+        for attempt in tuple(self._attempts):
+            attempt.cancel()
+        for raw in [session.raw for session in idle] + self._prober.end():
+            self._background.spawn(close(self.driver, raw), "close")
+        await self._background.ended()  # each is bounded in time
+
+    def is_here(self) -> bool:
+        """Whether this is the pool of the running event loop."""
+        return self.loop is asyncio.get_running_loop()
+
+    def forsaken(self) -> None:
+        """The event loop has ended, or does, while this pool is open: say so, and drop every connection."""
+        if self.closed:
+            return
+        sessions = [session for shelf in self._book.shelves.values() for session in (*shelf.open, *shelf.outside)]
+        raws = [session.raw for session in sessions] + self._prober.end()
+        for shelf in self._book.shelves.values():
+            shelf.idle.clear()
+        self._book.closed = True
+        self.monitor.forget(self)
+        for raw in raws:
+            self._drop(raw)
+        warnings.warn(
+            f"the event loop ended while the database of cluster {self.topology.name!r} was open: close it, or use `async with`",
+            ResourceWarning,
+            2,
+            source=self,
+        )
+
+    def __del__(self) -> None:
+        if hasattr(self, "_listener"):
+            self.forsaken()
+
+    def after_fork(self) -> Sequence[Any]:
+        """In a forked child there is no event loop to go on in."""
+        raws = super().after_fork()
+        self._book.closed = True
+        return raws
+
+    # -- what `BasePool` asks for --------------------------------------------------------------------------------------------------
+
+    def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext()
+
+    def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> Attempt:
+        return Attempt(
+            self.topology,
+            self._background,
+            shelf.name,
+            lambda: connect(self.topology, self.driver, shelf.name, arguments),
+            lambda attempt: self._dial_ended(attempt, shelf, waiter),
+        )
+
+    def _close_all(self, sessions: Sequence[Session]) -> None:
+        for step in drain(sessions):
+            assert isinstance(step, Close)
+            self._close_later(step.session)
+
+    def _close_later(self, session: Session) -> None:
+        if (
+            session.tainted or self.loop.is_closed()
+        ):  # in the middle of an answer, for which a polite goodbye would wait
+            self._drop(session.raw)
+        else:
+            self._background.spawn(close(self.driver, session.raw), "close")
+
+    def _drive_fill(self, steps: Steps[int], waiter: Waiter) -> None:
+        with contextlib.suppress(StopIteration):
+            step = next(steps)
+            while True:
+                step = steps.send(self._fill_step(step, waiter))
+
+    def _drop(self, raw: Any) -> None:
+        self.driver.terminate(raw)
+
+    def _wake(self) -> None:
+        self.monitor.wake()
+
+    def _ensure_monitor(self) -> None:
+        self.monitor.ensure()
+
+    def _forget(self) -> None:
+        self.monitor.forget(self)
+
+
+def _relay(pool: weakref.ref[Pool], thread: int) -> Any:
+    """Return a listener that hands a view on to ``pool`` in its own thread: the other API, or another loop, may have published it.
+
+    It does not keep the pool alive, or a loop that was closed without a word would stay for as long as the cluster.
+    """
+
+    def adopt(view: View) -> None:
+        alive = pool()
+        if alive is None or alive.loop.is_closed():
+            return
+        if threading.get_ident() == thread:
+            alive._adopt(view)
+        else:
+            with contextlib.suppress(RuntimeError):  # it was closed in between
+                alive.loop.call_soon_threadsafe(alive._adopt, view)
+
+    return adopt
+
+
+async def _next_event(waiter: Waiter, seconds: float) -> object:
+    """Wait for what happens next to ``waiter``: nothing can come between the look and the wait, for there is no await between them."""
+    waiter.signal.clear()
+    if not waiter.events:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await waiter.signal.wait()
+    return waiter.events.popleft() if waiter.events else None

@@ -1,0 +1,122 @@
+"""The questions that the monitor puts to each node, for asyncio: see `prober.BaseProber`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from ..core.node import Report
+from ..drivers.contract import AsyncDriver
+from ..prober import BaseProber, Heard
+from ..topology import Topology
+from .dial import Attempt, Background, ask, close, connect
+
+
+class Prober(BaseProber[Attempt]):
+    """Probes every node of one cluster when it is due, each in a task.  Lives in one event loop."""
+
+    driver: AsyncDriver
+
+    def __init__(
+        self, topology: Topology, driver: AsyncDriver, heard: Heard, background: Background, wake: Callable[[], None]
+    ) -> None:
+        super().__init__(topology, driver, heard)
+        self._background = background
+        self._wake_monitor = wake
+        self._sayings: dict[str, list[str]] = {}
+
+    def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext()
+
+    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float, question: str) -> Attempt:
+        return Attempt(
+            self.topology,
+            self._background,
+            name,
+            lambda: self._work(name, kept, fresh, question),
+            self._ended,
+            patience,
+        )
+
+    async def _work(self, name: str, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, bool, Any]:
+        try:
+            raw, report, dialled = await self._question(name, kept, fresh)
+            return raw, report, dialled, await self._rows(raw, question) if question else None
+        finally:
+            self._done(name)
+
+    async def _question(self, name: str, kept: Any, fresh: bool) -> tuple[Any, Report, bool]:
+        """Return the connection, what the node said on it, and whether it was dialled for that."""
+        driver = self.driver
+        if kept is not None:
+            if not fresh:
+                try:
+                    return kept, await ask(driver, kept), False
+                except Exception:  # it may be this connection only: a new one tells
+                    pass
+                except BaseException:  # it hung, and was abandoned: a new dial would only hang as well
+                    driver.terminate(kept)
+                    raise
+            driver.terminate(kept)
+        raw, report = await connect(self.topology, driver, name, in_full=True)
+        self.topology.connected(name)
+        return raw, report, True
+
+    async def _rows(self, raw: Any, question: str) -> Any:
+        try:
+            return (await self.driver.ask(raw, (question,)))[0]
+        except BaseException:  # nobody else knows of the connection
+            self.driver.terminate(raw)
+            raise
+
+    def say(self, name: str, statement: str) -> None:
+        """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for all of them."""
+        waiting = self._sayings.setdefault(name, [])
+        waiting.append(statement)
+        if len(waiting) == 1:
+            self._background.spawn(self._say(name, waiting), f"say-{name}")
+
+    async def _say(self, name: str, waiting: list[str]) -> None:
+        raw = self._kept.pop(name, None)
+        try:
+            async with asyncio.timeout(self.topology.settings.connect_timeout):
+                if raw is None:
+                    raw, _ = await connect(self.topology, self.driver, name)
+                while waiting:
+                    await self._one(raw, waiting[0])
+                    del waiting[0]
+        except Exception:  # the statement's connection is dropped either way
+            if raw is not None:
+                self.driver.terminate(raw)
+        except BaseException:
+            if raw is not None:
+                self.driver.terminate(raw)
+            raise
+        else:
+            self._keep(name, raw)
+        finally:
+            waiting.clear()
+
+    async def _one(self, raw: Any, statement: str) -> None:
+        try:
+            await self.driver.ask(raw, (statement,))
+        except Exception:  # MySQL: the session is gone already
+            if self.driver.is_closed(raw):
+                raise
+
+    def _close(self, raw: Any) -> None:
+        self._background.spawn(close(self.driver, raw), "close")
+
+    def _wake(self) -> None:
+        self._wake_monitor()
+
+    def end(self) -> list[Any]:
+        """Ask no more.  Returns the connections of the probes that are not under way; they are the caller's to close."""
+        for attempt in tuple(self._asking.values()):
+            attempt.cancel()
+        raws = list(self._kept.values())
+        self._kept.clear()
+        self._closed = True
+        return raws

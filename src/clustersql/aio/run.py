@@ -1,0 +1,54 @@
+"""`Database.run`: a function in a transaction, called again when the former attempt provably did not happen."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..rerun import may_rerun, pause
+
+if TYPE_CHECKING:
+    from .connection import Checkout
+
+T = TypeVar("T")
+
+
+async def run(
+    connect: Callable[[], Checkout],
+    function: Callable[..., Awaitable[T]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> T:
+    """Await ``function`` with a connection from ``connect`` until an attempt commits or may not be repeated."""
+    attempt, deadline = 0, None
+    while True:
+        attempt += 1
+        connection = await connect()
+        if deadline is None:
+            deadline = time.monotonic() + connection._timeout()
+        state = connection._state
+        state.attempt = attempt
+        at_commit = False
+        try:
+            value = await function(connection, *args, **kwargs)
+            if state.refused is not None and not state.committed:
+                raise state.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
+            at_commit = True
+            if state.has_work():
+                await connection.commit()
+            else:
+                for callback in state.boundary(committed=True):
+                    callback()
+        except Exception as exc:
+            again = may_rerun(state, exc, at_commit) and time.monotonic() < deadline
+            await connection.close()
+            if not again:
+                raise
+        else:
+            return value
+        finally:
+            await connection.close()
+        await asyncio.sleep(pause(attempt, deadline - time.monotonic(), random.random()))

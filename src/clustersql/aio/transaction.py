@@ -1,0 +1,51 @@
+"""``async with conn.transaction()``: one block for every driver, a savepoint inside another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.verdict import Transaction
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+
+class Block:
+    """A transaction, or a savepoint when one is open: kept on success, rolled back on an error, which passes."""
+
+    __slots__ = ("_begun", "_connection", "_savepoint")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._savepoint: str | None = None
+        self._begun = False
+
+    async def __aenter__(self) -> Connection:
+        connection = self._connection
+        state = connection._state
+        if state.explicit or state.transaction is Transaction.LATER:
+            self._savepoint = f"clustersql_{state.count}"
+            await connection.cursor().execute(f"SAVEPOINT {self._savepoint}")
+        elif state.transaction is Transaction.NONE:
+            await connection.cursor().execute("BEGIN")
+            self._begun = True
+        return connection
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._savepoint is not None:
+            await self._leave_savepoint(kind is None)
+        elif self._begun:
+            await self._connection.cursor().execute("COMMIT" if kind is None else "ROLLBACK")
+        elif kind is None:
+            await self._connection.commit()
+        else:
+            await self._connection.rollback()
+
+    async def _leave_savepoint(self, success: bool) -> None:
+        session = self._connection._state.session
+        if session is None or session.tainted:  # the transaction is gone, and its savepoint with it
+            return
+        cursor = self._connection.cursor()
+        if not success:
+            await cursor.execute(f"ROLLBACK TO SAVEPOINT {self._savepoint}")
+        await cursor.execute(f"RELEASE SAVEPOINT {self._savepoint}")

@@ -1,0 +1,59 @@
+"""psycopg 3's asyncio API.
+
+A cancelled call asks the server to cancel and waits up to 5 seconds for that (``AsyncConnection._try_cancel``); the connection
+is good afterwards, in a failed transaction where there was one.  The driver closes a dial that was cancelled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from . import sockets
+from .async_adapter import AsyncAdapter
+from .contract import Target
+from .psycopg import PsycopgReader
+
+
+class AsyncPsycopg(PsycopgReader, AsyncAdapter):
+    """Adapter for ``psycopg.AsyncConnection``."""
+
+    async def dial(self, target: Target, timeout: float) -> Any:
+        """Connect.  Names are resolved by the loop; libpq's own timeout of whole seconds ends later than ours."""
+        return await self.module.AsyncConnection.connect(target.dsn or "", **self.keywords(target, timeout))
+
+    async def set_autocommit(self, raw: Any, on: bool) -> None:
+        """Set the autocommit mode, without a round trip."""
+        if bool(raw.autocommit) is not on:
+            await raw.set_autocommit(on)
+
+    async def plain_cursor(self, raw: Any) -> Any:
+        """Return a plain cursor with rows as tuples."""
+        return self.module.AsyncCursor(raw, row_factory=self.module.rows.tuple_row)
+
+    async def answers(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        """Run them in autocommit mode: one round trip for each, and nothing to roll back."""
+        await self.set_autocommit(raw, True)
+        return await super().answers(raw, statements)
+
+    async def leave_transaction(self, raw: Any, autocommit: bool | None) -> None:
+        """Give the mode back."""
+        with contextlib.suppress(self.module.Error):
+            await self.set_autocommit(raw, bool(autocommit))
+
+    def terminate(self, raw: Any) -> None:
+        """Shut the socket down, and close it unless a call still waits on it.
+
+        That call wakes and finds the end.  Were the descriptor closed under it, the loop would forget it and never wake the call.
+        """
+        with contextlib.suppress(Exception):
+            if (descriptor := self.descriptor(raw)) is not None:
+                sockets.shut_down(descriptor)
+            if not raw.lock.locked():
+                raw.pgconn.finish()
+
+
+def adapter(module: Any) -> AsyncPsycopg:
+    """Return the adapter over ``module``."""
+    return AsyncPsycopg(module)

@@ -1,0 +1,150 @@
+"""What all adapters have in common, for threads and asyncio: reading errors and connection states.
+
+Rules
+-----
+* An error is read by its codes first, then by the connection's state, by its text last; what stays unknown is the statement's own.
+* At connect everything that the tables do not know is `Fault.LOST`: the node could not be reached.
+* ``not_sent`` is claimed only where the driver's own source refuses before it writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ..core.faults import Facts, Fault
+from ..core.node import Role
+from ..dialects import Dialect, by_name, classify, ends_session
+from ..errors import ConfigError
+from . import sockets
+from .contract import Abilities, Target
+
+Codes = tuple[str | None, int | None, str]
+"""SQLSTATE, error number, text."""
+
+
+class Reader:
+    """A driver seen through `contract.Reading`: what needs no round trip, the same for most drivers and for both APIs."""
+
+    name: str
+    family: str | None
+    abilities: Abilities
+    dialect_name: ClassVar[str] = "generic"
+    numbers: ClassVar[Mapping[str, type]] = {}
+    """Arguments that a URL gives as text and the driver wants as a number or truth."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.dialect: Dialect = by_name(self.dialect_name)
+        self.error: type[BaseException] | tuple[type[BaseException], ...] = module.Error
+        self.operational_error: type[BaseException] = module.OperationalError
+        self.interface_error: type[BaseException] = module.InterfaceError
+
+    def __repr__(self) -> str:
+        return f"<driver {self.name}: {self.module.__name__}>"
+
+    # What each adapter answers for itself
+
+    def codes(self, exc: BaseException) -> Codes:
+        """Return what the exception carries."""
+        raise NotImplementedError
+
+    def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
+        """Tell whether the driver raised this before it wrote a byte."""
+        return False
+
+    def descriptor(self, raw: Any) -> int | None:
+        """Return the socket's descriptor; None: unknown, or closed."""
+        return None
+
+    def is_closed(self, raw: Any) -> bool:
+        """Tell whether this side knows that the connection is closed or broken."""
+        raise NotImplementedError
+
+    # The same for all
+
+    def facts(self, exc: BaseException, raw: Any | None) -> Facts:
+        """Return what ``exc`` proves.  ``raw`` is the connection it came from; None: it was raised while connecting."""
+        codes = sqlstate, errno, message = self.codes(exc)
+        fault = classify(self.dialect, sqlstate, errno, message, connecting=raw is None)
+        lost = raw is None or self._is_lost(fault, codes, exc, raw)
+        if fault is None:
+            fault = Fault.LOST if lost else Fault.STATEMENT
+        unsent = raw is None or self.refused_unsent(exc, codes)
+        undone = errno in self.dialect.undone_at_commit or sqlstate in self.dialect.undone_at_commit
+        return Facts(fault, lost, unsent, undone and fault is not Fault.STATEMENT, sqlstate, errno)
+
+    def _is_lost(self, fault: Fault | None, codes: Codes, exc: BaseException, raw: Any) -> bool:
+        if fault is Fault.LOST or ends_session(self.dialect, codes[0], codes[1]) or self.is_closed(raw):
+            return True
+        return fault is None and isinstance(exc, OSError)
+
+    def is_stale(self, raw: Any) -> bool:
+        """Tell without a round trip whether an idle connection is dead.
+
+        Here everything that can be read is the end: a server that speaks only when asked is silent while idle, and what it
+        says then is why it closes.
+        """
+        descriptor = self.descriptor(raw)
+        return descriptor is None or sockets.is_readable(descriptor)
+
+    def abort(self, raw: Any) -> bool:
+        """Wake a call that hangs on this connection in another thread; False: it is closed, or the driver cannot."""
+        descriptor = self.descriptor(raw)
+        return descriptor is not None and sockets.shut_down(descriptor)
+
+    def pushed_role(self, raw: Any) -> Role | None:
+        """Return the role that the server told at connect; None: it did not."""
+        return None
+
+    def autocommit(self, raw: Any) -> bool | None:
+        """Return the autocommit mode; None: the driver cannot tell."""
+        return None
+
+    def in_transaction(self, raw: Any) -> bool | None:
+        """Tell whether a transaction is open; None: not known."""
+        return None
+
+    def failed_transaction(self, raw: Any) -> bool:
+        """Tell that COMMIT would be a silent rollback; only PostgreSQL has such a state."""
+        return False
+
+    def session_id(self, raw: Any) -> int | None:
+        """Return the server's number of this session; None: not known."""
+        return None
+
+
+def server_arguments(target: Target, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the target's fields under the driver's keywords ``names``, without those that are not given."""
+    given = {ours: getattr(target, ours) for ours in ("host", "port", "user", "password", "database", "unix_socket")}
+    return {names[ours]: value for ours, value in given.items() if value is not None and ours in names}
+
+
+def converted(arguments: Mapping[str, Any], types: Mapping[str, type]) -> dict[str, Any]:
+    """Return ``arguments`` with the texts of a URL's query made the numbers and truths that the driver wants.
+
+    Raises ConfigError for a text that is none.
+
+    >>> converted({"read_timeout": "5", "charset": "utf8mb4"}, {"read_timeout": float})
+    {'read_timeout': 5.0, 'charset': 'utf8mb4'}
+    """
+    return {name: _convert(name, value, types[name]) if name in types else value for name, value in arguments.items()}
+
+
+_TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def _convert(name: str, value: Any, kind: type) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return _TRUTHS[value.lower()] if kind is bool else kind(value)
+    except (KeyError, ValueError):
+        wanted = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, kind.__name__)
+        raise ConfigError(f"{name}={value!r}: the driver wants {wanted}") from None
+
+
+def no_dsn(name: str, target: Target) -> None:
+    """Raise ConfigError when the target is a DSN string, which the driver called ``name`` does not take."""
+    if target.dsn is not None:
+        raise ConfigError(f"{name} takes no connection string; give a URL, or host, port, user, password and database")

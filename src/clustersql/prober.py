@@ -1,0 +1,203 @@
+"""The questions that the monitor puts to each node of a cluster, on connections of its own: all but the waiting.
+
+A probe asks for the role and the readiness, never merely for a pulse.  One at a time per node, in the background, so that a node that
+hangs delays no other.  A node that is not up is dialled anew: an old connection that still answers says nothing about new ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+
+from .core.node import Report
+from .core.observe import probe_due
+from .core.procedures import probe
+from .core.steps import Ask, Step, Steps, Tell
+from .drivers.contract import Reading
+from .pool import Dialling, Owed, allowed, connect_facts
+from .topology import Topology
+
+Heard = Callable[[Sequence[Owed], Collection[int]], None]
+"""Told what was asked about, and the numbers of the sessions that are at work."""
+
+HUNG = 2
+"""Probes of one node that may hang in a driver that knows no timeout; with so many, no further one is begun."""
+
+
+D = TypeVar("D", bound=Dialling)
+
+
+class BaseProber(Generic[D]):
+    """Probes every node of one cluster when it is due; its probes report from wherever they ran."""
+
+    def __init__(self, topology: Topology, driver: Reading, heard: Heard) -> None:
+        self.topology = topology
+        self.driver = driver
+        self.heard = heard
+        self.ran = 0
+        self._last: dict[str, float] = {}
+        self._asking: dict[str, D] = {}
+        self._owed: dict[str, tuple[Owed, ...]] = {}
+        self._running: dict[str, int] = {}
+        self._kept: dict[str, Any] = {}
+        self._closed = False
+        self._lock = self._new_lock()
+
+    # -- what the two APIs do in their own ways ------------------------------------------------------------------------------------
+
+    def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
+        raise NotImplementedError
+
+    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float, question: str) -> D:
+        """Return the probe of ``name``, not started yet; it calls `_ended`, and closes ``kept`` unless it answers on it.
+
+        Its result: the connection, the report, whether it was dialled for that, and the rows of ``question``, where that is not empty.
+        """
+        raise NotImplementedError
+
+    def say(self, name: str, statement: str) -> None:
+        """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for all of them."""
+        raise NotImplementedError
+
+    def _close(self, raw: Any) -> None:
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        raise NotImplementedError
+
+    def tick(
+        self,
+        now: float,
+        starving: bool,
+        owed: Mapping[str, tuple[Owed, ...]] = MappingProxyType({}),
+        stalled: float = 0.0,
+    ) -> float:
+        """Begin the probes that are due and abandon those that are late.  Returns when the next thing is due (monotonic seconds).
+
+        ``starving``: a caller waits for a role that no node has.  ``owed``: per node the answers that it owes for longer than
+        ``stall_after``, about which it is asked.  ``stalled``: seconds for which this process did not run.
+        """
+        settings, due = self.topology.settings, now + self.topology.settings.probe_interval
+        self._drop_removed()
+        for node in self.topology.view:
+            attempt = self._asking.get(node.name)
+            if attempt is not None:
+                attempt.deadline = allowed(attempt, now, stalled)
+                if attempt.deadline <= now:
+                    attempt.abandon()
+                due = min(due, max(attempt.deadline, now))
+                continue
+            last = self._last.get(
+                node.name, float("-inf")
+            )  # a node that was just added is asked at once: reads may use it then
+            at = probe_due(node, now, last, settings.probe_interval, starving, settings.failover_probe)
+            if node.name in owed and last < now - settings.stall_after:
+                at = now
+            if at <= now:
+                self._begin(node.name, node.distrusted, now, owed.get(node.name, ()))
+                at = now + settings.failover_probe
+            due = min(due, at)
+        return due
+
+    def _drop_removed(self) -> None:
+        for name in [name for name in self._kept if name not in self.topology.addresses]:
+            with self._lock:
+                raw = self._kept.pop(name, None)
+            if raw is not None:
+                self._close(raw)
+
+    def _begin(self, name: str, fresh: bool, now: float, owed: tuple[Owed, ...]) -> None:
+        self._last[name] = now
+        numbers = [str(one.number) for one in owed if one.number is not None]
+        question = self.driver.dialect.running.format(", ".join(numbers)) if numbers else ""
+        with self._lock:
+            if self._closed or self._running.get(name, 0) >= HUNG:
+                return
+            self._running[name] = self._running.get(name, 0) + 1
+            kept = self._kept.pop(name, None)
+            attempt = self._asking[name] = self._attempt(
+                name, kept, fresh, self._patience(fresh or kept is None), question
+            )
+            self._owed[name] = owed
+        self.ran += 1
+        attempt.start()
+
+    def _done(self, name: str) -> None:
+        """A probe of ``name`` hangs no more, whatever became of it."""
+        with self._lock:
+            self._running[name] -= 1
+
+    def _patience(self, dials: bool) -> float:
+        """Seconds that a node may take: an open connection is asked one small question, so silence there says more than at a dial."""
+        settings = self.topology.settings
+        return settings.connect_timeout if dials else min(settings.connect_timeout, settings.stall_after)
+
+    def _ended(self, attempt: D) -> None:
+        name = attempt.name
+        if attempt.error is None or isinstance(attempt.error, Exception):  # a cancellation is no news about the node
+            dialled = attempt.error is not None or attempt.result[2]
+            steps = probe(name, lambda exc: connect_facts(self.driver, exc), dialled)
+            _follow(steps, lambda step: self._perform(step, attempt))
+        if attempt.error is None:
+            raw, _, _, running = attempt.result
+            self._keep(name, raw)
+            if running is not None:
+                self.heard(self._owed[name], {row[0] for row in running})
+        with self._lock:
+            if self._asking.get(name) is attempt:
+                del self._asking[name]
+        self._wake()
+
+    def _perform(self, step: Step, attempt: D) -> Report | None:
+        match step:
+            case Ask():
+                if attempt.error is not None:
+                    self.topology.failed(attempt.name, attempt.error)
+                    raise attempt.error
+                report: Report = attempt.result[1]
+                return report
+            case Tell(seen):
+                self.topology.tell(seen)
+                return None
+        raise AssertionError(step)
+
+    def _keep(self, name: str, raw: Any) -> None:
+        with self._lock:
+            keep = not self._closed and name in self.topology.addresses
+            old = self._kept.pop(name, None)
+            if keep:
+                self._kept[name] = raw
+        for useless in (old, None if keep else raw):
+            if useless is not None:
+                self._close(useless)
+
+    def close(self) -> None:
+        """Close the connections for probes; one that is under way is closed when it ends."""
+        with self._lock:
+            self._closed = True
+            kept = list(self._kept.values())
+            self._kept.clear()
+        for raw in kept:
+            self._close(raw)
+
+    def after_fork(self) -> list[Any]:
+        """In a forked child: forget everything, and return the parent's connections."""
+        raws = [*self._kept.values(), *(attempt.held for attempt in self._asking.values() if attempt.held is not None)]
+        self._kept, self._asking, self._running = {}, {}, {}
+        self._lock = self._new_lock()
+        return raws
+
+
+def _follow(steps: Steps[None], perform: Callable[[Step], object]) -> None:
+    """Run a procedure whose steps are all answered at once: `probe`, whose question was put before."""
+    step = next(steps)
+    with contextlib.suppress(StopIteration):
+        while True:
+            try:
+                answer = perform(step)
+            except Exception as exc:
+                step = steps.throw(exc)
+            else:
+                step = steps.send(answer)

@@ -1,0 +1,43 @@
+"""Whether ``run`` may call its function again, and after which pause.  Shared by both APIs."""
+
+from __future__ import annotations
+
+from .core.faults import Facts, Fault
+from .core.verdict import rerunnable
+from .errors import OutcomeUnknown, TransactionLost
+from .state import State
+
+BACKOFF = 0.005
+"""Seconds before the second attempt, at most; half as long again for each further one (MongoDB's withTransaction: 5 ms * 1.5 ** n)."""
+BACKOFF_CAP = 0.5
+"""Seconds that a pause between two attempts takes at most."""
+
+
+def may_rerun(state: State, error: Exception, at_commit: bool) -> bool:
+    """Tell whether the attempt that ended with ``error`` provably did not happen and may do better next time."""
+    if state.committed or state.timed_out or isinstance(error, OutcomeUnknown):
+        return False
+    if isinstance(error, TransactionLost):
+        # Without a cause no node failed: the function has swallowed a statement's error, and would do so until the deadline.
+        return error.__cause__ is not None and not state.may_commit
+    return rerunnable(_facts(state, error), at_commit, state.may_commit)
+
+
+def _facts(state: State, error: Exception) -> Facts:
+    """What the driver's error proves; anything else that the function raised is its own."""
+    if error is state.refused and state.last_facts is not None:
+        return state.last_facts  # known already; some drivers let the socket's own OSError through
+    if not isinstance(error, state.driver.error):
+        return Facts(Fault.STATEMENT)
+    session = state.session
+    if session is None:
+        return state.last_facts or Facts(Fault.STATEMENT)
+    return state.driver.facts(error, session.raw)
+
+
+def pause(attempt: int, left: float, random: float) -> float:
+    """Return the seconds before the attempt after ``attempt``; ``left``: until the deadline; ``random``: in [0, 1).
+
+    It lets the other side of a conflict finish: two that were rolled back together would only meet again.
+    """
+    return min(BACKOFF * 1.5**attempt, BACKOFF_CAP, max(0.0, left)) * random if attempt > 1 else 0.0

@@ -256,11 +256,13 @@ class State:
         session = self.session
         assert session is not None
         node = self.topology.view.by_name.get(session.node)
+        declared = False
         if phase is Phase.COMMIT:
             proven = (bool(session.read_only) and not self.unproven) or session.count == 0
         else:
             read = bool(session.read_only) and (traits is None or traits.read)
-            proven = read or self.options.idempotent or (traits is not None and traits.begins)
+            declared = self.options.idempotent and not read
+            proven = read or declared or (traits is not None and traits.begins)
         facts, transaction, may_commit = self.facts(error), self.transaction, self.may_commit
         if transaction is Transaction.NONE and self.pins and not facts.lost and self._may_be_open(session):
             transaction, may_commit = Transaction.LATER, True
@@ -269,6 +271,7 @@ class State:
             phase=phase,
             transaction=transaction,
             proven=proven,
+            declared=declared,
             may_commit=may_commit,
             movable=self.movable,
             read_only=bool(session.read_only),

@@ -77,7 +77,7 @@ class Connection:
     # -- the common face -------------------------------------------------------------------------------------------------------------
 
     def cursor(self, *args: Any, **kwargs: Any) -> Cursor:
-        """Return a new cursor; the arguments are those of the driver's, which it makes with the first statement."""
+        """Return a new cursor; the arguments are those of the driver's, which is made by ``async with`` or with the first statement."""
         state = self._state
         if state.closed:
             raise state.returned()

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clustersql.sync.result import Result
 from docs.pages import ROOT, pages, table
 from docs.tables import rewritten
 
 import clustersql
-from clustersql import drivers
+from clustersql import aio, drivers
 from clustersql.cli.app import COMMANDS
 from clustersql.drivers.contract import Abilities
 from clustersql.knobs import DIALECTS, KNOBS, POLICIES, WRITERS
 from clustersql.options import ROLES, Options
+from clustersql.result import Result
 from clustersql.schema import ANCESTOR
 from clustersql.sync.connection import Connection
 from clustersql.sync.cursor import Cursor
@@ -27,9 +27,11 @@ from clustersql.sync.database import Database
 from clustersql.url import FIELDS, SCHEMES
 
 REFERENCE = pages()["docs/reference.md"]
-STAGES = dict.fromkeys(("psycopg", "psycopg2", "pg8000"), r"\b(postgres_)?stage: Stage|\bPOSTGRES\b")
-STAGES |= dict.fromkeys(("pymysql", "mysqlclient"), r"\b(mariadb_)?stage: Stage|\bMARIADB\b")
+STAGES = dict.fromkeys(("psycopg", "psycopg2", "pg8000"), r"\b(postgres_)?stage: Stage|\b(POSTGRES|DRIVERS)\b")
+STAGES |= dict.fromkeys(("pymysql", "mysqlclient"), r"\b(mariadb_)?stage: Stage|\b(MARIADB|DRIVERS)\b")
 """How tests that run on several drivers say so (tests/live/stage.py), beside the drivers' names."""
+INSIDE = ("after_fork", "acquired")
+"""Called by our own code alone."""
 PROOFS = ("real", "scenario", "no", "-")
 
 
@@ -50,12 +52,13 @@ def test_a_table_is_made_for_knobs_and_for_drivers() -> None:
 
 
 def test_public_names_are_in_the_reference() -> None:
-    methods = [name for kind in (clustersql.Cluster, Database, Connection, Cursor, Result) for name in public(kind)]
-    assert unnamed(REFERENCE, [*clustersql.__all__, *methods]) == []
+    kinds = (clustersql.Cluster, Database, Connection, Cursor, Result, aio.Database, aio.Connection, aio.Cursor)
+    methods = {name for kind in kinds for name in public(kind)}
+    assert unnamed(REFERENCE, [*clustersql.__all__, *methods, *(f"aio.{name}" for name in aio.__all__)]) == []
 
 
 def public(kind: type) -> Iterator[str]:
-    yield from (name for name in vars(kind) if not name.startswith("_") and name != "after_fork")
+    yield from (name for name in vars(kind) if not name.startswith("_") and name not in INSIDE)
 
 
 def test_knobs_options_and_their_values_are_in_the_reference() -> None:

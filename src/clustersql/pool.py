@@ -15,7 +15,7 @@ import random
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -379,12 +379,18 @@ class BasePool(Generic[D]):
         return min(due, next_end)
 
     def _end_the_overdue(self, now: float) -> tuple[list[Session], float]:
-        """Shut down the sockets of statements whose time is over.  Returns these, and when the next one's is.  Under the lock, as `_wake_the_hung`."""
+        """Shut down the sockets of those whose time is over, or the grace of whose node.  Under the lock, as `_wake_the_hung`.
+
+        Returns them, and when the next one's is.
+        """
         late, due = self._book.overdue(now)
         for session in late:
-            session.tainted = session.timed_out = True
+            session.timed_out = True
+        drained, next_drained = self._book.outstayed(now)
+        for session in (*late, *drained):
+            session.tainted = True
             self.reading.abort(session.raw)
-        return late, due
+        return [*late, *drained], min(due, next_drained)
 
     def _wake_the_hung(self, now: float) -> dict[str, tuple[Owed, ...]]:
         """Shut down the sockets of statements that wait for a node which does not answer a probe either; recovery then takes over.
@@ -547,15 +553,21 @@ class BasePool(Generic[D]):
         return f"<Pool {self.topology.name!r} size={s['size']}/{s['max_size']} idle={s['idle']} in_flight={s['in_flight']} waiting={s['waiting']}>"
 
 
-@contextlib.contextmanager
-def awaited(session: Session) -> Iterator[None]:
+class awaited:  # noqa: N801 - used as a statement: ``with awaited(session):``
     """Within the block an answer is awaited that is no statement's: the monitor sees it, and it is no sample of the node's latency."""
-    before = session.started, session.ended
-    session.started = time.monotonic()
-    try:
-        yield
-    finally:
-        session.started, session.ended = before
+
+    __slots__ = ("_before", "_session")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        session = self._session
+        self._before = session.started, session.ended
+        session.started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._session.started, self._session.ended = self._before
 
 
 def tell_failure(topology: Topology, driver: Reading, name: str, error: BaseException) -> None:

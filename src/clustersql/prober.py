@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from .core.node import Reach, Report
+from .core.node import Report
 from .core.observe import probe_due
 from .core.procedures import probe
 from .core.steps import Ask, Step, Steps, Tell
@@ -53,7 +53,7 @@ class BaseProber(Generic[D]):
     def _attempt(self, name: str, kept: Any, fresh: bool, patience: float, question: str) -> D:
         """Return the probe of ``name``, not started yet; it calls `_ended`, and closes ``kept`` unless it answers on it.
 
-        Its result: the connection, the report, and the rows of ``question``, where that is not empty.
+        Its result: the connection, the report, whether it was dialled for that, and the rows of ``question``, where that is not empty.
         """
         raise NotImplementedError
 
@@ -96,7 +96,7 @@ class BaseProber(Generic[D]):
             if node.name in owed and last < now - settings.stall_after:
                 at = now
             if at <= now:
-                self._begin(node.name, node.reach is not Reach.UP, now, owed.get(node.name, ()))
+                self._begin(node.name, node.distrusted, now, owed.get(node.name, ()))
                 at = now + settings.failover_probe
             due = min(due, at)
         return due
@@ -137,9 +137,11 @@ class BaseProber(Generic[D]):
     def _ended(self, attempt: D) -> None:
         name = attempt.name
         if attempt.error is None or isinstance(attempt.error, Exception):  # a cancellation is no news about the node
-            _follow(probe(name, lambda exc: connect_facts(self.driver, exc)), lambda step: self._perform(step, attempt))
+            dialled = attempt.error is not None or attempt.result[2]
+            steps = probe(name, lambda exc: connect_facts(self.driver, exc), dialled)
+            _follow(steps, lambda step: self._perform(step, attempt))
         if attempt.error is None:
-            raw, _, running = attempt.result
+            raw, _, _, running = attempt.result
             self._keep(name, raw)
             if running is not None:
                 self.heard(self._owed[name], {row[0] for row in running})

@@ -10,9 +10,9 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .core.faults import Facts
 from .core.node import Role
@@ -45,10 +45,13 @@ class State:
     ``pins``: the leading words of what left session state.  ``explicit``: BEGIN was seen in autocommit mode.  ``may_commit``: a statement
     of this transaction may commit by itself.  ``unproven``: not every one of it is a proven read.  ``committed``: something was committed
     since checkout.  ``refused``: the error that ended the transaction.  ``broken``: raised until the caller rolls back.
+    ``pool``: who serves it.  ``arguments``: the caller's own for the driver, of a handle outside the pool.  ``touched``: something may
+    have been done on the session, so that there is something to commit or to undo.
     ``deadline`` (monotonic, of the whole operation) and ``patience`` (seconds, of each statement) bound it; 0.0: nothing does.
     """
 
     __slots__ = (
+        "arguments",
         "attempt",
         "broken",
         "callbacks",
@@ -65,11 +68,13 @@ class State:
         "options",
         "patience",
         "pins",
+        "pool",
         "refused",
         "session",
         "site",
         "timed_out",
         "topology",
+        "touched",
         "unproven",
         "want",
     )
@@ -91,13 +96,17 @@ class State:
         self.harmless: set[Any] = notes.proven if want.read_only else notes.plain
         self.site = site
         self.session: Session | None = None
+        self.pool: Any = None
+        self.arguments: Mapping[str, Any] | None = None
         self.attempt = 1
         self.deadline = 0.0
         self.patience = 0.0
         self.pins: tuple[str, ...] = ()
         self.cursors: tuple[Any, ...] = ()
         self.callbacks: Callbacks = ()
-        self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = self.timed_out = False
+        self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = self.timed_out = (
+            self.touched
+        ) = False
         self.refused: BaseException | None = None
         self.broken: BaseException | None = None
         self.last_facts: Facts | None = None
@@ -231,7 +240,7 @@ class State:
     def unmanaged(self, name: str) -> None:
         """Something passes us by: the session may be in any state, and its transaction may have been committed."""
         self.pins += (name,)
-        self.may_commit = self.unproven = True
+        self.touched = self.may_commit = self.unproven = True
         if self.session is not None:
             self.session.tainted = True
 
@@ -290,6 +299,10 @@ class State:
         return self.error(
             PoolClosed, f"this connection of cluster {self.topology.name!r} was closed, or given back to the pool"
         )
+
+    def refuse(self, *_: Any, **__: Any) -> NoReturn:
+        """Stand in for a method of a handle that was given back: raise."""
+        raise self.returned()
 
     def forgotten(self) -> str:
         """Return the warning about a handle that nobody gave back."""

@@ -40,28 +40,29 @@ class Prober(BaseProber[Attempt]):
             patience,
         )
 
-    async def _work(self, name: str, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, Any]:
+    async def _work(self, name: str, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, bool, Any]:
         try:
-            raw, report = await self._question(name, kept, fresh)
-            return raw, report, await self._rows(raw, question) if question else None
+            raw, report, dialled = await self._question(name, kept, fresh)
+            return raw, report, dialled, await self._rows(raw, question) if question else None
         finally:
             self._done(name)
 
-    async def _question(self, name: str, kept: Any, fresh: bool) -> tuple[Any, Report]:
+    async def _question(self, name: str, kept: Any, fresh: bool) -> tuple[Any, Report, bool]:
+        """Return the connection, what the node said on it, and whether it was dialled for that."""
         driver = self.driver
         if kept is not None:
             if not fresh:
                 try:
-                    return kept, await ask(driver, kept)
+                    return kept, await ask(driver, kept), False
                 except Exception:  # it may be this connection only: a new one tells
                     pass
                 except BaseException:  # it hung, and was abandoned: a new dial would only hang as well
                     driver.terminate(kept)
                     raise
             driver.terminate(kept)
-        raw, report = await connect(self.topology, driver, name)
+        raw, report = await connect(self.topology, driver, name, in_full=True)
         self.topology.connected(name)
-        return raw, report
+        return raw, report, True
 
     async def _rows(self, raw: Any, question: str) -> Any:
         try:

@@ -38,32 +38,33 @@ class Prober(BaseProber[Attempt]):
             lambda result: self.topology.tell(Answered(name, result[1])),
         )
 
-    def _work(self, attempt: Attempt, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, Any]:
+    def _work(self, attempt: Attempt, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, bool, Any]:
         try:
-            raw, report = self._question(attempt, kept, fresh)
+            raw, report, dialled = self._question(attempt, kept, fresh)
             if not question:
-                return raw, report, None
+                return raw, report, dialled, None
             attempt.hold(raw)
-            return raw, report, self.driver.ask(raw, (question,))[0]
+            return raw, report, dialled, self.driver.ask(raw, (question,))[0]
         finally:
             self._done(attempt.name)
 
-    def _question(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report]:
+    def _question(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report, bool]:
+        """Return the connection, what the node said on it, and whether it was dialled for that."""
         driver = self.driver
         if kept is not None:
             if not fresh:
                 attempt.hold(kept)
                 try:
-                    return kept, ask(driver, kept)
+                    return kept, ask(driver, kept), False
                 except Exception:
                     attempt.let_go()
                     if attempt.settled:  # it hung, and was abandoned: a new dial would only hang as well
                         driver.close(kept)
                         raise
             driver.close(kept)
-        raw, report = connect(self.topology, driver, attempt.name, hold=attempt.hold)
+        raw, report = connect(self.topology, driver, attempt.name, hold=attempt.hold, in_full=True)
         self.topology.connected(attempt.name)
-        return raw, report
+        return raw, report, True
 
     def say(self, name: str, statement: str) -> None:
         """Send ``statement`` to ``name`` in the background, on the connection for probes; one thread per node for all of them."""

@@ -206,7 +206,8 @@ class Connection:
             value
         ):  # what is awaited may be cancelled before its answer
             return value
-        return passing(self._state, name, value)
+        begun = self._pool.driver.begun.get(name)
+        return passing(self._state, name, value if begun is None else partial(begun, self._live().raw))
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._live().raw, name, value)

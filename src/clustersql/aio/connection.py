@@ -480,6 +480,9 @@ class Checkout:
     async def __aexit__(self, kind: type[BaseException] | None, *details: Any) -> None:
         await self._connection.__aexit__(kind, *details)
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{name!r}: a connection to come has none; await it, or enter it with `async with`")
+
     def __repr__(self) -> str:
         return f"<clustersql.aio.Checkout of {self._connection!r}>"
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import clustersql
+from clustersql.drivers import ASYNC_NAMES
 
-from .measure import Group, Timer, pin, table
+from .measure import Clock, Group, Timer, cpu, pin, table
 from .peers import missing
 
 Task = Callable[[], Awaitable[object]]
@@ -22,30 +22,33 @@ def run(quick: bool) -> Iterator[Group]:
     from clustersql.testing import MariaDBServer, PostgresCluster
 
     with PostgresCluster(1) as server, asyncio.Runner() as runner:
-        yield _measured(runner, "asyncpg, PostgreSQL", _asyncpg, server, quick)
         yield _measured(runner, "psycopg, asynchronous, PostgreSQL", _psycopg, server, quick)
-    with MariaDBServer() as server, asyncio.Runner() as runner:
-        yield _measured(runner, "aiomysql, MariaDB", _aiomysql, server, quick)
+        if "asyncpg" in ASYNC_NAMES:
+            yield _measured(runner, "asyncpg, PostgreSQL", _asyncpg, server, quick)
+    if "aiomysql" in ASYNC_NAMES:
+        with MariaDBServer() as server, asyncio.Runner() as runner:
+            yield _measured(runner, "aiomysql, MariaDB", _aiomysql, server, quick)
 
 
 def _measured(runner: asyncio.Runner, title: str, prepare: Any, server: Any, quick: bool) -> Group:
     stack = AsyncExitStack()
     try:
         tasks: dict[str, Task] = runner.run(prepare(server, stack))
+        clock = cpu(server.pid(server.nodes[0]))
         base = {name: name.replace("clustersql", "the driver") for name in tasks if name.endswith("clustersql")}
-        return table(title, {name: timer(runner, task) for name, task in tasks.items()}, base, quick)
+        return table(title, {name: timer(runner, task, clock) for name, task in tasks.items()}, base, quick)
     finally:
         runner.run(stack.aclose())
 
 
-def timer(runner: asyncio.Runner, task: Task) -> Timer:
+def timer(runner: asyncio.Runner, task: Task, clock: Clock) -> Timer:
     """Return the timer of a coroutine function, all calls in one run of the loop."""
 
     async def many(times: int) -> float:
-        began = time.perf_counter()
+        began = clock()
         for _ in range(times):
             await task()
-        return time.perf_counter() - began
+        return clock() - began
 
     return lambda times: runner.run(many(times))
 

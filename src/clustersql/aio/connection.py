@@ -389,7 +389,7 @@ class Connection:
         """An error's latency is none: an instant error must not look fast."""
         session = self._state.session
         if session is not None:
-            session.started = session.ended = 0.0
+            session.started = session.ended = monotonic()
 
     async def _own(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Run a statement by one of the driver's own methods, recovered as `execute` is."""

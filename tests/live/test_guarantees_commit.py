@@ -82,7 +82,7 @@ def test_commit_that_was_not_sent_is_lost(postgres_stage: Stage) -> None:
     stage = postgres_stage
     with stage.db.connection() as conn:
         stage.insert(conn)
-        stage.raw(conn).close()
+        stage.close_raw(stage.raw(conn))
         assert isinstance(failure(conn.commit), TransactionLost)
         conn.rollback()
     assert stage.count() == 0

@@ -91,9 +91,9 @@ def test_statement_that_was_not_sent(postgres_stage: Stage) -> None:
     """First: executed elsewhere.  Later: the transaction is lost."""
     stage = postgres_stage
     with stage.db.connection() as conn, conn.cursor() as cursor:
-        stage.raw(conn).close()
+        stage.close_raw(stage.raw(conn))
         cursor.execute(INSERT, (stage.key,))
-        stage.raw(conn).close()
+        stage.close_raw(stage.raw(conn))
         assert isinstance(failure(cursor.execute, INSERT, (stage.key,)), TransactionLost)
         conn.rollback()
     assert stage.count() == 0
@@ -318,7 +318,7 @@ def test_explicit_begin_in_autocommit_mode(psycopg_stage: Stage) -> None:
     """BEGIN as a statement opens a transaction too; COMMIT as a statement is a COMMIT."""
     stage = psycopg_stage
     with stage.db.connection() as conn, conn.cursor() as cursor:
-        conn.autocommit = True
+        stage.set(conn, "autocommit", True)
         cursor.execute("BEGIN")
         cursor.execute(INSERT, (stage.key,))
         stage.cut(COMMIT, False)

@@ -35,12 +35,13 @@ class Database:
 
     __slots__ = ("_cluster", "_last", "_options", "_single", "_want")
 
-    def __init__(self, cluster: Cluster, options: Options) -> None:
+    def __init__(self, cluster: Cluster, options: Options, last: list[Pool] | None = None) -> None:
+        """``last``: the pool that was used last, shared by all views: it keeps that pool alive, and once closed, closed for all."""
         self._cluster = cluster
         self._options = options
         self._want = options.want(autocommit=False)
         self._single = options.want(autocommit=True)
-        self._last: Pool | None = None  # keeps the pool alive, and a closed one closed
+        self._last: list[Pool] = [] if last is None else last
 
     def options(
         self,
@@ -62,7 +63,7 @@ class Database:
             timeout=timeout, read_only=read_only, idempotent=idempotent, node=node, role=role, move=move
         )
         check_node(changed, self._cluster.name, tuple(self._cluster.nodes))
-        return Database(self._cluster, changed)
+        return Database(self._cluster, changed, self._last)
 
     def connection(
         self,
@@ -129,9 +130,11 @@ class Database:
 
     def _pool(self) -> Pool:
         """Return the pool of the running event loop."""
-        pool = self._last
-        if pool is None or not pool.is_here():
-            pool = self._last = self._cluster._make_async_pool()
+        for pool in self._last:
+            if pool.is_here():
+                return pool
+        pool = self._cluster._make_async_pool()
+        self._last[:] = [pool]
         return pool
 
     def _deadline(self) -> float:
@@ -159,4 +162,4 @@ class Database:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<clustersql.aio.Database {self._cluster.name!r}{f': {self._last.words()}' if self._last else ''}>"
+        return f"<clustersql.aio.Database {self._cluster.name!r}{f': {self._last[0].words()}' if self._last else ''}>"

@@ -137,21 +137,26 @@ def blamed(situation: Situation, node: str, generation: int, why: str) -> Sessio
     facts: Facts = situation.facts
     if situation.timed_out:
         return None
-    if facts.fault is Fault.NOT_READY or (facts.fault is Fault.READ_ONLY and not situation.read_only):
+    if facts.fault in (Fault.NOT_READY, Fault.OVERLOADED) or (
+        facts.fault is Fault.READ_ONLY and not situation.read_only
+    ):
         return Refused(node, generation, facts.fault, why)
     if facts.lost and not facts.not_sent:
         return SessionLost(node, generation, why)
     return None
 
 
-def probe(node: str, facts: Callable[[BaseException], Facts]) -> Steps[None]:
-    """Ask ``node`` for its role and readiness, and tell the cluster what it said, or that it did not."""
+def probe(node: str, facts: Callable[[BaseException], Facts], dialled: bool = True) -> Steps[None]:
+    """Ask ``node`` for its role and readiness, and tell the cluster what it said, or that it did not.
+
+    ``dialled`` False: it is asked on a connection that was open already.
+    """
     try:
         report = yield Ask(node)
     except Exception as exc:
         yield Tell(Unreachable(node, facts(exc).fault, first_line(exc)))
     else:
-        yield Tell(Answered(node, report))
+        yield Tell(Answered(node, report, dialled))
 
 
 def first_line(error: BaseException) -> str:

@@ -43,6 +43,9 @@ NAMES = tuple(_KNOWN)
 # There is no PEP 249 for asyncio: each driver has a file of its own, and there is no adapter for any other module.
 _KNOWN_ASYNC = {
     "psycopg": ("psycopg", "psycopg_async"),
+    "asyncpg": ("asyncpg", "asyncpg"),
+    "aiomysql": ("aiomysql", "aiomysql"),
+    "asyncmy": ("asyncmy", "asyncmy"),
     "aiosqlite": ("aiosqlite", "aiosqlite"),
 }
 _ASYNC_ALIASES = {"psycopg3": "psycopg", "psycopg_async": "psycopg"}

@@ -63,8 +63,8 @@ class Reading(Protocol):
     """Base of our own errors: the driver's OperationalError, or what it has in its place."""
     interface_error: type[BaseException]
     """Raised for a handle that was used after its return."""
-    error: type[BaseException]
-    """Base of the driver's errors; what else a function raises is its own."""
+    error: type[BaseException] | tuple[type[BaseException], ...]
+    """Base of the driver's errors, or several where it has no common one (asyncpg); what else a function raises is its own."""
     abilities: Abilities
 
     def facts(self, exc: BaseException, raw: Any | None) -> Facts:

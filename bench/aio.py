@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import clustersql
 from clustersql.drivers import ASYNC_NAMES
 
-from .measure import Clock, Group, Timer, cpu, pin, table
+from .measure import Cpu, Group, Timer, pin, table, undisturbed
 from .peers import missing
 
 Task = Callable[[], Awaitable[object]]
@@ -34,23 +35,27 @@ def _measured(runner: asyncio.Runner, title: str, prepare: Any, server: Any, qui
     stack = AsyncExitStack()
     try:
         tasks: dict[str, Task] = runner.run(prepare(server, stack))
-        clock = cpu(server.pid(server.nodes[0]))
+        clock = Cpu(server.pid(server.nodes[0]))
         base = {name: name.replace("clustersql", "the driver") for name in tasks if name.endswith("clustersql")}
         return table(title, {name: timer(runner, task, clock) for name, task in tasks.items()}, base, quick)
     finally:
         runner.run(stack.aclose())
 
 
-def timer(runner: asyncio.Runner, task: Task, clock: Clock) -> Timer:
+def timer(runner: asyncio.Runner, task: Task, clock: Cpu) -> Timer:
     """Return the timer of a coroutine function, all calls in one run of the loop."""
 
-    async def many(times: int) -> float:
-        began = clock()
+    async def many(times: int) -> tuple[float, float]:
+        wall, began = time.perf_counter(), clock()
         for _ in range(times):
             await task()
-        return clock() - began
+        return clock() - began, time.perf_counter() - wall
 
-    return lambda times: runner.run(many(times))
+    def seconds(times: int) -> float:
+        clock.look()
+        return undisturbed(lambda: runner.run(many(times)))
+
+    return seconds
 
 
 async def _open(stack: AsyncExitStack, driver: str, dsn: str) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import clustersql
 
 from . import peers
-from .measure import Call, Group, cpu, pin, table, timer
+from .measure import Call, Cpu, Group, pin, table, timer
 
 ROWS = {
     "sqlite3": "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1000) SELECT n FROM s",
@@ -122,7 +122,7 @@ def _group(
         calls["checkout + return: clustersql, with db.connection()"] = peers.checkout(db.connection)
         calls["checkout, statement, commit, return: clustersql"] = peers.borrowed(db.connection)
         calls |= others
-        return table(title, {name: timer(call, cpu(server)) for name, call in calls.items()}, base, quick)
+        return table(title, {name: timer(call, Cpu(server)) for name, call in calls.items()}, base, quick)
 
 
 def _work(connection: Any) -> object:

@@ -18,7 +18,7 @@ from clustersql.core.policy import NAMED
 from clustersql.core.pooling import Shelf
 from clustersql.testing import PostgresCluster
 
-from .measure import Group, Row, cpu, rounds, row, timer
+from .measure import Cpu, Group, Row, rounds, row, timer
 from .peers import checkout
 
 THREADS = (1, 4, 16, 64)
@@ -109,7 +109,7 @@ def _choice(quick: bool) -> Group:
     for count in (3, 9, 100, 1000):
         loads = tuple(_load_of(i) for i in range(count))
         for name in ("least-latency", "least-connections", "round-robin", "random"):
-            timers[f"{count} nodes: {name}"] = timer(_pick(NAMED[name](), loads), cpu())
+            timers[f"{count} nodes: {name}"] = timer(_pick(NAMED[name](), loads), Cpu())
     times = rounds(timers, 5 if quick else 31, 0.004)
     return Group("Choice of a node", "us", [row(name, values) for name, values in times.items()])
 
@@ -134,7 +134,7 @@ def _nodes(quick: bool) -> Group:
             held = [db.connection() for _ in range(count)]
             for connection in held:
                 connection.close()
-            timers[f"{count} nodes: with db.connection(): pass"] = timer(checkout(db.connection), cpu())
+            timers[f"{count} nodes: with db.connection(): pass"] = timer(checkout(db.connection), Cpu())
         times = rounds(timers, 5 if quick else 31, 0.01)
         return Group("Checkout and return, sqlite3", "us", [row(name, values) for name, values in times.items()])
 

@@ -232,8 +232,6 @@ PROFILES = {"psycopg2": PSYCOPG2, "pg8000": PG8000, "pg8000.dbapi": PG8000}
 # Unknown modules
 
 _DIALECTS = {
-    "mysql.connector": "mysql",
-    "mariadb": "mysql",
     "pymysql": "mysql",
     "psycopg2cffi": "postgresql",
     "pg8000.legacy": "postgresql",

@@ -490,13 +490,13 @@ class BasePool(Generic[D]):
         return self._book.closed
 
     def after_fork(self) -> Sequence[Any]:
-        """In a forked child: begin anew, and return the parent's connections, which must never be finalized here."""
+        """In a forked child: begin anew, and return the parent's connections and cursors, which must never be finalized here."""
         inherited = [session for shelf in self._book.shelves.values() for session in (*shelf.open, *shelf.outside)]
         inherited += [*self._outside, *self.orphans]
+        raws = [session.raw for session in inherited] + self._prober.after_fork()
         for session in inherited:
             if session.holder is not None:
-                session.holder.inherit()
-        raws = [session.raw for session in inherited] + self._prober.after_fork()
+                raws += session.holder.inherit()
         raws += [attempt.held for attempt in self._attempts if attempt.held is not None]
         closed = self._book.closed
         self._lock = self._new_lock()

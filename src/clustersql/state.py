@@ -144,14 +144,16 @@ class State:
             why = ", ".join(self.pins) or "pinned"
             raise self.error(TransactionLost, f"the session was lost with its state ({why}); take a new connection")
 
-    def inherit(self) -> None:
-        """In a forked child: the session is the parent's, and nothing may touch it here."""
+    def inherit(self) -> list[Any]:
+        """In a forked child: the session is the parent's, and nothing may touch it here.  Return the driver's cursors on it."""
+        raws = [cursor._raw for cursor in self.alive_cursors()]
         self.session = None
         self.broken = self.error(
             PoolClosed, "this connection belongs to the parent process; check one out in this process"
         )
         for cursor in self.alive_cursors():
             cursor._forget()
+        return raws
 
     def alive_cursors(self) -> list[Any]:
         """Return the cursors that somebody still holds."""

@@ -18,7 +18,7 @@ from .errors import ConfigError
 from .knobs import YEAR, settings
 from .metrics import measured
 from .notes import Notes
-from .options import Options, check_node
+from .options import Options, check_options
 from .topology import Topology
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ class Cluster:
         self._topology = Topology(name, self.driver, settings(**knobs))
         if self._topology.settings.dialect is not None:  # before anything reads its rules
             self.driver.dialect = by_name(self._topology.settings.dialect)
-        self._options = Options(read_only=self._topology.settings.read_only)
+        settled = self._topology.settings
+        self._options = Options(read_only=settled.read_only, max_lag=settled.max_lag)
+        check_options(self._options, self._topology)
         self._notes = Notes(self.driver.dialect.rules)
         self._lock = threading.Lock()
         self._pool: Pool | None = None
@@ -131,16 +133,22 @@ class Cluster:
         return Connection(self._make_pool(), self._options, self._options.want(autocommit=False), self._notes, kwargs)
 
     def dial(
-        self, *, read_only: bool = False, node: str | None = None, timeout: float | None = None, **arguments: Any
+        self,
+        *,
+        read_only: bool = False,
+        node: str | None = None,
+        timeout: float | None = None,
+        max_lag: float | str | None = None,
+        **arguments: Any,
     ) -> Any:
         """Return the driver's own connection, from the best node, for frameworks that have a pool of their own.
 
-        ``read_only``: from any ready node, and the session is read-only.  ``timeout``: seconds in all.  Further arguments are the driver's.
+        ``read_only``: from any ready node, and the session is read-only.  ``timeout``: seconds in all.  ``max_lag``: as among the options.  Further arguments are the driver's.
         The connection is remembered weakly, for `is_current` and `observe`.  Raises `NoNodeAvailable`.
         """
         self._require_nodes()
-        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout)
-        check_node(options, self.name, tuple(self._topology.addresses))
+        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
+        check_options(options, self._topology)
         pool = self._make_pool()
         assert self._dialled is not None
         return self._dialled.dial(pool, options, arguments)

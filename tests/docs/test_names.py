@@ -42,7 +42,7 @@ FUNCTIONS = {
 
 SINGLE = "(self, operation, parameters, /, **options)"
 SETTINGS = "timeout=None, read_only=None"
-PINS = "node=None, role=None, move=None"
+PINS = "node=None, role=None, move=None, max_lag=None"
 
 METHODS: dict[type, dict[str, str]] = {
     clustersql.Cluster: {
@@ -50,7 +50,7 @@ METHODS: dict[type, dict[str, str]] = {
         "add_node": "(self, name, dsn=None, /, **fields)",
         "close": "(self)",
         "connect": "(self, *args, **kwargs)",
-        "dial": "(self, *, read_only=False, node=None, timeout=None, **arguments)",
+        "dial": "(self, *, read_only=False, node=None, timeout=None, max_lag=None, **arguments)",
         "describe": "(self)",
         "drain": "(self, name, grace=None)",
         "is_current": "(self, raw)",

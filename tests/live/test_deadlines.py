@@ -14,6 +14,7 @@ from clustersql.testing import MariaDBServer, PostgresCluster
 
 SLEEP = {"psycopg": "SELECT pg_sleep(20)", "psycopg2": "SELECT pg_sleep(20)", "pg8000": "SELECT pg_sleep(20)"}
 SLEEP |= {"pymysql": "SELECT SLEEP(20)", "mysqlclient": "SELECT SLEEP(20)"}
+SLEEP |= {"mysql-connector": "SELECT SLEEP(20)", "mariadb": "SELECT SLEEP(20)"}
 SLOW_INSERT = {
     "postgresql": "INSERT INTO events (name) SELECT 'slow' FROM pg_sleep(20)",
     "mysql": "INSERT INTO events (name) SELECT 'slow' FROM DUAL WHERE SLEEP(20) = 0",
@@ -76,6 +77,7 @@ def test_a_connection_bounds_each_statement_of_a_block(database: Database) -> No
     with database.connection() as conn:
         cursor = conn.cursor()
         cursor.execute("SELECT 1")
+        cursor.fetchall()  # mysql-connector refuses the next statement otherwise
         with conn.options(timeout=0.3):
             ended(database, clustersql.TransactionLost, cursor.execute, sleep(database))
         conn.rollback()

@@ -339,6 +339,7 @@ class PoolModel(RuleBasedStateMachine):
         for shelf in self.book.shelves.values():
             assert shelf.dials == sum(d.shelf is shelf for d in self.dials) <= self.book.max_dials
             assert all(s.generation == shelf.generation for s in shelf.idle), "an old generation is idle"
+            assert shelf.owing is None or shelf.owing in shelf.open | shelf.outside, "a closed connection is kept alive"
 
     @invariant()
     def nobody_is_forgotten(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -193,8 +194,9 @@ def test_rerunnable(case: dict[str, Any]) -> None:
 def test_latency(case: dict[str, Any]) -> None:
     load = Load("a")
     for kind, *numbers in case["steps"]:
-        load.sample(*numbers) if kind == "sample" else load.penalize(*numbers)
-    load.oldest, load.in_flight = case.get("oldest", 0.0), case.get("in_flight", 0)
+        {"sample": load.sample, "penalty": load.penalize, "guess": load.guess, "touch": load.touch}[kind](*numbers)
+    load.owing = SimpleNamespace(started=case.get("oldest", 0.0), ended=case.get("ended", 0.0))
+    load.in_flight = case.get("in_flight", 0)
     if "ewma" in case:
         assert load.ewma == pytest.approx(case["ewma"])
     if "score" in case:

@@ -10,13 +10,15 @@ from weakref import WeakValueDictionary
 
 from . import fork
 from .address import Address
+from .checks import is_number
+from .describe import described
 from .dialects import by_name
 from .dialled import Dialled
 from .drivers import load as load_driver
 from .drivers import load_async
 from .dsn import check_family, parse
 from .errors import ConfigError
-from .knobs import settings
+from .knobs import YEAR, settings
 from .metrics import measured
 from .notes import Notes
 from .options import Options, check_node
@@ -100,6 +102,20 @@ class Cluster:
         """
         self._topology.remove(name)
 
+    def drain(self, name: str, grace: float | None = None) -> None:
+        """Give a node no new work, before its server is stopped; work in progress there ends by itself, and its connections are closed.
+
+        ``grace``: seconds after which the connections that are still in use there are ended; what they were doing is then recovered as
+        after any lost connection.  None: never by us.  Returns at once; `describe` tells how many are left.  Raises `ConfigError`.
+        """
+        if grace is not None and not (is_number(grace) and 0 <= grace <= YEAR):
+            raise ConfigError(f"grace: must be a number of seconds from 0 to a year, or None, not {grace!r}")
+        self._topology.drain(name, True, grace)
+
+    def undrain(self, name: str) -> None:
+        """Give a drained node work again.  Raises `ConfigError` when there is no such node."""
+        self._topology.drain(name, False)
+
     @property
     def nodes(self) -> list[str]:
         """The names of the nodes, sorted."""
@@ -182,6 +198,13 @@ class Cluster:
     def observe(self, raw: Any, error: BaseException) -> bool:
         """Tell the cluster of an error that a framework met on a connection from `dial` or `adial`.  Returns whether the connection is lost."""
         return self._dialled.observe(raw, error)
+
+    def describe(self) -> dict[str, Any]:
+        """Return, ready for JSON, what each node may serve now, and on which axis, since when and why it is kept out of work.
+
+        The names are in the reference.
+        """
+        return described(self._topology)
 
     def metrics(self) -> dict[str, Any]:
         """Return the cluster's figures, ready for JSON; the names are in the reference."""

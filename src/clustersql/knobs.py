@@ -93,6 +93,11 @@ class Settings:
         WRITER,
         "Where writes go when several nodes accept them: to the first ready one in the configured order, or to any.",
     )
+    max_receive_queue: int = _knob(
+        500,
+        count(1),
+        "Galera: a node with more write-sets received and not yet applied is overloaded and gets no work.",
+    )
     read_only: bool = _knob(False, FLAG, "Whether the whole cluster is only read: then every ready node serves.")
     retry_limit: int = _knob(2, count(0), "How often one operation may be tried again on another node.")
     retry_ratio: float = _knob(0.2, SHARE, "The share of operations that may be retries, so that an outage stays one.")

@@ -22,7 +22,7 @@ def measured(topology: Topology, pools: Sequence[BasePool[Any]]) -> dict[str, An
     """
     stats, per_node = _together([pool.stats() for pool in pools])
     return {
-        "FirstInstanciated": _moment(topology.started),
+        "FirstInstanciated": moment(topology.started),
         "Driver": topology.driver.name,
         "Policy": _policy(topology),
         "Retries": topology.budget.spent,
@@ -61,8 +61,8 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
     figures: dict[str, Any] = {
         "Connections": record.connections,
         "Errors": record.errors,
-        "LastSuccess": _moment(record.last_success),
-        "LastError": _moment(record.last_error),
+        "LastSuccess": moment(record.last_success),
+        "LastError": moment(record.last_error),
         "LastErrorMessage": record.last_error_message,
         "Recoveries": record.recovered,
     }
@@ -73,7 +73,7 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
             "Readiness": node.readiness.value,
             "Draining": node.draining,
             "Generation": node.generation,
-            "Since": _moment(time.time() - (time.monotonic() - node.since)),
+            "Since": moment(time.time() - (time.monotonic() - node.since)),
             "Why": node.why,
             "Version": node.version,
         }
@@ -99,5 +99,6 @@ def _title(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def _moment(seconds: float) -> str:
+def moment(seconds: float) -> str:
+    """Return a wall clock time in seconds since 1970 as ISO 8601 in UTC; "" for 0.0: never."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds") if seconds else ""

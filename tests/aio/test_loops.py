@@ -7,6 +7,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from typing import Any
 
@@ -278,3 +279,25 @@ def test_a_driver_s_own_methods_are_counted_and_recovered() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         asyncio.run(main())
+
+
+def test_our_own_standstill_condemns_nobody() -> None:
+    """The loop is blocked for longer than every patience, with a dial, a probe and a statement under way: no node is called down for it."""
+
+    async def main() -> None:
+        cluster, _ = fake_cluster(stall_after=0.3, probe_interval=0.01, connect_timeout=0.3)
+        states: set[Any] = set()
+        cluster._topology.listeners.append(lambda view: states.update(node.reach for node in view))
+        async with cluster.aopen() as db:
+            await db.execute("SELECT 1")
+            for round_ in range(5):
+                work = [asyncio.ensure_future(db.execute("SELECT 1")) for _ in range(3)]
+                for _ in range(round_):
+                    await asyncio.sleep(0)
+                time.sleep(0.9)
+                await asyncio.gather(*work)
+                await asyncio.sleep(0.02)
+            assert db.stats()["hung"] == 0
+        assert states <= {Reach.UP, Reach.UNKNOWN}, states
+
+    asyncio.run(main())

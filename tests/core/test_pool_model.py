@@ -109,7 +109,7 @@ class PoolModel(RuleBasedStateMachine):
     def hold(self, session: Session, want: Want) -> None:
         self.lent.append(session)
         if session not in self.outside:
-            assert session.generation == session.shelf.generation or session.shelf.removed or self.stale_view(session)
+            assert session.generation == session.shelf.generation or session.shelf.retired or self.stale_view(session)
 
     def stale_view(self, session: Session) -> bool:
         """It was served in its generation; the view moved on before its caller looked."""
@@ -301,7 +301,7 @@ class PoolModel(RuleBasedStateMachine):
     def first_in_line(self, session: Session) -> Waiter | None:
         """Whom `session` must go to when it comes free now: own arithmetic, first come, first served among those it fits."""
         node = self.view.by_name.get(session.node)
-        fresh = node is not None and not session.shelf.removed and session.generation == node.generation
+        fresh = node is not None and not session.shelf.retired and session.generation == node.generation
         if self.book.closed or not fresh or self.now >= session.expires:
             return None
         for caller in self.callers:  # in the order of their coming

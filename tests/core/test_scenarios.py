@@ -24,6 +24,7 @@ from clustersql.core.observe import (
     observe,
     probe_due,
 )
+from clustersql.core.obstacles import obstacles
 from clustersql.core.plan import avoiding, plan
 from clustersql.core.policy import policy
 from clustersql.core.pooling import Actions, Book, Session, Waiter
@@ -48,8 +49,9 @@ def cases(kind: str, file: str = "*") -> list[Any]:
 def observation(kind: str, node: str, *more: Any) -> Observation:
     match kind:
         case "answered":
-            role, readiness, why = (*more, "ready", "")[:3] if len(more) < 3 else more
-            return Answered(node, Report(Role(role), Readiness(readiness), why))
+            role, readiness, why, flags = (*more, *("ready", "", {})[len(more) - 1 :])
+            dialled, complete = flags.get("dialled", True), flags.get("complete", True)
+            return Answered(node, Report(Role(role), Readiness(readiness), why, complete=complete), dialled)
         case "unreachable":
             return Unreachable(node, Fault(more[0]), *more[1:])
         case "session_lost":
@@ -75,6 +77,8 @@ def test_reducer(case: dict[str, Any]) -> None:
             assert node is None, phase
             continue
         expect.pop("hopeless", None)
+        told = [[o.axis, o.value, o.since, o.why] for o in obstacles(node)] if node else []
+        assert told == expect.pop("kept_out", told), phase
         assert node is not None
         if "hopeless" in phase["expect"]:
             assert view.hopeless(Want()) is phase["expect"]["hopeless"]
@@ -192,6 +196,16 @@ def test_pool(case: dict[str, Any]) -> None:
             case "session_lost":
                 view = observe(view, SessionLost("a", view.by_name["a"].generation), 3.0)
                 actions = book.adopt(view)
+            case "draining":
+                view = observe(view, Draining("a", True, names[0]), 3.0)
+                actions = book.adopt(view)
+            case "outstayed":
+                outstayed, due = book.outstayed(names[0])
+                seen_late = {"ended": [s.raw for s in outstayed], "due": due if due < float("inf") else None}
+                assert {key: seen_late[key] for key in step if key != "do"} == {
+                    k: v for k, v in step.items() if k != "do"
+                }
+                continue
             case "reap":
                 actions = book.reap(700.0, names[0])
             case "close":

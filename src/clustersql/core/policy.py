@@ -63,8 +63,9 @@ class LeastLatency(Policy):
         ties = 1
         for load in loads:
             value = load.ewma * exp((load.sampled_at - now) / TAU)
-            if load.oldest:
-                value = max(value, (now - load.oldest) / 2)
+            owing = load.owing
+            if owing is not None and owing.started > owing.ended:
+                value = max(value, (now - owing.started) / 2)
             value *= load.in_flight + 1
             if value < least:
                 least, best, ties = value, load, 1
@@ -90,6 +91,14 @@ class LeastConnections(Policy):
     def rank(self, loads: Sequence[L], now: float, random: Random) -> list[L]:
         """Return ``loads``, the idlest first."""
         return [load for _, _, load in sorted(((n.in_flight, random(), n) for n in loads), key=lambda row: row[:2])]
+
+    def pick(self, loads: Sequence[L], now: float, random: Random) -> L:
+        """Return one of the idlest; written out, because every checkout comes here."""
+        if len(loads) > SCAN:
+            loads = sampled(loads, random)
+        least = min([load.in_flight for load in loads])
+        idlest = [load for load in loads if load.in_flight == least]
+        return idlest[int(random() * len(idlest))]
 
 
 class RoundRobin(Policy):

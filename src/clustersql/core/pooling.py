@@ -29,7 +29,7 @@ EVICT = 2.0
 class Shelf(Load):
     """One node, as the pool sees it: the connections that are idle, and how many are open or being dialled."""
 
-    __slots__ = ("checkouts", "dials", "generation", "idle", "open", "outside", "removed")
+    __slots__ = ("checkouts", "dials", "ends_at", "generation", "idle", "open", "outside", "retired")
 
     def __init__(self, name: str, order: int = 0) -> None:
         super().__init__(name, order)
@@ -41,14 +41,29 @@ class Shelf(Load):
         )  # not the pool's to count, but watched: a hung one is woken, a forked child keeps off
         self.dials = 0
         self.checkouts = 0
-        self.removed = False
+        self.retired = False  # removed, or being drained: what is given back here is closed
+        self.ends_at: float | None = None
+
+    def lend(self, want: Want) -> Session:
+        """Pop the most recently used connection, one that is in the wanted mode already where there is one."""
+        idle = self.idle
+        session = idle.pop()
+        if session.autocommit is not want.autocommit or session.read_only is not want.read_only:
+            idle.append(session)
+            session = idle.pop(_in_mode(idle, want))
+        owing = self.owing
+        if owing is None or owing.ended >= owing.started:  # `note_oldest` is exact, but comes by only once a second
+            self.owing = session
+        self.in_flight += 1
+        self.checkouts += 1
+        return session
 
 
 class Session:
     """One open connection.  ``autocommit`` and ``read_only`` are its mode as we set it last; None: not set by us yet.
 
     ``started`` and ``ended`` are the latest statement's, in monotonic seconds, written by the one who holds it without a lock.
-    ``started > ended``: an answer is awaited.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
+    ``started > ended``: an answer is awaited.  ``started == ended``: the latest answer was an error, whose time is no sample.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
     ``deadline`` (monotonic) and ``patience`` (seconds for each statement) bound what the holder waits for; 0.0: nothing does.
     """
 
@@ -162,13 +177,16 @@ class Book:
         self.view = view
         self._candidates.clear()
         for name in [name for name in self.shelves if name not in view.by_name]:
-            self.shelves[name].removed = True
+            self.shelves[name].retired = True
             self._retire(self.shelves.pop(name), actions)
         for node in view.nodes:
             shelf = self.shelves.get(node.name)
             if shelf is None:
                 shelf = self.shelves[node.name] = Shelf(node.name, node.order)
-            shelf.slow_since = node.slow_since
+            if shelf.slow_since != node.slow_since:
+                shelf.slow_since = node.slow_since
+                self._welcome_back(shelf)
+            shelf.retired, shelf.ends_at = node.draining, node.ends_at
             if shelf.generation != node.generation:
                 shelf.generation = node.generation
                 self._retire(shelf, actions)
@@ -176,6 +194,15 @@ class Book:
             self._aim(waiter)
             self._notify(waiter, Changed(), actions)
         return actions
+
+    def _welcome_back(self, shelf: Shelf) -> None:
+        """A node that was down serves again: what it was once, or the penalty of its failure, says nothing about it now.
+
+        It begins with what the others take on the mean.  With the penalty it would get no work for 40 s more.
+        """
+        known = [other.ewma for other in self.shelves.values() if other is not shelf and other.samples]
+        if known and shelf.slow_since is not None:
+            shelf.guess(sum(known) / len(known), shelf.slow_since)
 
     def _retire(self, shelf: Shelf, actions: Actions) -> None:
         for session in shelf.idle:
@@ -215,7 +242,7 @@ class Book:
             if other is None:
                 return None
             best = other
-        return self._lend(best, want)
+        return best.lend(want)
 
     def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float) -> Shelf | None:
         """The best node has no idle connection.  With room for a dial there, dial; at the limit use another node, if it is not much worse."""
@@ -227,25 +254,6 @@ class Book:
         other = self.policy.pick(idle, now, self.random)
         worse = isinstance(self.policy, LeastLatency) and other.score(now) > EVICT * best.score(now)
         return None if worse and best.dials < self.max_dials else other
-
-    def _lend(self, shelf: Shelf, want: Want) -> Session:
-        """Pop the most recently used connection, one that is in the wanted mode already where there is one."""
-        idle = shelf.idle
-        session = idle[-1]
-        if session.autocommit is want.autocommit and session.read_only is want.read_only:
-            idle.pop()
-        else:
-            session = idle.pop(self._in_mode(idle, want))
-        shelf.in_flight += 1
-        shelf.checkouts += 1
-        return session
-
-    @staticmethod
-    def _in_mode(idle: list[Session], want: Want) -> int:
-        for i in range(len(idle) - 2, -1, -1):
-            if idle[i].autocommit is want.autocommit and idle[i].read_only is want.read_only:
-                return i
-        return -1
 
     # -- the queue -----------------------------------------------------------------------------------------------------------------
 
@@ -270,7 +278,7 @@ class Book:
         if shelf is None or self.closed:
             return False, actions
         if waiter is not None and shelf.idle and name in waiter.names and waiter in self.waiters:
-            self._serve(waiter, self._lend(shelf, waiter.want), actions)
+            self._serve(waiter, shelf.lend(waiter.want), actions)
             return True, actions
         if shelf.dials >= self.max_dials:
             return self._block(waiter, name, actions), actions
@@ -312,7 +320,7 @@ class Book:
         shelf, actions = session.shelf, Actions()
         shelf.dials -= 1
         if shelf.sampled_at == 0.0:
-            shelf.sample(seconds, now)
+            shelf.guess(seconds, now)
         if waiter is not None and waiter.outside:
             self._hand_over(waiter, session, unfit, actions)
         else:
@@ -363,18 +371,21 @@ class Book:
         shelf.in_flight -= 1
         if session.outside:
             shelf.outside.discard(session)
+            self._settled(session)
             return Actions(close=[session])
         self.served += session.statements
         session.statements = 0
         if session.ended > session.started > 0.0:
             shelf.sample(session.ended - session.started, session.ended)
+        elif session.ended > 0.0:
+            shelf.touch(session.ended)
         session.started = session.ended = 0.0
         if (
             keep
             and not self.waiters
             and session.generation == shelf.generation
             and now < session.expires
-            and not (self.closed or shelf.removed)
+            and not (self.closed or shelf.retired)
         ):
             session.idle_since = now
             shelf.idle.append(session)
@@ -391,7 +402,7 @@ class Book:
     def _settle(self, session: Session, now: float, actions: Actions) -> None:
         """Give a connection that nobody holds to the first waiter it fits; else let it idle, or close it."""
         shelf = session.shelf
-        usable = not (self.closed or shelf.removed or session.generation != shelf.generation or now >= session.expires)
+        usable = not (self.closed or shelf.retired or session.generation != shelf.generation or now >= session.expires)
         if usable and self.waiters:
             for waiter in self.waiters:
                 if shelf.name in waiter.names:
@@ -410,12 +421,20 @@ class Book:
 
     def _serve(self, waiter: Waiter, session: Session, actions: Actions) -> None:
         self.waiters.remove(waiter)
+        session.shelf.owing = session.shelf.owing or session
         waiter.events.append(Served(session))
         actions.wake.append(waiter)
 
     def _forget(self, session: Session) -> None:
         session.shelf.open.discard(session)
+        self._settled(session)
         self.total -= 1
+
+    @staticmethod
+    def _settled(session: Session) -> None:
+        """It owes nothing any more, and what is closed must not be kept alive."""
+        if session.shelf.owing is session:
+            session.shelf.owing = None
 
     def _room(self, actions: Actions) -> None:
         """Whatever room there is for a dial: the first waiter that was refused for want of it looks again.
@@ -455,21 +474,19 @@ class Book:
         return actions
 
     def note_oldest(self) -> None:
-        """Publish, per node, when the oldest answer that is still awaited was asked for."""
+        """Find, per node, the connection that has owed an answer the longest."""
         for shelf in self.shelves.values():
-            oldest = 0.0
+            since, owing = float("inf"), None
             for session in (*shelf.open, *shelf.outside):
-                started = session.started
-                if started > session.ended and (oldest == 0.0 or started < oldest):
-                    oldest = started
-            shelf.oldest = oldest
+                if session.ended < session.started < since:
+                    since, owing = session.started, session
+            shelf.owing = owing
 
     def silent(self, before: float) -> list[Session]:
         """Return the connections that owe an answer since ``before`` or longer, and were not given up yet."""
         return [
             session
             for shelf in self.shelves.values()
-            if 0.0 < shelf.oldest <= before
             for session in (*shelf.open, *shelf.outside)
             if session.ended < session.started <= before and not session.tainted
         ]
@@ -485,6 +502,17 @@ class Book:
                         late.append(session)
                     else:
                         due = min(due, end)
+        return late, due
+
+    def outstayed(self, now: float) -> tuple[list[Session], float]:
+        """Return the connections in use on drained nodes whose grace is over, and when the next node's will be."""
+        late, due = [], float("inf")
+        for shelf in self.shelves.values():
+            if shelf.ends_at is not None and shelf.ends_at <= now:
+                idle = set(shelf.idle)
+                late += [s for s in (*shelf.open, *shelf.outside) if s not in idle and not s.tainted]
+            elif shelf.ends_at is not None:
+                due = min(due, shelf.ends_at)
         return late, due
 
     def close(self) -> Actions:
@@ -506,6 +534,13 @@ class Book:
     def in_flight(self) -> int:
         """How many of the pool's connections are checked out."""
         return sum(len(shelf.open) - len(shelf.idle) for shelf in self.shelves.values())
+
+
+def _in_mode(idle: list[Session], want: Want) -> int:
+    for i in range(len(idle) - 2, -1, -1):
+        if idle[i].autocommit is want.autocommit and idle[i].read_only is want.read_only:
+            return i
+    return -1
 
 
 def _end(session: Session) -> float:

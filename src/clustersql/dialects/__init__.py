@@ -49,6 +49,10 @@ class Dialect:
     rules: Rules
     cancel: str = ""
     """Ends the statement that another session is executing, by its number; empty: there is none."""
+    terminate: str = ""
+    """Ends another session, by its number; empty: there is none."""
+    running: str = ""
+    """Gives those of these sessions, by their numbers, that are still at work or were so less than a second ago; empty: it cannot be asked."""
 
 
 def by_name(name: str) -> Dialect:

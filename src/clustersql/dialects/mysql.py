@@ -142,6 +142,7 @@ def report(answers: Sequence[Rows]) -> Report:
     told = {_text(name).lower(): _text(value) for rows in answers for name, value in rows}
     galera = told.get("wsrep_on", "OFF") == "ON"
     readiness, why = _readiness(told, galera)
+    queue = told.get("wsrep_local_recv_queue", "") if galera else ""
     closed = [name for name in _READ_ONLY if _on(told, name)]
     return Report(
         role=Role.REPLICA if closed else Role.PRIMARY,
@@ -149,6 +150,7 @@ def report(answers: Sequence[Rows]) -> Report:
         why=why or (f"{closed[0]} is on" if closed else ""),
         version=_version(told.get("version", "")),
         details=_details(told, galera),
+        queue=int(queue) if queue.isdigit() else 0,
     )
 
 
@@ -270,6 +272,8 @@ RULES = Rules(
 
 DIALECT = Dialect(
     cancel="KILL QUERY {}",
+    terminate="KILL {}",
+    running="SELECT id FROM information_schema.processlist WHERE id IN ({}) AND (command <> 'Sleep' OR time < 1)",
     name="mysql",
     sqlstates=SQLSTATES,
     errnos=ERRNOS,

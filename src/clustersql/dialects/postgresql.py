@@ -106,18 +106,19 @@ SELECT pg_catalog.pg_is_in_recovery(),
        pg_catalog.current_setting('server_version'),
        pg_catalog.current_setting('max_connections'),
        pg_catalog.current_setting('superuser_reserved_connections'),
-       (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid())"""
+       (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()),
+       CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END"""
 
 
 def report(answers: Sequence[Rows]) -> Report:
     """Read the answer to `PROBE`: a standby, or a node that takes no writes by default, is a replica."""
-    standby, default_read_only, version, max_connections, reserved, tls = answers[0][0]
+    standby, default_read_only, version, max_connections, reserved, tls, paused = answers[0][0]
     read_only = default_read_only == "on"
     why = "" if standby or not read_only else "default_transaction_read_only is on"
     return Report(
         role=Role.REPLICA if standby or read_only else Role.PRIMARY,
-        readiness=Readiness.READY,
-        why=why,
+        readiness=Readiness.MAINTENANCE if paused else Readiness.READY,
+        why="its replay is paused (pg_wal_replay_pause): it shows no new data" if paused else why,
         version=f"PostgreSQL {version}",
         details={
             "max_connections": str(max_connections),
@@ -211,6 +212,10 @@ RULES = Rules(
 
 DIALECT = Dialect(
     cancel="SELECT pg_cancel_backend({})",
+    terminate="SELECT pg_terminate_backend({})",
+    # A user sees the state of his own sessions.  'disabled' is track_activities = off.
+    running="SELECT pid FROM pg_stat_activity WHERE pid IN ({})"
+    " AND (state IS NULL OR state NOT LIKE 'idle%' OR state_change > now() - interval '1 second')",
     name="postgresql",
     sqlstates=SQLSTATES,
     errnos={},

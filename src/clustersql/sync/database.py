@@ -15,8 +15,6 @@ from .connection import Connection
 from .pool import Pool
 from .run import run
 
-_NOTHING = (None,) * 5
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -71,7 +69,7 @@ class Database:
         ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`, `PoolClosed`.
         """
         options, want = self._options, self._want
-        if (timeout, read_only, node, role, move) != _NOTHING:
+        if timeout is not None or read_only is not None or node is not None or role is not None or move is not None:
             options = options.changed(timeout=timeout, read_only=read_only, node=node, role=role, move=move)
             check_node(options, self._pool.topology.name, tuple(self._pool.topology.addresses))
             want = options.want(autocommit=False)

@@ -12,7 +12,7 @@ import pytest
 from clustersql.core.faults import Facts, Fault
 from clustersql.core.freshness import KEEP, Track, max_lag
 from clustersql.core.latency import Load
-from clustersql.core.node import Node, Reach, Readiness, Report, Role
+from clustersql.core.node import Epoch, Node, Reach, Readiness, Report, Role
 from clustersql.core.observe import (
     Added,
     Answered,
@@ -53,7 +53,9 @@ def observation(kind: str, node: str, *more: Any) -> Observation:
         case "answered":
             role, readiness, why, flags = (*more, *("ready", "", {})[len(more) - 1 :])
             dialled, complete = flags.get("dialled", True), flags.get("complete", True)
-            report = Report(Role(role), Readiness(readiness), why, complete=complete, position=flags.get("position"))
+            epoch = Epoch(*flags["epoch"]) if "epoch" in flags else None
+            told = {"complete": complete, "position": flags.get("position"), "epoch": epoch}
+            report = Report(Role(role), Readiness(readiness), why, **told)
             return Answered(node, report, dialled)
         case "unreachable":
             return Unreachable(node, Fault(more[0]), *more[1:])
@@ -120,6 +122,23 @@ def test_freshness(case: dict[str, Any]) -> None:
             assert found == (None if lag is None else pytest.approx(lag)), (phase, name)
         for name, words in expect.get("behind", {}).items():
             assert behind(view, view.by_name[name], max_lag(expect["bound"]), now) == words, phase
+
+
+@pytest.mark.parametrize("case", cases("epoch"))
+def test_epoch(case: dict[str, Any]) -> None:
+    view = View(writer="any")
+    for phase in case["phases"]:
+        for seen in phase["see"]:
+            view = observe(view, observation(*seen), phase["at"])
+        told = {
+            "write": list(view.eligible(Want())),
+            "read": list(view.eligible(Want(Service.READ))),
+            "dialable": list(view.dialable(Want(Service.READ))),
+            "outdated": {n.name: o.why for n in view for o in obstacles(view, n, None, 0.0) if o.axis == "epoch"},
+            "generations": [n.generation for n in view],
+        }
+        expect = phase["expect"]
+        assert {key: told[key] for key in expect} == expect, phase
 
 
 def test_a_long_track_is_thinned_and_never_flatters() -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from .epoch import guarded
 from .faults import Fault
 from .freshness import Track
 from .node import AXES, Mark, Node, Reach, Readiness, Report, Role
@@ -126,17 +127,19 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     if isinstance(seen, SessionLost | Refused) and seen.generation != node.generation:
         return view  # rule 3
     after = _TRANSITIONS[type(seen)](node, seen, now, jitter, breaker)
+    nodes, epoch = guarded(tuple(after if n is node else n for n in view.nodes), node.name, view.epoch, now)
+    after = next(n for n in nodes if n.name == node.name)
     track = _tracked(view.track, after, now) if isinstance(seen, Answered) else view.track
-    if after == node and track is view.track:
+    if nodes == view.nodes and track is view.track and epoch == view.epoch:
         return view
-    news = replace(node, position=after.position) != after  # a measurement alone is none
-    nodes = tuple(after if n is node else n for n in view.nodes)
-    return replace(view, nodes=nodes, track=track, at=now, version=view.version + news)
+    unmeasured = tuple(replace(n, position=after.position) if n is node else n for n in view.nodes)
+    news = unmeasured != nodes  # a measurement alone is none
+    return replace(view, nodes=nodes, track=track, epoch=epoch, at=now, version=view.version + news)
 
 
 def _tracked(track: Track, node: Node, now: float) -> Track:
     """Return the track of the primary's log, with what ``node`` has just said."""
-    if node.role is not Role.PRIMARY or node.position is None:
+    if node.role is not Role.PRIMARY or node.outdated or node.position is None:
         return track
     return track.seen(node.name, node.position, now)
 
@@ -161,6 +164,7 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         readiness=report.readiness,
         version=report.version or node.version,
         position=report.position,
+        epoch=report.epoch,
         failures=node.failures if pushed_back else 0,
         retry_at=node.retry_at if pushed_back and node.retry_at > now else 0.0,
         slow_since=now if returned else node.slow_since,
@@ -177,7 +181,7 @@ def _completed(node: Node, report: Report) -> Report:
     """Return what a dial has told, with the readiness that is known from the latest probe."""
     if node.reach is not Reach.UP or node.readiness in _CONTRADICTED:
         return report
-    return replace(report, readiness=node.readiness, why=node.why, position=node.position)
+    return replace(report, readiness=node.readiness, why=node.why, position=node.position, epoch=node.epoch)
 
 
 def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, breaker: Breaker) -> Node:

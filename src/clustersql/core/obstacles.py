@@ -67,5 +67,7 @@ def _against(node: Node) -> Iterator[tuple[str, str, str]]:
         yield "role", "role", node.role.value
     if node.readiness is not Readiness.READY:
         yield "readiness", "readiness", node.readiness.value
+    if node.outdated:
+        yield "epoch", "outdated", "outdated"
     if node.draining:
         yield "drain", "draining", "draining"

@@ -6,7 +6,8 @@ Rules
 2. Work that may write goes to a primary.  With ``writer="single"`` that is the first usable primary in the configured order: the
    same in every process without talking, so all clients of a Galera cluster agree on one writer and certification conflicts stay rare.
 3. Work declared read-only may go to every usable node.
-4. When every candidate for a role is out, those that still answer are tried all the same (panic), but never a known replica for a write.
+4. When every candidate for a role is out, those that still answer are tried all the same (panic), but never a known replica for a write,
+   and never one of an older epoch.
 5. Who sets a bound to the lag never gets a node that is further behind, or whose lag is not known; a primary is not behind.
 """
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from .freshness import MaxLag, Track
-from .node import Node, Reach, Readiness, Role
+from .node import Epoch, Node, Reach, Readiness, Role
 
 
 class Service(Enum):
@@ -59,6 +60,7 @@ class View:
     writer: str = "single"
     version: int = 0
     track: Track = field(default_factory=Track)
+    epoch: Epoch | None = None
     at: float = field(default=0.0, compare=False)
     candidates: dict[Service, tuple[str, ...]] = field(init=False, repr=False, compare=False)
     by_name: dict[str, Node] = field(init=False, repr=False, compare=False)
@@ -143,7 +145,7 @@ def _named(node: Node, want: Want) -> bool:
 
 
 def _untried(node: Node, want: Want) -> bool:
-    if not _named(node, want) or node.draining or node.readiness is Readiness.MISCONFIGURED:
+    if not _named(node, want) or node.draining or node.outdated or node.readiness is Readiness.MISCONFIGURED:
         return False
     if node.reach is Reach.UNKNOWN:
         return True
@@ -151,6 +153,6 @@ def _untried(node: Node, want: Want) -> bool:
 
 
 def _last_resort(node: Node, want: Want) -> bool:
-    if not _named(node, want) or node.draining:
+    if not _named(node, want) or node.draining or node.outdated:
         return False
     return node.reach is Reach.UP and node.readiness in _TIRED and _has_role(node, want.service)

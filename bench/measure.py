@@ -88,6 +88,4 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 def table(title: str, timers: Mapping[str, Timer], base: Mapping[str, str], quick: bool) -> Group:
     """Measure ``timers`` against each other; ``base`` names the row that each is compared with."""
     times = rounds(timers, 7 if quick else 61, 0.004 if quick else 0.008)
-    return Group(
-        title, "us", [row(name, values, times.get(base.get(name, ""))) for name, values in times.items()]
-    )
+    return Group(title, "us", [row(name, values, times.get(base.get(name, ""))) for name, values in times.items()])

@@ -81,9 +81,7 @@ def _mariadb(quick: bool) -> Group:
             single.close()
 
 
-def _group(
-    title: str, driver: str, dsn: str, raw: Any, single: Any, others: dict[str, Call], quick: bool
-) -> Group:
+def _group(title: str, driver: str, dsn: str, raw: Any, single: Any, others: dict[str, Call], quick: bool) -> Group:
     cluster = clustersql.Cluster("bench", driver=driver)
     cluster.add_node("n1", dsn)
     with cluster.open() as db, db.connection() as held:

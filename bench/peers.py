@@ -85,7 +85,9 @@ def sqlalchemy(url: str, creator: Callable[[], Any]) -> Iterator[dict[str, Call]
     with engine.connect() as held:
         held.execute(query)
         yield {
-            "new cursor, execute + fetchone: SQLAlchemy exec_driver_sql": lambda: held.exec_driver_sql("SELECT 1").fetchone(),
+            "new cursor, execute + fetchone: SQLAlchemy exec_driver_sql": lambda: held.exec_driver_sql(
+                "SELECT 1"
+            ).fetchone(),
             "new cursor, execute + fetchone: SQLAlchemy text()": lambda: held.execute(query).fetchone(),
             "checkout + return: SQLAlchemy's pool": checkout(engine.connect),
             "checkout, statement, commit, return: SQLAlchemy": each,

@@ -50,7 +50,9 @@ def show(group: Group) -> None:
     width = max(len(row.name) for row in group.rows)
     print(f"\n{group.title} [{group.unit}]")
     for row in group.rows:
-        print(f"  {row.name:<{width}} {_number(row.median):>10}  {spread(row):>22} {added(row):>9}  {row.note}".rstrip())
+        print(
+            f"  {row.name:<{width}} {_number(row.median):>10}  {spread(row):>22} {added(row):>9}  {row.note}".rstrip()
+        )
 
 
 def markdown(group: Group) -> str:

@@ -10,12 +10,14 @@ import time
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from . import plot
 from .measure import Group, Row
 
 RESULTS = Path(__file__).parent / "results"
 PLOTS = Path(__file__).parent.parent / "docs" / "performance"
+FIGURES = ("median", "low", "high")
 PAGE = PLOTS.parent / "performance.md"
 PACKAGES = (
     "psycopg psycopg-pool PyMySQL asyncpg aiomysql SQLAlchemy aws-advanced-python-wrapper hasql mysql-connector-python"
@@ -81,7 +83,7 @@ def keep(name: str, groups: list[Group], command: str) -> None:
     """Write the results and the plots of one benchmark."""
     RESULTS.mkdir(exist_ok=True)
     PLOTS.mkdir(exist_ok=True)
-    kept = {"about": about(), "command": command, "groups": [asdict(group) for group in groups]}
+    kept = {"about": about(), "command": command, "groups": [_plain(asdict(group)) for group in groups]}
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
     (PLOTS / f"{name}.svg").write_text(plot.bars(groups))
     if PAGE.exists():
@@ -91,7 +93,19 @@ def keep(name: str, groups: list[Group], command: str) -> None:
 def told(name: str) -> list[Group]:
     """Return the tables of the results that were kept."""
     kept = json.loads((RESULTS / f"{name}.json").read_text())
-    return [Group(each["title"], each["unit"], [Row(**row) for row in each["rows"]]) for each in kept["groups"]]
+    return [Group(each["title"], each["unit"], [_row(row) for row in each["rows"]]) for each in kept["groups"]]
+
+
+def _plain(group: dict[str, Any]) -> dict[str, Any]:
+    """Return a group as JSON knows it, which has no infinity: null is *never*."""
+    for row in group["rows"]:
+        for key in FIGURES:
+            row[key] = None if row[key] == float("inf") else row[key]
+    return group
+
+
+def _row(row: dict[str, Any]) -> Row:
+    return Row(**row | {key: float("inf") if row[key] is None else row[key] for key in FIGURES})
 
 
 def section(name: str) -> str:

@@ -36,8 +36,9 @@ EXECUTED = "executed"
 
 @dataclass(slots=True)
 class Log:
-    """What all clients of a run saw: when an operation began and the seconds it took, and when one failed for its user."""
+    """What all clients of a run saw: when operations arrived; when those began that were done and the seconds they took; when one failed."""
 
+    arrived: list[float] = field(default_factory=list)
     began: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
@@ -83,8 +84,11 @@ class Client:
     # -- operations ------------------------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """An operation arrives; the next will."""
+        """An operation arrives; the next will, until the ``rate`` is 0."""
         now = self.clock.now
+        if self.rate == 0.0:
+            return
+        self.log.arrived.append(now)
         self.clock.at(now + self.draw.expovariate(self.rate), self.begin)
         self._checkout(None, partial(self._first, now))
 

@@ -51,7 +51,7 @@ class Monitor:
         client.budget.earn(book.served)
         book.served = 0
         silent = book.silent(now - client.settings.stall_after)
-        for session in silent:
+        for session in sorted(silent, key=lambda session: session.started):  # a set's order differs from run to run
             if client.view.by_name[session.node].reach is Reach.DOWN:
                 session.tainted = True
                 session.raw.broken()

@@ -29,7 +29,7 @@ class Scenario:
 
     ``load``: the share of the capacity of the ``healthy`` nodes (by default all of them).  ``warm``: seconds before anything is measured,
     ``seconds``: how long it is.  ``script``: (seconds after ``warm`` began, node, what is done to it).  ``rtt``: of (client, node).
-    ``think``: mean seconds between the answer and the return of the connection.  ``pool``: ``max_size`` of each client.
+    ``drain``: seconds after the last arrival in which what is under way may end.  ``think``: mean seconds between the answer and the return of the connection.  ``pool``: ``max_size`` of each client.
     """
 
     nodes: int = 3
@@ -43,6 +43,7 @@ class Scenario:
     think: float = 0.002
     pool: int = 10
     slots: int = SLOTS
+    drain: float = 5.0
 
     @property
     def rate(self) -> float:
@@ -53,7 +54,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen.  Moments are in seconds since the measuring began."""
+    """What was seen.  Moments are in seconds since the measuring began; after the drain what is still under way counts as never done."""
 
     scenario: Scenario
     log: Log
@@ -64,11 +65,12 @@ class Outcome:
         return START + self.scenario.warm + after
 
     def latency(self, share: float, begin: float = 0.0, end: float = float("inf")) -> float:
-        """Return the seconds within which that ``share`` of the operations that began in the window were done; `lost` ones count as infinite."""
+        """Return the seconds within which that ``share`` of the operations that began in the window were done; infinite if never."""
         low, high = self._moment(begin), self._moment(end)
         log = self.log
         seconds = sorted(s for at, s in zip(log.began, log.seconds, strict=True) if low <= at < high)
-        return seconds[int(share * len(seconds))]
+        rank = int(share * (bisect_left(log.arrived, high) - bisect_left(log.arrived, low)))
+        return seconds[rank] if rank < len(seconds) else float("inf")
 
     def attempts(self, node: int, begin: float = 0.0, end: float = float("inf")) -> int:
         """Return how many statements were sent to a node in the window."""
@@ -112,13 +114,19 @@ def run(scenario: Scenario, rule: str = "least-latency", seed: int = 1) -> Outco
     clock, log = Clock(), Log()
     servers = [Server(f"n{i}", clock, draw, scenario.slots) for i in range(scenario.nodes)]
     by_name = {server.name: server for server in servers}
+    clients: list[Client] = []
     settings = knobs.settings(read_only=True, max_size=scenario.pool)
     for i in range(scenario.clients):
         rtt = {server.name: scenario.rtt(i, n) for n, server in enumerate(servers)}
         policy = RULES[rule](by_name, rtt)
         client = Client(clock, by_name, rtt, draw, policy, settings, log, scenario.rate, scenario.think)
         clock.at(START + draw.random() * min(1.0, scenario.warm / 4), client.start)
+        clients.append(client)
     for after, node, change in scenario.script:
         clock.at(START + scenario.warm + after, change, servers[node])
-    events = clock.run(START + scenario.warm + scenario.seconds)
+    end = START + scenario.warm + scenario.seconds
+    events = clock.run(end)
+    for client in clients:
+        client.rate = 0.0
+    events += clock.run(end + scenario.drain)
     return Outcome(scenario, log, servers, events)

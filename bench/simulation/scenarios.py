@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import ceil
 
 from clustersql.core.faults import Fault
 
@@ -70,6 +71,14 @@ def hole(nodes: int) -> Scenario:
 def cold(nodes: int) -> Scenario:
     """One node dies and comes back with a cold cache, ten times slower until it is warm."""
     return _last(nodes, (FAULT, Server.stop), (BACK, lambda server: server.start(cold=True)))
+
+
+def sized(scenario: Scenario, clients: int, load: float) -> Scenario:
+    """Return the scenario for so many clients, each with a pool that is four times what it has in flight on the mean, 10 at least."""
+    begin = max([0.0, *(after for after, _, _ in scenario.script)])
+    seconds = max(1.0, min(6.0, 18.0 / scenario.nodes))
+    scenario = replace(scenario, clients=clients, load=load, seconds=begin + seconds, drain=2.0)
+    return replace(scenario, pool=max(10, ceil(4 * scenario.rate * (0.005 + scenario.think))))
 
 
 SCENARIOS: dict[str, Callable[[int], Scenario]] = {

@@ -56,7 +56,7 @@ class Server:
         self.asked: list[float] = []
         self.swallowed = 0
         self.free = [0.0] * slots
-        self.links: set[Link] = set()
+        self.links: dict[Link, None] = {}  # in the order in which they were made: a set's order differs from run to run
         self._draw = draw
         self._stall: tuple[float, float] | None = None
 
@@ -150,7 +150,7 @@ class Link:
         self.rtt = rtt
         self.alive = True
         self._waiting: Answered | None = None
-        server.links.add(self)
+        server.links[self] = None
 
     def execute(self, answered: Answered) -> None:
         """Send a statement; ``answered`` gets None, or the fault."""
@@ -194,4 +194,4 @@ class Link:
     def close(self) -> None:
         """End it."""
         self.alive = False
-        self.server.links.discard(self)
+        self.server.links.pop(self, None)

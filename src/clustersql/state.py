@@ -11,6 +11,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -163,7 +164,7 @@ class State:
         """The session's autocommit mode is this; after a move it is set again."""
         want = self.want
         if want.autocommit is not autocommit:
-            self.want = Want(want.service, want.read_only, autocommit, want.node, want.move)
+            self.want = replace(want, autocommit=autocommit)
 
     def mode_changed(self) -> bool:
         """The caller has set the driver's autocommit mode; False: the driver cannot tell which it is."""

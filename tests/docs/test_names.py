@@ -41,9 +41,9 @@ FUNCTIONS = {
 }
 
 SINGLE = "(self, operation, parameters, /, **options)"
-DIAL = "(self, *, read_only=False, node=None, timeout=None, **arguments)"
+DIAL = "(self, *, read_only=False, node=None, timeout=None, max_lag=None, **arguments)"
 SETTINGS = "timeout=None, read_only=None"
-PINS = "node=None, role=None, move=None"
+PINS = "node=None, role=None, move=None, max_lag=None"
 
 METHODS: dict[type, dict[str, str]] = {
     clustersql.Cluster: {

@@ -1,6 +1,6 @@
 """Nodes and the cluster as frozen values, on independent axes.
 
-Reachability (can we talk to it), role (may it write), readiness (does it want work) and, later, freshness.  None follows from another:
+Reachability (can we talk to it), role (may it write), readiness (does it want work), and freshness (how far behind is it).  None follows from another:
 a node that is up may be a replica, a primary may be draining.  So each has a field of its own.
 """
 
@@ -46,6 +46,7 @@ class Report:
     """A node's own answer to a probe.  ``why`` says in words what keeps it from being ready.
 
     ``complete`` False: only the role was told, as a server does at connect.  ``queue``: write-sets received and not applied yet (Galera).
+    ``position``: of its log in bytes, what it has applied or, as a primary, written; None: not told.
     """
 
     role: Role
@@ -55,6 +56,7 @@ class Report:
     details: Mapping[str, str] = field(default_factory=dict)
     complete: bool = True
     queue: int = 0
+    position: int | None = None
 
     def limited(self, max_queue: int) -> Report:
         """Return the report of a node that is overloaded when more than ``max_queue`` write-sets wait to be applied."""
@@ -83,6 +85,7 @@ class Node:
     ``generation`` is raised whenever the connections opened so far must not be used again; an error from an older generation is no
     news (else 200 sockets that die at once would condemn a node that has come back 200 times).
     ``retry_at`` is when the breaker allows the next background dial; ``slow_since`` when a returning node began its slow start.
+    ``position``: of its log, when it was asked last; a measurement, so that a change of it alone is no news.
     ``marks`` tell the same as ``since`` and ``why`` per axis, by the field's name, for those that have changed.
     ``draining``: the operator wants no new work there; ``ends_at`` is when the work that is still there is ended, None: never by us.
     """
@@ -101,6 +104,7 @@ class Node:
     draining: bool = False
     ends_at: float | None = None
     version: str = ""
+    position: int | None = None
     marks: Mapping[str, Mark] = field(default_factory=dict, hash=False)
 
     def confirmed_by(self, role: Role) -> bool:

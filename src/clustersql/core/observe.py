@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .faults import Fault
+from .freshness import Track
 from .node import AXES, Mark, Node, Reach, Readiness, Report, Role
 from .view import View
 
@@ -125,9 +126,19 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     if isinstance(seen, SessionLost | Refused) and seen.generation != node.generation:
         return view  # rule 3
     after = _TRANSITIONS[type(seen)](node, seen, now, jitter, breaker)
-    if after == node:
+    track = _tracked(view.track, after, now) if isinstance(seen, Answered) else view.track
+    if after == node and track is view.track:
         return view
-    return replace(view, nodes=tuple(after if n is node else n for n in view.nodes), version=view.version + 1)
+    news = replace(node, position=after.position) != after  # a measurement alone is none
+    nodes = tuple(after if n is node else n for n in view.nodes)
+    return replace(view, nodes=nodes, track=track, at=now, version=view.version + news)
+
+
+def _tracked(track: Track, node: Node, now: float) -> Track:
+    """Return the track of the primary's log, with what ``node`` has just said."""
+    if node.role is not Role.PRIMARY or node.position is None:
+        return track
+    return track.seen(node.name, node.position, now)
 
 
 def _added(view: View, name: str, now: float) -> View:
@@ -149,6 +160,7 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         role=report.role,
         readiness=report.readiness,
         version=report.version or node.version,
+        position=report.position,
         failures=node.failures if pushed_back else 0,
         retry_at=node.retry_at if pushed_back and node.retry_at > now else 0.0,
         slow_since=now if returned else node.slow_since,
@@ -165,7 +177,7 @@ def _completed(node: Node, report: Report) -> Report:
     """Return what a dial has told, with the readiness that is known from the latest probe."""
     if node.reach is not Reach.UP or node.readiness in _CONTRADICTED:
         return report
-    return replace(report, readiness=node.readiness, why=node.why)
+    return replace(report, readiness=node.readiness, why=node.why, position=node.position)
 
 
 def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, breaker: Breaker) -> Node:
@@ -185,7 +197,13 @@ def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, break
         return _dated(node, after, now, seen.why)
     generation = node.generation if node.reach is Reach.DOWN else node.generation + 1
     after = replace(
-        node, reach=Reach.DOWN, role=Role.UNKNOWN, generation=generation, failures=failures, retry_at=retry_at
+        node,
+        reach=Reach.DOWN,
+        role=Role.UNKNOWN,
+        position=None,
+        generation=generation,
+        failures=failures,
+        retry_at=retry_at,
     )
     return _dated(node, after, now, seen.why)
 

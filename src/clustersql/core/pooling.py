@@ -174,7 +174,10 @@ class Book:
         actions = Actions()
         if view.version < self.view.version:
             return actions  # two threads publish in one order and get here in the other
-        self.view = view
+        news, self.view = view.version != self.view.version, view
+        if not news:
+            self._measured(actions)
+            return actions
         self._candidates.clear()
         for name in [name for name in self.shelves if name not in view.by_name]:
             self.shelves[name].retired = True
@@ -204,6 +207,13 @@ class Book:
         if known and shelf.slow_since is not None:
             shelf.guess(sum(known) / len(known), shelf.slow_since)
 
+    def _measured(self, actions: Actions) -> None:
+        """Only measurements have changed: that concerns those who set a bound to the lag."""
+        for waiter in self.waiters:
+            if waiter.want.max_lag is not None:
+                self._aim(waiter)
+                self._notify(waiter, Changed(), actions)
+
     def _retire(self, shelf: Shelf, actions: Actions) -> None:
         for session in shelf.idle:
             self._forget(session)
@@ -223,9 +233,11 @@ class Book:
         """Hand out an idle connection on the best node; None: a dial is better, or there is none."""
         shelves = self._candidates.get(want)
         if shelves is None:
-            if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
-                self._candidates.clear()
-            shelves = self._candidates[want] = tuple(self.shelves[name] for name in self.view.eligible(want))
+            shelves = tuple(self.shelves[name] for name in self.view.eligible(want, now))
+            if want.max_lag is None:  # a lag grows by itself
+                if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
+                    self._candidates.clear()
+                self._candidates[want] = shelves
         if avoid is not None and len(shelves) > 1:
             shelves = tuple(shelf for shelf in shelves if shelf.name != avoid)
         if not shelves:

@@ -107,13 +107,17 @@ SELECT pg_catalog.pg_is_in_recovery(),
        pg_catalog.current_setting('max_connections'),
        pg_catalog.current_setting('superuser_reserved_connections'),
        (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()),
-       CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END"""
+       CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END,
+       pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+                                       ELSE pg_catalog.pg_current_wal_lsn() END, '0/0')::bigint"""
 
 
 def report(answers: Sequence[Rows]) -> Report:
     """Read the answer to `PROBE`: a standby, or a node that takes no writes by default, is a replica."""
-    standby, default_read_only, version, max_connections, reserved, tls, paused = answers[0][0]
+    standby, default_read_only, version, max_connections, reserved, tls, paused, position = answers[0][0]
     read_only = default_read_only == "on"
+    if read_only and not standby:
+        position = None  # what is written there comes from nobody: it says nothing of how far it is behind
     why = "" if standby or not read_only else "default_transaction_read_only is on"
     return Report(
         role=Role.REPLICA if standby or read_only else Role.PRIMARY,
@@ -126,6 +130,7 @@ def report(answers: Sequence[Rows]) -> Report:
             "tls": "on" if tls else "off",
             "default_transaction_read_only": str(default_read_only),
         },
+        position=position,
     )
 
 
@@ -229,4 +234,5 @@ DIALECT = Dialect(
     read_only_off=("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",),
     reset=("DISCARD ALL",),  # refused inside a transaction: end it first
     rules=RULES,
+    measures_lag=True,
 )

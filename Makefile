@@ -1,6 +1,6 @@
 # make demo: see a failover.   make test: everything, on real servers.
 SHELL := /bin/bash
-.PHONY: demo test lint bench clean setup
+.PHONY: demo test lint bench simulate clean setup
 
 demo:            ## a real PostgreSQL cluster, a workload, nodes killed and brought back
 	tools/venv.sh demo
@@ -18,8 +18,15 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-bench: setup     ## the cost of clustersql beside the raw driver
+bench:           ## what it costs and how it recovers, beside the raw drivers and the peers
+	tools/servers.sh
+	tools/apt-install.sh haproxy
+	tools/venv.sh all bench
 	.venv/bin/python -m bench $(ARGS)
+
+simulate: setup  ## the real core under a virtual clock: balancing beside other rules, then faults
+	.venv/bin/python -m bench.simulation $(ARGS)
+	.venv/bin/python -m bench.simulation faults
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

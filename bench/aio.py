@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import clustersql
+from clustersql.drivers import ASYNC_NAMES
 
-from .measure import Group, Timer, pin, table
+from .measure import Cpu, Group, Timer, pin, table, undisturbed
 from .peers import missing
 
 Task = Callable[[], Awaitable[object]]
@@ -22,32 +23,39 @@ def run(quick: bool) -> Iterator[Group]:
     from clustersql.testing import MariaDBServer, PostgresCluster
 
     with PostgresCluster(1) as server, asyncio.Runner() as runner:
-        yield _measured(runner, "asyncpg, PostgreSQL", _asyncpg, server, quick)
         yield _measured(runner, "psycopg, asynchronous, PostgreSQL", _psycopg, server, quick)
-    with MariaDBServer() as server, asyncio.Runner() as runner:
-        yield _measured(runner, "aiomysql, MariaDB", _aiomysql, server, quick)
+        if "asyncpg" in ASYNC_NAMES:
+            yield _measured(runner, "asyncpg, PostgreSQL", _asyncpg, server, quick)
+    if "aiomysql" in ASYNC_NAMES:
+        with MariaDBServer() as server, asyncio.Runner() as runner:
+            yield _measured(runner, "aiomysql, MariaDB", _aiomysql, server, quick)
 
 
 def _measured(runner: asyncio.Runner, title: str, prepare: Any, server: Any, quick: bool) -> Group:
     stack = AsyncExitStack()
     try:
         tasks: dict[str, Task] = runner.run(prepare(server, stack))
+        clock = Cpu(server.pid(server.nodes[0]))
         base = {name: name.replace("clustersql", "the driver") for name in tasks if name.endswith("clustersql")}
-        return table(title, {name: timer(runner, task) for name, task in tasks.items()}, base, quick)
+        return table(title, {name: timer(runner, task, clock) for name, task in tasks.items()}, base, quick)
     finally:
         runner.run(stack.aclose())
 
 
-def timer(runner: asyncio.Runner, task: Task) -> Timer:
+def timer(runner: asyncio.Runner, task: Task, clock: Cpu) -> Timer:
     """Return the timer of a coroutine function, all calls in one run of the loop."""
 
-    async def many(times: int) -> float:
-        began = time.perf_counter()
+    async def many(times: int) -> tuple[float, float]:
+        wall, began = time.perf_counter(), clock()
         for _ in range(times):
             await task()
-        return time.perf_counter() - began
+        return clock() - began, time.perf_counter() - wall
 
-    return lambda times: runner.run(many(times))
+    def seconds(times: int) -> float:
+        clock.look()
+        return undisturbed(lambda: runner.run(many(times)))
+
+    return seconds
 
 
 async def _open(stack: AsyncExitStack, driver: str, dsn: str) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import clustersql
 
 from . import peers
-from .measure import Call, Group, pin, table, timer
+from .measure import Call, Cpu, Group, pin, table, timer
 
 ROWS = {
     "sqlite3": "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1000) SELECT n FROM s",
@@ -38,7 +38,7 @@ def _sqlite(quick: bool) -> Group:
         raw.commit()
         try:
             with peers.sqlalchemy("sqlite", lambda: sqlite3.connect(path)) as others:
-                return _group("sqlite3, a file", "sqlite3", f"sqlite:///{path}", raw, single, others, quick)
+                return _group("sqlite3, a file", "sqlite3", f"sqlite:///{path}", raw, single, others, None, quick)
         finally:
             raw.close()
             single.close()
@@ -58,7 +58,9 @@ def _postgres(quick: bool) -> Group:
                 peers.sqlalchemy("postgresql+psycopg", lambda: psycopg.connect(dsn)) as core,
                 peers.aws(server.port("n1")) as wrapper,
             ):
-                return _group("psycopg, PostgreSQL", "psycopg", dsn, raw, single, pool | core | wrapper, quick)
+                return _group(
+                    "psycopg, PostgreSQL", "psycopg", dsn, raw, single, pool | core | wrapper, server.pid("n1"), quick
+                )
 
 
 def _mariadb(quick: bool) -> Group:
@@ -75,13 +77,28 @@ def _mariadb(quick: bool) -> Group:
                 peers.sqlalchemy("mysql+pymysql", lambda: pymysql.connect(**fields)) as core,
                 peers.mysql_connector(fields) as pool,
             ):
-                return _group("PyMySQL, MariaDB", "pymysql", server.dsn(), raw, single, core | pool, quick)
+                return _group(
+                    "PyMySQL, MariaDB",
+                    "pymysql",
+                    server.dsn(),
+                    raw,
+                    single,
+                    core | pool,
+                    server.pid(server.nodes[0]),
+                    quick,
+                )
         finally:
             raw.close()
             single.close()
 
 
+<<<<<<< HEAD
 def _group(title: str, driver: str, dsn: str, raw: Any, single: Any, others: dict[str, Call], quick: bool) -> Group:
+=======
+def _group(
+    title: str, driver: str, dsn: str, raw: Any, single: Any, others: dict[str, Call], server: int | None, quick: bool
+) -> Group:
+>>>>>>> main
     cluster = clustersql.Cluster("bench", driver=driver)
     cluster.add_node("n1", dsn)
     with cluster.open() as db, db.connection() as held:
@@ -109,7 +126,7 @@ def _group(title: str, driver: str, dsn: str, raw: Any, single: Any, others: dic
         calls["checkout + return: clustersql, with db.connection()"] = peers.checkout(db.connection)
         calls["checkout, statement, commit, return: clustersql"] = peers.borrowed(db.connection)
         calls |= others
-        return table(title, {name: timer(call) for name, call in calls.items()}, base, quick)
+        return table(title, {name: timer(call, Cpu(server)) for name, call in calls.items()}, base, quick)
 
 
 def _work(connection: Any) -> object:

@@ -16,6 +16,7 @@ from .measure import Group, Row
 
 RESULTS = Path(__file__).parent / "results"
 PLOTS = Path(__file__).parent.parent / "docs" / "performance"
+PAGE = PLOTS.parent / "performance.md"
 PACKAGES = (
     "psycopg psycopg-pool PyMySQL asyncpg aiomysql SQLAlchemy aws-advanced-python-wrapper hasql mysql-connector-python"
 )
@@ -80,7 +81,35 @@ def keep(name: str, groups: list[Group], command: str) -> None:
     """Write the results and the plots of one benchmark."""
     RESULTS.mkdir(exist_ok=True)
     PLOTS.mkdir(exist_ok=True)
-    told = {"about": about(), "command": command, "groups": [asdict(group) for group in groups]}
-    (RESULTS / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
-    (RESULTS / f"{name}.md").write_text("\n\n".join(markdown(group) for group in groups) + "\n")
+    kept = {"about": about(), "command": command, "groups": [asdict(group) for group in groups]}
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
     (PLOTS / f"{name}.svg").write_text(plot.bars(groups))
+    if PAGE.exists():
+        PAGE.write_text(rewritten(PAGE.read_text("utf-8")), "utf-8")
+
+
+def told(name: str) -> list[Group]:
+    """Return the tables of the results that were kept."""
+    kept = json.loads((RESULTS / f"{name}.json").read_text())
+    return [Group(each["title"], each["unit"], [Row(**row) for row in each["rows"]]) for each in kept["groups"]]
+
+
+def section(name: str) -> str:
+    """Return what stands in the documentation between the comments of a benchmark: its command, when and where, and its tables."""
+    kept = json.loads((RESULTS / f"{name}.json").read_text())
+    where = kept["about"]
+    versions = ", ".join(f"{package} {number}" for package, number in where["versions"].items())
+    head = f"`{kept['command']}`, {where['date']}, Python {where['python']}, {where['machine']}, load {where['load']}; {versions}."
+    picture = f"![{name}](performance/{name}.svg)"
+    return "\n\n".join([head, *(markdown(group) for group in told(name)), picture])
+
+
+def rewritten(page: str) -> str:
+    """Return the page with the sections of all kept results as they are now."""
+    for file in sorted(RESULTS.glob("*.json")):
+        name = file.stem
+        begin, end = f"<!-- bench: {name} -->", f"<!-- end of bench: {name} -->"
+        if begin in page:
+            before, _, rest = page.partition(begin)
+            page = f"{before}{begin}\n\n{section(name)}\n\n{end}{rest.partition(end)[2]}"
+    return page

@@ -40,6 +40,7 @@ class Loop:
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call ``function`` in the loop, await what can be awaited, and return or raise what comes of it."""
+        assert threading.current_thread() is not self._thread, "a call from within the loop would wait for itself"
 
         async def called() -> Any:
             result = function(*args, **kwargs)

@@ -21,7 +21,7 @@ from .errors import ConfigError
 from .knobs import YEAR, settings
 from .metrics import measured
 from .notes import Notes
-from .options import Options, check_node
+from .options import Options, check_options
 from .topology import Topology
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ class Cluster:
         self.driver: Driver | None = self._in_dialect(load_driver(driver)) if driver is not None else None
         self._reading: Reading = self.driver or self._load_async()
         self._topology = Topology(name, self._reading, self._settings)
-        self._options = Options(read_only=self._settings.read_only)
+        self._options = Options(read_only=self._settings.read_only, max_lag=self._settings.max_lag)
+        check_options(self._options, self._topology)
         self._notes = Notes(self._reading.dialect.rules)
         self._lock = threading.Lock()
         self._pool: Pool | None = None
@@ -164,26 +165,38 @@ class Cluster:
         return Connection.acquired(self._make_async_pool(), self._options, want, self._notes, kwargs)
 
     def dial(
-        self, *, read_only: bool = False, node: str | None = None, timeout: float | None = None, **arguments: Any
+        self,
+        *,
+        read_only: bool = False,
+        node: str | None = None,
+        timeout: float | None = None,
+        max_lag: float | str | None = None,
+        **arguments: Any,
     ) -> Any:
         """Return the driver's own connection, from the best node, for frameworks that have a pool of their own.
 
-        ``read_only``: from any ready node, and the session is read-only.  ``timeout``: seconds in all.  Further arguments are the driver's.
+        ``read_only``: from any ready node, and the session is read-only.  ``timeout``: seconds in all.  ``max_lag``: as among the options.  Further arguments are the driver's.
         The connection is remembered weakly, for `is_current` and `observe`.  Raises `NoNodeAvailable`.
         """
         self._require_nodes()
-        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout)
-        check_node(options, self.name, tuple(self._topology.addresses))
+        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
+        check_options(options, self._topology)
         wait = self._settings.timeout if options.timeout is None else options.timeout
         return self._make_pool().dial(self._dialled, options.want(autocommit=False), wait, arguments)
 
     async def adial(
-        self, *, read_only: bool = False, node: str | None = None, timeout: float | None = None, **arguments: Any
+        self,
+        *,
+        read_only: bool = False,
+        node: str | None = None,
+        timeout: float | None = None,
+        max_lag: float | str | None = None,
+        **arguments: Any,
     ) -> Any:
         """Return the asyncio driver's own connection, from the best node; arguments and errors as for `dial`."""
         self._require_nodes()
-        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout)
-        check_node(options, self.name, tuple(self._topology.addresses))
+        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
+        check_options(options, self._topology)
         wait = self._settings.timeout if options.timeout is None else options.timeout
         pool = self._make_async_pool()
         return await pool.dial(self._dialled, options.want(autocommit=False), wait, arguments)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from .core.freshness import max_lag
 from .core.node import Node
 from .core.obstacles import Obstacle, obstacles
-from .metrics import moment
+from .core.view import Want
+from .metrics import lag, moment
 
 if TYPE_CHECKING:
     from .topology import Topology
@@ -19,14 +21,19 @@ def described(topology: Topology) -> dict[str, Any]:
 
 
 def _node(topology: Topology, node: Node) -> dict[str, Any]:
-    view = topology.view
+    view, now, bound = topology.view, time.monotonic(), topology.settings.max_lag
+    asked = None if bound is None else max_lag(bound)
+    found = obstacles(view, node, asked, now)
     return {
         "name": node.name,
         "state": node.reach.value,
         "role": node.role.value,
         "readiness": node.readiness.value,
-        "serves": [service.value for service in view.candidates if node.name in view.candidates[service]],
-        "kept_out": [_obstacle(topology, node.name, obstacle) for obstacle in obstacles(node)],
+        "serves": [
+            service.value for service in view.candidates if node.name in view.serving(Want(service, max_lag=asked), now)
+        ],
+        "kept_out": [_obstacle(topology, node.name, obstacle) for obstacle in found],
+        "lag": lag(topology, node),
     }
 
 

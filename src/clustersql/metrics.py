@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .core.node import Reach
+from .core.node import Node, Reach
 from .core.view import Service
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
             "State": node.reach.value,
             "Role": node.role.value,
             "Readiness": node.readiness.value,
+            "Lag": lag(topology, node),
             "Draining": node.draining,
             "Generation": node.generation,
             "Since": moment(time.time() - (time.monotonic() - node.since)),
@@ -79,6 +80,13 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
         }
     figures |= {_title(key): value for key, value in counts.items()}
     return figures
+
+
+def lag(topology: Topology, node: Node) -> float | None:
+    """Return by how many seconds ``node`` is behind, at most; None: not known, or this database cannot tell."""
+    known = topology.view.lag(node, time.monotonic())
+    usable = node.reach is Reach.UP and topology.driver.dialect.measures_lag
+    return round(known, 3) if usable and known is not None else None
 
 
 def _panic(topology: Topology) -> list[str]:

@@ -23,6 +23,7 @@ from . import fork
 from .core.faults import Facts, Fault
 from .core.node import Reach
 from .core.observe import Answered, Refused, SessionLost, Unreachable
+from .core.obstacles import behind, too_far_behind
 from .core.policy import policy
 from .core.pooling import Actions, Book, Session, Shelf, Waiter, dial_plan
 from .core.procedures import GaveUp, fill, first_line
@@ -315,6 +316,8 @@ class BasePool(Generic[D]):
             return None
         node = view.by_name.get(name)
         what = f"is {node.role.value}, {node.readiness.value}" if node else "was removed"
+        if node and (lag := behind(view, node, waiter.want.max_lag, time.monotonic())):
+            what += f", {lag}"
         return ClusterError(f"node {name!r} answered, but {what}{f' ({node.why})' if node and node.why else ''}")
 
     def _gave_up(self, outcome: GaveUp, want: Want, seconds: float) -> ClusterError:
@@ -324,6 +327,8 @@ class BasePool(Generic[D]):
         if busy and outcome.plan and not outcome.errors and not outcome.silent:
             text = f"no connection of cluster {name!r} became free within {seconds:.1f} s: {book.in_flight} of at most {book.max_size} are in use"
             return self.error(PoolTimeout, text)
+        stale = too_far_behind(self.topology.view, want, time.monotonic())
+        errors |= {node: ClusterError(why) for node, why in stale.items()}
         for node in outcome.silent:
             errors[node] = TimeoutError(f"node {node!r} has not answered yet")
         if not self.topology.addresses:
@@ -455,9 +460,11 @@ class BasePool(Generic[D]):
 
     def _adopt(self, view: View) -> None:
         with self._lock:
+            news = view.version != self._book.view.version
             actions = self._book.adopt(view)
         self._act(actions)
-        self._wake()  # a suspect node is dialled, and a refusal is looked into, at once
+        if news:
+            self._wake()  # a suspect node is dialled, and a refusal is looked into, at once
 
     def _act(self, actions: Actions) -> None:
         for waiter in actions.wake:
@@ -490,13 +497,13 @@ class BasePool(Generic[D]):
         return self._book.closed
 
     def after_fork(self) -> Sequence[Any]:
-        """In a forked child: begin anew, and return the parent's connections, which must never be finalized here."""
+        """In a forked child: begin anew, and return the parent's connections and cursors, which must never be finalized here."""
         inherited = [session for shelf in self._book.shelves.values() for session in (*shelf.open, *shelf.outside)]
         inherited += [*self._outside, *self.orphans]
+        raws = [session.raw for session in inherited] + self._prober.after_fork()
         for session in inherited:
             if session.holder is not None:
-                session.holder.inherit()
-        raws = [session.raw for session in inherited] + self._prober.after_fork()
+                raws += session.holder.inherit()
         raws += [attempt.held for attempt in self._attempts if attempt.held is not None]
         closed = self._book.closed
         self._lock = self._new_lock()

@@ -11,6 +11,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -144,14 +145,16 @@ class State:
             why = ", ".join(self.pins) or "pinned"
             raise self.error(TransactionLost, f"the session was lost with its state ({why}); take a new connection")
 
-    def inherit(self) -> None:
-        """In a forked child: the session is the parent's, and nothing may touch it here."""
+    def inherit(self) -> list[Any]:
+        """In a forked child: the session is the parent's, and nothing may touch it here.  Return the driver's cursors on it."""
+        raws = [cursor._raw for cursor in self.alive_cursors()]
         self.session = None
         self.broken = self.error(
             PoolClosed, "this connection belongs to the parent process; check one out in this process"
         )
         for cursor in self.alive_cursors():
             cursor._forget()
+        return raws
 
     def alive_cursors(self) -> list[Any]:
         """Return the cursors that somebody still holds."""
@@ -161,7 +164,7 @@ class State:
         """The session's autocommit mode is this; after a move it is set again."""
         want = self.want
         if want.autocommit is not autocommit:
-            self.want = Want(want.service, want.read_only, autocommit, want.node, want.move)
+            self.want = replace(want, autocommit=autocommit)
 
     def mode_changed(self) -> bool:
         """The caller has set the driver's autocommit mode; False: the driver cannot tell which it is."""

@@ -161,7 +161,7 @@ def _bare(error: BaseException) -> BaseException:
 
 
 def _state(node: Node) -> tuple[object, ...]:
-    return node.reach, node.role, node.readiness, node.draining
+    return node.reach, node.role, node.readiness, node.draining, node.outdated
 
 
 def _words(node: Node) -> str:
@@ -170,4 +170,4 @@ def _words(node: Node) -> str:
         node.role.value if node.role.value != "unknown" else "role unknown",
         node.readiness.value,
     ]
-    return ", ".join(words + (["draining"] if node.draining else []))
+    return ", ".join(words + (["draining"] if node.draining else []) + (["outdated"] if node.outdated else []))

@@ -88,6 +88,7 @@ class FakeDriver:
     error, operational_error, interface_error = Error, OperationalError, InterfaceError
     abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True)
     methods: Mapping[str, Any] = {}
+    begun: Mapping[str, Any] = {}
 
     def __init__(self) -> None:
         self.dialect = by_name("generic")

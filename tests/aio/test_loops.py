@@ -118,6 +118,24 @@ def test_loop_that_ends_with_the_pool_open(end: str) -> None:
     assert cluster.metrics()["Pool"].get("Closed", True)
 
 
+def test_pool_that_is_collected_before_the_monitor_of_its_closed_loop() -> None:
+    """The garbage collector has an order of its own: the monitor may wait still, and cannot be woken any more."""
+    cluster, driver = fake_cluster()
+
+    async def use() -> Any:
+        db = cluster.aopen()
+        await db.execute("SELECT 1")
+        await asyncio.sleep(0.05)  # the monitor waits
+        return db._pool()
+
+    loop = asyncio.new_event_loop()
+    pool = loop.run_until_complete(use())
+    loop.close()
+    with pytest.warns(ResourceWarning, match="database of cluster 'fake' was open"):
+        pool.forsaken()
+    assert not driver.open
+
+
 def test_forgotten_connection_is_reclaimed() -> None:
     """Neither closed nor kept: a warning that says where it was checked out, and its room is free again."""
 

@@ -26,6 +26,7 @@ DEFAULTS = {
     "policy": "least-latency",
     "writer": "single",
     "max_receive_queue": 500,
+    "max_lag": None,
     "read_only": False,
     "retry_limit": 2,
     "retry_ratio": 0.2,

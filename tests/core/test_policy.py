@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,10 +47,14 @@ def test_least_latency_weighs_the_queue() -> None:
     assert [n.name for n in policy("least-latency").rank(nodes, 1.0, Random(1).random)] == ["n1", "n0"]
 
 
-def test_a_silent_node_looks_slow_at_once() -> None:
+def test_a_silent_node_looks_slow_until_its_answer_has_come() -> None:
     nodes = loads(2)
-    nodes[0].oldest = 0.5
+    nodes[0].owing = owing = SimpleNamespace(started=0.5, ended=0.0)
     assert picks("least-latency", nodes)["n1"] == 9000
+    assert nodes[0].oldest == 0.5
+    owing.ended = 0.9
+    assert picks("least-latency", nodes)["n0"] > 4000
+    assert nodes[0].oldest == 0.0
 
 
 def test_least_connections_takes_the_idlest() -> None:

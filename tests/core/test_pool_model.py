@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter, deque
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -97,7 +97,8 @@ class PoolModel(RuleBasedStateMachine):
     # -- what the performer does
 
     def tell(self, seen: Observation) -> None:
-        self.view = observe(self.view, seen, self.now)
+        view = observe(self.view, seen, self.now)
+        self.view = replace(view, version=view.version + 1)  # no news for this node, but some for another
         self.act(self.book.adopt(self.view))
 
     def act(self, actions: Actions, waiter: Waiter | None = None) -> None:
@@ -338,6 +339,7 @@ class PoolModel(RuleBasedStateMachine):
         for shelf in self.book.shelves.values():
             assert shelf.dials == sum(d.shelf is shelf for d in self.dials) <= self.book.max_dials
             assert all(s.generation == shelf.generation for s in shelf.idle), "an old generation is idle"
+            assert shelf.owing is None or shelf.owing in shelf.open | shelf.outside, "a closed connection is kept alive"
 
     @invariant()
     def nobody_is_forgotten(self) -> None:

@@ -222,6 +222,13 @@ def test_an_idempotent_write_in_a_transaction_has_not_happened() -> None:
     assert ends(g).verdict is Verdict.LOST
 
 
+def test_a_node_that_pushes_back_is_blamed_for_the_statement_and_loses_no_connection() -> None:
+    g = recover(ERROR, Situation(Facts(Fault.OVERLOADED)), "a", 5, 2, lambda: True)
+    assert next(g) == Tell(Refused("a", 5, Fault.OVERLOADED, "boom"))
+    g = recover(ERROR, Situation(Facts(Fault.OVERLOADED, lost=True)), "a", 5, 2, lambda: True)
+    assert next(g) == Tell(SessionLost("a", 5, "boom"))
+
+
 def test_what_acquire_raises_ends_the_recovery() -> None:
     g = recover(ERROR, LOST, "a", 0, 2, lambda: True)
     for _ in range(3):

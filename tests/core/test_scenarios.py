@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from clustersql.core.faults import Facts, Fault
+from clustersql.core.freshness import KEEP, Track, max_lag
 from clustersql.core.latency import Load
-from clustersql.core.node import Node, Reach, Readiness, Report, Role
+from clustersql.core.node import Epoch, Node, Reach, Readiness, Report, Role
 from clustersql.core.observe import (
     Added,
     Answered,
@@ -24,7 +26,7 @@ from clustersql.core.observe import (
     observe,
     probe_due,
 )
-from clustersql.core.obstacles import obstacles
+from clustersql.core.obstacles import behind, obstacles
 from clustersql.core.plan import avoiding, plan
 from clustersql.core.policy import policy
 from clustersql.core.pooling import Actions, Book, Session, Waiter
@@ -51,7 +53,10 @@ def observation(kind: str, node: str, *more: Any) -> Observation:
         case "answered":
             role, readiness, why, flags = (*more, *("ready", "", {})[len(more) - 1 :])
             dialled, complete = flags.get("dialled", True), flags.get("complete", True)
-            return Answered(node, Report(Role(role), Readiness(readiness), why, complete=complete), dialled)
+            epoch = Epoch(*flags["epoch"]) if "epoch" in flags else None
+            told = {"complete": complete, "position": flags.get("position"), "epoch": epoch}
+            report = Report(Role(role), Readiness(readiness), why, **told)
+            return Answered(node, report, dialled)
         case "unreachable":
             return Unreachable(node, Fault(more[0]), *more[1:])
         case "session_lost":
@@ -77,7 +82,7 @@ def test_reducer(case: dict[str, Any]) -> None:
             assert node is None, phase
             continue
         expect.pop("hopeless", None)
-        told = [[o.axis, o.value, o.since, o.why] for o in obstacles(node)] if node else []
+        told = [[o.axis, o.value, o.since, o.why] for o in obstacles(view, node, None, phase["at"])] if node else []
         assert told == expect.pop("kept_out", told), phase
         assert node is not None
         if "hopeless" in phase["expect"]:
@@ -98,6 +103,54 @@ def test_probe_due(case: dict[str, Any]) -> None:
     node = Node("a", 0, Reach(case["reach"]), readiness=readiness, retry_at=case.get("retry_at", 0.0))
     due = probe_due(node, case["now"], case["last"], 1.0, case.get("wanted", False), 0.1)
     assert due == pytest.approx(case["due"])
+
+
+@pytest.mark.parametrize("case", cases("freshness"))
+def test_freshness(case: dict[str, Any]) -> None:
+    view = View()
+    for phase in case["phases"]:
+        before, expect = view, dict(phase.get("expect", {}))
+        for seen in phase.get("see", []):
+            view = observe(view, observation(*seen), phase["at"])
+        now = phase["at"]
+        assert (view.version != before.version) is expect.get("news", view.version != before.version), phase
+        for bound, names in expect.get("serving", {}).items():
+            want = Want(Service.READ, max_lag=max_lag(bound if bound.endswith("B") else float(bound)))
+            assert list(view.serving(want, now)) == names, (phase, bound)
+        for name, lag in expect.get("lag", {}).items():
+            found = view.lag(view.by_name[name], now)
+            assert found == (None if lag is None else pytest.approx(lag)), (phase, name)
+        for name, words in expect.get("behind", {}).items():
+            assert behind(view, view.by_name[name], max_lag(expect["bound"]), now) == words, phase
+
+
+@pytest.mark.parametrize("case", cases("epoch"))
+def test_epoch(case: dict[str, Any]) -> None:
+    view = View(writer="any")
+    for phase in case["phases"]:
+        for seen in phase["see"]:
+            view = observe(view, observation(*seen), phase["at"])
+        told = {
+            "write": list(view.eligible(Want())),
+            "read": list(view.eligible(Want(Service.READ))),
+            "dialable": list(view.dialable(Want(Service.READ))),
+            "outdated": {n.name: o.why for n in view for o in obstacles(view, n, None, 0.0) if o.axis == "epoch"},
+            "generations": [n.generation for n in view],
+        }
+        expect = phase["expect"]
+        assert {key: told[key] for key in expect} == expect, phase
+
+
+def test_a_long_track_is_thinned_and_never_flatters() -> None:
+    track = Track()
+    for second in range(1000):
+        track = track.seen("a", second * 10, float(second))
+        assert len(track.samples) <= KEEP
+    for position in (0, 5, 3333, 9000, 9990, 12000):
+        reached = track.reached(position)
+        assert reached is not None
+        assert reached <= min(position / 10, 999.0)
+    assert track.reached(9990) == 999.0
 
 
 def node_of(order: int, text: str) -> Node:
@@ -160,8 +213,9 @@ def test_rerunnable(case: dict[str, Any]) -> None:
 def test_latency(case: dict[str, Any]) -> None:
     load = Load("a")
     for kind, *numbers in case["steps"]:
-        load.sample(*numbers) if kind == "sample" else load.penalize(*numbers)
-    load.oldest, load.in_flight = case.get("oldest", 0.0), case.get("in_flight", 0)
+        {"sample": load.sample, "penalty": load.penalize, "guess": load.guess, "touch": load.touch}[kind](*numbers)
+    load.owing = SimpleNamespace(started=case.get("oldest", 0.0), ended=case.get("ended", 0.0))
+    load.in_flight = case.get("in_flight", 0)
     if "ewma" in case:
         assert load.ewma == pytest.approx(case["ewma"])
     if "score" in case:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clustersql.core.faults import Fault
-from clustersql.core.node import Readiness, Role
+from clustersql.core.node import Epoch, Readiness, Role
 from clustersql.dialects import by_name, classify, ends_session
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios" / "classify"
@@ -118,7 +118,7 @@ def test_a_long_receive_queue_is_overload() -> None:
     assert donor.limited(500) is donor, "it says itself what it is"
 
 
-POSTGRES = (False, "off", "17.2", "100", "3", False, False)
+POSTGRES = (False, "off", "17.2", "100", "3", False, False, 777, "7399", "0000000A")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,8 @@ POSTGRES = (False, "off", "17.2", "100", "3", False, False)
 def test_the_postgresql_probe(changes: dict[int, Any], role: Role, readiness: Readiness, why: str) -> None:
     report = by_name("postgresql").report([[tuple(changes.get(i, value) for i, value in enumerate(POSTGRES))]])
     assert (report.role, report.readiness, report.why) == (role, readiness, why)
+    assert report.position == (None if changes == {1: "on"} else 777), "what a demoted primary wrote is no measure"
+    assert report.epoch == Epoch("system identifier 7399", 10)
 
 
 def test_mysql_itself_leaves_the_cluster_variables_out() -> None:

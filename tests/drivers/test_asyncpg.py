@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from clustersql import Cluster, aio
 from clustersql.drivers import asyncpg as adapter
 from clustersql.drivers import load_async
 from clustersql.drivers.contract import Target
@@ -77,6 +78,30 @@ def test_a_wrong_dsn_is_a_mistake_that_tells_no_password() -> None:
     with pytest.raises(ConfigError) as failed:
         asyncio.run(DRIVER.connect(Target(dsn="nosql://app:secret@x/app"), 1.0))
     assert "secret" not in str(failed.value)
+
+
+def test_what_a_copy_wrote_goes_with_its_transaction(postgres_cluster: Any) -> None:
+    """COPY passes by us, but not by the transaction of its block."""
+
+    async def body() -> None:
+        cluster = Cluster("copied", async_driver=asyncpg)
+        for name in postgres_cluster.nodes:
+            cluster.add_node(name, postgres_cluster.dsn(name))
+        async with cluster.aopen() as db:
+            await db.execute("DROP TABLE IF EXISTS copied")
+            await db.execute("CREATE TABLE copied (id int)")
+            with pytest.raises(ZeroDivisionError):
+                await copy_and(db, lambda: 1 // 0)
+            assert (await db.execute("SELECT count(*) FROM copied")).fetchone() == (0,)
+            await copy_and(db, lambda: 1)
+            assert (await db.execute("SELECT count(*) FROM copied")).fetchone() == (2,)
+
+    async def copy_and(db: aio.Database, then: Callable[[], int]) -> None:
+        async with db.connection() as conn, conn.transaction():
+            await conn.copy_records_to_table("copied", records=[(1,), (2,)])
+            then()
+
+    asyncio.run(body())
 
 
 def test_its_methods_keep_their_results(connected: With) -> None:

@@ -18,7 +18,7 @@ from clustersql.drivers.contract import Target
 from clustersql.errors import ConfigError
 
 
-@pytest.mark.parametrize("name", [*NAMES, "MySQLdb", "PyMySQL", "pg8000.dbapi"])
+@pytest.mark.parametrize("name", [*NAMES, "MySQLdb", "PyMySQL", "pg8000.dbapi", "mysql.connector", "mysqlconnector"])
 def test_by_name_and_by_module(name: str) -> None:
     by_name = load(name)
     assert load(by_name.module).name == by_name.name
@@ -48,7 +48,7 @@ def test_no_pep_249_module_is_told_what_it_lacks() -> None:
 
 
 def test_a_driver_that_takes_no_dsn_says_so() -> None:
-    for name in ("pymysql", "mysqlclient", "pg8000"):
+    for name in ("pymysql", "mysqlclient", "mysql-connector", "mariadb", "pg8000"):
         with pytest.raises(ConfigError, match="takes no connection string"):
             load(name).connect(Target(dsn="host=x password=secret"), 1.0)
 
@@ -95,7 +95,7 @@ def test_an_unknown_module_is_driven_by_duck_typing() -> None:
 
 
 def test_loading_the_package_imports_no_driver() -> None:
-    code = "import sys, clustersql.drivers; print([m for m in ('psycopg', 'pymysql', 'MySQLdb', 'sqlite3', 'asyncio', *clustersql.drivers.ASYNC_NAMES) if m in sys.modules])"
+    code = "import sys, clustersql.drivers; print([m for m in ('psycopg', 'pymysql', 'MySQLdb', 'mysql', 'mariadb', 'sqlite3', 'asyncio', *clustersql.drivers.ASYNC_NAMES) if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
     assert importlib.import_module("clustersql.drivers").NAMES
 

@@ -175,14 +175,18 @@ class Stage:
             self.loop.close()
 
 
-def eventually(condition: Callable[[], Any], timeout: float = 15.0) -> bool:
+LOCKS = 0.15
+"""Seconds between two looks at InnoDB's locks: it renews what it shows only when nobody has looked for 0.1 s (trx0i_s.cc)."""
+
+
+def eventually(condition: Callable[[], Any], timeout: float = 15.0, every: float = 0.005) -> bool:
     """Whether ``condition`` holds within so many seconds."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         with suppress(AssertionError):
             if condition():
                 return True
-        time.sleep(0.005)
+        time.sleep(every)
     return bool(condition())
 
 

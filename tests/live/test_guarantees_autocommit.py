@@ -179,6 +179,6 @@ def test_refusal_in_the_middle_of_a_procedure_is_not_retried(mariadb_stage: Stag
         error = failure(stage.db.options(timeout=5).execute, "CALL twice(%s)", (stage.key,))
     finally:
         stage.server.set_read_only("n1", False)
-    assert isinstance(error, stage.errors.OperationalError)
-    assert error.args[0] == 1290
+    assert isinstance(error, stage.errors.Error)
+    assert 1290 in (error.args[0], getattr(error, "errno", None))
     assert stage.count() == 0

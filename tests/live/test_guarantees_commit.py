@@ -124,8 +124,8 @@ def test_read_only_refusal_of_commit(mariadb_stage: Stage) -> None:
         stage.insert(conn)
         with stage.read_only_for(0.2):
             error = failure(conn.commit)
-        assert isinstance(error, stage.errors.OperationalError)
-        assert error.args[0] == 1290
+        assert isinstance(error, stage.errors.Error)
+        assert 1290 in (error.args[0], getattr(error, "errno", None))
         conn.rollback()
     assert stage.count() == 0
 

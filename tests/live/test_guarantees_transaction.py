@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from live.stage import COMMIT, INSERT, Stage, eventually, failure
+from live.stage import COMMIT, INSERT, LOCKS, Stage, eventually, failure
 
 from clustersql import OutcomeUnknown, TransactionLost
 
@@ -208,7 +208,7 @@ class Rival:
             if self.stage.postgres
             else "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
         )
-        assert eventually(lambda: self.stage.ask(waiting))
+        assert eventually(lambda: self.stage.ask(waiting), every=LOCKS)
         return thread
 
     def numbers(self) -> list[int]:
@@ -260,7 +260,8 @@ def test_deadlock_on_the_first_statement(mariadb_stage: Stage) -> None:
 
     thread = threading.Thread(target=lambda: errors.append(failure(work)))
     thread.start()
-    assert eventually(lambda: stage.ask("SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"))
+    waiting = "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+    assert eventually(lambda: stage.ask(waiting), every=LOCKS)
     rival.add(rival.one)
     rival.raw.commit()
     rival.raw.close()

@@ -10,7 +10,7 @@ from typing import Any
 import face
 import pymysql
 import pytest
-from live.stage import MARIADB
+from live.stage import LOCKS, MARIADB
 
 from clustersql.testing import MariaDBServer
 
@@ -58,4 +58,4 @@ def _until_waiting(server: MariaDBServer) -> None:
     deadline = time.monotonic() + 20
     while not server.execute("n1", "SELECT count(*) FROM information_schema.INNODB_LOCK_WAITS")[0][0]:
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(LOCKS)

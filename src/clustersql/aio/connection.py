@@ -77,7 +77,7 @@ class Connection:
     # -- the common face -------------------------------------------------------------------------------------------------------------
 
     def cursor(self, *args: Any, **kwargs: Any) -> Cursor:
-        """Return a new cursor; the arguments are those of the driver's, which it makes with the first statement."""
+        """Return a new cursor; the arguments are those of the driver's, which is made by ``async with`` or with the first statement."""
         state = self._state
         if state.closed:
             raise state.returned()
@@ -206,7 +206,8 @@ class Connection:
             value
         ):  # what is awaited may be cancelled before its answer
             return value
-        return passing(self._state, name, value)
+        begun = self._pool.driver.begun.get(name)
+        return passing(self._state, name, value if begun is None else partial(begun, self._live().raw))
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._live().raw, name, value)
@@ -388,7 +389,7 @@ class Connection:
         """An error's latency is none: an instant error must not look fast."""
         session = self._state.session
         if session is not None:
-            session.started = session.ended = 0.0
+            session.started = session.ended = monotonic()
 
     async def _own(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Run a statement by one of the driver's own methods, recovered as `execute` is."""
@@ -478,6 +479,9 @@ class Checkout:
 
     async def __aexit__(self, kind: type[BaseException] | None, *details: Any) -> None:
         await self._connection.__aexit__(kind, *details)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{name!r}: a connection to come has none; await it, or enter it with `async with`")
 
     def __repr__(self) -> str:
         return f"<clustersql.aio.Checkout of {self._connection!r}>"

@@ -1,8 +1,8 @@
 """The cursor: the driver's own, with recovery around `execute`.
 
 This is the hot path.  A statement that was seen before and leaves nothing behind costs one plain coroutine, two reads of the clock and a
-set lookup; there is no lock, no task, no registration.  The driver's cursor is made with the first statement, because some drivers need a
-round trip, or a thread, for it.
+set lookup; there is no lock, no task, no registration.  The driver's cursor is made by ``async with`` or with the first statement,
+because some drivers need a round trip, or a thread, for it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _HARMLESS = frozenset(
 
 
 class Cursor:
-    """A cursor on whichever node serves.  What is not named here is forwarded to the driver's cursor, once a statement was run."""
+    """A cursor on whichever node serves.  What is not named here is forwarded to the driver's cursor, once there is one."""
 
     _connection: Connection
     _state: State
@@ -201,7 +201,9 @@ class Cursor:
         if self._session is RETURNED:
             raise self._state.returned()
         if self._raw is None:
-            raise self._state.driver.interface_error("clustersql: no statement was executed with this cursor yet")
+            raise self._state.driver.interface_error(
+                "clustersql: the driver's cursor is made by `async with` or the first statement: there was neither yet"
+            )
         return self._raw
 
     def __aiter__(self) -> Cursor:
@@ -282,6 +284,16 @@ class Cursor:
         self._settings[name] = value  # for the driver's cursor that the first statement makes, or that of another node
 
     async def __aenter__(self) -> Cursor:
+        """Make the driver's cursor already here, so that its own methods (psycopg's ``copy`` and ``stream``) can come first."""
+        session = self._state.session
+        if self._session is None and session is not None:
+            try:
+                await self._bind(session)
+            except Exception:  # the first statement meets it again, and is recovered
+                return self
+            except BaseException:
+                self._connection._pool.interrupted(session)
+                raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

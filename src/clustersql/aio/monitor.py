@@ -59,12 +59,14 @@ class Monitor:
     def forget(self, pool: Watched) -> None:
         """Go round this pool no more."""
         self._pools.discard(pool)
-        self._woken.set()
+        if not self.loop.is_closed():  # else the task waits for ever, and to wake it would raise
+            self._woken.set()
 
     def wake(self) -> None:
         """Go round now; start the task when there is none, or when it died.  In the loop's own thread."""
-        self._woken.set()
-        self.ensure()
+        if not self.loop.is_closed():
+            self._woken.set()
+            self.ensure()
 
     def wake_by(self, moment: float) -> None:
         """Go round at ``moment`` (monotonic seconds) at the latest.  Costs nothing when it does anyway."""

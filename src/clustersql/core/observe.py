@@ -16,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from .epoch import guarded
 from .faults import Fault
+from .freshness import Track
 from .node import AXES, Mark, Node, Reach, Readiness, Report, Role
 from .view import View
 
@@ -125,9 +127,21 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     if isinstance(seen, SessionLost | Refused) and seen.generation != node.generation:
         return view  # rule 3
     after = _TRANSITIONS[type(seen)](node, seen, now, jitter, breaker)
-    if after == node:
+    nodes, epoch = guarded(tuple(after if n is node else n for n in view.nodes), node.name, view.epoch, now)
+    after = next(n for n in nodes if n.name == node.name)
+    track = _tracked(view.track, after, now) if isinstance(seen, Answered) else view.track
+    if nodes == view.nodes and track is view.track and epoch == view.epoch:
         return view
-    return replace(view, nodes=tuple(after if n is node else n for n in view.nodes), version=view.version + 1)
+    unmeasured = tuple(replace(n, position=after.position) if n is node else n for n in view.nodes)
+    news = unmeasured != nodes  # a measurement alone is none
+    return replace(view, nodes=nodes, track=track, epoch=epoch, at=now, version=view.version + news)
+
+
+def _tracked(track: Track, node: Node, now: float) -> Track:
+    """Return the track of the primary's log, with what ``node`` has just said."""
+    if node.role is not Role.PRIMARY or node.outdated or node.position is None:
+        return track
+    return track.seen(node.name, node.position, now)
 
 
 def _added(view: View, name: str, now: float) -> View:
@@ -149,6 +163,8 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         role=report.role,
         readiness=report.readiness,
         version=report.version or node.version,
+        position=report.position,
+        epoch=report.epoch,
         failures=node.failures if pushed_back else 0,
         retry_at=node.retry_at if pushed_back and node.retry_at > now else 0.0,
         slow_since=now if returned else node.slow_since,
@@ -165,7 +181,7 @@ def _completed(node: Node, report: Report) -> Report:
     """Return what a dial has told, with the readiness that is known from the latest probe."""
     if node.reach is not Reach.UP or node.readiness in _CONTRADICTED:
         return report
-    return replace(report, readiness=node.readiness, why=node.why)
+    return replace(report, readiness=node.readiness, why=node.why, position=node.position, epoch=node.epoch)
 
 
 def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, breaker: Breaker) -> Node:
@@ -185,7 +201,13 @@ def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, break
         return _dated(node, after, now, seen.why)
     generation = node.generation if node.reach is Reach.DOWN else node.generation + 1
     after = replace(
-        node, reach=Reach.DOWN, role=Role.UNKNOWN, generation=generation, failures=failures, retry_at=retry_at
+        node,
+        reach=Reach.DOWN,
+        role=Role.UNKNOWN,
+        position=None,
+        generation=generation,
+        failures=failures,
+        retry_at=retry_at,
     )
     return _dated(node, after, now, seen.why)
 

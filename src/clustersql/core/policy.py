@@ -63,8 +63,9 @@ class LeastLatency(Policy):
         ties = 1
         for load in loads:
             value = load.ewma * exp((load.sampled_at - now) / TAU)
-            if load.oldest:
-                value = max(value, (now - load.oldest) / 2)
+            owing = load.owing
+            if owing is not None and owing.started > owing.ended:
+                value = max(value, (now - owing.started) / 2)
             value *= load.in_flight + 1
             if value < least:
                 least, best, ties = value, load, 1

@@ -51,6 +51,9 @@ class Shelf(Load):
         if session.autocommit is not want.autocommit or session.read_only is not want.read_only:
             idle.append(session)
             session = idle.pop(_in_mode(idle, want))
+        owing = self.owing
+        if owing is None or owing.ended >= owing.started:  # `note_oldest` is exact, but comes by only once a second
+            self.owing = session
         self.in_flight += 1
         self.checkouts += 1
         return session
@@ -60,7 +63,7 @@ class Session:
     """One open connection.  ``autocommit`` and ``read_only`` are its mode as we set it last; None: not set by us yet.
 
     ``started`` and ``ended`` are the latest statement's, in monotonic seconds, written by the one who holds it without a lock.
-    ``started > ended``: an answer is awaited.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
+    ``started > ended``: an answer is awaited.  ``started == ended``: the latest answer was an error, whose time is no sample.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
     ``deadline`` (monotonic) and ``patience`` (seconds for each statement) bound what the holder waits for; 0.0: nothing does.
     """
 
@@ -171,7 +174,10 @@ class Book:
         actions = Actions()
         if view.version < self.view.version:
             return actions  # two threads publish in one order and get here in the other
-        self.view = view
+        news, self.view = view.version != self.view.version, view
+        if not news:
+            self._measured(actions)
+            return actions
         self._candidates.clear()
         for name in [name for name in self.shelves if name not in view.by_name]:
             self.shelves[name].retired = True
@@ -180,7 +186,9 @@ class Book:
             shelf = self.shelves.get(node.name)
             if shelf is None:
                 shelf = self.shelves[node.name] = Shelf(node.name, node.order)
-            shelf.slow_since = node.slow_since
+            if shelf.slow_since != node.slow_since:
+                shelf.slow_since = node.slow_since
+                self._welcome_back(shelf)
             shelf.retired, shelf.ends_at = node.draining, node.ends_at
             if shelf.generation != node.generation:
                 shelf.generation = node.generation
@@ -189,6 +197,22 @@ class Book:
             self._aim(waiter)
             self._notify(waiter, Changed(), actions)
         return actions
+
+    def _welcome_back(self, shelf: Shelf) -> None:
+        """A node that was down serves again: what it was once, or the penalty of its failure, says nothing about it now.
+
+        It begins with what the others take on the mean.  With the penalty it would get no work for 40 s more.
+        """
+        known = [other.ewma for other in self.shelves.values() if other is not shelf and other.samples]
+        if known and shelf.slow_since is not None:
+            shelf.guess(sum(known) / len(known), shelf.slow_since)
+
+    def _measured(self, actions: Actions) -> None:
+        """Only measurements have changed: that concerns those who set a bound to the lag."""
+        for waiter in self.waiters:
+            if waiter.want.max_lag is not None:
+                self._aim(waiter)
+                self._notify(waiter, Changed(), actions)
 
     def _retire(self, shelf: Shelf, actions: Actions) -> None:
         for session in shelf.idle:
@@ -209,9 +233,11 @@ class Book:
         """Hand out an idle connection on the best node; None: a dial is better, or there is none."""
         shelves = self._candidates.get(want)
         if shelves is None:
-            if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
-                self._candidates.clear()
-            shelves = self._candidates[want] = tuple(self.shelves[name] for name in self.view.eligible(want))
+            shelves = tuple(self.shelves[name] for name in self.view.eligible(want, now))
+            if want.max_lag is None:  # a lag grows by itself
+                if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
+                    self._candidates.clear()
+                self._candidates[want] = shelves
         if avoid is not None and len(shelves) > 1:
             shelves = tuple(shelf for shelf in shelves if shelf.name != avoid)
         if not shelves:
@@ -306,7 +332,7 @@ class Book:
         shelf, actions = session.shelf, Actions()
         shelf.dials -= 1
         if shelf.sampled_at == 0.0:
-            shelf.sample(seconds, now)
+            shelf.guess(seconds, now)
         if waiter is not None and waiter.outside:
             self._hand_over(waiter, session, unfit, actions)
         else:
@@ -357,11 +383,14 @@ class Book:
         shelf.in_flight -= 1
         if session.outside:
             shelf.outside.discard(session)
+            self._settled(session)
             return Actions(close=[session])
         self.served += session.statements
         session.statements = 0
         if session.ended > session.started > 0.0:
             shelf.sample(session.ended - session.started, session.ended)
+        elif session.ended > 0.0:
+            shelf.touch(session.ended)
         session.started = session.ended = 0.0
         if (
             keep
@@ -404,12 +433,20 @@ class Book:
 
     def _serve(self, waiter: Waiter, session: Session, actions: Actions) -> None:
         self.waiters.remove(waiter)
+        session.shelf.owing = session.shelf.owing or session
         waiter.events.append(Served(session))
         actions.wake.append(waiter)
 
     def _forget(self, session: Session) -> None:
         session.shelf.open.discard(session)
+        self._settled(session)
         self.total -= 1
+
+    @staticmethod
+    def _settled(session: Session) -> None:
+        """It owes nothing any more, and what is closed must not be kept alive."""
+        if session.shelf.owing is session:
+            session.shelf.owing = None
 
     def _room(self, actions: Actions) -> None:
         """Whatever room there is for a dial: the first waiter that was refused for want of it looks again.
@@ -449,21 +486,19 @@ class Book:
         return actions
 
     def note_oldest(self) -> None:
-        """Publish, per node, when the oldest answer that is still awaited was asked for."""
+        """Find, per node, the connection that has owed an answer the longest."""
         for shelf in self.shelves.values():
-            oldest = 0.0
+            since, owing = float("inf"), None
             for session in (*shelf.open, *shelf.outside):
-                started = session.started
-                if started > session.ended and (oldest == 0.0 or started < oldest):
-                    oldest = started
-            shelf.oldest = oldest
+                if session.ended < session.started < since:
+                    since, owing = session.started, session
+            shelf.owing = owing
 
     def silent(self, before: float) -> list[Session]:
         """Return the connections that owe an answer since ``before`` or longer, and were not given up yet."""
         return [
             session
             for shelf in self.shelves.values()
-            if 0.0 < shelf.oldest <= before
             for session in (*shelf.open, *shelf.outside)
             if session.ended < session.started <= before and not session.tainted
         ]

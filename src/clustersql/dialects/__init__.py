@@ -32,6 +32,7 @@ class Dialect:
     ``probe`` are the statements that ask a node for its role and readiness; ``report`` reads their answers, in order.
     ``read_only_on``/``off`` make every later transaction of the session read-only, or not.
     ``reset`` gives a session its first state back; empty: there is no such statement, the connection is closed instead.
+    ``measures_lag``: a report tells the position of the node's log.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dialect:
     read_only_off: tuple[str, ...]
     reset: tuple[str, ...]
     rules: Rules
+    measures_lag: bool = False
     cancel: str = ""
     """Ends the statement that another session is executing, by its number; empty: there is none."""
     terminate: str = ""

@@ -26,12 +26,17 @@ _KNOWN = {
     "psycopg": ("psycopg", "psycopg"),
     "pymysql": ("pymysql", "pymysql"),
     "mysqlclient": ("MySQLdb", "mysqlclient"),
+    "mysql-connector": ("mysql.connector", "mysqlconnector"),
+    "mariadb": ("mariadb", "mariadb"),
     "psycopg2": ("psycopg2", "dbapi"),
     "pg8000": ("pg8000.dbapi", "dbapi"),
 }
 _ALIASES = {
     "MySQLdb": "mysqlclient",
     "PyMySQL": "pymysql",
+    "mysql.connector": "mysql-connector",
+    "mysqlconnector": "mysql-connector",
+    "mysql-connector-python": "mysql-connector",
     "pg8000.dbapi": "pg8000",
     "sqlite": "sqlite3",
     "psycopg3": "psycopg",

@@ -50,7 +50,10 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         except BaseException:
             self.terminate(raw)  # a dial that is cancelled leaves its socket to nobody else
             raise
-        transports.keep_alive(self._transport(raw))
+        raw.transport = self._transport(
+            raw
+        )  # the driver forgets it when a call is cancelled, however long TLS takes to close it
+        transports.keep_alive(raw.transport)
         return raw
 
     async def _open(self, raw: Any) -> None:
@@ -61,7 +64,7 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
 
     def descriptor(self, raw: Any) -> int | None:
         """Return the transport's."""
-        return transports.descriptor(self._transport(raw))
+        return None if self.is_closed(raw) else transports.descriptor(raw.transport)
 
     def is_closed(self, raw: Any) -> bool:
         """The driver drops its stream when anything goes wrong on it."""
@@ -80,14 +83,14 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         return await self.cursor(raw, (self.module.cursors.Cursor,), {})
 
     async def close(self, raw: Any) -> None:
-        """Say goodbye, and close; the transport's own closing may wait for a peer that does not read."""
+        """Say goodbye, and close; TLS would take more turns of the loop for that than a program may have at its end."""
         with contextlib.suppress(Exception):
             await raw.ensure_closed()
         self.terminate(raw)
 
     def terminate(self, raw: Any) -> None:
         """Close the socket at once; the driver's own ``close`` forgets a transport then that is closed already."""
-        transports.end(self._transport(raw))
+        transports.end(getattr(raw, "transport", None) or self._transport(raw))
         with contextlib.suppress(Exception):
             raw.close()
 

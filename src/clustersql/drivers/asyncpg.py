@@ -43,6 +43,10 @@ FORGETTING = ("DISCARD", "DEALLOCATE")
 """Status tags after which the server may have forgotten what was prepared."""
 
 
+BEGUN = ("prepare", "fetchmany", "copy_from_table", "copy_from_query", "copy_to_table", "copy_records_to_table")
+"""What passes by us and works on data; not what sets the connection up: LISTEN takes no effect before its COMMIT."""
+
+
 class AsyncPG(AsyncAdapter):
     """Adapter for asyncpg."""
 
@@ -69,6 +73,7 @@ class AsyncPG(AsyncAdapter):
         self.methods: Mapping[str, Own] = {
             name: self._beginning(name) for name in ("fetch", "fetchrow", "fetchval", "execute", "executemany")
         }
+        self.begun = {name: self._beginning(name) for name in BEGUN}
 
     # Connecting
 
@@ -153,9 +158,9 @@ class AsyncPG(AsyncAdapter):
             await raw.execute("BEGIN", timeout=timeout)
 
     def _beginning(self, name: str) -> Own:
-        async def own(raw: Any, query: str, *args: Any, **kwargs: Any) -> Any:
+        async def own(raw: Any, *args: Any, **kwargs: Any) -> Any:
             await self.begin(raw, kwargs.get("timeout"))
-            return await getattr(raw, name)(query, *args, **kwargs)
+            return await getattr(raw, name)(*args, **kwargs)
 
         own.__name__ = name
         return own

@@ -156,6 +156,10 @@ class AsyncDriver(Reading, Protocol):
     """The driver's own ways to run a statement on its connection, which are recovered as `execute` is; the first argument after ``raw`` is the
     statement.  asyncpg: fetch, fetchrow, fetchval, execute, executemany.  Empty for drivers that work through cursors."""
 
+    begun: Mapping[str, Own]
+    """The driver's own methods that pass by us, but must stand in the transaction, where the driver begins none by itself: with it begun.
+    asyncpg: prepare, fetchmany, copy_*; else what a COPY wrote would stay when its block is rolled back."""
+
     async def connect(self, target: Target, timeout: float) -> Any:
         """Open a connection within about ``timeout`` seconds, with TCP keepalive and user timeout set.  Never blocks the loop."""
 

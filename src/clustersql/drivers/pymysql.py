@@ -39,17 +39,13 @@ class PyMySQLReader(Reader):
         return isinstance(exc, self.interface_error) and exc.args in self.refusals
 
     def in_transaction(self, raw: Any) -> bool | None:
-        """Tell the server's flag where it is to be believed.
+        """Believe the server's flag only where it says yes.
 
         The driver reads the flag from OK packets only, not from the end of a result: after a SELECT that opened a
-        transaction it is still false.  In autocommit mode only BEGIN opens one, and that is answered by an OK packet; a
-        string of several statements may have more answers waiting.
+        transaction it is still false.  No error packet has it: in autocommit mode too a procedure that failed may have
+        opened one.
         """
-        if self.is_closed(raw) or getattr(raw._result, "has_next", False):
-            return None
-        if raw.server_status & _IN_TRANSACTION:
-            return True
-        return False if raw.get_autocommit() else None
+        return True if not self.is_closed(raw) and raw.server_status & _IN_TRANSACTION else None
 
     def autocommit(self, raw: Any) -> bool | None:
         """Tell the server's flag."""

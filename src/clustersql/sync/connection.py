@@ -356,7 +356,7 @@ class Connection:
     ) -> Any:
         session = self._state.session
         if session is not None:  # an error's latency is no sample: an instant error must not look fast
-            session.started = session.ended = 0.0
+            session.started = session.ended = monotonic()
         call = (method, operation, parameters, options)
         result = recover_statement(self, cursor, call, traits, phase_of(traits), exc)
         if traits is not None:

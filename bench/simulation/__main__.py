@@ -1,0 +1,72 @@
+"""``make simulate``: the balancing of the real core, simulated; with ``faults`` as the first argument its recovery instead.
+
+Prints the bars with what was measured, the rules beside each other, and clusters of other sizes.  Ends with 1 when a bar is missed.
+The same seed gives the same tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from multiprocessing import get_context
+
+from .bars import Effort, Row
+from .table import TITLES, Job, jobs
+
+FULL = (4, 20.0)
+QUICK = (1, 10.0)
+"""How many seeds, and the seconds that are measured of three nodes."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run what the arguments ask for.  Returns 0 when every bar is met, else 1."""
+    if argv and argv[0] == "faults":
+        return int(import_module("bench.simulation.faults").main(list(argv[1:])))
+    options = arguments(argv)
+    count, seconds = QUICK if options.quick else FULL
+    effort = Effort(tuple(range(options.seed, options.seed + count)), seconds)
+    work = jobs(effort, options.scenario, options.quick)
+    if not work:
+        print(f"no scenario is called {options.scenario!r}", file=sys.stderr)
+        return 2
+    missed = show(play(work, options.processes))
+    print(f"\n{len(missed)} bars are missed." if missed else "\nEvery bar is met.")
+    return 1 if missed else 0
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.simulation", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one seed, short runs, no other sizes")
+    parser.add_argument("--seed", type=int, default=1, help="the first seed (default 1)")
+    parser.add_argument("--scenario", default="", help="only what is called like this: slow, equal, failing, ...")
+    parser.add_argument("--processes", type=int, default=2, help="processes that share the work (default 2)")
+    return parser.parse_args(argv)
+
+
+def play(work: list[Job], processes: int) -> Iterator[tuple[str, list[str], list[Row]]]:
+    """Yield what each job found, in their order."""
+    if processes < 2:
+        yield from map(Job.work, work)
+        return
+    with get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap(Job.work, work)
+
+
+def show(found: Iterator[tuple[str, list[str], list[Row]]]) -> list[Row]:
+    """Print the tables as they come.  Returns the bars that are missed."""
+    missed: list[Row] = []
+    before = ""
+    for part, lines, rows in found:
+        if part != before:
+            print("", *TITLES[part], sep="\n")
+        print(*lines, sep="\n", flush=True)
+        missed += [row for row in rows if row.missed]
+        before = part
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -28,8 +28,8 @@ class Family:
     keeps_sessions: bool
     fails_transactions: bool
     """After an error the transaction takes nothing more, and COMMIT rolls it back and reports success."""
-    told: Callable[[bool, str], list[tuple[Any, ...]]]
-    """The answer to a statement of the probe, by whether the node is a replica."""
+    told: Callable[[str, bool, int, int], list[tuple[Any, ...]]]
+    """The answer to a statement of the probe, by whether the node is a replica, its epoch and the length of its journal."""
     remember: str
     """Leaves a value in the session."""
     recall: str
@@ -37,11 +37,12 @@ class Family:
     """A write that does no harm when it is done twice."""
 
 
-def _postgresql_told(replica: bool, statement: str) -> list[tuple[Any, ...]]:
-    return [(replica, "off", "18.0", "100", "3", False, False)]
+def _postgresql_told(statement: str, replica: bool, epoch: int, length: int) -> list[tuple[Any, ...]]:
+    timeline = None if replica else f"{epoch:08X}"
+    return [(replica, "off", "18.0", "100", "3", False, False, length * 100, "7300000000000000001", timeline)]
 
 
-def _mysql_told(replica: bool, statement: str) -> list[tuple[Any, ...]]:
+def _mysql_told(statement: str, replica: bool, epoch: int, length: int) -> list[tuple[Any, ...]]:
     if "STATUS" in statement:
         return [("Ssl_cipher", "")]
     return [("read_only", "ON" if replica else "OFF"), ("version", "11.8.2-MariaDB"), ("max_connections", "151")]

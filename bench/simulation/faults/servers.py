@@ -127,7 +127,7 @@ class Node:
             return
         family = self.servers.family
         if sql in family.dialect.probe:
-            reply(self._answer(session, rows=family.told(not self.primary, sql)))
+            reply(self._answer(session, rows=family.told(sql, not self.primary, self.epoch, len(self.log))))
         elif "READ ONLY" in sql or "READ WRITE" in sql:
             session.read_only = "READ ONLY" in sql
             reply(self._answer(session))

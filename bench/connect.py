@@ -37,7 +37,11 @@ def _cost(servers: PostgresCluster, stack: ExitStack, quick: bool) -> Group:
     }
     times = rounds(timers, 5 if quick else 31, 0.02 if quick else 0.05)
     base = times["connect + close: psycopg"]
-    return Group("Opening a connection, one CPU", "us", [row(name, times[name], base if times[name] is not base else None) for name in times])
+    return Group(
+        "Opening a connection, one CPU",
+        "us",
+        [row(name, times[name], base if times[name] is not base else None) for name in times],
+    )
 
 
 def _closed(connect: Callable[[], Any]) -> Callable[[], object]:

@@ -75,7 +75,9 @@ class FaceCluster(clustersql.Cluster):
         )  # what a test asks of `driver` is the same of both: the error classes, the facts
 
     def open(self) -> FaceDatabase:
-        return FaceDatabase(self.aopen(), self.loop)
+        database = self.aopen()
+        self.loop.call(database._pool)  # a pool of threads begins here, that of a loop with its first use
+        return FaceDatabase(database, self.loop)
 
     def connect(self, *args: Any, **kwargs: Any) -> FaceConnection:
         return FaceConnection(self.loop.call(self.aconnect, *args, **kwargs), self.loop)

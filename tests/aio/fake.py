@@ -182,9 +182,9 @@ class FakeDriver:
         self.open.discard(raw)
 
 
-def fake_cluster(*nodes: str, **knobs: Any) -> tuple[Cluster, FakeDriver]:
+def fake_cluster(*nodes: str, driver: FakeDriver | None = None, **knobs: Any) -> tuple[Cluster, FakeDriver]:
     """Return a cluster of nodes without servers, and its driver."""
-    driver = FakeDriver()
+    driver = driver or FakeDriver()
     cluster = Cluster("fake", async_driver=driver, **({"policy": by_name_first} | knobs))
     for node in nodes or ("a", "b"):
         cluster.add_node(node, host=node)

@@ -4,4 +4,5 @@ import sys
 
 from .command import main
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":  # the processes of ``--jobs`` import this file too
+    sys.exit(main(sys.argv[1:]))

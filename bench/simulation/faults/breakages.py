@@ -82,6 +82,10 @@ def _never_refused(driver: Any, raw: Any) -> bool:
     return False
 
 
+def _never_in_doubt(s: Situation) -> bool:
+    return False
+
+
 _VERDICT = "clustersql.core.procedures.verdict"
 
 BREAKAGES = {
@@ -90,6 +94,11 @@ BREAKAGES = {
         "a procedure that may commit is retried after a loss: nothing twice", _VERDICT, _retries_calls
     ),
     "go-on-alone": Breakage("the rest of a transaction goes on elsewhere: all or nothing", _VERDICT, _goes_on_alone),
+    "idempotent-fails": Breakage(
+        "an idempotent write that cannot be tried again passes the driver's error on: failed is never observed",
+        "clustersql.core.procedures.in_doubt",
+        _never_in_doubt,
+    ),
     "commit-lost": Breakage(
         "a lost COMMIT is TransactionLost: failed is never observed", _VERDICT, _commit_did_not_happen
     ),

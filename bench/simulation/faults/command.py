@@ -7,7 +7,8 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import nullcontext
 from multiprocessing import get_context
 
 from .breakages import BREAKAGES
@@ -49,22 +50,23 @@ Told = tuple[int, list[str], str, Counter[str]]
 
 
 def _outcomes(seeds: list[int], jobs: int, broken: str | None) -> Iterator[Told]:
-    chunks = [(seeds[i : i + CHUNK], broken) for i in range(0, len(seeds), CHUNK)]
-    if jobs <= 1 or len(chunks) == 1:
-        for chunk in chunks:
-            yield from _chunk(chunk)
+    if jobs <= 1 or len(seeds) <= CHUNK:
+        yield from _each(seeds, broken)
         return
+    chunks = [(seeds[i : i + CHUNK], broken) for i in range(0, len(seeds), CHUNK)]
     with get_context("spawn").Pool(jobs) as pool:
         for told in pool.imap(_chunk, chunks):
             yield from told
 
 
-def _chunk(chunk: tuple[Iterable[int], str | None]) -> list[Told]:
-    seeds, broken = chunk
-    if broken is None:
-        return [_told(simulate(seed)) for seed in seeds]
-    with BREAKAGES[broken].applied():
-        return [_told(simulate(seed)) for seed in seeds]
+def _chunk(chunk: tuple[list[int], str | None]) -> list[Told]:
+    return list(_each(*chunk))
+
+
+def _each(seeds: list[int], broken: str | None) -> Iterator[Told]:
+    with BREAKAGES[broken].applied() if broken else nullcontext():
+        for seed in seeds:
+            yield _told(simulate(seed))
 
 
 def _told(outcome: Outcome) -> Told:

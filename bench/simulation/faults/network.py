@@ -15,7 +15,7 @@ from .replication import Servers, new_session
 from .servers import Answer, Node
 
 CLIENT = "client"
-KEEPALIVE = 2.0
+KEEPALIVE = 1.0
 """Seconds after which a connection is broken whose messages are lost: TCP user timeout and keepalive (much longer in reality)."""
 REFUSED = "refused"
 STARTING = "starting"

@@ -101,8 +101,14 @@ class Client:
         timeout = 0.05 + self.chance.random() if self.hurries and self.chance.random() < 0.15 else None
         return self.database.options(timeout=timeout, idempotent=harmless or None)
 
+    def think(self) -> None:
+        """Sometimes a program waits between two statements, and the world goes on."""
+        if self.chance.random() < 0.3:
+            self.loop.sleep(self.chance.random() * 0.3)
+
     def see(self, cursor: Any, own: Work | None = None) -> None:
         """Read; in a transaction what it has written itself must be there."""
+        self.think()
         place = self.chance.choice(PLACES)
         cursor.execute(SELECT, (place,))
         seen = {row[0] for row in cursor.fetchall()}
@@ -207,20 +213,23 @@ def call_in_transaction(client: Client, database: Any, work: Work) -> None:
 def run(client: Client, database: Any, work: Work) -> None:
     """A function in `Database.run`, which may be called again."""
     writes = [work.token() for _ in range(client.chance.randint(1, 3))]
-    swallows, called = client.chance.random() < 0.2, []
+    swallows = client.chance.random() < 0.2
+    called: list[int] = []
+    group: list[tuple[str, ...]] = [()]
 
     def function(connection: Any) -> None:
         connection.on_commit(lambda: called.append(connection.attempt))
         work.open[:] = writes
         cursor = connection.cursor()
         for one in writes:
+            client.think()
             try:
                 cursor.execute(INSERT, one)
             except Error:
                 if not swallows:
                     raise
                 work.drop(one)
-        work.together()
+        group[0] = tuple(token for _, token in work.open)  # of the latest attempt: only that one can have happened
 
     try:
         database.run(function)
@@ -229,6 +238,8 @@ def run(client: Client, database: Any, work: Work) -> None:
         if called:
             client.history.violated(f"{client.name} on_commit was called, but run() says that it did not happen")
         raise
+    finally:
+        client.history.groups.append(group[0])
     if len(called) != 1:
         client.history.violated(f"{client.name} on_commit was called {len(called)} times")
 
@@ -242,7 +253,7 @@ def session(client: Client, database: Any, work: Work) -> None:
         if (found := cursor.fetchone()[0]) is not None:
             client.history.violated(f"{client.name} finds what {found} left in the session")
         cursor.execute(family.remember, (client.name,))
-        for _ in range(client.chance.randint(0, 2)):
+        for _ in range(client.chance.randint(1, 4)):
             client.see(cursor)
         cursor.execute(family.recall)
         if (found := cursor.fetchone()[0]) != client.name:
@@ -253,6 +264,7 @@ def _statements(client: Client, cursor: Any, work: Work, swallows: bool) -> None
     for _ in range(client.chance.randint(1, 3)):
         if client.chance.random() < 0.3:
             client.see(cursor, work)
+        client.think()
         one = work.token()
         try:
             cursor.execute(INSERT, one)
@@ -297,6 +309,6 @@ WEIGHTED: dict[Callable[[Client, Any, Work], None], int] = {
     explicit: 1,
     call_in_transaction: 1,
     run: 4,
-    session: 1,
+    session: 2,
 }
 PROGRAMS, WEIGHTS = tuple(WEIGHTED), tuple(WEIGHTED.values())

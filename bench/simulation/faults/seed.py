@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import traceback
@@ -24,7 +25,7 @@ from .trouble import LASTS, Storm
 
 PATIENCE = 60.0
 """Seconds after peace by which every operation must have ended: far more than its timeouts and retries together."""
-REST = 10.0
+REST = 3.0
 """Seconds in which what is on its way arrives."""
 
 
@@ -76,12 +77,14 @@ def simulate(seed: int) -> Outcome:
     log.setLevel(logging.ERROR)
     log.propagate = False
     recovered = 0
+    gc.disable()  # or the collector ends things at moments that the seed does not know
     try:
         with loop.installed():
             recovered = _run(loop, servers, history)
     except Exception:
         history.violated(traceback.format_exc())
     finally:
+        gc.enable()
         log.removeHandler(listener)
         log.setLevel(before[0])
         log.propagate = before[1]
@@ -117,7 +120,7 @@ def _afterwards(loop: Loop, database: Any, servers: Servers, history: History) -
     last.hurries = False
 
     def work() -> None:
-        loop.sleep(3.0)  # a breaker's longest rest, and `KEEPALIVE`
+        loop.sleep(1.5)  # a breaker's longest rest, and `KEEPALIVE`
         for program in (write, read):
             if last.do(program) != OK:
                 history.violated(f"a {program.__name__} fails in peace")
@@ -137,7 +140,7 @@ def _knobs(chance: random.Random) -> dict[str, Any]:
         "stagger": chance.choice([0.02, 0.1]),
         "stall_after": 0.3,
         "probe_interval": chance.choice([0.3, 1.0]),
-        "failover_probe": 0.1,
+        "failover_probe": 0.2,
         "breaker_base": 0.1,
         "breaker_cap": 1.0,
         "slow_start": 1.0,

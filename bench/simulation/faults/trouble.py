@@ -9,7 +9,7 @@ from .driver import Simulated
 from .network import CLIENT
 from .replication import Servers, Trouble
 
-LASTS = 4.0
+LASTS = 3.0
 """Seconds of trouble; then there is peace."""
 
 

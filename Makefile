@@ -18,7 +18,10 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-bench: setup     ## the cost of clustersql beside the raw driver
+bench:           ## what it costs and how it recovers, beside the raw drivers and the peers
+	tools/servers.sh
+	tools/apt-install.sh haproxy
+	tools/venv.sh all bench
 	.venv/bin/python -m bench $(ARGS)
 
 simulate: setup  ## the real core under a virtual clock: balancing beside other rules, then faults

@@ -1,24 +1,139 @@
-"""The things that are compared: each a function without arguments, on connections that are open already."""
+"""The cost of a statement and of a checkout: clustersql beside the raw driver and the peers, everything on one CPU."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import clustersql
 
-Rows = tuple[dict[str, Callable[[], object]], dict[str, str]]
-"""The calls by name, and which row each is compared with."""
+from . import peers
+from .measure import Call, Cpu, Group, pin, table, timer
 
-RAW, MANAGED = "execute + fetch, raw driver", "execute + fetch, clustersql"
-RAW_NEW, MANAGED_NEW = "new cursor + execute + fetch, raw driver", "new cursor + execute + fetch, clustersql"
-CHECKOUT, POOL, EXECUTE = "with db.connection(): pass", "pool checkout + return", "db.execute"
+ROWS = {
+    "sqlite3": "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1000) SELECT n FROM s",
+    "psycopg": "SELECT generate_series(1, 1000)",
+    "pymysql": "SELECT seq FROM seq_1_to_1000",
+}
+"""A query of 1,000 rows."""
+HUNDRED = [(i,) for i in range(100)]
 
 
-def _statement(cursor: Any) -> Callable[[], object]:
+def run(quick: bool) -> Iterator[Group]:
+    """Yield a table per driver."""
+    pin()
+    yield _sqlite(quick)
+    yield _postgres(quick)
+    yield _mariadb(quick)
+
+
+def _sqlite(quick: bool) -> Group:
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "bench.db")
+        raw, single = sqlite3.connect(path), sqlite3.connect(path, isolation_level=None)
+        raw.execute("CREATE TABLE sink (v int)")
+        raw.commit()
+        try:
+            with peers.sqlalchemy("sqlite", lambda: sqlite3.connect(path)) as others:
+                return _group("sqlite3, a file", "sqlite3", f"sqlite:///{path}", raw, single, others, None, quick)
+        finally:
+            raw.close()
+            single.close()
+
+
+def _postgres(quick: bool) -> Group:
+    import psycopg
+
+    from clustersql.testing import PostgresCluster
+
+    with PostgresCluster(1) as server:
+        dsn = server.dsn("n1")
+        with psycopg.connect(dsn) as raw, psycopg.connect(dsn, autocommit=True) as single:
+            single.execute("CREATE TABLE sink (v int)")
+            with (
+                peers.psycopg_pool(dsn) as pool,
+                peers.sqlalchemy("postgresql+psycopg", lambda: psycopg.connect(dsn)) as core,
+                peers.aws(server.port("n1")) as wrapper,
+            ):
+                return _group(
+                    "psycopg, PostgreSQL", "psycopg", dsn, raw, single, pool | core | wrapper, server.pid("n1"), quick
+                )
+
+
+def _mariadb(quick: bool) -> Group:
+    import pymysql
+
+    from clustersql.testing import MariaDBServer
+
+    with MariaDBServer() as server:
+        fields = {"host": "127.0.0.1", "port": server.port(), "user": "app", "password": "secret", "database": "app"}
+        raw, single = pymysql.connect(**fields), pymysql.connect(**fields, autocommit=True)
+        single.cursor().execute("CREATE TABLE sink (v int)")
+        try:
+            with (
+                peers.sqlalchemy("mysql+pymysql", lambda: pymysql.connect(**fields)) as core,
+                peers.mysql_connector(fields) as pool,
+            ):
+                return _group(
+                    "PyMySQL, MariaDB",
+                    "pymysql",
+                    server.dsn(),
+                    raw,
+                    single,
+                    core | pool,
+                    server.pid(server.nodes[0]),
+                    quick,
+                )
+        finally:
+            raw.close()
+            single.close()
+
+
+def _group(
+    title: str, driver: str, dsn: str, raw: Any, single: Any, others: dict[str, Call], server: int | None, quick: bool
+) -> Group:
+    cluster = clustersql.Cluster("bench", driver=driver)
+    cluster.add_node("n1", dsn)
+    with cluster.open() as db, db.connection() as held:
+        rows, mark = ROWS[driver], "?" if driver == "sqlite3" else "%s"
+        insert = f"INSERT INTO sink VALUES ({mark})"
+        pool, want = db._pool, db._want
+        pairs: dict[str, tuple[Call, Call]] = {
+            "execute + fetchone": (statement(raw.cursor()), statement(held.cursor())),
+            "new cursor, execute + fetchone": (peers.new_cursor(raw), peers.new_cursor(held)),
+            "1,000 rows by fetchall": (fetch(raw.cursor(), rows), fetch(held.cursor(), rows)),
+            "executemany of 100 INSERTs, rollback": (many(raw, insert), many(held, insert)),
+            "one statement, autocommit; db.execute": (
+                peers.new_cursor(single),
+                lambda: db.execute("SELECT 1").fetchone(),
+            ),
+            "a transaction of one statement; db.run": (transaction(raw), lambda: db.run(_work)),
+        }
+        calls: dict[str, Call] = {}
+        base = {}
+        for name, (theirs, ours) in pairs.items():
+            calls[f"{name}: the driver"] = theirs
+            calls[f"{name}: clustersql"] = ours
+            base[f"{name}: clustersql"] = f"{name}: the driver"
+        calls["checkout + return: clustersql, the pool"] = lambda: pool.give_back(pool.checkout(want, 1.0))
+        calls["checkout + return: clustersql, with db.connection()"] = peers.checkout(db.connection)
+        calls["checkout, statement, commit, return: clustersql"] = peers.borrowed(db.connection)
+        calls |= others
+        return table(title, {name: timer(call, Cpu(server)) for name, call in calls.items()}, base, quick)
+
+
+def _work(connection: Any) -> object:
+    cursor = connection.cursor()
+    cursor.execute("SELECT 1")
+    return cursor.fetchone()
+
+
+def statement(cursor: Any) -> Call:
+    """Return ``SELECT 1`` on a cursor that is kept."""
+
     def call() -> object:
         cursor.execute("SELECT 1")
         return cursor.fetchone()
@@ -26,86 +141,36 @@ def _statement(cursor: Any) -> Callable[[], object]:
     return call
 
 
-def _new_cursor(connection: Any) -> Callable[[], object]:
+def fetch(cursor: Any, query: str) -> Call:
+    """Return a query of many rows."""
+
     def call() -> object:
-        cursor = connection.cursor()
-        cursor.execute("SELECT 1")
-        row = cursor.fetchone()
-        cursor.close()
+        cursor.execute(query)
+        return cursor.fetchall()
+
+    return call
+
+
+def many(connection: Any, insert: str) -> Call:
+    """Return a hundred inserts that are rolled back."""
+
+    def call() -> None:
+        connection.cursor().executemany(insert, HUNDRED)
+        connection.rollback()
+
+    return call
+
+
+def transaction(connection: Any) -> Call:
+    """Return a transaction as one writes it by hand."""
+
+    def call() -> object:
+        try:
+            row = _work(connection)
+            connection.commit()
+        except Exception:
+            connection.rollback()
+            raise
         return row
 
     return call
-
-
-def _checkout(db: Any) -> Callable[[], object]:
-    def call() -> None:
-        with db.connection():
-            pass
-
-    return call
-
-
-def _pool(db: Any) -> Callable[[], object]:
-    pool, want = db._pool, db._want
-
-    def call() -> None:
-        pool.give_back(pool.checkout(want, 1.0))
-
-    return call
-
-
-def _rows(raw: Any, held: Any, db: Any) -> Rows:
-    calls = {
-        RAW: _statement(raw.cursor()),
-        MANAGED: _statement(held.cursor()),
-        RAW_NEW: _new_cursor(raw),
-        MANAGED_NEW: _new_cursor(held),
-        POOL: _pool(db),
-        CHECKOUT: _checkout(db),
-        EXECUTE: lambda: db.execute("SELECT 1").fetchone(),
-    }
-    return calls, {MANAGED: RAW, MANAGED_NEW: RAW_NEW}
-
-
-@contextmanager
-def sqlite_rows(folder: str) -> Iterator[Rows]:
-    """Yield the rows over one SQLite file."""
-    path = Path(folder) / "bench.db"
-    cluster = clustersql.Cluster("bench", driver="sqlite3")
-    cluster.add_node("file", f"sqlite:///{path}")
-    raw = sqlite3.connect(path)
-    try:
-        with cluster.open() as db, db.connection() as held:
-            yield _rows(raw, held, db)
-    finally:
-        raw.close()
-
-
-@contextmanager
-def postgres_rows() -> Iterator[Rows]:
-    """Yield the rows over one PostgreSQL server that is started for them; beside them psycopg's own pool, where it is installed."""
-    import psycopg
-
-    from clustersql.testing import PostgresCluster
-
-    with PostgresCluster(1) as server:
-        cluster = clustersql.Cluster("bench", driver="psycopg")
-        cluster.add_node("n1", server.dsn("n1"))
-        with psycopg.connect(server.dsn("n1")) as raw, cluster.open() as db, db.connection() as held:
-            calls, base = _rows(raw, held, db)
-            with _peer_pool(server.dsn("n1")) as peer:
-                yield calls | peer, base
-
-
-@contextmanager
-def _peer_pool(dsn: str) -> Iterator[dict[str, Callable[[], object]]]:
-    from psycopg_pool import ConnectionPool
-
-    with ConnectionPool(dsn, min_size=1, max_size=10) as pool:
-        pool.wait()
-
-        def call() -> None:
-            with pool.connection():
-                pass
-
-        yield {"with pool.connection(): pass, psycopg_pool": call}

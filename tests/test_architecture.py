@@ -104,5 +104,5 @@ def test_importing_clustersql_loads_no_driver_no_asyncio_no_third_party() -> Non
     tops = {name.split(".")[0] for name in loaded} - {"clustersql"}
     assert sorted(tops - set(sys.stdlib_module_names)) == []
     assert tops.isdisjoint({"asyncio", "sqlite3", "http", "socketserver"}), tops
-    adapters = {"psycopg", "pymysql", "mysqlclient", "sqlite3", "dbapi"}
+    adapters = {"psycopg", "pymysql", "mysqlclient", "mysqlconnector", "mariadb", "sqlite3", "dbapi"}
     assert [m for m in loaded if m.startswith("clustersql.drivers.") and m.split(".")[2] in adapters] == []

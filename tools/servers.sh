@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The database servers that the tests need and that no Python package carries: MariaDB with Galera, and a PostgreSQL with TLS.
-# libmariadb-dev, gcc, pkg-config and the Python headers build the driver mysqlclient.
+# libmariadb-dev, gcc, pkg-config and the Python headers build the drivers mysqlclient and mariadb.
 set -euo pipefail
 cd "$(dirname "$0")"
 packages=(mariadb-server galera-4 rsync socat lsof postgresql openssl libmariadb-dev gcc pkg-config)

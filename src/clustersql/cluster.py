@@ -10,16 +10,18 @@ from weakref import WeakValueDictionary
 
 from . import fork
 from .address import Address
+from .checks import is_number
+from .describe import described
 from .dialects import by_name
 from .dialled import Dialled
 from .drivers import load as load_driver
 from .drivers import load_async
 from .dsn import check_family, parse
 from .errors import ConfigError
-from .knobs import settings
+from .knobs import YEAR, settings
 from .metrics import measured
 from .notes import Notes
-from .options import Options, check_node
+from .options import Options, check_options
 from .topology import Topology
 
 if TYPE_CHECKING:
@@ -68,7 +70,8 @@ class Cluster:
         self.driver: Driver | None = self._in_dialect(load_driver(driver)) if driver is not None else None
         self._reading: Reading = self.driver or self._load_async()
         self._topology = Topology(name, self._reading, self._settings)
-        self._options = Options(read_only=self._settings.read_only)
+        self._options = Options(read_only=self._settings.read_only, max_lag=self._settings.max_lag)
+        check_options(self._options, self._topology)
         self._notes = Notes(self._reading.dialect.rules)
         self._lock = threading.Lock()
         self._pool: Pool | None = None
@@ -99,6 +102,20 @@ class Cluster:
         Raises `ConfigError` when there is no such node.
         """
         self._topology.remove(name)
+
+    def drain(self, name: str, grace: float | None = None) -> None:
+        """Give a node no new work, before its server is stopped; work in progress there ends by itself, and its connections are closed.
+
+        ``grace``: seconds after which the connections that are still in use there are ended; what they were doing is then recovered as
+        after any lost connection.  None: never by us.  Returns at once; `describe` tells how many are left.  Raises `ConfigError`.
+        """
+        if grace is not None and not (is_number(grace) and 0 <= grace <= YEAR):
+            raise ConfigError(f"grace: must be a number of seconds from 0 to a year, or None, not {grace!r}")
+        self._topology.drain(name, True, grace)
+
+    def undrain(self, name: str) -> None:
+        """Give a drained node work again.  Raises `ConfigError` when there is no such node."""
+        self._topology.drain(name, False)
 
     @property
     def nodes(self) -> list[str]:
@@ -148,26 +165,38 @@ class Cluster:
         return Connection.acquired(self._make_async_pool(), self._options, want, self._notes, kwargs)
 
     def dial(
-        self, *, read_only: bool = False, node: str | None = None, timeout: float | None = None, **arguments: Any
+        self,
+        *,
+        read_only: bool = False,
+        node: str | None = None,
+        timeout: float | None = None,
+        max_lag: float | str | None = None,
+        **arguments: Any,
     ) -> Any:
         """Return the driver's own connection, from the best node, for frameworks that have a pool of their own.
 
-        ``read_only``: from any ready node, and the session is read-only.  ``timeout``: seconds in all.  Further arguments are the driver's.
+        ``read_only``: from any ready node, and the session is read-only.  ``timeout``: seconds in all.  ``max_lag``: as among the options.  Further arguments are the driver's.
         The connection is remembered weakly, for `is_current` and `observe`.  Raises `NoNodeAvailable`.
         """
         self._require_nodes()
-        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout)
-        check_node(options, self.name, tuple(self._topology.addresses))
+        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
+        check_options(options, self._topology)
         wait = self._settings.timeout if options.timeout is None else options.timeout
         return self._make_pool().dial(self._dialled, options.want(autocommit=False), wait, arguments)
 
     async def adial(
-        self, *, read_only: bool = False, node: str | None = None, timeout: float | None = None, **arguments: Any
+        self,
+        *,
+        read_only: bool = False,
+        node: str | None = None,
+        timeout: float | None = None,
+        max_lag: float | str | None = None,
+        **arguments: Any,
     ) -> Any:
         """Return the asyncio driver's own connection, from the best node; arguments and errors as for `dial`."""
         self._require_nodes()
-        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout)
-        check_node(options, self.name, tuple(self._topology.addresses))
+        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
+        check_options(options, self._topology)
         wait = self._settings.timeout if options.timeout is None else options.timeout
         pool = self._make_async_pool()
         return await pool.dial(self._dialled, options.want(autocommit=False), wait, arguments)
@@ -182,6 +211,13 @@ class Cluster:
     def observe(self, raw: Any, error: BaseException) -> bool:
         """Tell the cluster of an error that a framework met on a connection from `dial` or `adial`.  Returns whether the connection is lost."""
         return self._dialled.observe(raw, error)
+
+    def describe(self) -> dict[str, Any]:
+        """Return, ready for JSON, what each node may serve now, and on which axis, since when and why it is kept out of work.
+
+        The names are in the reference.
+        """
+        return described(self._topology)
 
     def metrics(self) -> dict[str, Any]:
         """Return the cluster's figures, ready for JSON; the names are in the reference."""
@@ -245,6 +281,8 @@ class Cluster:
             pool = self._async_pools.get(id(loop))
             if pool is None or pool.closed or pool.loop is not loop:
                 pool = self._async_pools[id(loop)] = Pool(self._topology, driver)
+                if self._closed:
+                    pool.close()
             return pool
 
     def after_fork(self) -> tuple[()]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,11 @@ class Dialled:
         node = view.by_name.get(origin.node)
         if node is None or node.generation != origin.generation or node.draining:
             return False
-        return origin.node in view.serving(origin.want) or (origin.want.service is Service.READ and node.usable)
+        return origin.node in view.serving(origin.want) or (
+            origin.want.service is Service.READ
+            and node.usable
+            and view.fresh(node, origin.want.max_lag, time.monotonic())
+        )
 
     def observe(self, raw: Any, error: BaseException) -> bool:
         """See `Cluster.observe`."""

@@ -1,7 +1,7 @@
 """What happens in a forked child: locks and pools begin anew, and the parent's connections are never touched.
 
 The child shares the parent's sockets.  A statement on one would mix into the parent's stream, and merely *finalizing* some drivers' objects
-sends a goodbye that ends the parent's session (seen with mysqlclient and mariadb).  So every inherited connection is kept referenced for
+sends a goodbye that ends the parent's session (seen with mysqlclient and mariadb; with mariadb the end of a cursor does it too).  So every inherited connection is kept referenced for
 ever: also at interpreter exit, when module globals are cleared, hence the reference that nobody gives back.
 """
 
@@ -17,7 +17,7 @@ class Forkable(Protocol):
     """What can begin anew in a child."""
 
     def after_fork(self) -> Sequence[Any]:
-        """Begin anew; return the connections that belong to the parent."""
+        """Begin anew; return the connections and cursors that belong to the parent."""
 
 
 _live: weakref.WeakSet[Any] = weakref.WeakSet()

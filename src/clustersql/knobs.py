@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from .checks import Check, count, is_number, nearest, one_of, report
+from .core.freshness import max_lag
 
 __all__ = ["DIALECTS", "KNOBS", "POLICIES", "WRITERS", "Knob", "Settings", "mistakes", "settings"]
 
@@ -50,9 +51,21 @@ SECONDS = Check("float", "a number of seconds above 0, at most a year", lambda v
 SHARE = Check("float", "a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1)
 FLAG = Check("bool", "true or false", lambda v: isinstance(v, bool))
 HOOK = Check("callable", "a function that takes the driver's connection", lambda v: v is None or callable(v))
+LAG = Check(
+    "str",
+    "a number of seconds above 0, at most a year, or a size such as 16MB",
+    lambda v: v is None or (SECONDS.accepts(v) if not isinstance(v, str) else _is_size(v)),
+)
 POLICY = one_of(POLICIES, also=" (or, in code, a function)", accepts=callable)
 WRITER = one_of(WRITERS)
 DIALECT = one_of(DIALECTS, accepts=lambda v: v is None)
+
+
+def _is_size(text: str) -> bool:
+    try:
+        return (max_lag(text).size or 0) > 0
+    except ValueError:
+        return False
 
 
 def _knob(default: T, check: Check, help: str, unit: str = "") -> T:
@@ -92,6 +105,16 @@ class Settings:
         "single",
         WRITER,
         "Where writes go when several nodes accept them: to the first ready one in the configured order, or to any.",
+    )
+    max_receive_queue: int = _knob(
+        500,
+        count(1),
+        "Galera: a node with more write-sets received and not yet applied is overloaded and gets no work.",
+    )
+    max_lag: float | str | None = _knob(
+        cast("float | str | None", None),
+        LAG,
+        "How far behind a replica may be that serves, in seconds, or as a size of its log.  Unknown is too far.",
     )
     read_only: bool = _knob(False, FLAG, "Whether the whole cluster is only read: then every ready node serves.")
     retry_limit: int = _knob(2, count(0), "How often one operation may be tried again on another node.")

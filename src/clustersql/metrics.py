@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .core.node import Reach
+from .core.node import Node, Reach
 from .core.view import Service
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def measured(topology: Topology, pools: Sequence[BasePool[Any]]) -> dict[str, An
     """
     stats, per_node = _together([pool.stats() for pool in pools])
     return {
-        "FirstInstanciated": _moment(topology.started),
+        "FirstInstanciated": moment(topology.started),
         "Driver": topology.driver.name,
         "Policy": _policy(topology),
         "Retries": topology.budget.spent,
@@ -61,8 +61,8 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
     figures: dict[str, Any] = {
         "Connections": record.connections,
         "Errors": record.errors,
-        "LastSuccess": _moment(record.last_success),
-        "LastError": _moment(record.last_error),
+        "LastSuccess": moment(record.last_success),
+        "LastError": moment(record.last_error),
         "LastErrorMessage": record.last_error_message,
         "Recoveries": record.recovered,
     }
@@ -71,14 +71,22 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
             "State": node.reach.value,
             "Role": node.role.value,
             "Readiness": node.readiness.value,
+            "Lag": lag(topology, node),
             "Draining": node.draining,
             "Generation": node.generation,
-            "Since": _moment(time.time() - (time.monotonic() - node.since)),
+            "Since": moment(time.time() - (time.monotonic() - node.since)),
             "Why": node.why,
             "Version": node.version,
         }
     figures |= {_title(key): value for key, value in counts.items()}
     return figures
+
+
+def lag(topology: Topology, node: Node) -> float | None:
+    """Return by how many seconds ``node`` is behind, at most; None: not known, or this database cannot tell."""
+    known = topology.view.lag(node, time.monotonic())
+    usable = node.reach is Reach.UP and topology.driver.dialect.measures_lag
+    return round(known, 3) if usable and known is not None else None
 
 
 def _panic(topology: Topology) -> list[str]:
@@ -99,5 +107,6 @@ def _title(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def _moment(seconds: float) -> str:
+def moment(seconds: float) -> str:
+    """Return a wall clock time in seconds since 1970 as ISO 8601 in UTC; "" for 0.0: never."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds") if seconds else ""

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .checks import is_number, nearest, report
+from .core.freshness import max_lag
 from .core.view import Service, Want
 from .errors import ConfigError
+from .knobs import LAG
+
+if TYPE_CHECKING:
+    from .topology import Topology
 
 ROLES = {"primary": Service.WRITE, "replica": Service.REPLICA, "any": Service.READ}
 
@@ -19,6 +24,7 @@ class Options:
 
     ``read_only``: any ready node may serve, and the server refuses writes.  ``idempotent``: running it twice does no harm, so it is retried
     also when nobody knows whether it ran.  ``node``, ``role`` and ``move=False`` pin the work.
+    ``max_lag``: how far behind a replica may be that serves it, in seconds, or as a size of its log ("16MB").
     """
 
     timeout: float | None = None
@@ -27,6 +33,7 @@ class Options:
     node: str | None = None
     role: str | None = None
     move: bool = True
+    max_lag: float | str | None = None
 
     def changed(self, **values: Any) -> Options:
         """Return these options with ``values`` instead; None leaves a value as it is.  Raises `ConfigError` naming every mistake."""
@@ -43,7 +50,8 @@ class Options:
             service = (
                 Service.READ
             )  # a node that is named is wanted whatever its role; the server refuses what it cannot do
-        return Want(service, self.read_only, autocommit, self.node, self.move)
+        lag = None if self.max_lag is None else max_lag(self.max_lag)
+        return Want(service, self.read_only, autocommit, self.node, self.move, lag)
 
 
 def _mistake(name: str, value: object) -> str | None:
@@ -51,6 +59,8 @@ def _mistake(name: str, value: object) -> str | None:
         return f"no such option; {nearest(name, Options.__dataclass_fields__)}"
     if name == "timeout":
         return None if is_number(value) and 0 < value < 1e9 else f"must be a number of seconds above 0, not {value!r}"  # type: ignore[operator]
+    if name == "max_lag":
+        return LAG.complaint(value)
     if name == "role":
         return None if value in ROLES else f"must be one of {', '.join(ROLES)}, not {value!r}"
     if name == "node":
@@ -58,10 +68,25 @@ def _mistake(name: str, value: object) -> str | None:
     return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
 
 
-def check_node(options: Options, cluster: str, nodes: tuple[str, ...]) -> None:
-    """Raise `ConfigError` when the options name a node that the cluster does not have."""
+def check_options(options: Options, topology: Topology) -> None:
+    """Raise `ConfigError` when the options name a node that the cluster does not have, or a lag that it cannot tell."""
+    nodes = tuple(topology.addresses)
     if options.node is not None and options.node not in nodes:
-        raise ConfigError(f"cluster {cluster!r} has no node {options.node!r}; {nearest(options.node, nodes)}")
+        raise ConfigError(f"cluster {topology.name!r} has no node {options.node!r}; {nearest(options.node, nodes)}")
+    if options.max_lag is not None:
+        check_lag(options.max_lag, topology)
+
+
+def check_lag(value: float | str, topology: Topology) -> None:
+    """Raise `ConfigError` when the database cannot tell its lag, or is not asked often enough to tell this one."""
+    dialect, interval = topology.driver.dialect, topology.settings.probe_interval
+    if not dialect.measures_lag:
+        text = f"max_lag: the lag of a {dialect.name} database cannot be measured here; leave it out, or read from the primary"
+        raise ConfigError(f"cluster {topology.name!r}: {text}")
+    seconds = max_lag(value).seconds
+    if seconds is not None and seconds < 2 * interval:
+        text = f"max_lag: {seconds:g} s is less than two probe intervals, so no replica would ever be known to keep it; set"
+        raise ConfigError(f"cluster {topology.name!r}: {text} probe_interval to at most {seconds / 2:g}")
 
 
 def changed_here(options: Options, values: Mapping[str, Any]) -> Options:

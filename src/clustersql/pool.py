@@ -15,13 +15,15 @@ import random
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from . import fork
 from .core.faults import Facts, Fault
 from .core.node import Reach
 from .core.observe import Answered, Refused, SessionLost, Unreachable
+from .core.obstacles import behind, too_far_behind
 from .core.policy import policy
 from .core.pooling import Actions, Book, Session, Shelf, Waiter, dial_plan
 from .core.procedures import GaveUp, fill, first_line
@@ -39,6 +41,7 @@ class Dialling(Protocol):
     """A dial under way: `sync.dial.Attempt` or `aio.dial.Attempt`.  ``deadline`` in monotonic seconds."""
 
     name: str
+    patience: float
     deadline: float
     seconds: float
     result: Any
@@ -55,11 +58,33 @@ class Dialling(Protocol):
         """Stop waiting for it: it is late."""
 
 
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An answer that a node owes: to the statement that ``session`` began at ``started``.  ``number``: the server's of the session, if known."""
+
+    session: Session
+    started: float
+    number: int | None
+
+    def is_owed(self) -> bool:
+        """Whether it still is, to the same statement."""
+        session = self.session
+        return session.started == self.started > session.ended and not session.tainted
+
+
+def allowed(attempt: Dialling, now: float, stalled: float) -> float:
+    """Return the deadline of a dial after this process did not run for ``stalled`` seconds: later by that, but no more than its patience."""
+    return min(attempt.deadline + stalled, now + attempt.patience) if stalled else attempt.deadline
+
+
 class Probing(Protocol):
     """Who asks each node what it is: `sync.prober.Prober` or `aio.prober.Prober`."""
 
-    def tick(self, now: float, starving: bool, silent: set[str]) -> float:
+    def tick(self, now: float, starving: bool, owed: Mapping[str, tuple[Owed, ...]], stalled: float) -> float:
         """Begin the probes that are due; return when to come again."""
+
+    def say(self, name: str, statement: str) -> None:
+        """Send a statement to a node in the background."""
 
     def close(self) -> None:
         """Close its connections."""
@@ -291,6 +316,8 @@ class BasePool(Generic[D]):
             return None
         node = view.by_name.get(name)
         what = f"is {node.role.value}, {node.readiness.value}" if node else "was removed"
+        if node and (lag := behind(view, node, waiter.want.max_lag, time.monotonic())):
+            what += f", {lag}"
         return ClusterError(f"node {name!r} answered, but {what}{f' ({node.why})' if node and node.why else ''}")
 
     def _gave_up(self, outcome: GaveUp, want: Want, seconds: float) -> ClusterError:
@@ -300,6 +327,8 @@ class BasePool(Generic[D]):
         if busy and outcome.plan and not outcome.errors and not outcome.silent:
             text = f"no connection of cluster {name!r} became free within {seconds:.1f} s: {book.in_flight} of at most {book.max_size} are in use"
             return self.error(PoolTimeout, text)
+        stale = too_far_behind(self.topology.view, want, time.monotonic())
+        errors |= {node: ClusterError(why) for node, why in stale.items()}
         for node in outcome.silent:
             errors[node] = TimeoutError(f"node {node!r} has not answered yet")
         if not self.topology.addresses:
@@ -323,8 +352,12 @@ class BasePool(Generic[D]):
 
     # -- upkeep, called by the monitor -----------------------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> float:
-        """Do what is due, and return when to come again (monotonic seconds).  Never blocks on a server."""
+    def tick(self, now: float, stalled: float = 0.0) -> float:
+        """Do what is due, and return when to come again (monotonic seconds).  Never blocks on a server.
+
+        ``stalled``: seconds for which this process did not run (suspended, a blocked event loop, no CPU).  The nodes may have answered
+        meanwhile, so it is no time of theirs: deadlines are moved, and nobody is judged in this round.
+        """
         self._take_in_orphans()
         with self._lock:
             if self._book.closed:
@@ -334,12 +367,15 @@ class BasePool(Generic[D]):
             served, self._book.served = self._book.served, 0
             starving = self._book.starving
             attempts = tuple(self._attempts)
-            silent = self._wake_the_hung(now)
-            next_end = self._end_the_overdue(now)
+            owed = {} if stalled else self._wake_the_hung(now)
+            late, next_end = self._end_the_overdue(now)
         self._act(actions)
+        for session in late:
+            self.cancel(session)
         self.topology.budget.earn(served)
-        due = self._prober.tick(now, starving, silent)
+        due = self._prober.tick(now, starving, owed, stalled)
         for attempt in attempts:
+            attempt.deadline = allowed(attempt, now, stalled)
             if attempt.deadline <= now:
                 attempt.abandon()
             else:
@@ -347,28 +383,59 @@ class BasePool(Generic[D]):
         self._fill()
         return min(due, next_end)
 
-    def _end_the_overdue(self, now: float) -> float:
-        """Shut down the sockets of statements whose time is over; returns when the next one's is.  Under the lock, as `_wake_the_hung`."""
+    def _end_the_overdue(self, now: float) -> tuple[list[Session], float]:
+        """Shut down the sockets of those whose time is over, or the grace of whose node.  Under the lock, as `_wake_the_hung`.
+
+        Returns them, and when the next one's is.
+        """
         late, due = self._book.overdue(now)
         for session in late:
-            session.tainted = session.timed_out = True
+            session.timed_out = True
+        drained, next_drained = self._book.outstayed(now)
+        for session in (*late, *drained):
+            session.tainted = True
             self.reading.abort(session.raw)
-        return due
+        return [*late, *drained], min(due, next_drained)
 
-    def _wake_the_hung(self, now: float) -> set[str]:
+    def _wake_the_hung(self, now: float) -> dict[str, tuple[Owed, ...]]:
         """Shut down the sockets of statements that wait for a node which does not answer a probe either; recovery then takes over.
 
-        A statement on a node that answers is never touched, however slow.  Returns the nodes that owe an answer, so that they are probed.
+        A statement on a node that answers is never touched for being slow.  Returns what the nodes owe, so that they are probed, and asked
+        whether they still work on it.
         Under the lock, which `give_back` takes before it closes: a session that is in the book is not closed, nor its descriptor reused.
         """
-        silent = self._book.silent(now - self.topology.settings.stall_after)
-        for session in silent:
+        owed: dict[str, tuple[Owed, ...]] = {}
+        for session in self._book.silent(now - self.topology.settings.stall_after):
             node = self.topology.view.by_name.get(session.node)
             if node is not None and node.reach is Reach.DOWN:
-                session.tainted = True
-                self.hung += 1
-                self.reading.abort(session.raw)
-        return {session.node for session in silent}
+                self._hang_up(session)
+            number = self.reading.session_id(session.raw) if self.reading.dialect.running else None
+            owed[session.node] = (*owed.get(session.node, ()), Owed(session, session.started, number))
+        return owed
+
+    def _hang_up(self, session: Session) -> None:
+        session.tainted = True
+        self.hung += 1
+        self.reading.abort(session.raw)
+
+    def _heard(self, owed: Sequence[Owed], running: Collection[int]) -> None:
+        """A live node has told which of our sessions are at work.  What it does not work on will never be answered: the path is gone.
+
+        A NAT or a firewall that forgot a connection drops its packets in silence.  The session is ended on the server too, for it may
+        hold locks that the statement's second try would wait for.
+        """
+        with self._lock:
+            gone = [one for one in owed if one.number is not None and one.number not in running and one.is_owed()]
+            for one in gone:
+                self._hang_up(one.session)
+        for one in gone:
+            self._prober.say(one.session.node, self.reading.dialect.terminate.format(one.number))
+
+    def cancel(self, session: Session) -> None:
+        """Ask the server, on another connection, to end what ``session`` is executing.  In the background; nothing depends on it."""
+        number, statement = self.reading.session_id(session.raw), self.reading.dialect.cancel
+        if number is not None and statement and not self.closed:
+            self._prober.say(session.node, statement.format(number))
 
     def _take_in_orphans(self) -> None:
         while self.gone:
@@ -393,9 +460,11 @@ class BasePool(Generic[D]):
 
     def _adopt(self, view: View) -> None:
         with self._lock:
+            news = view.version != self._book.view.version
             actions = self._book.adopt(view)
         self._act(actions)
-        self._wake()  # a suspect node is dialled, and a refusal is looked into, at once
+        if news:
+            self._wake()  # a suspect node is dialled, and a refusal is looked into, at once
 
     def _act(self, actions: Actions) -> None:
         for waiter in actions.wake:
@@ -428,13 +497,13 @@ class BasePool(Generic[D]):
         return self._book.closed
 
     def after_fork(self) -> Sequence[Any]:
-        """In a forked child: begin anew, and return the parent's connections, which must never be finalized here."""
+        """In a forked child: begin anew, and return the parent's connections and cursors, which must never be finalized here."""
         inherited = [session for shelf in self._book.shelves.values() for session in (*shelf.open, *shelf.outside)]
         inherited += [*self._outside, *self.orphans]
+        raws = [session.raw for session in inherited] + self._prober.after_fork()
         for session in inherited:
             if session.holder is not None:
-                session.holder.inherit()
-        raws = [session.raw for session in inherited] + self._prober.after_fork()
+                raws += session.holder.inherit()
         raws += [attempt.held for attempt in self._attempts if attempt.held is not None]
         closed = self._book.closed
         self._lock = self._new_lock()
@@ -491,15 +560,21 @@ class BasePool(Generic[D]):
         return f"<Pool {self.topology.name!r} size={s['size']}/{s['max_size']} idle={s['idle']} in_flight={s['in_flight']} waiting={s['waiting']}>"
 
 
-@contextlib.contextmanager
-def awaited(session: Session) -> Iterator[None]:
+class awaited:  # noqa: N801 - used as a statement: ``with awaited(session):``
     """Within the block an answer is awaited that is no statement's: the monitor sees it, and it is no sample of the node's latency."""
-    before = session.started, session.ended
-    session.started = time.monotonic()
-    try:
-        yield
-    finally:
-        session.started, session.ended = before
+
+    __slots__ = ("_before", "_session")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        session = self._session
+        self._before = session.started, session.ended
+        session.started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._session.started, self._session.ended = self._before
 
 
 def tell_failure(topology: Topology, driver: Reading, name: str, error: BaseException) -> None:

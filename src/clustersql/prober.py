@@ -7,16 +7,20 @@ hangs delays no other.  A node that is not up is dialled anew: an old connection
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from .core.node import Reach, Report
+from .core.node import Report
 from .core.observe import probe_due
 from .core.procedures import probe
 from .core.steps import Ask, Step, Steps, Tell
 from .drivers.contract import Reading
-from .pool import Dialling, connect_facts
+from .pool import Dialling, Owed, allowed, connect_facts
 from .topology import Topology
+
+Heard = Callable[[Sequence[Owed], Collection[int]], None]
+"""Told what was asked about, and the numbers of the sessions that are at work."""
 
 HUNG = 2
 """Probes of one node that may hang in a driver that knows no timeout; with so many, no further one is begun."""
@@ -28,12 +32,14 @@ D = TypeVar("D", bound=Dialling)
 class BaseProber(Generic[D]):
     """Probes every node of one cluster when it is due; its probes report from wherever they ran."""
 
-    def __init__(self, topology: Topology, driver: Reading) -> None:
+    def __init__(self, topology: Topology, driver: Reading, heard: Heard) -> None:
         self.topology = topology
         self.driver = driver
+        self.heard = heard
         self.ran = 0
         self._last: dict[str, float] = {}
         self._asking: dict[str, D] = {}
+        self._owed: dict[str, tuple[Owed, ...]] = {}
         self._running: dict[str, int] = {}
         self._kept: dict[str, Any] = {}
         self._closed = False
@@ -44,8 +50,15 @@ class BaseProber(Generic[D]):
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         raise NotImplementedError
 
-    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float) -> D:
-        """Return the probe of ``name``, not started yet; it calls `_ended`, and closes ``kept`` unless it answers on it."""
+    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float, question: str) -> D:
+        """Return the probe of ``name``, not started yet; it calls `_ended`, and closes ``kept`` unless it answers on it.
+
+        Its result: the connection, the report, whether it was dialled for that, and the rows of ``question``, where that is not empty.
+        """
+        raise NotImplementedError
+
+    def say(self, name: str, statement: str) -> None:
+        """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for all of them."""
         raise NotImplementedError
 
     def _close(self, raw: Any) -> None:
@@ -54,16 +67,24 @@ class BaseProber(Generic[D]):
     def _wake(self) -> None:
         raise NotImplementedError
 
-    def tick(self, now: float, starving: bool, silent: Collection[str] = ()) -> float:
+    def tick(
+        self,
+        now: float,
+        starving: bool,
+        owed: Mapping[str, tuple[Owed, ...]] = MappingProxyType({}),
+        stalled: float = 0.0,
+    ) -> float:
         """Begin the probes that are due and abandon those that are late.  Returns when the next thing is due (monotonic seconds).
 
-        ``starving``: a caller waits for a role that no node has.  ``silent``: the nodes that owe an answer for longer than ``stall_after``.
+        ``starving``: a caller waits for a role that no node has.  ``owed``: per node the answers that it owes for longer than
+        ``stall_after``, about which it is asked.  ``stalled``: seconds for which this process did not run.
         """
         settings, due = self.topology.settings, now + self.topology.settings.probe_interval
         self._drop_removed()
         for node in self.topology.view:
             attempt = self._asking.get(node.name)
             if attempt is not None:
+                attempt.deadline = allowed(attempt, now, stalled)
                 if attempt.deadline <= now:
                     attempt.abandon()
                 due = min(due, max(attempt.deadline, now))
@@ -72,10 +93,10 @@ class BaseProber(Generic[D]):
                 node.name, float("-inf")
             )  # a node that was just added is asked at once: reads may use it then
             at = probe_due(node, now, last, settings.probe_interval, starving, settings.failover_probe)
-            if node.name in silent and last < now - settings.stall_after:
+            if node.name in owed and last < now - settings.stall_after:
                 at = now
             if at <= now:
-                self._begin(node.name, fresh=node.reach is not Reach.UP, now=now)
+                self._begin(node.name, node.distrusted, now, owed.get(node.name, ()))
                 at = now + settings.failover_probe
             due = min(due, at)
         return due
@@ -87,14 +108,19 @@ class BaseProber(Generic[D]):
             if raw is not None:
                 self._close(raw)
 
-    def _begin(self, name: str, fresh: bool, now: float) -> None:
+    def _begin(self, name: str, fresh: bool, now: float, owed: tuple[Owed, ...]) -> None:
         self._last[name] = now
+        numbers = [str(one.number) for one in owed if one.number is not None]
+        question = self.driver.dialect.running.format(", ".join(numbers)) if numbers else ""
         with self._lock:
             if self._closed or self._running.get(name, 0) >= HUNG:
                 return
             self._running[name] = self._running.get(name, 0) + 1
             kept = self._kept.pop(name, None)
-            attempt = self._asking[name] = self._attempt(name, kept, fresh, self._patience(fresh or kept is None))
+            attempt = self._asking[name] = self._attempt(
+                name, kept, fresh, self._patience(fresh or kept is None), question
+            )
+            self._owed[name] = owed
         self.ran += 1
         attempt.start()
 
@@ -111,9 +137,14 @@ class BaseProber(Generic[D]):
     def _ended(self, attempt: D) -> None:
         name = attempt.name
         if attempt.error is None or isinstance(attempt.error, Exception):  # a cancellation is no news about the node
-            _follow(probe(name, lambda exc: connect_facts(self.driver, exc)), lambda step: self._perform(step, attempt))
+            dialled = attempt.error is not None or attempt.result[2]
+            steps = probe(name, lambda exc: connect_facts(self.driver, exc), dialled)
+            _follow(steps, lambda step: self._perform(step, attempt))
         if attempt.error is None:
-            self._keep(name, attempt.result[0])
+            raw, _, _, running = attempt.result
+            self._keep(name, raw)
+            if running is not None:
+                self.heard(self._owed[name], {row[0] for row in running})
         with self._lock:
             if self._asking.get(name) is attempt:
                 del self._asking[name]

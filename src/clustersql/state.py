@@ -10,9 +10,10 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .core.faults import Facts
 from .core.node import Role
@@ -45,10 +46,13 @@ class State:
     ``pins``: the leading words of what left session state.  ``explicit``: BEGIN was seen in autocommit mode.  ``may_commit``: a statement
     of this transaction may commit by itself.  ``unproven``: not every one of it is a proven read.  ``committed``: something was committed
     since checkout.  ``refused``: the error that ended the transaction.  ``broken``: raised until the caller rolls back.
+    ``pool``: who serves it.  ``arguments``: the caller's own for the driver, of a handle outside the pool.  ``touched``: something may
+    have been done on the session, so that there is something to commit or to undo.
     ``deadline`` (monotonic, of the whole operation) and ``patience`` (seconds, of each statement) bound it; 0.0: nothing does.
     """
 
     __slots__ = (
+        "arguments",
         "attempt",
         "broken",
         "callbacks",
@@ -65,11 +69,13 @@ class State:
         "options",
         "patience",
         "pins",
+        "pool",
         "refused",
         "session",
         "site",
         "timed_out",
         "topology",
+        "touched",
         "unproven",
         "want",
     )
@@ -91,13 +97,17 @@ class State:
         self.harmless: set[Any] = notes.proven if want.read_only else notes.plain
         self.site = site
         self.session: Session | None = None
+        self.pool: Any = None
+        self.arguments: Mapping[str, Any] | None = None
         self.attempt = 1
         self.deadline = 0.0
         self.patience = 0.0
         self.pins: tuple[str, ...] = ()
         self.cursors: tuple[Any, ...] = ()
         self.callbacks: Callbacks = ()
-        self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = self.timed_out = False
+        self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = self.timed_out = (
+            self.touched
+        ) = False
         self.refused: BaseException | None = None
         self.broken: BaseException | None = None
         self.last_facts: Facts | None = None
@@ -135,14 +145,16 @@ class State:
             why = ", ".join(self.pins) or "pinned"
             raise self.error(TransactionLost, f"the session was lost with its state ({why}); take a new connection")
 
-    def inherit(self) -> None:
-        """In a forked child: the session is the parent's, and nothing may touch it here."""
+    def inherit(self) -> list[Any]:
+        """In a forked child: the session is the parent's, and nothing may touch it here.  Return the driver's cursors on it."""
+        raws = [cursor._raw for cursor in self.alive_cursors()]
         self.session = None
         self.broken = self.error(
             PoolClosed, "this connection belongs to the parent process; check one out in this process"
         )
         for cursor in self.alive_cursors():
             cursor._forget()
+        return raws
 
     def alive_cursors(self) -> list[Any]:
         """Return the cursors that somebody still holds."""
@@ -152,7 +164,7 @@ class State:
         """The session's autocommit mode is this; after a move it is set again."""
         want = self.want
         if want.autocommit is not autocommit:
-            self.want = Want(want.service, want.read_only, autocommit, want.node, want.move)
+            self.want = replace(want, autocommit=autocommit)
 
     def mode_changed(self) -> bool:
         """The caller has set the driver's autocommit mode; False: the driver cannot tell which it is."""
@@ -231,7 +243,7 @@ class State:
     def unmanaged(self, name: str) -> None:
         """Something passes us by: the session may be in any state, and its transaction may have been committed."""
         self.pins += (name,)
-        self.may_commit = self.unproven = True
+        self.touched = self.may_commit = self.unproven = True
         if self.session is not None:
             self.session.tainted = True
 
@@ -247,11 +259,13 @@ class State:
         session = self.session
         assert session is not None
         node = self.topology.view.by_name.get(session.node)
+        declared = False
         if phase is Phase.COMMIT:
             proven = (bool(session.read_only) and not self.unproven) or session.count == 0
         else:
             read = bool(session.read_only) and (traits is None or traits.read)
-            proven = read or self.options.idempotent or (traits is not None and traits.begins)
+            declared = self.options.idempotent and not read
+            proven = read or declared or (traits is not None and traits.begins)
         facts, transaction, may_commit = self.facts(error), self.transaction, self.may_commit
         if transaction is Transaction.NONE and self.pins and not facts.lost and self._may_be_open(session):
             transaction, may_commit = Transaction.LATER, True
@@ -260,6 +274,7 @@ class State:
             phase=phase,
             transaction=transaction,
             proven=proven,
+            declared=declared,
             may_commit=may_commit,
             movable=self.movable,
             read_only=bool(session.read_only),
@@ -290,6 +305,10 @@ class State:
         return self.error(
             PoolClosed, f"this connection of cluster {self.topology.name!r} was closed, or given back to the pool"
         )
+
+    def refuse(self, *_: Any, **__: Any) -> NoReturn:
+        """Stand in for a method of a handle that was given back: raise."""
+        raise self.returned()
 
     def forgotten(self) -> str:
         """Return the warning about a handle that nobody gave back."""

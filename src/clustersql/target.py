@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from .address import Address, resolve
+from .core.node import Report
 from .drivers.contract import Reading, Target
 from .errors import ConfigError
 from .topology import Topology
@@ -43,6 +44,14 @@ def target_of(
     if arguments:
         target = replace(target, arguments={**target.arguments, **_callers(arguments, driver.family)})
     return target
+
+
+def told_at_connect(topology: Topology, driver: Reading, name: str, raw: Any) -> Report | None:
+    """Return what the server told of itself at connect, without a round trip, where that confirms what is known; None: it must be asked."""
+    pushed, node = driver.pushed_role(raw), topology.view.by_name.get(name)
+    if pushed is not None and node is not None and node.confirmed_by(pushed):
+        return Report(pushed, complete=False)
+    return None
 
 
 def _callers(arguments: Mapping[str, Any], family: str | None) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .address import Address
+from .checks import nearest
 from .core.budget import Budget
 from .core.node import Node
-from .core.observe import Added, Breaker, Observation, Removed, observe
+from .core.observe import Added, Answered, Breaker, Draining, Observation, Removed, observe
 from .core.view import View
 from .drivers.contract import Reading
 from .errors import ConfigError
@@ -83,11 +84,19 @@ class Topology:
             self.passwords.pop(name, None)
         self.tell(Removed(name))
 
+    def drain(self, name: str, on: bool, grace: float | None = None) -> None:
+        """Give a node no new work, or work again.  Raises `ConfigError` when there is none of that name."""
+        if name not in self.addresses:
+            raise ConfigError(f"cluster {self.name!r} has no node {name!r}; {nearest(name, sorted(self.addresses))}")
+        self.tell(Draining(name, on, grace))
+
     def tell(self, seen: Observation) -> View:
         """Take an observation into account, publish the view that follows, and return it."""
         why = getattr(seen, "why", "")
         if why:
             seen = replace(seen, why=self.redacted(seen.node, why))  # type: ignore[arg-type]
+        if isinstance(seen, Answered):
+            seen = replace(seen, report=seen.report.limited(self.settings.max_receive_queue))
         with self._lock:
             before = self.view
             after = self.view = observe(before, seen, time.monotonic(), random.random(), self._breaker)
@@ -152,7 +161,7 @@ def _bare(error: BaseException) -> BaseException:
 
 
 def _state(node: Node) -> tuple[object, ...]:
-    return node.reach, node.role, node.readiness, node.draining
+    return node.reach, node.role, node.readiness, node.draining, node.outdated
 
 
 def _words(node: Node) -> str:
@@ -161,4 +170,4 @@ def _words(node: Node) -> str:
         node.role.value if node.role.value != "unknown" else "role unknown",
         node.readiness.value,
     ]
-    return ", ".join(words + (["draining"] if node.draining else []))
+    return ", ".join(words + (["draining"] if node.draining else []) + (["outdated"] if node.outdated else []))

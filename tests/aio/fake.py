@@ -88,6 +88,7 @@ class FakeDriver:
     error, operational_error, interface_error = Error, OperationalError, InterfaceError
     abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True)
     methods: Mapping[str, Any] = {}
+    begun: Mapping[str, Any] = {}
 
     def __init__(self) -> None:
         self.dialect = by_name("generic")
@@ -181,9 +182,9 @@ class FakeDriver:
         self.open.discard(raw)
 
 
-def fake_cluster(*nodes: str, **knobs: Any) -> tuple[Cluster, FakeDriver]:
+def fake_cluster(*nodes: str, driver: FakeDriver | None = None, **knobs: Any) -> tuple[Cluster, FakeDriver]:
     """Return a cluster of nodes without servers, and its driver."""
-    driver = FakeDriver()
+    driver = driver or FakeDriver()
     cluster = Cluster("fake", async_driver=driver, **({"policy": by_name_first} | knobs))
     for node in nodes or ("a", "b"):
         cluster.add_node(node, host=node)

@@ -7,6 +7,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from typing import Any
 
@@ -115,6 +116,24 @@ def test_loop_that_ends_with_the_pool_open(end: str) -> None:
         run()
     assert not driver.open
     assert cluster.metrics()["Pool"].get("Closed", True)
+
+
+def test_pool_that_is_collected_before_the_monitor_of_its_closed_loop() -> None:
+    """The garbage collector has an order of its own: the monitor may wait still, and cannot be woken any more."""
+    cluster, driver = fake_cluster()
+
+    async def use() -> Any:
+        db = cluster.aopen()
+        await db.execute("SELECT 1")
+        await asyncio.sleep(0.05)  # the monitor waits
+        return db._pool()
+
+    loop = asyncio.new_event_loop()
+    pool = loop.run_until_complete(use())
+    loop.close()
+    with pytest.warns(ResourceWarning, match="database of cluster 'fake' was open"):
+        pool.forsaken()
+    assert not driver.open
 
 
 def test_forgotten_connection_is_reclaimed() -> None:
@@ -278,3 +297,25 @@ def test_a_driver_s_own_methods_are_counted_and_recovered() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         asyncio.run(main())
+
+
+def test_our_own_standstill_condemns_nobody() -> None:
+    """The loop is blocked for longer than every patience, with a dial, a probe and a statement under way: no node is called down for it."""
+
+    async def main() -> None:
+        cluster, _ = fake_cluster(stall_after=0.3, probe_interval=0.01, connect_timeout=0.3)
+        states: set[Any] = set()
+        cluster._topology.listeners.append(lambda view: states.update(node.reach for node in view))
+        async with cluster.aopen() as db:
+            await db.execute("SELECT 1")
+            for round_ in range(5):
+                work = [asyncio.ensure_future(db.execute("SELECT 1")) for _ in range(3)]
+                for _ in range(round_):
+                    await asyncio.sleep(0)
+                time.sleep(0.9)
+                await asyncio.gather(*work)
+                await asyncio.sleep(0.02)
+            assert db.stats()["hung"] == 0
+        assert states <= {Reach.UP, Reach.UNKNOWN}, states
+
+    asyncio.run(main())

@@ -36,6 +36,7 @@ ONLY_ASYNC = {
         "acquired",  # a constructor cannot be awaited: makes the `Checkout`
         "execute",  # there is no PEP 249 for asyncio to leave it to: the one way for all drivers; sync drivers' own is forwarded
         "transaction",  # likewise
+        "set_autocommit",  # asyncpg has no such mode, so that there is no method of the driver's to forward to
     },
     "Cursor": {
         "fetchone", "fetchmany", "fetchall",  # a frame of our own, because a fetch may be cancelled
@@ -50,7 +51,7 @@ ONLY_SYNC_NAMES = {
 TWINS = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__", "__next__": "__anext__"}
 AWAITED = {
     "Database": {"execute", "run", "close"},
-    "Connection": {"commit", "rollback", "close", "execute"},
+    "Connection": {"commit", "rollback", "close", "execute", "set_autocommit"},
     "Cursor": {"execute", "executemany", "close", "fetchone", "fetchmany", "fetchall"},
 }
 

@@ -57,6 +57,7 @@ def test_name_and_driver_may_be_given(file: Path, cli: Callable) -> None:
     ran = cli("check", file, "--name", "write_conn", "--driver", "mysqlclient", "--max-connections", 2, "--timeout", 20)
     assert ran.status == 0
     assert ran.out.startswith("cluster write_conn (driver mysqlclient)")
+    assert "wsrep_sync_wait is 0, and writer is any" in " ".join(ran.out.split())
     assert "note n1, n2, n3: innodb_flush_log_at_trx_commit is 2" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 80
 

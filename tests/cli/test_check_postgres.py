@@ -112,14 +112,27 @@ def test_a_frozen_node_costs_one_deadline(servers: PostgresCluster, tmp_path: Pa
 
 
 def test_a_standby_that_does_not_replay_is_a_finding(servers: PostgresCluster, tmp_path: Path, cli: Callable) -> None:
+    servers.execute("n3", "ALTER SYSTEM SET recovery_min_apply_delay = '1h'")
+    servers.execute("n3", "SELECT pg_reload_conf()")
+    try:
+        ran = cli("check", config(tmp_path, servers), "--json", "--max-connections", 2, "--timeout", 2)
+    finally:
+        servers.execute("n3", "ALTER SYSTEM RESET recovery_min_apply_delay")
+        servers.execute("n3", "SELECT pg_reload_conf()")
+    assert ran.status == 1
+    assert ran.findings == [("n3", "create on n1 was not seen here within 2 s")]
+    assert [step["seen"].get("n3", "not asked") for step in ran.json["steps"]] == [None] + ["not asked"] * 5
+
+
+def test_a_standby_whose_replay_is_paused_is_a_finding(servers: PostgresCluster, tmp_path: Path, cli: Callable) -> None:
     servers.execute("n3", "SELECT pg_wal_replay_pause()")
     try:
         ran = cli("check", config(tmp_path, servers), "--json", "--max-connections", 2, "--timeout", 2)
     finally:
         servers.execute("n3", "SELECT pg_wal_replay_resume()")
-    assert ran.status == 1
-    assert ran.findings == [("n3", "create on n1 was not seen here within 2 s")]
-    assert [step["seen"].get("n3", "not asked") for step in ran.json["steps"]] == [None] + ["not asked"] * 5
+    assert ran.findings == [
+        ("n3", "not ready (maintenance): its replay is paused (pg_wal_replay_pause): it shows no new data")
+    ]
 
 
 def test_a_user_who_may_not_create_tables_is_a_finding(servers: PostgresCluster, tmp_path: Path, cli: Callable) -> None:
@@ -156,6 +169,8 @@ def test_two_primaries_are_a_finding(servers: PostgresCluster, tmp_path: Path, c
     servers.execute("n3", "SELECT pg_promote(true, 30)")
     ran = cli("check", config(tmp_path, servers), "--json", "--max-connections", 1, "--timeout", 1)
     assert ("", "n1, n3 all accept writes: they are separate databases (split brain)") in ran.findings
+    [kept_out] = [what for node, what in ran.findings if node == "n1" and "kept out" in what]
+    assert "it is kept out: an old history: timeline " in kept_out
 
 
 def test_ctrl_c_drops_the_scratch_table(servers: PostgresCluster, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ DIFFERENT: dict[str, dict[str, tuple[str, str]]] = {
     "pg8000": CLOSED_TWICE,
     "pymysql": CLOSED_TWICE,
     "mysqlclient": CLOSED_TWICE,
+    "mysql-connector": {},
+    "mariadb": CLOSED_TWICE,
 }
 """Driver -> test case -> (the driver's own result, the one through us)."""
 

@@ -25,6 +25,8 @@ DEFAULTS = {
     "probe_interval": 1.0,
     "policy": "least-latency",
     "writer": "single",
+    "max_receive_queue": 500,
+    "max_lag": None,
     "read_only": False,
     "retry_limit": 2,
     "retry_ratio": 0.2,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter, deque
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -97,7 +97,8 @@ class PoolModel(RuleBasedStateMachine):
     # -- what the performer does
 
     def tell(self, seen: Observation) -> None:
-        self.view = observe(self.view, seen, self.now)
+        view = observe(self.view, seen, self.now)
+        self.view = replace(view, version=view.version + 1)  # no news for this node, but some for another
         self.act(self.book.adopt(self.view))
 
     def act(self, actions: Actions, waiter: Waiter | None = None) -> None:
@@ -109,7 +110,7 @@ class PoolModel(RuleBasedStateMachine):
     def hold(self, session: Session, want: Want) -> None:
         self.lent.append(session)
         if session not in self.outside:
-            assert session.generation == session.shelf.generation or session.shelf.removed or self.stale_view(session)
+            assert session.generation == session.shelf.generation or session.shelf.retired or self.stale_view(session)
 
     def stale_view(self, session: Session) -> bool:
         """It was served in its generation; the view moved on before its caller looked."""
@@ -301,7 +302,7 @@ class PoolModel(RuleBasedStateMachine):
     def first_in_line(self, session: Session) -> Waiter | None:
         """Whom `session` must go to when it comes free now: own arithmetic, first come, first served among those it fits."""
         node = self.view.by_name.get(session.node)
-        fresh = node is not None and not session.shelf.removed and session.generation == node.generation
+        fresh = node is not None and not session.shelf.retired and session.generation == node.generation
         if self.book.closed or not fresh or self.now >= session.expires:
             return None
         for caller in self.callers:  # in the order of their coming

@@ -186,6 +186,42 @@ def test_a_refusal_is_news_unless_the_session_was_made_read_only() -> None:
     assert ends(g) == Lost(Verdict.PASS, ERROR)
 
 
+PUT = Situation(Facts(Fault.LOST, lost=True), proven=True, declared=True)
+"""A write that was declared idempotent, and may have happened."""
+
+
+@pytest.mark.parametrize(("retries", "afford"), [(0, True), (2, False)])
+def test_an_idempotent_write_that_is_not_tried_again_is_unknown(retries: int, afford: bool) -> None:
+    g = recover(ERROR, PUT, "a", 0, retries, lambda: afford)
+    next(g)
+    assert ends(g).verdict is Verdict.UNKNOWN
+
+
+def test_an_idempotent_write_stays_unknown_when_a_later_try_fails_otherwise() -> None:
+    g = recover(ERROR, PUT, "a", 0, 1, lambda: True)
+    for _ in range(3):
+        next(g)
+    g.send(("b", 0))
+    assert ends(g, Failed(ERROR, Situation(Facts(Fault.STATEMENT)))).verdict is Verdict.UNKNOWN
+
+
+def test_an_idempotent_write_is_unknown_when_no_other_node_can_be_had() -> None:
+    g = recover(ERROR, PUT, "a", 0, 2, lambda: True)
+    for _ in range(3):
+        next(g)
+    with pytest.raises(StopIteration) as stopped:
+        g.throw(KeyError("no node"))
+    assert stopped.value.value.verdict is Verdict.UNKNOWN
+    assert "no node" in stopped.value.value.note
+
+
+def test_an_idempotent_write_in_a_transaction_has_not_happened() -> None:
+    inside = Situation(Facts(Fault.LOST, lost=True), transaction=Transaction.FIRST, proven=True, declared=True)
+    g = recover(ERROR, inside, "a", 0, 0, lambda: True)
+    next(g)
+    assert ends(g).verdict is Verdict.LOST
+
+
 def test_a_node_that_pushes_back_is_blamed_for_the_statement_and_loses_no_connection() -> None:
     g = recover(ERROR, Situation(Facts(Fault.OVERLOADED)), "a", 5, 2, lambda: True)
     assert next(g) == Tell(Refused("a", 5, Fault.OVERLOADED, "boom"))
@@ -216,6 +252,12 @@ def test_fill_stops_where_there_is_no_room() -> None:
     assert g.send(picture(0.0)) == Dial("a")
     assert g.send(True) == Dial("a")
     assert ends(g, False) == 1
+
+
+@pytest.mark.parametrize(("idle", "room"), [(0, 0), (3, 5)])
+def test_fill_with_nothing_to_do_does_not_even_look(idle: int, room: int) -> None:
+    """A look while no node serves wakes the monitor, which is in the middle of this: it would go round without an end."""
+    assert list(fill(idle, 3, room)) == []
 
 
 def test_drain_closes_what_is_idle() -> None:

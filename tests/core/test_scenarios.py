@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from clustersql.core.faults import Facts, Fault
+from clustersql.core.freshness import KEEP, Track, max_lag
 from clustersql.core.latency import Load
-from clustersql.core.node import Node, Reach, Readiness, Report, Role
+from clustersql.core.node import Epoch, Node, Reach, Readiness, Report, Role
 from clustersql.core.observe import (
     Added,
     Answered,
@@ -25,6 +26,7 @@ from clustersql.core.observe import (
     observe,
     probe_due,
 )
+from clustersql.core.obstacles import behind, obstacles
 from clustersql.core.plan import avoiding, plan
 from clustersql.core.policy import policy
 from clustersql.core.pooling import Actions, Book, Session, Waiter
@@ -49,8 +51,12 @@ def cases(kind: str, file: str = "*") -> list[Any]:
 def observation(kind: str, node: str, *more: Any) -> Observation:
     match kind:
         case "answered":
-            role, readiness, why = (*more, "ready", "")[:3] if len(more) < 3 else more
-            return Answered(node, Report(Role(role), Readiness(readiness), why))
+            role, readiness, why, flags = (*more, *("ready", "", {})[len(more) - 1 :])
+            dialled, complete = flags.get("dialled", True), flags.get("complete", True)
+            epoch = Epoch(*flags["epoch"]) if "epoch" in flags else None
+            told = {"complete": complete, "position": flags.get("position"), "epoch": epoch}
+            report = Report(Role(role), Readiness(readiness), why, **told)
+            return Answered(node, report, dialled)
         case "unreachable":
             return Unreachable(node, Fault(more[0]), *more[1:])
         case "session_lost":
@@ -76,6 +82,8 @@ def test_reducer(case: dict[str, Any]) -> None:
             assert node is None, phase
             continue
         expect.pop("hopeless", None)
+        told = [[o.axis, o.value, o.since, o.why] for o in obstacles(view, node, None, phase["at"])] if node else []
+        assert told == expect.pop("kept_out", told), phase
         assert node is not None
         if "hopeless" in phase["expect"]:
             assert view.hopeless(Want()) is phase["expect"]["hopeless"]
@@ -95,6 +103,54 @@ def test_probe_due(case: dict[str, Any]) -> None:
     node = Node("a", 0, Reach(case["reach"]), readiness=readiness, retry_at=case.get("retry_at", 0.0))
     due = probe_due(node, case["now"], case["last"], 1.0, case.get("wanted", False), 0.1)
     assert due == pytest.approx(case["due"])
+
+
+@pytest.mark.parametrize("case", cases("freshness"))
+def test_freshness(case: dict[str, Any]) -> None:
+    view = View()
+    for phase in case["phases"]:
+        before, expect = view, dict(phase.get("expect", {}))
+        for seen in phase.get("see", []):
+            view = observe(view, observation(*seen), phase["at"])
+        now = phase["at"]
+        assert (view.version != before.version) is expect.get("news", view.version != before.version), phase
+        for bound, names in expect.get("serving", {}).items():
+            want = Want(Service.READ, max_lag=max_lag(bound if bound.endswith("B") else float(bound)))
+            assert list(view.serving(want, now)) == names, (phase, bound)
+        for name, lag in expect.get("lag", {}).items():
+            found = view.lag(view.by_name[name], now)
+            assert found == (None if lag is None else pytest.approx(lag)), (phase, name)
+        for name, words in expect.get("behind", {}).items():
+            assert behind(view, view.by_name[name], max_lag(expect["bound"]), now) == words, phase
+
+
+@pytest.mark.parametrize("case", cases("epoch"))
+def test_epoch(case: dict[str, Any]) -> None:
+    view = View(writer="any")
+    for phase in case["phases"]:
+        for seen in phase["see"]:
+            view = observe(view, observation(*seen), phase["at"])
+        told = {
+            "write": list(view.eligible(Want())),
+            "read": list(view.eligible(Want(Service.READ))),
+            "dialable": list(view.dialable(Want(Service.READ))),
+            "outdated": {n.name: o.why for n in view for o in obstacles(view, n, None, 0.0) if o.axis == "epoch"},
+            "generations": [n.generation for n in view],
+        }
+        expect = phase["expect"]
+        assert {key: told[key] for key in expect} == expect, phase
+
+
+def test_a_long_track_is_thinned_and_never_flatters() -> None:
+    track = Track()
+    for second in range(1000):
+        track = track.seen("a", second * 10, float(second))
+        assert len(track.samples) <= KEEP
+    for position in (0, 5, 3333, 9000, 9990, 12000):
+        reached = track.reached(position)
+        assert reached is not None
+        assert reached <= min(position / 10, 999.0)
+    assert track.reached(9990) == 999.0
 
 
 def node_of(order: int, text: str) -> Node:
@@ -194,6 +250,16 @@ def test_pool(case: dict[str, Any]) -> None:
             case "session_lost":
                 view = observe(view, SessionLost("a", view.by_name["a"].generation), 3.0)
                 actions = book.adopt(view)
+            case "draining":
+                view = observe(view, Draining("a", True, names[0]), 3.0)
+                actions = book.adopt(view)
+            case "outstayed":
+                outstayed, due = book.outstayed(names[0])
+                seen_late = {"ended": [s.raw for s in outstayed], "due": due if due < float("inf") else None}
+                assert {key: seen_late[key] for key in step if key != "do"} == {
+                    k: v for k, v in step.items() if k != "do"
+                }
+                continue
             case "reap":
                 actions = book.reap(700.0, names[0])
             case "close":

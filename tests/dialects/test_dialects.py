@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clustersql.core.faults import Fault
-from clustersql.core.node import Readiness, Role
+from clustersql.core.node import Epoch, Readiness, Role
 from clustersql.dialects import by_name, classify, ends_session
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios" / "classify"
@@ -104,6 +104,42 @@ GALERA = {
 def test_the_mysql_probe(changes: dict[str, str], role: Role, readiness: Readiness, why: str) -> None:
     report = by_name("mysql").report([list((GALERA | changes).items()), []])
     assert (report.role, report.readiness, report.why) == (role, readiness, why)
+
+
+def test_a_long_receive_queue_is_overload() -> None:
+    report = by_name("mysql").report([list((GALERA | {"wsrep_local_recv_queue": "501"}).items()), []])
+    assert (report.readiness, report.queue) == (Readiness.READY, 501)
+    assert report.limited(501) is report
+    assert report.limited(500).readiness is Readiness.OVERLOADED
+    assert report.limited(500).why == "501 write-sets wait to be applied, more than max_receive_queue (500)"
+    donor = by_name("mysql").report(
+        [list((GALERA | {"wsrep_local_state": "2", "wsrep_local_recv_queue": "9000"}).items()), []]
+    )
+    assert donor.limited(500) is donor, "it says itself what it is"
+
+
+POSTGRES = (False, "off", "17.2", "100", "3", False, False, 777, "7399", "0000000A")
+
+
+@pytest.mark.parametrize(
+    ("changes", "role", "readiness", "why"),
+    [
+        ({}, Role.PRIMARY, Readiness.READY, ""),
+        ({0: True}, Role.REPLICA, Readiness.READY, ""),
+        ({1: "on"}, Role.REPLICA, Readiness.READY, "default_transaction_read_only is on"),
+        (
+            {0: True, 6: True},
+            Role.REPLICA,
+            Readiness.MAINTENANCE,
+            "its replay is paused (pg_wal_replay_pause): it shows no new data",
+        ),
+    ],
+)
+def test_the_postgresql_probe(changes: dict[int, Any], role: Role, readiness: Readiness, why: str) -> None:
+    report = by_name("postgresql").report([[tuple(changes.get(i, value) for i, value in enumerate(POSTGRES))]])
+    assert (report.role, report.readiness, report.why) == (role, readiness, why)
+    assert report.position == (None if changes == {1: "on"} else 777), "what a demoted primary wrote is no measure"
+    assert report.epoch == Epoch("system identifier 7399", 10)
 
 
 def test_mysql_itself_leaves_the_cluster_variables_out() -> None:

@@ -36,6 +36,8 @@ def test_a_synced_node_is_ready(probe: Callable[[], Report]) -> None:
     report = probe()
     assert (report.role, report.readiness) == (Role.PRIMARY, Readiness.READY)
     assert report.details["wsrep_cluster_size"] == "3"
+    assert report.epoch is not None
+    assert report.epoch.number >= 3  # each of the three joined in a configuration of its own
 
 
 def test_rejecting_queries_is_maintenance(probe: Callable[[], Report], galera_cluster: Any) -> None:

@@ -5,6 +5,7 @@ Before each block of Python stands a comment that readers of the page do not see
 ``<!-- run: postgres -->``       The blocks of a page with the same word are one program, in their order on the page.  The word says what it
                                  needs: ``postgres`` or ``galera`` (three nodes), ``sqlite`` or ``nothing``.
 ``<!-- run: postgres again -->`` The same, but a new program begins here; any second word names it.
+``<!-- run: postgres await -->`` The program awaits at its top level (`awaiting`).
 ``<!-- run: pytest -->``         A test file: pytest runs it, in a program of its own.
 ``<!-- not run: why -->``        Not run; the reason is part of the page.
 
@@ -43,6 +44,11 @@ class Program:
     def text(self) -> str:
         """The program."""
         return "\n".join(self.texts)
+
+    @property
+    def awaits(self) -> bool:
+        """Whether it awaits at its top level."""
+        return self.name.split()[1:] == ["await"]
 
     @property
     def output(self) -> list[str]:

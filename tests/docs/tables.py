@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from clustersql import drivers
-from clustersql.drivers.contract import Driver
+from clustersql.drivers.contract import AsyncDriver, Driver
 from clustersql.knobs import KNOBS, Knob
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -34,7 +34,13 @@ def abilities() -> str:
     return rows(head, (_abilities(drivers.load(name)) for name in drivers.NAMES))
 
 
-def _abilities(driver: Driver) -> tuple[str, ...]:
+def async_abilities() -> str:
+    """What each asyncio driver can do."""
+    head = ("driver", "module", "URLs", "dialect", "descriptor", "transaction status", "autocommit", "connect timeout")
+    return rows(head, (_abilities(drivers.load_async(name)) for name in drivers.ASYNC_NAMES))
+
+
+def _abilities(driver: Driver | AsyncDriver) -> tuple[str, ...]:
     can = driver.abilities
     flags = (can.descriptor, can.transaction_status, can.autocommit, can.connect_timeout)
     names = (f"`{driver.name}`", f"`{driver.module.__name__}`", f"`{driver.family}://`", driver.dialect.name)
@@ -47,7 +53,7 @@ def rows(head: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
-MADE = {"knobs": knobs, "abilities": abilities}
+MADE = {"knobs": knobs, "abilities": abilities, "async_abilities": async_abilities}
 
 
 def rewritten(text: str) -> str:

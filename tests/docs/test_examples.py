@@ -16,6 +16,7 @@ PATIENCE = 120.0
 """Seconds that a program may take."""
 OTHERS = ("docs/cli.md", "docs/recipes.md", "docs/tls.md")
 """Pages with tests of their own."""
+AWAITING = str(Path(__file__).with_name("awaiting.py"))
 
 
 @pytest.mark.parametrize("program", programs(), ids=lambda p: f"{p.page}-{p.name}".replace(" ", "-"))
@@ -23,6 +24,7 @@ def test_program_runs_as_written(program: Program, request: pytest.FixtureReques
     file = tmp_path / ("test_example.py" if program.needs == "pytest" else "example.py")
     file.write_text(placed(program, request), "utf-8")
     run = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if program.needs == "pytest" else []
+    run += [AWAITING] if program.awaits else []
     command = [sys.executable, "-W", "error", *run, file.name]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
     said = f"{program.page}, program {program.name!r}:\n{done.stdout}{done.stderr}"

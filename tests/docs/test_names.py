@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from clustersql.sync.result import Result
 
 import clustersql
-from clustersql import registry
+from clustersql import aio, registry
+from clustersql.result import Result
 from clustersql.sync.connection import Connection
 from clustersql.sync.cursor import Cursor
 from clustersql.sync.database import Database
@@ -41,22 +41,29 @@ FUNCTIONS = {
 }
 
 SINGLE = "(self, operation, parameters, /, **options)"
+DIAL = "(self, *, read_only=False, node=None, timeout=None, max_lag=None, **arguments)"
 SETTINGS = "timeout=None, read_only=None"
-PINS = "node=None, role=None, move=None"
+PINS = "node=None, role=None, move=None, max_lag=None"
 
 METHODS: dict[type, dict[str, str]] = {
     clustersql.Cluster: {
-        "__init__": "(self, name, *, driver, async_driver=None, **knobs)",
+        "__init__": "(self, name, *, driver=None, async_driver=None, **knobs)",
+        "aconnect": "(self, *args, **kwargs)",
+        "adial": DIAL,
         "add_node": "(self, name, dsn=None, /, **fields)",
+        "aopen": "(self)",
         "close": "(self)",
         "connect": "(self, *args, **kwargs)",
-        "dial": "(self, *, read_only=False, node=None, timeout=None, **arguments)",
+        "dial": DIAL,
+        "describe": "(self)",
+        "drain": "(self, name, grace=None)",
         "is_current": "(self, raw)",
         "metrics": "(self)",
         "nodes": "property",
         "observe": "(self, raw, error)",
         "open": "(self)",
         "remove_node": "(self, name)",
+        "undrain": "(self, name)",
         "view": "property",
     },
     Database: {
@@ -93,7 +100,7 @@ METHODS: dict[type, dict[str, str]] = {
         "fetchmany": "(self, size=1)",
         "fetchone": "(self)",
         "lastrowid": "attribute",
-        "of": "(cursor)",
+        "of": "(raw)",
         "rowcount": "attribute",
     },
 }
@@ -134,6 +141,14 @@ def test_the_public_names() -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_functions(name: str) -> None:
     assert shape(getattr(clustersql, name)) == FUNCTIONS[name]
+
+
+def test_the_names_for_asyncio() -> None:
+    """The members of these classes are those of their twins: tests/aio/test_parity.py."""
+    assert aio.__all__ == ["Checkout", "Connection", "Cursor", "Database", "connect", "open"]
+    assert {name: shape(getattr(aio, name)) for name in ("connect", "open")} == {
+        name: FUNCTIONS[name] for name in ("connect", "open")
+    }
 
 
 @pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind.__name__)

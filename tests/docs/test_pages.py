@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clustersql.sync.result import Result
 from docs.pages import ROOT, pages, table
 from docs.tables import rewritten
 
 import clustersql
-from clustersql import drivers
+from clustersql import aio, drivers
 from clustersql.cli.app import COMMANDS
 from clustersql.drivers.contract import Abilities
 from clustersql.knobs import DIALECTS, KNOBS, POLICIES, WRITERS
 from clustersql.options import ROLES, Options
+from clustersql.result import Result
 from clustersql.schema import ANCESTOR
 from clustersql.sync.connection import Connection
 from clustersql.sync.cursor import Cursor
@@ -27,9 +27,15 @@ from clustersql.sync.database import Database
 from clustersql.url import FIELDS, SCHEMES
 
 REFERENCE = pages()["docs/reference.md"]
-STAGES = dict.fromkeys(("psycopg", "psycopg2", "pg8000"), r"\b(postgres_)?stage: Stage|\bPOSTGRES\b")
-STAGES |= dict.fromkeys(("pymysql", "mysqlclient"), r"\b(mariadb_)?stage: Stage|\bMARIADB\b")
+STAGES = dict.fromkeys(
+    ("psycopg", "psycopg2", "pg8000", "asyncpg"), r"\b(postgres_)?stage: Stage|\b(POSTGRES|DRIVERS)\b"
+)
+STAGES |= dict.fromkeys(
+    ("pymysql", "mysqlclient", "aiomysql", "asyncmy"), r"\b(mariadb_)?stage: Stage|\b(MARIADB|DRIVERS)\b"
+)
 """How tests that run on several drivers say so (tests/live/stage.py), beside the drivers' names."""
+INSIDE = ("after_fork", "acquired")
+"""Called by our own code alone."""
 PROOFS = ("real", "scenario", "no", "-")
 
 
@@ -50,12 +56,13 @@ def test_a_table_is_made_for_knobs_and_for_drivers() -> None:
 
 
 def test_public_names_are_in_the_reference() -> None:
-    methods = [name for kind in (clustersql.Cluster, Database, Connection, Cursor, Result) for name in public(kind)]
-    assert unnamed(REFERENCE, [*clustersql.__all__, *methods]) == []
+    kinds = (clustersql.Cluster, Database, Connection, Cursor, Result, aio.Database, aio.Connection, aio.Cursor)
+    methods = {name for kind in kinds for name in public(kind)}
+    assert unnamed(REFERENCE, [*clustersql.__all__, *methods, *(f"aio.{name}" for name in aio.__all__)]) == []
 
 
 def public(kind: type) -> Iterator[str]:
-    yield from (name for name in vars(kind) if not name.startswith("_") and name != "after_fork")
+    yield from (name for name in vars(kind) if not name.startswith("_") and name not in INSIDE)
 
 
 def test_knobs_options_and_their_values_are_in_the_reference() -> None:
@@ -110,26 +117,35 @@ def test_fixtures_and_verbs_of_the_testing_tools_are_documented() -> None:
 # -- support and dependencies ------------------------------------------------------------------------------------------------------------
 
 
-def features() -> list[list[str]]:
-    return table(pages()["docs/support.md"], "## What was proved, and where")
+def features(heading: str = "## What was proved, and where") -> list[list[str]]:
+    return table(pages()["docs/support.md"], heading)
+
+
+def async_features() -> list[list[str]]:
+    return features("### asyncio: what was proved, and where")
 
 
 def test_support_has_a_column_for_each_driver() -> None:
     assert features()[0] == ["feature", *(f"`{name}`" for name in drivers.NAMES), "any other", "tests"]
+    assert async_features()[0] == ["feature", *(f"`{name}`" for name in drivers.ASYNC_NAMES), "tests"]
 
 
 def test_support_has_known_words_only() -> None:
-    assert {cell for line in features()[1:] for cell in line[1:-1]} <= set(PROOFS)
+    assert {cell for line in (*features()[1:], *async_features()[1:]) for cell in line[1:-1]} <= set(PROOFS)
 
 
-def test_what_support_calls_proved_names_a_test_of_that_driver() -> None:
+@pytest.mark.parametrize(("features", "load"), [(features, drivers.load), (async_features, drivers.load_async)])
+def test_what_support_calls_proved_names_a_test_of_that_driver(features: Any, load: Any) -> None:
     unproved = []
+    names = [name.strip("`") for name in features()[0][1:-1]]
     for feature, *cells, where in features()[1:]:
         folders = [ROOT / "docs" / link for link in re.findall(r"\]\(([^)]+)\)", where)]
         texts = "".join(file.read_text("utf-8") for folder in folders for file in sources(folder))
-        for name, cell in zip(drivers.NAMES, cells, strict=False):
-            module = drivers.load(name).module.__name__
-            if cell == "real" and not re.search(rf"(?i)\b({name}|{module})\b|{STAGES.get(name)}", texts):
+        for name, cell in zip(names, cells, strict=True):
+            if cell != "real":
+                continue
+            module = load(name).module.__name__
+            if not re.search(rf"(?i)\b({name}|{module})\b|{STAGES.get(name)}", texts):
                 unproved.append((feature, name))
     assert unproved == []
 

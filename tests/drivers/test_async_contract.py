@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clustersql.drivers import load_async
+from clustersql.drivers import load_async, sockets
 from clustersql.drivers.contract import Abilities, Target
 from clustersql.testing.async_contract import AsyncDriverContract, AsyncServerContract, AsyncSubject
 
@@ -20,10 +22,32 @@ def _subject(driver: str, port: int) -> AsyncSubject:
     )
 
 
+def _patience(subject: AsyncSubject, raw: Any) -> tuple[int, int]:
+    """Whether the connection has keepalive, and its TCP_USER_TIMEOUT."""
+    driver: Any = subject.driver
+    with socket.socket(fileno=os.dup(driver.descriptor(raw))) as twin:
+        return (
+            twin.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+            twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+        )
+
+
+async def _cancel(subject: AsyncSubject, raw: Any) -> None:
+    """Cancel a call in a statement that would take half a minute."""
+    call = asyncio.create_task(subject.run(raw, subject.say("sleep")))
+    await asyncio.sleep(0.3)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
 @pytest.mark.parametrize(
     ("driver", "abilities"),
     [
         ("psycopg", Abilities(True, True, True, True)),
+        ("asyncpg", Abilities(True, True, True, True)),
+        ("aiomysql", Abilities(True, False, True, True)),
+        ("asyncmy", Abilities(True, False, True, True)),
         ("aiosqlite", Abilities(False, True, True, True)),
     ],
 )
@@ -33,12 +57,22 @@ def test_no_driver_claims_less_than_it_can(driver: str, abilities: Abilities) ->
 
 
 class TestPostgres(AsyncServerContract):
-    @pytest.fixture(params=["psycopg"])
+    @pytest.fixture(params=["psycopg", "asyncpg"])
     def subject(self, request: Any, postgres_cluster: Any) -> AsyncSubject:
         return _subject(request.param, postgres_cluster.port(postgres_cluster.primary))
 
+    async def test_a_vanished_peer_is_noticed(self, subject: AsyncSubject, raw: Any) -> None:
+        assert _patience(subject, raw) == (1, sockets.USER_TIMEOUT)
+
     async def test_the_sessions_number_is_known(self, subject: AsyncSubject, raw: Any) -> None:
         assert subject.driver.session_id(raw)
+
+    async def test_after_a_cancellation_the_connection_is_good(self, subject: AsyncSubject, raw: Any) -> None:
+        """In a failed transaction: the driver had the server cancel the statement.  support.md says so."""
+        await _cancel(subject, raw)
+        await asyncio.wait_for(subject.driver.rollback(raw), 20)
+        assert not subject.driver.is_closed(raw)
+        assert await subject.run(raw, "SELECT 1") == [(1,)]
 
     async def test_a_failed_transaction_does_not_commit(self, subject: AsyncSubject, raw: Any, table: str) -> None:
         """PostgreSQL answers its COMMIT with ROLLBACK, and no error."""
@@ -77,6 +111,56 @@ class TestPostgres(AsyncServerContract):
         assert not subject.driver.is_stale(raw)
 
 
+class TestMariaDB(AsyncServerContract):
+    @pytest.fixture(params=["aiomysql", "asyncmy"])
+    def subject(self, request: Any, mariadb_server: Any) -> AsyncSubject:
+        return _subject(request.param, mariadb_server.port())
+
+    async def test_a_vanished_peer_is_noticed(self, subject: AsyncSubject, raw: Any) -> None:
+        assert _patience(subject, raw) == (1, sockets.USER_TIMEOUT)
+
+    async def test_the_sessions_number_is_known(self, subject: AsyncSubject, raw: Any) -> None:
+        assert subject.driver.session_id(raw)
+
+    async def test_after_a_cancellation_the_connection_is_closed(self, subject: AsyncSubject, raw: Any) -> None:
+        """And says so where it is used again, before a byte is sent."""
+        await _cancel(subject, raw)
+        assert subject.driver.is_closed(raw)
+        facts = await subject.facts_of(raw, "SELECT 1")
+        assert (facts.fault.value, facts.lost, facts.not_sent) == ("lost", True, True)
+
+    async def test_a_demoted_server_refuses_and_says_replica(
+        self, subject: AsyncSubject, raw: Any, table: str, mariadb_server: Any
+    ) -> None:
+        driver = subject.driver
+        mariadb_server.set_read_only("n1")
+        try:
+            facts = await subject.facts_of(raw, f"INSERT INTO {table} VALUES (9, 9)")
+            report = driver.dialect.report(await driver.ask(raw, driver.dialect.probe))
+        finally:
+            mariadb_server.set_read_only("n1", False)
+        assert (facts.fault.value, facts.undone_at_commit) == ("read-only", True)
+        assert (report.role.value, report.why) == ("replica", "read_only is on")
+
+    async def test_a_read_opens_a_transaction_that_is_never_denied(
+        self, subject: AsyncSubject, raw: Any, table: str
+    ) -> None:
+        """The drivers' flag forgets it."""
+        await subject.run(raw, f"SELECT * FROM {table}")
+        assert subject.driver.in_transaction(raw) is not False
+
+    async def test_a_cursor_class_is_the_users_alone(self, subject: AsyncSubject, raw: Any) -> None:
+        cursor = await subject.driver.cursor(raw, (subject.driver.module.cursors.DictCursor,), {})
+        await cursor.execute("SELECT 1 AS n")
+        assert await cursor.fetchall() in ([{"n": 1}], ({"n": 1},))
+        await subject.driver.close_cursor(cursor)
+
+    async def test_arguments_of_a_url_are_numbers(self, subject: AsyncSubject) -> None:
+        raw = await subject.connect(arguments={"connect_timeout": "7", "autocommit": "true"})
+        assert subject.driver.autocommit(raw) is True
+        await subject.driver.close(raw)
+
+
 class TestSQLite(AsyncDriverContract):
     @pytest.fixture
     def subject(self, tmp_path: Path) -> AsyncSubject:
@@ -97,6 +181,15 @@ class TestSQLite(AsyncDriverContract):
     async def test_a_row_factory_is_the_users_alone(self, subject: AsyncSubject, raw: Any) -> None:
         raw.row_factory = dict
         assert await subject.driver.ask(raw, ["SELECT 1"]) == [[(1,)]]
+
+    async def test_after_a_cancellation_the_statement_goes_on(self, subject: AsyncSubject, raw: Any) -> None:
+        """Until it is interrupted; the next call waits behind it."""
+        await _cancel(subject, raw)
+        behind = asyncio.create_task(subject.run(raw, "SELECT 1"))
+        await asyncio.sleep(0.3)
+        assert not behind.done()
+        assert subject.driver.abort(raw)
+        assert await asyncio.wait_for(behind, 20) == [(1,)]
 
     async def test_its_thread_ends(self, subject: AsyncSubject) -> None:
         """It is no daemon: one that is left would keep the program from ending."""

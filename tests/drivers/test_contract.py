@@ -1,7 +1,8 @@
-"""The driver contract, for all six drivers on real servers, and for a module that we know nothing about."""
+"""The driver contract, for all eight drivers on real servers, and for a module that we know nothing about."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ import pytest
 
 from clustersql.drivers import load
 from clustersql.drivers.contract import Abilities, Target
+from clustersql.errors import ConfigError
 from clustersql.testing.contract import DriverContract, ListenContract, ServerContract, Subject
 
 HEARD: Mapping[str, Callable[[Any], list[str]]] = {
@@ -53,6 +55,8 @@ def _subject(driver: str, port: int) -> Subject:
         ("pg8000", Abilities(True, True, True, True)),
         ("pymysql", Abilities(True, False, True, True)),
         ("mysqlclient", Abilities(True, False, True, True)),
+        ("mysql-connector", Abilities(True, False, True, True)),
+        ("mariadb", Abilities(True, False, True, True)),
         ("sqlite3", Abilities(False, True, True, True)),
     ],
 )
@@ -128,7 +132,7 @@ class TestUnknownModule(ListenContract):
 
 
 class TestMariaDB(ServerContract):
-    @pytest.fixture(params=["pymysql", "mysqlclient"])
+    @pytest.fixture(params=["pymysql", "mysqlclient", "mysql-connector", "mariadb"])
     def subject(self, request: Any, mariadb_server: Any) -> Subject:
         return _subject(request.param, mariadb_server.port())
 
@@ -145,6 +149,23 @@ class TestMariaDB(ServerContract):
         assert (facts.fault.value, facts.undone_at_commit) == ("read-only", True)
         assert (report.role.value, report.why) == ("replica", "read_only is on")
 
+    def test_the_transaction_of_a_procedure_that_failed_is_not_denied(
+        self, subject: Subject, raw: Any, table: str, mariadb_server: Any
+    ) -> None:
+        """In autocommit mode too: an error packet has no status, and the drivers' flags are what they were before."""
+        mariadb_server.execute(
+            "n1",
+            "CREATE OR REPLACE PROCEDURE opens_and_fails() SQL SECURITY INVOKER BEGIN START TRANSACTION; "
+            f"INSERT INTO {table} VALUES (3, 3); SIGNAL SQLSTATE '45000'; END",
+        )
+        subject.driver.set_autocommit(raw, True)
+        assert subject.facts_of(raw, "CALL opens_and_fails()").fault.value == "statement"
+        assert subject.driver.in_transaction(raw) is not False
+        with contextlib.closing(subject.driver.cursor(raw)) as cursor:
+            cursor.execute("SELECT @@in_transaction")
+            assert [tuple(row) for row in cursor.fetchall()] == [(1,)]
+        raw.rollback()
+
     def test_a_lock_timeout_leaves_the_transaction_open(
         self, subject: Subject, raw: Any, other: Any, table: str
     ) -> None:
@@ -155,6 +176,38 @@ class TestMariaDB(ServerContract):
         assert (facts.fault.value, facts.lost, facts.errno) == ("statement", False, 1205)
         raw.commit()
         assert subject.driver.ask(raw, [f"SELECT n FROM {table} WHERE id = 2"]) == [[(6,)]]
+
+
+class TestMySQLConnector:
+    """What differs from all the others: its own timeouts, a cursor that pings, an extension without a socket."""
+
+    def test_its_read_timeout_is_a_lost_connection(self, mariadb_server: Any) -> None:
+        """It carries 3024, a server's number for a statement that was ended; but nobody has ended this one."""
+        subject = _subject("mysql-connector", mariadb_server.port())
+        raw = subject.connect(arguments={"read_timeout": "1"})
+        facts = subject.facts_of(raw, "SELECT SLEEP(3)")
+        assert (facts.fault.value, facts.lost, facts.not_sent) == ("lost", True, False)
+        subject.driver.close(raw)
+
+    def test_asking_costs_no_ping(self, mariadb_server: Any) -> None:
+        subject = _subject("mysql-connector", mariadb_server.port())
+        raw = subject.connect()
+        [[(_, before)], _, [(_, after)]] = subject.driver.ask(
+            raw, [pings := "SHOW SESSION STATUS LIKE 'Com_admin_commands'", "SELECT 1", pings]
+        )
+        raw.cursor()
+        [[(_, pinged)]] = subject.driver.ask(raw, [pings])
+        assert (int(after) - int(before), int(pinged) - int(after)) == (0, 1)
+        subject.driver.close(raw)
+
+    def test_the_c_extension_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="could not be woken"):
+            load("mysql-connector").connect(Target(host="127.0.0.1", arguments={"use_pure": "false"}), 1.0)
+
+
+def test_mariadb_may_not_reconnect_by_itself() -> None:
+    with pytest.raises(ConfigError, match="replace a lost session unseen"):
+        load("mariadb").connect(Target(host="127.0.0.1", arguments={"reconnect": "true"}), 1.0)
 
 
 class TestSQLite(DriverContract):

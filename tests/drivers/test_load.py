@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sqlite3
 import subprocess
@@ -12,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from clustersql.drivers import NAMES, load
+from clustersql.drivers import ASYNC_NAMES, NAMES, load, load_async
 from clustersql.drivers.contract import Target
 from clustersql.errors import ConfigError
 
 
-@pytest.mark.parametrize("name", [*NAMES, "MySQLdb", "PyMySQL", "pg8000.dbapi"])
+@pytest.mark.parametrize("name", [*NAMES, "MySQLdb", "PyMySQL", "pg8000.dbapi", "mysql.connector", "mysqlconnector"])
 def test_by_name_and_by_module(name: str) -> None:
     by_name = load(name)
     assert load(by_name.module).name == by_name.name
@@ -47,7 +48,7 @@ def test_no_pep_249_module_is_told_what_it_lacks() -> None:
 
 
 def test_a_driver_that_takes_no_dsn_says_so() -> None:
-    for name in ("pymysql", "mysqlclient", "pg8000"):
+    for name in ("pymysql", "mysqlclient", "mysql-connector", "mariadb", "pg8000"):
         with pytest.raises(ConfigError, match="takes no connection string"):
             load(name).connect(Target(dsn="host=x password=secret"), 1.0)
 
@@ -94,6 +95,44 @@ def test_an_unknown_module_is_driven_by_duck_typing() -> None:
 
 
 def test_loading_the_package_imports_no_driver() -> None:
-    code = "import sys, clustersql.drivers; print([m for m in ('psycopg', 'pymysql', 'MySQLdb', 'sqlite3') if m in sys.modules])"
+    code = "import sys, clustersql.drivers; print([m for m in ('psycopg', 'pymysql', 'MySQLdb', 'mysql', 'mariadb', 'sqlite3', 'asyncio', *clustersql.drivers.ASYNC_NAMES) if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
     assert importlib.import_module("clustersql.drivers").NAMES
+
+
+@pytest.mark.parametrize("name", [*ASYNC_NAMES, "psycopg3"])
+def test_an_asyncio_driver_by_name_and_by_module(name: str) -> None:
+    by_name = load_async(name)
+    assert load_async(by_name.module).name == by_name.name
+    assert load_async(by_name) is by_name
+    assert by_name.family in ("postgresql", "mysql", "sqlite")
+
+
+def test_psycopg_is_both() -> None:
+    assert load("psycopg").module is load_async("psycopg").module
+
+
+def test_an_unknown_asyncio_driver_gets_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'asyncpg'"):
+        load_async("asyncpgs")
+    with pytest.raises(ConfigError, match="no general adapter for asyncio"):
+        load_async(types)
+    with pytest.raises(ConfigError, match="nor an adapter"):
+        load_async(load("sqlite3"))  # type: ignore[arg-type]
+
+
+def test_a_missing_asyncio_package_gets_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str, package: str | None = None) -> Any:
+        raise ModuleNotFoundError(name=name)
+
+    monkeypatch.setattr("clustersql.drivers.import_module", missing)
+    with pytest.raises(ConfigError, match=r'pip install "clustersql\[asyncmy\]"'):
+        load_async("asyncmy")
+
+
+def test_asyncio_drivers_that_take_no_dsn_say_so() -> None:
+    for name in ("aiomysql", "asyncmy"):
+        with pytest.raises(ConfigError, match="takes no connection string"):
+            asyncio.run(load_async(name).connect(Target(dsn="host=x password=secret"), 1.0))
+    with pytest.raises(ConfigError, match="no database given"):
+        asyncio.run(load_async("aiosqlite").connect(Target(), 1.0))

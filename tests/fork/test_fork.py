@@ -13,7 +13,7 @@ import pytest
 from clustersql.testing import MariaDBServer, PostgresCluster
 
 PROGRAM = Path(__file__).parent / "preforking.py"
-DRIVERS = ["sqlite3", "psycopg", "psycopg2", "pg8000", "pymysql", "mysqlclient"]
+DRIVERS = ["sqlite3", "psycopg", "psycopg2", "pg8000", "pymysql", "mysqlclient", "mysql-connector", "mariadb"]
 
 
 @pytest.fixture(params=DRIVERS)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import face
 import pytest
 
 from clustersql import Cluster
@@ -35,19 +36,18 @@ def galera(servers: GaleraCluster) -> GaleraCluster:
     return servers
 
 
-@pytest.fixture(params=["pymysql", "mysqlclient"])
+@pytest.fixture(params=["pymysql", "mysqlclient", "aiomysql"])
 def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
 def client(galera: GaleraCluster) -> Iterator[Callable[..., Cluster]]:
-    """Makes a client of the three servers, as the unprivileged user; closed after the test."""
+    """Makes a client of the three servers, as the unprivileged user; closed after the test.  `face` drives those of asyncio."""
     with ExitStack() as stack:
 
         def make(driver: str = "pymysql", **knobs: Any) -> Cluster:
-            cluster = Cluster("shop", driver=driver, **knobs)
-            stack.callback(cluster.close)
+            cluster = stack.enter_context(face.cluster_of(driver, "shop", **knobs))
             for name in galera.nodes:
                 cluster.add_node(name, galera.dsn(name))
             return cluster

@@ -10,8 +10,10 @@ import pytest
 from integrations.story import Stage, blocks
 
 import clustersql
+from clustersql.drivers import NAMES
 
-SERVERS = {"psycopg": "postgres_cluster", "pymysql": "galera_cluster", "mysqlclient": "galera_cluster"}
+SERVERS = dict.fromkeys(("psycopg", "asyncpg"), "postgres_cluster")
+SERVERS |= dict.fromkeys(("pymysql", "mysqlclient", "aiomysql", "asyncmy"), "galera_cluster")
 
 
 @pytest.fixture
@@ -39,7 +41,8 @@ def stage(project: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[s
         servers = request.getfixturevalue(SERVERS[driver])
         servers.heal()
         nodes = [f'[[clusters.shop.nodes]]\nname = "{n}"\nurl = "{servers.dsn(n)}"\n' for n in servers.nodes]
-        (project / "clusters.toml").write_text(f'[clusters.shop]\ndriver = "{driver}"\n' + "".join(nodes))
+        key = "driver" if driver in NAMES else "async_driver"
+        (project / "clusters.toml").write_text(f'[clusters.shop]\n{key} = "{driver}"\n' + "".join(nodes))
         return Stage(driver, servers)
 
     yield make

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from clustersql import Cluster
@@ -28,7 +32,7 @@ class Stage:
 
     @property
     def postgres(self) -> bool:
-        return self.driver == "psycopg"
+        return self.driver in ("psycopg", "asyncpg")
 
     @property
     def port_sql(self) -> str:
@@ -85,3 +89,23 @@ def until_it_works(work: Callable[[], object], error: type[Exception], at_most: 
             continue
         return
     work()
+
+
+@contextmanager
+def event_loop() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """An event loop that runs in a thread of its own, as a server's does, while the story goes on; gives what runs a coroutine in it."""
+    running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def live() -> None:
+        ended = asyncio.Event()
+        running.set_result((asyncio.get_running_loop(), ended))
+        await ended.wait()
+
+    thread = Thread(target=lambda: asyncio.run(live()))
+    thread.start()
+    loop, ended = running.result()
+    try:
+        yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(60)
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()

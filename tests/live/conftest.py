@@ -82,7 +82,7 @@ def _stage(driver: str, request: pytest.FixtureRequest) -> Iterator[Stage]:
     with ExitStack() as stack:
         a, b = (stack.enter_context(FaultProxy(server.port("n1"))) for _ in "ab")
         stage = Stage(driver, server, a, b)
-        stack.callback(stage.close)
+        stack.callback(stage.end)
         yield stage
         stack.close()
     if request.node.get_closest_marker(
@@ -110,7 +110,7 @@ def mariadb_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     yield from _stage(request.param, request)
 
 
-@pytest.fixture
+@pytest.fixture(params=["psycopg", "psycopg-aio"])
 def psycopg_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """A stage for psycopg."""
-    yield from _stage("psycopg", request)
+    """A stage for psycopg, and one for its asyncio API."""
+    yield from _stage(request.param, request)

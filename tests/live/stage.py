@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
+
+import face
 
 import clustersql
 from clustersql.testing import FaultProxy
 
-POSTGRES = ("psycopg", "psycopg2", "pg8000")
-MARIADB = ("pymysql", "mysqlclient")
+# Those of asyncio are driven through `face`.
+POSTGRES = ("psycopg", "psycopg2", "pg8000", "psycopg-aio", "asyncpg")
+MARIADB = ("pymysql", "mysqlclient", "aiomysql", "asyncmy")
 DRIVERS = POSTGRES + MARIADB
 
 COMMIT = rb"(?i:\bcommit\b)"
@@ -37,6 +42,7 @@ class Stage:
     def __init__(self, driver: str, server: Any, a: FaultProxy, b: FaultProxy) -> None:
         self.driver, self.server, self.a, self.b = driver, server, a, b
         self.postgres = driver in POSTGRES
+        self.loop = face.Loop() if driver in face.ASYNC else None
         self.key = f"k{uuid.uuid4().hex}"
         self.raws: list[Any] = []
         self.clusters: list[clustersql.Cluster] = []
@@ -46,7 +52,7 @@ class Stage:
     def make(self, **knobs: Any) -> clustersql.Cluster:
         """Another cluster over the same two ways."""
         fixed: dict[str, Any] = {"policy": in_order, "on_connect": self.raws.append, "timeout": 20.0}
-        cluster = clustersql.Cluster(f"stage{next(_serial)}", driver=self.driver, **(fixed | knobs))
+        cluster = face.cluster(f"stage{next(_serial)}", self.driver, self.loop, **(fixed | knobs))
         for name, proxy in (("a", self.a), ("b", self.b)):
             cluster.add_node(name, **self.address(proxy.port))
         self.clusters.append(cluster)
@@ -64,8 +70,15 @@ class Stage:
 
     @property
     def errors(self) -> Any:
-        """The driver's module, for its exception classes."""
-        return self.cluster.driver.module
+        """The driver's module, for its exception classes; where it has others than PEP 249's, those that stand for them."""
+        driver = self.cluster.driver
+        if self.driver != "asyncpg":
+            return driver.module
+        return SimpleNamespace(
+            Error=driver.error,
+            OperationalError=driver.operational_error,
+            IntegrityError=driver.module.IntegrityConstraintViolationError,
+        )
 
     def ask(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         """Ask the server itself, past the library and the proxies."""
@@ -101,6 +114,30 @@ class Stage:
         """The driver's connection that serves ``conn``, taken without our knowing."""
         return conn._state.session.raw
 
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function of the driver's own, where its connections live."""
+        return function(*args, **kwargs) if self.loop is None else self.loop.call(function, *args, **kwargs)
+
+    def close_raw(self, raw: Any) -> None:
+        """Close a connection of the driver, without our knowing."""
+        self.call(raw.close)
+
+    def set(self, conn: Any, name: str, value: Any) -> None:
+        """Set a property of the driver's connection in the driver's own way."""
+        if name == "autocommit" and not self.postgres:
+            conn.autocommit(value)
+        elif self.loop is not None and name in ("autocommit", "isolation_level", "read_only"):
+            getattr(conn, f"set_{name}")(value)
+        else:
+            setattr(conn, name, value)
+
+    def dials(self, cluster: Any) -> list[str]:
+        """What dials or probes for ``cluster`` now: the names of its threads, or tasks."""
+        if self.loop is not None:
+            return [name for name in self.loop.tasks() if re.fullmatch(f"clustersql-dial-.*-{cluster.name}", name)]
+        running = [thread.name for thread in threading.enumerate()]
+        return [name for name in running if name.startswith(f"clustersql-dial-{cluster.name}-")]
+
     def cut_commit(self, before: bool) -> None:
         """Cut the connection by way of "a" once, just before or after the server got COMMIT."""
         self.cut(EXECUTED if self.driver == "pg8000" else COMMIT, before)
@@ -129,17 +166,27 @@ class Stage:
         """Close every cluster that was made, and wait for its dials: one that is cut in its handshake leaks pg8000's socket."""
         for cluster in self.clusters:
             cluster.close()
-        assert eventually(lambda: not any(t.name.startswith("clustersql-dial-stage") for t in threading.enumerate()))
+        assert eventually(lambda: not any(self.dials(cluster) for cluster in self.clusters))
+
+    def end(self) -> None:
+        """Close everything; no task may be left."""
+        self.close()
+        if self.loop is not None:
+            self.loop.close()
 
 
-def eventually(condition: Callable[[], Any], timeout: float = 15.0) -> bool:
+LOCKS = 0.15
+"""Seconds between two looks at InnoDB's locks: it renews what it shows only when nobody has looked for 0.1 s (trx0i_s.cc)."""
+
+
+def eventually(condition: Callable[[], Any], timeout: float = 15.0, every: float = 0.005) -> bool:
     """Whether ``condition`` holds within so many seconds."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         with suppress(AssertionError):
             if condition():
                 return True
-        time.sleep(0.005)
+        time.sleep(every)
     return bool(condition())
 
 

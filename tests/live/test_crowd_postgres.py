@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+import uvloop
 from crowd import Crowd
 
 import clustersql
@@ -91,6 +92,22 @@ def test_kill_9_of_a_standby(postgres: PostgresCluster, driver: str) -> None:
         return load
 
     load = asyncio.run(main())
+    load.check(rows(postgres))
+    assert load.unknown == set()
+
+
+def test_kill_9_of_a_standby_on_uvloop(postgres: PostgresCluster, driver: str) -> None:
+    """No error at all, as on asyncio's own loop."""
+
+    async def main() -> Crowd:
+        async with crowd(driver, postgres) as load, load.running():
+            await load.progress()
+            await asyncio.to_thread(postgres.kill, "n3")
+            await load.progress()
+        return load
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        load = runner.run(main())
     load.check(rows(postgres))
     assert load.unknown == set()
 

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import face
 import psycopg
 import pytest
 from live.stage import Stage, eventually, failure
@@ -17,11 +18,6 @@ import clustersql
 from clustersql import NoNodeAvailable, PoolClosed, PoolTimeout
 
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'"
-
-
-def dials(cluster: clustersql.Cluster) -> list[threading.Thread]:
-    """The threads that dial or probe for ``cluster`` now."""
-    return [t for t in threading.enumerate() if t.name.startswith(f"clustersql-dial-{cluster.name}-")]
 
 
 def no_sessions(stage: Stage) -> bool:
@@ -53,7 +49,7 @@ def test_node_that_is_deaf_at_connect_costs_the_stagger(psycopg_stage: Stage) ->
         assert conn.node == "b"
         assert 0.2 < time.monotonic() - began < 2.5
     stage.a.deaf(False)  # the late winner arrives
-    assert eventually(lambda: not dials(stage.cluster))
+    assert eventually(lambda: not stage.dials(stage.cluster))
     stats = stage.db.stats()
     assert stats["size"] == stats["idle"] == stats["nodes"]["a"]["open"] + stats["nodes"]["b"]["open"]
     assert no_sessions(stage)
@@ -80,7 +76,7 @@ def test_race_closes_or_keeps_the_losers(psycopg_stage: Stage) -> None:
     db = cluster.open()
     with db.connection() as conn:
         assert conn.node == "b"
-    assert eventually(lambda: not dials(cluster))
+    assert eventually(lambda: not stage.dials(cluster))
     assert stage.a.accepted >= 1
     stats = db.stats()
     assert stats["size"] == stats["idle"]
@@ -174,7 +170,7 @@ def test_pool_timeout_is_another_error(psycopg_stage: Stage) -> None:
 
 
 def _with_passwords(stage: Stage, a: str, b: str) -> clustersql.Cluster:
-    cluster = clustersql.Cluster("passwords", driver="psycopg")
+    cluster = face.cluster("passwords", stage.driver, stage.loop)
     for name, proxy, password in (("a", stage.a, a), ("b", stage.b, b)):
         cluster.add_node(name, **(stage.address(proxy.port) | {"password": password}))
     stage.clusters.append(cluster)
@@ -210,7 +206,7 @@ def test_password_that_is_mended_heals_by_itself(psycopg_stage: Stage) -> None:
     """A callable is asked at every dial."""
     stage = psycopg_stage
     password = ["Wr0ngPa55"]
-    cluster = clustersql.Cluster("mended", driver="psycopg", breaker_base=0.1, breaker_cap=0.2)
+    cluster = face.cluster("mended", stage.driver, stage.loop, breaker_base=0.1, breaker_cap=0.2)
     stage.clusters.append(cluster)
     cluster.add_node("a", **(stage.address(stage.a.port) | {"password": lambda: password[0]}))
     db = cluster.open()
@@ -243,7 +239,7 @@ def test_use_after_close(psycopg_stage: Stage) -> None:
     ):
         assert isinstance(failure(use), PoolClosed)
     cluster.close()
-    assert eventually(lambda: not dials(cluster))
+    assert eventually(lambda: not stage.dials(cluster))
 
 
 def test_handle_and_cursor_used_after_the_return(psycopg_stage: Stage) -> None:
@@ -296,9 +292,10 @@ def test_forgotten_connection_is_reclaimed(psycopg_stage: Stage, after_an_error:
         gc.collect()
         assert db.options(timeout=10).execute("SELECT 1").fetchall() == [(1,)]
     found = [w for w in caught if issubclass(w.category, ResourceWarning) and "checked out" in str(w.message)]
-    lines = Path(__file__).read_text().splitlines()
-    [line] = [number for number, text in enumerate(lines, 1) if text.endswith("# forgotten here")]
-    assert f"{__file__}:{line}" in str(found[0].message)
+    file, mark = (__file__, "# forgotten here") if stage.loop is None else (face.__file__, "# checked out here")
+    lines = Path(file).read_text().splitlines()
+    [line] = [number for number, text in enumerate(lines, 1) if text.endswith(mark)]
+    assert f"{file}:{line}" in str(found[0].message)
 
 
 def test_lifetime_and_idle_time(psycopg_stage: Stage) -> None:
@@ -331,15 +328,15 @@ def test_dial_is_current_and_observe(psycopg_stage: Stage) -> None:
     raw = stage.cluster.dial()
     reader = stage.cluster.dial(read_only=True, application_name="mine")
     try:
-        assert type(raw) is psycopg.Connection
+        assert type(raw) is (psycopg.Connection if stage.loop is None else psycopg.AsyncConnection)
         assert reader.info.get_parameters()["application_name"] == "mine"
         assert stage.cluster.is_current(raw)
-        assert failure(reader.execute, "INSERT INTO events (name) VALUES ('never')") is not None
+        assert failure(stage.call, reader.execute, "INSERT INTO events (name) VALUES ('never')") is not None
         stage.server.terminate_sessions("n1")
-        error = failure(raw.execute, "SELECT 1")
+        error = failure(stage.call, raw.execute, "SELECT 1")
         assert error is not None
         assert stage.cluster.observe(raw, error) is True
         assert not stage.cluster.is_current(raw)
     finally:
-        raw.close()
-        reader.close()
+        stage.close_raw(raw)
+        stage.close_raw(reader)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import face
 import pytest
 from live.load import load
 from live.stage import eventually, failure
@@ -17,22 +19,22 @@ from clustersql.testing import PostgresCluster
 Make = Callable[..., clustersql.Cluster]
 
 
-@pytest.fixture
-def make(postgres: PostgresCluster) -> Iterator[Make]:
+@pytest.fixture(params=["psycopg", "psycopg-aio"])
+def make(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Make]:
     """Make a cluster over all nodes of the healthy PostgreSQL cluster; closed after the test."""
     clusters: list[clustersql.Cluster] = []
+    stack = ExitStack()
 
     def made(nodes: str = "n1 n2 n3", **knobs: Any) -> clustersql.Cluster:
-        cluster = clustersql.Cluster(f"faults{len(clusters)}", driver="psycopg", **knobs)
+        cluster = stack.enter_context(face.cluster_of(request.param, f"faults{len(clusters)}", **knobs))
         for name in nodes.split():
             cluster.add_node(name, postgres.dsn(name))
         clusters.append(cluster)
         return cluster
 
     postgres.execute("n1", "TRUNCATE events")
-    yield made
-    for cluster in clusters:
-        cluster.close()
+    with stack:
+        yield made
 
 
 class Counted:

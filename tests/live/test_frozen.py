@@ -5,35 +5,34 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
+import face
 import pytest
 from live.load import load
 
 import clustersql
-from clustersql.sync.connection import Connection
-from clustersql.sync.database import Database
 from clustersql.testing import PostgresCluster
 
 # pg8000 leaves the socket of a handshake that broke off to the garbage collector; it is no leak of ours.
 _LEAKS = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
 )
-DRIVERS = ("psycopg", "psycopg2", pytest.param("pg8000", marks=_LEAKS))
+DRIVERS = ("psycopg", "psycopg2", pytest.param("pg8000", marks=_LEAKS), "psycopg-aio", "asyncpg")
 TUNED = {"stall_after": 0.3, "probe_interval": 0.2, "connect_timeout": 1.0}
 
 
 @pytest.fixture(params=DRIVERS)
-def database(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Database]:
+def database(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A cluster that notices quickly."""
-    cluster = clustersql.Cluster("frozen", driver=request.param, **TUNED)
-    for name in postgres.nodes:
-        cluster.add_node(name, postgres.dsn(name))
-    with cluster.open() as db:
-        yield db
+    with face.cluster_of(request.param, "frozen", **TUNED) as cluster:
+        for name in postgres.nodes:
+            cluster.add_node(name, postgres.dsn(name))
+        yield cluster.open()
     postgres.heal()
 
 
-def wait_for_every_node(db: Database) -> None:
+def wait_for_every_node(db: Any) -> None:
     """Until reads are spread, or the frozen node would get none."""
     reader, seen, deadline = db.options(read_only=True), set(), time.monotonic() + 20
     while len(seen) < 3:
@@ -44,7 +43,7 @@ def wait_for_every_node(db: Database) -> None:
             conn.close()
 
 
-def test_a_frozen_standby_costs_no_read(database: Database, postgres: PostgresCluster) -> None:
+def test_a_frozen_standby_costs_no_read(database: Any, postgres: PostgresCluster) -> None:
     """Every read that hangs on it is answered by another node, without an error, and a slow statement on a live node is left alone."""
     wait_for_every_node(database)
     reader, slept = database.options(read_only=True), []
@@ -65,7 +64,7 @@ def test_a_frozen_standby_costs_no_read(database: Database, postgres: PostgresCl
     postgres.thaw("n2")
 
 
-def test_a_frozen_primary_is_waited_for(database: Database, postgres: PostgresCluster) -> None:
+def test_a_frozen_primary_is_waited_for(database: Any, postgres: PostgresCluster) -> None:
     """A write that was sent is of unknown outcome; what comes after waits for a primary, and happens exactly once."""
     database.execute("DELETE FROM events")
     postgres.freeze("n1")
@@ -79,5 +78,5 @@ def test_a_frozen_primary_is_waited_for(database: Database, postgres: PostgresCl
     assert database.execute("SELECT count(*) FROM events WHERE name = 'sent'").fetchone()[0] in (0, 1)
 
 
-def insert(conn: Connection, name: str) -> None:
+def insert(conn: Any, name: str) -> None:
     conn.cursor().execute("INSERT INTO events (name) VALUES (%s)", (name,))

@@ -82,7 +82,7 @@ def test_commit_that_was_not_sent_is_lost(postgres_stage: Stage) -> None:
     stage = postgres_stage
     with stage.db.connection() as conn:
         stage.insert(conn)
-        stage.raw(conn).close()
+        stage.close_raw(stage.raw(conn))
         assert isinstance(failure(conn.commit), TransactionLost)
         conn.rollback()
     assert stage.count() == 0
@@ -124,8 +124,8 @@ def test_read_only_refusal_of_commit(mariadb_stage: Stage) -> None:
         stage.insert(conn)
         with stage.read_only_for(0.2):
             error = failure(conn.commit)
-        assert isinstance(error, stage.errors.OperationalError)
-        assert error.args[0] == 1290
+        assert isinstance(error, stage.errors.Error)
+        assert 1290 in (error.args[0], getattr(error, "errno", None))
         conn.rollback()
     assert stage.count() == 0
 

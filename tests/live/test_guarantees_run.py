@@ -173,7 +173,7 @@ def test_procedure_is_not_rerun(stage: Stage) -> None:
     def work(conn: Any) -> None:
         attempts.append(1)
         if stage.postgres:
-            conn.autocommit = True
+            stage.set(conn, "autocommit", True)
         with conn.cursor() as cursor:
             stage.cut(stage.key.encode(), False)
             cursor.execute("CALL twice(%s)", (stage.key,))

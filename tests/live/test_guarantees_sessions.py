@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
-from live.stage import INSERT, Stage, failure
+from live.stage import INSERT, Stage, eventually, failure
 
 from clustersql import ConfigError, OutcomeUnknown, TransactionLost
 
@@ -111,7 +111,7 @@ def test_attributes_of_the_driver_do_not_leak(psycopg_stage: Stage, name: str) -
     stage = psycopg_stage
     with stage.db.connection() as conn:
         before = getattr(conn, name)
-        setattr(conn, name, ATTRIBUTES[name])
+        stage.set(conn, name, ATTRIBUTES[name])
         assert getattr(conn, name) != before
         stage.read(conn)
     for _ in range(2):
@@ -131,6 +131,7 @@ def test_state_of_mariadb_does_not_leak(mariadb_stage: Stage) -> None:
         with stage.db.connection() as conn, conn.cursor() as cursor:
             cursor.execute(statement)
             cursor.fetchall()
+    assert eventually(lambda: stage.ask("SELECT IS_FREE_LOCK('mine')") == [(1,)])  # the session's end takes its time
     with stage.db.connection() as conn, conn.cursor() as cursor:
         cursor.execute("SELECT @tenant, @@sql_mode LIKE '%ANSI%', IS_FREE_LOCK('mine')")
         assert [tuple(row) for row in cursor.fetchall()] == [(None, 0, 1)]
@@ -140,10 +141,7 @@ def test_state_of_mariadb_does_not_leak(mariadb_stage: Stage) -> None:
 def test_autocommit_mode_is_restored_after_a_move(stage: Stage) -> None:
     """State that we restore does not pin: the statement goes on elsewhere in the same mode."""
     with stage.db.options(idempotent=True).connection() as conn:
-        if stage.postgres:
-            conn.autocommit = True
-        else:
-            conn.autocommit(True)
+        stage.set(conn, "autocommit", True)
         stage.cut(stage.key_bytes, True)
         stage.insert(conn)
         assert stage.count() == 1  # committed by itself: seen by another session at once

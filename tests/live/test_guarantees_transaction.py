@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from live.stage import COMMIT, INSERT, Stage, eventually, failure
+from live.stage import COMMIT, INSERT, LOCKS, Stage, eventually, failure
 
 from clustersql import OutcomeUnknown, TransactionLost
 
@@ -91,9 +91,9 @@ def test_statement_that_was_not_sent(postgres_stage: Stage) -> None:
     """First: executed elsewhere.  Later: the transaction is lost."""
     stage = postgres_stage
     with stage.db.connection() as conn, conn.cursor() as cursor:
-        stage.raw(conn).close()
+        stage.close_raw(stage.raw(conn))
         cursor.execute(INSERT, (stage.key,))
-        stage.raw(conn).close()
+        stage.close_raw(stage.raw(conn))
         assert isinstance(failure(cursor.execute, INSERT, (stage.key,)), TransactionLost)
         conn.rollback()
     assert stage.count() == 0
@@ -208,7 +208,7 @@ class Rival:
             if self.stage.postgres
             else "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
         )
-        assert eventually(lambda: self.stage.ask(waiting))
+        assert eventually(lambda: self.stage.ask(waiting), every=LOCKS)
         return thread
 
     def numbers(self) -> list[int]:
@@ -260,7 +260,8 @@ def test_deadlock_on_the_first_statement(mariadb_stage: Stage) -> None:
 
     thread = threading.Thread(target=lambda: errors.append(failure(work)))
     thread.start()
-    assert eventually(lambda: stage.ask("SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"))
+    waiting = "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+    assert eventually(lambda: stage.ask(waiting), every=LOCKS)
     rival.add(rival.one)
     rival.raw.commit()
     rival.raw.close()
@@ -318,7 +319,7 @@ def test_explicit_begin_in_autocommit_mode(psycopg_stage: Stage) -> None:
     """BEGIN as a statement opens a transaction too; COMMIT as a statement is a COMMIT."""
     stage = psycopg_stage
     with stage.db.connection() as conn, conn.cursor() as cursor:
-        conn.autocommit = True
+        stage.set(conn, "autocommit", True)
         cursor.execute("BEGIN")
         cursor.execute(INSERT, (stage.key,))
         stage.cut(COMMIT, False)

@@ -20,7 +20,7 @@ def _open_files() -> int:
 
 def _settled(stage: Stage) -> bool:
     """No dial is under way."""
-    return eventually(lambda: not any(t.name.startswith("clustersql-dial") for t in threading.enumerate()))
+    return eventually(lambda: not any(stage.dials(cluster) for cluster in stage.clusters))
 
 
 def _failovers(stage: Stage, count: int) -> None:

@@ -7,6 +7,7 @@ import logging
 import traceback
 from typing import Any
 
+import face
 import pytest
 from live.stage import Stage, failure
 
@@ -24,7 +25,7 @@ def _ways(stage: Stage, port: int, database: str) -> dict[str, tuple[tuple[str, 
         "callable": ((), fields | {"password": lambda: PLAIN}),
         "url": ((f"{scheme}://app:{PASSWORD}@127.0.0.1:{port}/{database}",), {}),
     }
-    if stage.driver in ("psycopg", "psycopg2"):
+    if stage.driver in ("psycopg", "psycopg2", "psycopg-aio"):
         ways["dsn"] = ((f"host=127.0.0.1 port={port} user=app password='{PLAIN}' dbname={database}",), {})
     return ways
 
@@ -41,14 +42,14 @@ def test_password_appears_nowhere(stage: Stage, way: str, trouble: str, caplog: 
         stage.a.stop()
     elif trouble == "closed at once":
         stage.a.close_on_accept()
-    cluster = clustersql.Cluster("secrets", driver=stage.driver, timeout=0.3)
+    cluster = face.cluster("secrets", stage.driver, stage.loop, timeout=0.3)
     args, fields = ways[way]
     cluster.add_node("a", *args, **fields)
     db = cluster.open()
     stage.clusters.append(cluster)
     errors = [failure(use) for use in (lambda: db.execute("SELECT 1"), cluster.dial)]
     assert all(isinstance(error, clustersql.ClusterError) for error in errors)
-    said = [repr(cluster), repr(db), repr(cluster._make_pool()), repr(cluster.view), repr(cluster._topology.addresses)]
+    said = [repr(cluster), repr(db), repr(db._pool), repr(cluster.view), repr(cluster._topology.addresses)]
     said += [json.dumps(cluster.metrics()), json.dumps(db.stats()), caplog.text]
     for error in errors:
         assert error is not None
@@ -61,7 +62,7 @@ def test_password_appears_nowhere(stage: Stage, way: str, trouble: str, caplog: 
 
 def test_wrong_dsn_does_not_repeat_the_password(psycopg_stage: Stage) -> None:
     """A mistake in a connection string is told without the string."""
-    cluster = clustersql.Cluster("secrets", driver="psycopg", timeout=0.5)
+    cluster = face.cluster("secrets", psycopg_stage.driver, psycopg_stage.loop, timeout=0.5)
     psycopg_stage.clusters.append(cluster)
     for dsn in (
         f"host=x password={PLAIN} oops",

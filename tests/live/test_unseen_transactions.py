@@ -5,19 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
+import face
 import pymysql
 import pytest
+from live.stage import LOCKS, MARIADB
 
-import clustersql
-from clustersql.sync.database import Database
 from clustersql.testing import MariaDBServer
 
 OPENED_BY = {"SET": "SET autocommit = 0", "CALL": "CALL open_one()"}
 
 
-@pytest.fixture(params=["pymysql", "mysqlclient"])
-def database(mariadb_server: MariaDBServer, request: pytest.FixtureRequest) -> Iterator[Database]:
+@pytest.fixture(params=MARIADB)
+def cluster(mariadb_server: MariaDBServer, request: pytest.FixtureRequest) -> Iterator[Any]:
     mariadb_server.heal()
     for statement in (
         "CREATE OR REPLACE TABLE pair (id int PRIMARY KEY, n int) ENGINE=InnoDB",
@@ -25,17 +26,16 @@ def database(mariadb_server: MariaDBServer, request: pytest.FixtureRequest) -> I
         "CREATE OR REPLACE PROCEDURE open_one() SQL SECURITY INVOKER START TRANSACTION",
     ):
         mariadb_server.execute("n1", statement)
-    cluster = clustersql.Cluster("unseen", driver=request.param)
-    cluster.add_node("n1", mariadb_server.dsn("n1"))
-    with cluster.open() as db:
-        yield db
+    with face.cluster_of(request.param, "unseen") as cluster:
+        cluster.add_node("n1", mariadb_server.dsn("n1"))
+        yield cluster
 
 
 @pytest.mark.parametrize("opened", list(OPENED_BY))
-def test_a_deadlock_is_the_drivers_error(database: Database, mariadb_server: MariaDBServer, opened: str) -> None:
+def test_a_deadlock_is_the_drivers_error(cluster: Any, mariadb_server: MariaDBServer, opened: str) -> None:
     """The server has undone the first UPDATE too: to run only the second again would commit a half."""
     other = pymysql.connect(host="127.0.0.1", port=mariadb_server.port(), user="app", password="secret", database="app")
-    with database.connection() as conn:
+    with cluster.open().connection() as conn:
         conn.autocommit(True)
         cursor = conn.cursor()
         cursor.execute(OPENED_BY[opened])
@@ -45,7 +45,7 @@ def test_a_deadlock_is_the_drivers_error(database: Database, mariadb_server: Mar
             blocked = threading.Thread(target=heavy.execute, args=("UPDATE pair SET n = n + 1 WHERE id = 1",))
             blocked.start()
             _until_waiting(mariadb_server)
-            with pytest.raises(conn._pool.topology.driver.operational_error, match="1213"):
+            with pytest.raises(cluster.driver.operational_error, match="1213"):
                 cursor.execute("UPDATE pair SET n = 200 WHERE id = 2")
             blocked.join()
         conn.rollback()
@@ -58,4 +58,4 @@ def _until_waiting(server: MariaDBServer) -> None:
     deadline = time.monotonic() + 20
     while not server.execute("n1", "SELECT count(*) FROM information_schema.INNODB_LOCK_WAITS")[0][0]:
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(LOCKS)

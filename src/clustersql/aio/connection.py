@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from inspect import iscoroutinefunction
 from time import monotonic
 from typing import Any
 
@@ -76,7 +77,7 @@ class Connection:
     # -- the common face -------------------------------------------------------------------------------------------------------------
 
     def cursor(self, *args: Any, **kwargs: Any) -> Cursor:
-        """Return a new cursor; the arguments are those of the driver's, which it makes with the first statement."""
+        """Return a new cursor; the arguments are those of the driver's, which is made by ``async with`` or with the first statement."""
         state = self._state
         if state.closed:
             raise state.returned()
@@ -177,6 +178,11 @@ class Connection:
             session.count = 0
             self._pool.give_back(session, keep)
 
+    async def set_autocommit(self, on: bool) -> None:
+        """Set the autocommit mode, on every driver; asyncpg has none of its own.  It is set again after a move.  Raises the driver's errors."""
+        session = self._state.session or await self._revive()
+        await self._set_autocommit(self._pool.driver.set_autocommit, session.raw, on)
+
     @property
     def driver_connection(self) -> Any:
         """The driver's own connection.  What is done with it is not recovered, and it is closed instead of going back to the pool."""
@@ -192,15 +198,22 @@ class Connection:
         if name in ("closed", "is_closed") and self._state.closed:
             return True if name == "closed" else lambda: True
         value = getattr(self._live().raw, name)
-        if not callable(value) or isinstance(value, type) or name in HARMLESS_METHODS:
+        if not callable(value) or isinstance(value, type):
             return value
-        if name in ("autocommit", "set_autocommit"):
+        if name == "autocommit":
             return partial(self._set_autocommit, value)
-        return passing(self._state, name, value)
+        if name in HARMLESS_METHODS and not iscoroutinefunction(
+            value
+        ):  # what is awaited may be cancelled before its answer
+            return value
+        begun = self._pool.driver.begun.get(name)
+        return passing(self._state, name, value if begun is None else partial(begun, self._live().raw))
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._live().raw, name, value)
-        if name not in ("autocommit", "isolation_level") or not self._state.mode_changed():
+        # aiosqlite tells its autocommit mode by isolation_level; any other level would be the next tenant's too.
+        mode = name == "autocommit" or (name == "isolation_level" and value in (None, ""))
+        if not mode or not self._state.mode_changed():
             self._state.unmanaged(name)
 
     # -- ours ------------------------------------------------------------------------------------------------------------------------
@@ -434,7 +447,15 @@ class Connection:
         raise error
 
     async def _set_autocommit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        result = await function(*args, **kwargs)
+        session = self._live()
+        try:
+            with awaited(session):
+                result = await function(*args, **kwargs)
+        except Exception:
+            raise
+        except BaseException:
+            self._pool.interrupted(session)
+            raise
         if not self._state.mode_changed():
             self._state.unmanaged("autocommit()")
         return result
@@ -458,6 +479,9 @@ class Checkout:
 
     async def __aexit__(self, kind: type[BaseException] | None, *details: Any) -> None:
         await self._connection.__aexit__(kind, *details)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{name!r}: a connection to come has none; await it, or enter it with `async with`")
 
     def __repr__(self) -> str:
         return f"<clustersql.aio.Checkout of {self._connection!r}>"

@@ -1,8 +1,8 @@
 """The cursor: the driver's own, with recovery around `execute`.
 
 This is the hot path.  A statement that was seen before and leaves nothing behind costs one plain coroutine, two reads of the clock and a
-set lookup; there is no lock, no task, no registration.  The driver's cursor is made with the first statement, because some drivers need a
-round trip, or a thread, for it.
+set lookup; there is no lock, no task, no registration.  The driver's cursor is made by ``async with`` or with the first statement,
+because some drivers need a round trip, or a thread, for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,18 @@ RETURNED: Any = object()
 """The session of a cursor whose connection was given back: it is no connection's session, so every use takes the slow path, and raises."""
 
 _OURS = frozenset(
-    ("_args", "_connection", "_execute", "_executemany", "_fetchone", "_raw", "_session", "_state", "__weakref__")
+    (
+        "_args",
+        "_connection",
+        "_execute",
+        "_executemany",
+        "_fetchone",
+        "_raw",
+        "_session",
+        "_settings",
+        "_state",
+        "__weakref__",
+    )
 )
 _HARMLESS = frozenset(
     "arraysize close description rowcount lastrowid mogrify rownumber setinputsizes setoutputsize row_factory query"
@@ -33,23 +44,31 @@ _HARMLESS = frozenset(
 
 
 class Cursor:
-    """A cursor on whichever node serves.  What is not named here is forwarded to the driver's cursor, once a statement was run."""
+    """A cursor on whichever node serves.  What is not named here is forwarded to the driver's cursor, once there is one."""
 
     _connection: Connection
     _state: State
     _args: tuple[tuple[Any, ...], dict[str, Any]]
     _session: Session | None
+    _settings: dict[str, Any]
     _raw: Any
 
     def __init__(self, connection: Connection, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.__dict__.update(
-            _connection=connection, _state=connection._state, _args=(args, kwargs), _session=None, _raw=None
+            _connection=connection,
+            _state=connection._state,
+            _args=(args, kwargs),
+            _session=None,
+            _settings={},
+            _raw=None,
         )
 
     async def _bind(self, session: Session) -> None:
         """Make a cursor of the driver on ``session``."""
         args, kwargs = self._args
         raw = await self._connection._pool.driver.cursor(session.raw, args, kwargs)
+        for name, value in self._settings.items():
+            setattr(raw, name, value)
         self.__dict__.update(  # past our own __setattr__, which forwards to the driver
             _session=session, _raw=raw, _execute=raw.execute, _executemany=raw.executemany, _fetchone=raw.fetchone
         )
@@ -182,7 +201,9 @@ class Cursor:
         if self._session is RETURNED:
             raise self._state.returned()
         if self._raw is None:
-            raise self._state.driver.interface_error("clustersql: no statement was executed with this cursor yet")
+            raise self._state.driver.interface_error(
+                "clustersql: the driver's cursor is made by `async with` or the first statement: there was neither yet"
+            )
         return self._raw
 
     def __aiter__(self) -> Cursor:
@@ -219,12 +240,12 @@ class Cursor:
     @property
     def description(self) -> Any:
         """The columns of the result as PEP 249 has them; None when there are none, or no statement was run."""
-        return None if self._raw is None else self._raw.description
+        return None if self._session is None else self._live().description
 
     @property
     def rowcount(self) -> int:
         """How many rows were returned or changed; -1 when that is not known."""
-        return -1 if self._raw is None else self._raw.rowcount
+        return -1 if self._session is None else self._live().rowcount
 
     async def close(self) -> None:
         """Close the cursor; twice does no harm, and that of a lost session neither."""
@@ -245,6 +266,8 @@ class Cursor:
             raise AttributeError(name)
         if self._session is RETURNED and name == "closed":
             return True
+        if self._raw is None and name in self._settings:
+            return self._settings[name]
         value = getattr(self._live(), name)
         if callable(value) and name not in _HARMLESS:
             return passing(self._state, name, value)
@@ -253,10 +276,24 @@ class Cursor:
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _OURS:
             object.__setattr__(self, name, value)
-        else:
-            setattr(self._live(), name, value)
+            return
+        if self._session is RETURNED:
+            raise self._state.returned()
+        if self._raw is not None:
+            setattr(self._raw, name, value)
+        self._settings[name] = value  # for the driver's cursor that the first statement makes, or that of another node
 
     async def __aenter__(self) -> Cursor:
+        """Make the driver's cursor already here, so that its own methods (psycopg's ``copy`` and ``stream``) can come first."""
+        session = self._state.session
+        if self._session is None and session is not None:
+            try:
+                await self._bind(session)
+            except Exception:  # the first statement meets it again, and is recovered
+                return self
+            except BaseException:
+                self._connection._pool.interrupted(session)
+                raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

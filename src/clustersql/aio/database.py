@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from ..errors import ConfigError
 from ..notes import UNSET
-from ..options import Options, check_node
+from ..options import Options, check_options
 from ..result import Result
 from .connection import Checkout, Connection
 from .result import fetched
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..cluster import Cluster
     from .pool import Pool
 
-_NOTHING = (None,) * 5
+_NOTHING = (None,) * 6
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,12 +35,13 @@ class Database:
 
     __slots__ = ("_cluster", "_last", "_options", "_single", "_want")
 
-    def __init__(self, cluster: Cluster, options: Options) -> None:
+    def __init__(self, cluster: Cluster, options: Options, last: list[Pool] | None = None) -> None:
+        """``last``: the pool that was used last, shared by all views: it keeps that pool alive, and once closed, closed for all."""
         self._cluster = cluster
         self._options = options
         self._want = options.want(autocommit=False)
         self._single = options.want(autocommit=True)
-        self._last: Pool | None = None  # keeps the pool alive, and a closed one closed
+        self._last: list[Pool] = [] if last is None else last
 
     def options(
         self,
@@ -51,18 +52,26 @@ class Database:
         node: str | None = None,
         role: str | None = None,
         move: bool | None = None,
+        max_lag: float | str | None = None,
     ) -> Database:
         """Return a view of this database with other settings; this one is left as it is.
 
         ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.  ``read_only``: any ready node may
         serve, and the server refuses writes.  ``idempotent``: running a statement twice does no harm.  ``node``, ``role`` ("primary",
-        "replica", "any") and ``move=False`` pin the work.  Raises `ConfigError` naming every mistake.
+        "replica", "any") and ``move=False`` pin the work.  ``max_lag``: how far behind a replica may be, in seconds, or as a size of its
+        log ("16MB").  Raises `ConfigError` naming every mistake.
         """
         changed = self._options.changed(
-            timeout=timeout, read_only=read_only, idempotent=idempotent, node=node, role=role, move=move
+            timeout=timeout,
+            read_only=read_only,
+            idempotent=idempotent,
+            node=node,
+            role=role,
+            move=move,
+            max_lag=max_lag,
         )
-        check_node(changed, self._cluster.name, tuple(self._cluster.nodes))
-        return Database(self._cluster, changed)
+        check_options(changed, self._cluster._topology)
+        return Database(self._cluster, changed, self._last)
 
     def connection(
         self,
@@ -72,15 +81,18 @@ class Database:
         node: str | None = None,
         role: str | None = None,
         move: bool | None = None,
+        max_lag: float | str | None = None,
     ) -> Checkout:
         """Check a connection out: ``async with db.connection() as conn``.  Commit on success, roll back on an error, give it back.
 
         ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`, `PoolClosed`.
         """
         options, want = self._options, self._want
-        if (timeout, read_only, node, role, move) != _NOTHING:
-            options = options.changed(timeout=timeout, read_only=read_only, node=node, role=role, move=move)
-            check_node(options, self._cluster.name, tuple(self._cluster.nodes))
+        if (timeout, read_only, node, role, move, max_lag) != _NOTHING:
+            options = options.changed(
+                timeout=timeout, read_only=read_only, node=node, role=role, move=move, max_lag=max_lag
+            )
+            check_options(options, self._cluster._topology)
             want = options.want(autocommit=False)
         return Connection.acquired(self._pool(), options, want, self._cluster._notes)
 
@@ -129,9 +141,11 @@ class Database:
 
     def _pool(self) -> Pool:
         """Return the pool of the running event loop."""
-        pool = self._last
-        if pool is None or not pool.is_here():
-            pool = self._last = self._cluster._make_async_pool()
+        for pool in self._last:
+            if pool.is_here():
+                return pool
+        pool = self._cluster._make_async_pool()
+        self._last[:] = [pool]
         return pool
 
     def _deadline(self) -> float:
@@ -159,4 +173,4 @@ class Database:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<clustersql.aio.Database {self._cluster.name!r}{f': {self._last.words()}' if self._last else ''}>"
+        return f"<clustersql.aio.Database {self._cluster.name!r}{f': {self._last[0].words()}' if self._last else ''}>"

@@ -17,7 +17,7 @@ from ..address import Address
 from ..core.node import Report, Role
 from ..drivers.contract import AsyncDriver
 from ..errors import ConfigError
-from ..target import address_of, target_of
+from ..target import address_of, target_of, told_at_connect
 from ..topology import Topology
 
 PATIENCE = 1.0
@@ -57,18 +57,23 @@ async def close(driver: AsyncDriver, raw: Any) -> None:
 
 
 async def connect(
-    topology: Topology, driver: AsyncDriver, name: str, arguments: Mapping[str, Any] | None = None
+    topology: Topology,
+    driver: AsyncDriver,
+    name: str,
+    arguments: Mapping[str, Any] | None = None,
+    in_full: bool = False,
 ) -> tuple[Any, Report]:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report.
 
-    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  Raises what the driver
-    raises, and `ConfigError`.  Cancelled, it leaves nothing open.
+    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``in_full``: ask everything,
+    as a probe does.  Raises what the driver raises, and `ConfigError`.  Cancelled, it leaves nothing open.
     """
     address = await _with_password(address_of(topology, name))
     target = target_of(topology, driver, name, arguments, address)
     raw = await driver.connect(target, topology.settings.connect_timeout)
     try:
-        report = await examine(driver, raw)
+        told = None if in_full else told_at_connect(topology, driver, name, raw)
+        report = await ask(driver, raw) if told is None else told
         await greet(topology, raw)
     except BaseException:
         driver.terminate(raw)
@@ -102,14 +107,6 @@ async def greet(topology: Topology, raw: Any) -> None:
             await result
 
 
-async def examine(driver: AsyncDriver, raw: Any) -> Report:
-    """Ask the node behind ``raw`` for its role and readiness; free where the server told at connect."""
-    pushed = driver.pushed_role(raw)
-    if pushed is not None:
-        return Report(pushed)
-    return await ask(driver, raw)
-
-
 async def ask(driver: AsyncDriver, raw: Any) -> Report:
     """Ask the node behind ``raw`` for its role and readiness, with the dialect's probe."""
     dialect = driver.dialect
@@ -127,7 +124,7 @@ class Attempt:
         topology: Topology,
         background: Background,
         name: str,
-        work: Callable[[], Awaitable[tuple[Any, Report]]],
+        work: Callable[[], Awaitable[tuple[Any, ...]]],
         ended: Callable[[Attempt], None],
         patience: float | None = None,
     ) -> None:

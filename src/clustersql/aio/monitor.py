@@ -24,12 +24,16 @@ IDLE = 1.0
 LEAST = 0.005
 """Seconds between two rounds at least: whatever wakes it, it must not spin."""
 
+STALLED = 0.5
+"""Seconds by which a round may come late before it was us who stood still: a suspended process, a blocked event loop, no CPU.  Nodes are
+not judged by what they did not answer meanwhile (a pause of the client's own has caused false failovers in every driver that watches)."""
+
 
 class Watched(Protocol):
     """What the monitor needs of a pool."""
 
-    def tick(self, now: float) -> float:
-        """Do what is due; return when to come again."""
+    def tick(self, now: float, stalled: float) -> float:
+        """Do what is due; return when to come again.  ``stalled``: seconds for which this process did not run."""
 
     def forsaken(self) -> None:
         """The event loop ends while the pool is open."""
@@ -55,12 +59,14 @@ class Monitor:
     def forget(self, pool: Watched) -> None:
         """Go round this pool no more."""
         self._pools.discard(pool)
-        self._woken.set()
+        if not self.loop.is_closed():  # else the task waits for ever, and to wake it would raise
+            self._woken.set()
 
     def wake(self) -> None:
         """Go round now; start the task when there is none, or when it died.  In the loop's own thread."""
-        self._woken.set()
-        self.ensure()
+        if not self.loop.is_closed():
+            self._woken.set()
+            self.ensure()
 
     def wake_by(self, moment: float) -> None:
         """Go round at ``moment`` (monotonic seconds) at the latest.  Costs nothing when it does anyway."""
@@ -87,6 +93,7 @@ class Monitor:
         self.ensure()
 
     async def _run(self) -> None:
+        self.due = 0.0  # while there was no pool to go round, nothing was late
         if self._end is None:
             self._end = self._until_the_end()
             await anext(self._end)
@@ -110,10 +117,12 @@ class Monitor:
 
     def _round(self) -> float:
         now = self.last_ran = time.monotonic()
+        late = now - self.due if self.due else 0.0
+        stalled = late if late > STALLED else 0.0
         due = now + IDLE
         for pool in list(self._pools):
             try:
-                due = min(due, pool.tick(now))
+                due = min(due, pool.tick(now, stalled))
             except Exception:
                 log.exception("clustersql: the monitor failed in %r and goes on", pool)
         return due

@@ -43,7 +43,7 @@ class Pool(BasePool[Attempt]):
         self._is_stale = driver.is_stale
         self.monitor = monitor()
         self._background = Background(topology.name)
-        self._prober: Prober = Prober(topology, driver, self._background, self._wake)
+        self._prober: Prober = Prober(topology, driver, self._heard, self._background, self._wake)
         self._begin(_relay(weakref.ref(self), threading.get_ident()))
         self.monitor.watch(self)
 
@@ -152,12 +152,6 @@ class Pool(BasePool[Attempt]):
         """
         session.tainted = True
         self.cancel(session)
-
-    def cancel(self, session: Session) -> None:
-        """Ask the server, on another connection, to end what ``session`` is executing.  In the background; nothing depends on it."""
-        number = self.driver.session_id(session.raw)
-        if number is not None and self.driver.dialect.cancel and not self.closed:
-            self._prober.say(session.node, self.driver.dialect.cancel.format(number))
 
     # -- the end -------------------------------------------------------------------------------------------------------------------
 

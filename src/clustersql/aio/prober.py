@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.node import Report
 from ..drivers.contract import AsyncDriver
-from ..prober import BaseProber
+from ..prober import BaseProber, Heard
 from ..topology import Topology
 from .dial import Attempt, Background, ask, close, connect
 
@@ -20,9 +20,9 @@ class Prober(BaseProber[Attempt]):
     driver: AsyncDriver
 
     def __init__(
-        self, topology: Topology, driver: AsyncDriver, background: Background, wake: Callable[[], None]
+        self, topology: Topology, driver: AsyncDriver, heard: Heard, background: Background, wake: Callable[[], None]
     ) -> None:
-        super().__init__(topology, driver)
+        super().__init__(topology, driver, heard)
         self._background = background
         self._wake_monitor = wake
         self._sayings: dict[str, list[str]] = {}
@@ -30,32 +30,46 @@ class Prober(BaseProber[Attempt]):
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
 
-    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float) -> Attempt:
+    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float, question: str) -> Attempt:
         return Attempt(
-            self.topology, self._background, name, lambda: self._work(name, kept, fresh), self._ended, patience
+            self.topology,
+            self._background,
+            name,
+            lambda: self._work(name, kept, fresh, question),
+            self._ended,
+            patience,
         )
 
-    async def _work(self, name: str, kept: Any, fresh: bool) -> tuple[Any, Report]:
+    async def _work(self, name: str, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, bool, Any]:
         try:
-            return await self._question(name, kept, fresh)
+            raw, report, dialled = await self._question(name, kept, fresh)
+            return raw, report, dialled, await self._rows(raw, question) if question else None
         finally:
             self._done(name)
 
-    async def _question(self, name: str, kept: Any, fresh: bool) -> tuple[Any, Report]:
+    async def _question(self, name: str, kept: Any, fresh: bool) -> tuple[Any, Report, bool]:
+        """Return the connection, what the node said on it, and whether it was dialled for that."""
         driver = self.driver
         if kept is not None:
             if not fresh:
                 try:
-                    return kept, await ask(driver, kept)
+                    return kept, await ask(driver, kept), False
                 except Exception:  # it may be this connection only: a new one tells
                     pass
                 except BaseException:  # it hung, and was abandoned: a new dial would only hang as well
                     driver.terminate(kept)
                     raise
             driver.terminate(kept)
-        raw, report = await connect(self.topology, driver, name)
+        raw, report = await connect(self.topology, driver, name, in_full=True)
         self.topology.connected(name)
-        return raw, report
+        return raw, report, True
+
+    async def _rows(self, raw: Any, question: str) -> Any:
+        try:
+            return (await self.driver.ask(raw, (question,)))[0]
+        except BaseException:  # nobody else knows of the connection
+            self.driver.terminate(raw)
+            raise
 
     def say(self, name: str, statement: str) -> None:
         """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for all of them."""

@@ -16,17 +16,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from .epoch import guarded
 from .faults import Fault
-from .node import Node, Reach, Readiness, Report, Role
+from .freshness import Track
+from .node import AXES, Mark, Node, Reach, Readiness, Report, Role
 from .view import View
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A dial or a probe succeeded, and this is what the node said."""
+    """A dial or a probe succeeded, and this is what the node said.
+
+    ``dialled`` False: on a connection that was open already, which does not prove that new ones are accepted again.
+    """
 
     node: str
     report: Report
+    dialled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class SessionLost:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A live node refused a statement: it is read-only, not ready, or overloaded."""
+    """A live node refused a statement: it is read-only, not ready, or short of something."""
 
     node: str
     generation: int
@@ -73,10 +79,14 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """A node gets no new work from now on, or gets it again."""
+    """A node gets no new work from now on, or gets it again.
+
+    ``grace``: seconds after which connections that are still in use there are ended; None: never by us.
+    """
 
     node: str
     on: bool = True
+    grace: float | None = None
 
 
 Observation = Answered | Unreachable | SessionLost | Refused | Added | Removed | Draining
@@ -117,9 +127,21 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     if isinstance(seen, SessionLost | Refused) and seen.generation != node.generation:
         return view  # rule 3
     after = _TRANSITIONS[type(seen)](node, seen, now, jitter, breaker)
-    if after == node:
+    nodes, epoch = guarded(tuple(after if n is node else n for n in view.nodes), node.name, view.epoch, now)
+    after = next(n for n in nodes if n.name == node.name)
+    track = _tracked(view.track, after, now) if isinstance(seen, Answered) else view.track
+    if nodes == view.nodes and track is view.track and epoch == view.epoch:
         return view
-    return replace(view, nodes=tuple(after if n is node else n for n in view.nodes), version=view.version + 1)
+    unmeasured = tuple(replace(n, position=after.position) if n is node else n for n in view.nodes)
+    news = unmeasured != nodes  # a measurement alone is none
+    return replace(view, nodes=nodes, track=track, epoch=epoch, at=now, version=view.version + news)
+
+
+def _tracked(track: Track, node: Node, now: float) -> Track:
+    """Return the track of the primary's log, with what ``node`` has just said."""
+    if node.role is not Role.PRIMARY or node.outdated or node.position is None:
+        return track
+    return track.seen(node.name, node.position, now)
 
 
 def _added(view: View, name: str, now: float) -> View:
@@ -130,22 +152,36 @@ def _added(view: View, name: str, now: float) -> View:
 
 
 def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Breaker) -> Node:
-    report = seen.report
+    report = seen.report if seen.report.complete else _completed(node, seen.report)
     was_primary = node.role is Role.PRIMARY or (node.role is Role.UNKNOWN and node.reach in (Reach.UP, Reach.SUSPECT))
     demoted = was_primary and report.role not in (Role.PRIMARY, node.role)  # unknown: it refused a write a moment ago
     returned = node.failures > 0 and not node.usable  # also by way of "the database system is starting up"
+    pushed_back = not seen.dialled and node.usable  # it refused new connections a moment ago
     after = replace(
         node,
         reach=Reach.UP,
         role=report.role,
         readiness=report.readiness,
         version=report.version or node.version,
-        failures=0,
-        retry_at=0.0,
+        position=report.position,
+        epoch=report.epoch,
+        failures=node.failures if pushed_back else 0,
+        retry_at=node.retry_at if pushed_back and node.retry_at > now else 0.0,
         slow_since=now if returned else node.slow_since,
         generation=node.generation + (1 if demoted else 0),  # sessions of a demoted primary would cling to it
     )
     return _dated(node, after, now, report.why)
+
+
+_CONTRADICTED = (Readiness.MISCONFIGURED, Readiness.OVERLOADED, Readiness.NOT_READY)
+"""What a successful dial proves to be over."""
+
+
+def _completed(node: Node, report: Report) -> Report:
+    """Return what a dial has told, with the readiness that is known from the latest probe."""
+    if node.reach is not Reach.UP or node.readiness in _CONTRADICTED:
+        return report
+    return replace(report, readiness=node.readiness, why=node.why, position=node.position, epoch=node.epoch)
 
 
 def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, breaker: Breaker) -> Node:
@@ -160,10 +196,18 @@ def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, break
         after = replace(node, reach=Reach.UP, readiness=alive, failures=failures, retry_at=retry_at)
         if node.reach in (Reach.UNKNOWN, Reach.DOWN):
             after = replace(after, role=Role.UNKNOWN)
+        if seen.fault is Fault.NOT_READY and node.usable:  # its shutdown waits for the sessions that are idle here
+            after = replace(after, generation=node.generation + 1)
         return _dated(node, after, now, seen.why)
     generation = node.generation if node.reach is Reach.DOWN else node.generation + 1
     after = replace(
-        node, reach=Reach.DOWN, role=Role.UNKNOWN, generation=generation, failures=failures, retry_at=retry_at
+        node,
+        reach=Reach.DOWN,
+        role=Role.UNKNOWN,
+        position=None,
+        generation=generation,
+        failures=failures,
+        retry_at=retry_at,
     )
     return _dated(node, after, now, seen.why)
 
@@ -183,36 +227,40 @@ def _session_lost(node: Node, seen: SessionLost, now: float, jitter: float, brea
 
 
 def _refused(node: Node, seen: Refused, now: float, jitter: float, breaker: Breaker) -> Node:
-    if seen.fault is Fault.OVERLOADED:
-        return node  # it pushes back, but is what it was: only the policy is told, by the penalty
     if seen.fault is Fault.READ_ONLY:  # the generation is raised by the probe's answer, when it really was demoted
         after = replace(node, role=Role.UNKNOWN if node.role is Role.PRIMARY else node.role, retry_at=now)
+    elif seen.fault is Fault.OVERLOADED:  # pushed back, not taken out: fewer new connections is what helps it
+        failures = node.failures + 1
+        return replace(node, failures=failures, retry_at=now + breaker.delay(failures, jitter))
     else:
         after = replace(node, readiness=Readiness.NOT_READY, generation=node.generation + 1, retry_at=now)
     return _dated(node, after, now, seen.why)
 
 
 def _draining(node: Node, seen: Draining, now: float, jitter: float, breaker: Breaker) -> Node:
+    ends_at = now + seen.grace if seen.on and seen.grace is not None else None
     if seen.on == node.draining:
-        return node
+        return replace(node, ends_at=ends_at)  # the operator has thought again of the grace
     generation = node.generation + (1 if seen.on else 0)
     why = "drained by the operator" if seen.on else "no longer drained"
-    return _dated(node, replace(node, draining=seen.on, generation=generation), now, why)
+    return _dated(node, replace(node, draining=seen.on, ends_at=ends_at, generation=generation), now, why)
 
 
 def _dated(before: Node, after: Node, now: float, why: str) -> Node:
     """Stamp ``since`` and ``why`` when an axis has changed; a mere repetition keeps the first moment and cause."""
-    same = (before.reach, before.role, before.readiness, before.draining) == (
-        after.reach,
-        after.role,
-        after.readiness,
-        after.draining,
-    )
-    return (
-        after
-        if same and (before.why == why or not why)
-        else replace(after, since=before.since if same else now, why=why)
-    )
+    changed = [axis for axis in AXES if getattr(before, axis) != getattr(after, axis)]
+    if not changed:
+        return after if before.why == why or not why else _explained(after, why)
+    marks = {**before.marks, **dict.fromkeys(changed, Mark(now, why))}
+    return replace(after, since=now, why=why, marks=marks)
+
+
+def _explained(node: Node, why: str) -> Node:
+    """The state is the same, and there is a newer reason for what is wrong with it: reachability, or else readiness."""
+    axis = "readiness" if node.reach is Reach.UP else "reach"
+    mark = node.marks.get(axis)
+    marks = {**node.marks, axis: Mark(mark.since, why)} if mark else node.marks
+    return replace(node, why=why, marks=marks)
 
 
 _TRANSITIONS: dict[type, Callable[..., Node]] = {

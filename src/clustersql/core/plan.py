@@ -27,7 +27,7 @@ def plan(
     order; when there are none of both, those that answer but do not want work (panic).  A node that refuses new connections is left out
     until its next probe (``retry_at``).
     """
-    serving = [loads[name] for name in view.serving(want) if name in loads and view.by_name[name].retry_at <= now]
+    serving = [loads[name] for name in view.serving(want, now) if name in loads and view.by_name[name].retry_at <= now]
     if serving and now < view.slow_until:
         first = admitted(serving, now, random, slow_start)
         ranked = sorted(policy.rank(serving, now, random), key=lambda load: load not in first)
@@ -35,8 +35,8 @@ def plan(
         ranked = policy.rank(serving, now, random) if len(serving) > 1 else serving
     names = [load.name for load in ranked]
     names += [name for name in view.dialable(want) if name in loads]
-    if not names and not view.serving(want):
-        tired = [loads[name] for name in view.panicking(want) if name in loads]
+    if not names and not view.serving(want, now):
+        tired = [loads[name] for name in view.panicking(want, now) if name in loads]
         names = [load.name for load in (policy.rank(tired, now, random) if tired else ())]
     return tuple(names)
 

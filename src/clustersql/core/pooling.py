@@ -29,7 +29,7 @@ EVICT = 2.0
 class Shelf(Load):
     """One node, as the pool sees it: the connections that are idle, and how many are open or being dialled."""
 
-    __slots__ = ("checkouts", "dials", "generation", "idle", "open", "outside", "removed")
+    __slots__ = ("checkouts", "dials", "ends_at", "generation", "idle", "open", "outside", "retired")
 
     def __init__(self, name: str, order: int = 0) -> None:
         super().__init__(name, order)
@@ -41,7 +41,22 @@ class Shelf(Load):
         )  # not the pool's to count, but watched: a hung one is woken, a forked child keeps off
         self.dials = 0
         self.checkouts = 0
-        self.removed = False
+        self.retired = False  # removed, or being drained: what is given back here is closed
+        self.ends_at: float | None = None
+
+    def lend(self, want: Want) -> Session:
+        """Pop the most recently used connection, one that is in the wanted mode already where there is one."""
+        idle = self.idle
+        session = idle.pop()
+        if session.autocommit is not want.autocommit or session.read_only is not want.read_only:
+            idle.append(session)
+            session = idle.pop(_in_mode(idle, want))
+        owing = self.owing
+        if owing is None or owing.ended >= owing.started:  # `note_oldest` is exact, but comes by only once a second
+            self.owing = session
+        self.in_flight += 1
+        self.checkouts += 1
+        return session
 
 
 class Session:
@@ -159,10 +174,13 @@ class Book:
         actions = Actions()
         if view.version < self.view.version:
             return actions  # two threads publish in one order and get here in the other
-        self.view = view
+        news, self.view = view.version != self.view.version, view
+        if not news:
+            self._measured(actions)
+            return actions
         self._candidates.clear()
         for name in [name for name in self.shelves if name not in view.by_name]:
-            self.shelves[name].removed = True
+            self.shelves[name].retired = True
             self._retire(self.shelves.pop(name), actions)
         for node in view.nodes:
             shelf = self.shelves.get(node.name)
@@ -171,6 +189,7 @@ class Book:
             if shelf.slow_since != node.slow_since:
                 shelf.slow_since = node.slow_since
                 self._welcome_back(shelf)
+            shelf.retired, shelf.ends_at = node.draining, node.ends_at
             if shelf.generation != node.generation:
                 shelf.generation = node.generation
                 self._retire(shelf, actions)
@@ -187,6 +206,13 @@ class Book:
         known = [other.ewma for other in self.shelves.values() if other is not shelf and other.samples]
         if known and shelf.slow_since is not None:
             shelf.guess(sum(known) / len(known), shelf.slow_since)
+
+    def _measured(self, actions: Actions) -> None:
+        """Only measurements have changed: that concerns those who set a bound to the lag."""
+        for waiter in self.waiters:
+            if waiter.want.max_lag is not None:
+                self._aim(waiter)
+                self._notify(waiter, Changed(), actions)
 
     def _retire(self, shelf: Shelf, actions: Actions) -> None:
         for session in shelf.idle:
@@ -207,9 +233,11 @@ class Book:
         """Hand out an idle connection on the best node; None: a dial is better, or there is none."""
         shelves = self._candidates.get(want)
         if shelves is None:
-            if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
-                self._candidates.clear()
-            shelves = self._candidates[want] = tuple(self.shelves[name] for name in self.view.eligible(want))
+            shelves = tuple(self.shelves[name] for name in self.view.eligible(want, now))
+            if want.max_lag is None:  # a lag grows by itself
+                if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
+                    self._candidates.clear()
+                self._candidates[want] = shelves
         if avoid is not None and len(shelves) > 1:
             shelves = tuple(shelf for shelf in shelves if shelf.name != avoid)
         if not shelves:
@@ -226,7 +254,7 @@ class Book:
             if other is None:
                 return None
             best = other
-        return self._lend(best, want)
+        return best.lend(want)
 
     def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float) -> Shelf | None:
         """The best node has no idle connection.  With room for a dial there, dial; at the limit use another node, if it is not much worse."""
@@ -238,28 +266,6 @@ class Book:
         other = self.policy.pick(idle, now, self.random)
         worse = isinstance(self.policy, LeastLatency) and other.score(now) > EVICT * best.score(now)
         return None if worse and best.dials < self.max_dials else other
-
-    def _lend(self, shelf: Shelf, want: Want) -> Session:
-        """Pop the most recently used connection, one that is in the wanted mode already where there is one."""
-        idle = shelf.idle
-        session = idle[-1]
-        if session.autocommit is want.autocommit and session.read_only is want.read_only:
-            idle.pop()
-        else:
-            session = idle.pop(self._in_mode(idle, want))
-        shelf.in_flight += 1
-        shelf.checkouts += 1
-        owing = shelf.owing
-        if owing is None or owing.ended >= owing.started:  # `note_oldest` is exact, but comes by only once a second
-            shelf.owing = session
-        return session
-
-    @staticmethod
-    def _in_mode(idle: list[Session], want: Want) -> int:
-        for i in range(len(idle) - 2, -1, -1):
-            if idle[i].autocommit is want.autocommit and idle[i].read_only is want.read_only:
-                return i
-        return -1
 
     # -- the queue -----------------------------------------------------------------------------------------------------------------
 
@@ -284,7 +290,7 @@ class Book:
         if shelf is None or self.closed:
             return False, actions
         if waiter is not None and shelf.idle and name in waiter.names and waiter in self.waiters:
-            self._serve(waiter, self._lend(shelf, waiter.want), actions)
+            self._serve(waiter, shelf.lend(waiter.want), actions)
             return True, actions
         if shelf.dials >= self.max_dials:
             return self._block(waiter, name, actions), actions
@@ -391,7 +397,7 @@ class Book:
             and not self.waiters
             and session.generation == shelf.generation
             and now < session.expires
-            and not (self.closed or shelf.removed)
+            and not (self.closed or shelf.retired)
         ):
             session.idle_since = now
             shelf.idle.append(session)
@@ -408,7 +414,7 @@ class Book:
     def _settle(self, session: Session, now: float, actions: Actions) -> None:
         """Give a connection that nobody holds to the first waiter it fits; else let it idle, or close it."""
         shelf = session.shelf
-        usable = not (self.closed or shelf.removed or session.generation != shelf.generation or now >= session.expires)
+        usable = not (self.closed or shelf.retired or session.generation != shelf.generation or now >= session.expires)
         if usable and self.waiters:
             for waiter in self.waiters:
                 if shelf.name in waiter.names:
@@ -510,6 +516,17 @@ class Book:
                         due = min(due, end)
         return late, due
 
+    def outstayed(self, now: float) -> tuple[list[Session], float]:
+        """Return the connections in use on drained nodes whose grace is over, and when the next node's will be."""
+        late, due = [], float("inf")
+        for shelf in self.shelves.values():
+            if shelf.ends_at is not None and shelf.ends_at <= now:
+                idle = set(shelf.idle)
+                late += [s for s in (*shelf.open, *shelf.outside) if s not in idle and not s.tainted]
+            elif shelf.ends_at is not None:
+                due = min(due, shelf.ends_at)
+        return late, due
+
     def close(self) -> Actions:
         """Close the pool: idle connections now, the others when they are given back; waiters are woken to find it closed."""
         actions = Actions()
@@ -529,6 +546,13 @@ class Book:
     def in_flight(self) -> int:
         """How many of the pool's connections are checked out."""
         return sum(len(shelf.open) - len(shelf.idle) for shelf in self.shelves.values())
+
+
+def _in_mode(idle: list[Session], want: Want) -> int:
+    for i in range(len(idle) - 2, -1, -1):
+        if idle[i].autocommit is want.autocommit and idle[i].read_only is want.read_only:
+            return i
+    return -1
 
 
 def _end(session: Session) -> float:

@@ -26,7 +26,7 @@ from .steps import (
     Steps,
     Tell,
 )
-from .verdict import Situation, Transaction, Verdict, verdict
+from .verdict import Situation, Transaction, Verdict, in_doubt, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,12 @@ def recover(
 ) -> Steps[Any | Lost]:
     """Recover the statement in hand from ``error``: tell the cluster, and run it again where the verdict allows it.
 
-    ``retries`` is how often at most, ``afford`` takes one from the budget.  Returns the statement's result, or a `Lost`.
+    ``retries`` is how often at most, ``afford`` takes one from the budget.  Returns the statement's result, or a `Lost`.  Once a try of
+    a write may have happened, every end but success is `Verdict.UNKNOWN`, whatever the later tries or the search for a node say.
     """
+    doubt = False
     while True:
+        doubt = doubt or in_doubt(situation)
         blame = blamed(situation, node, generation, str(error))
         if blame is not None:
             yield Tell(blame)
@@ -106,12 +109,13 @@ def recover(
             yield Discard()
             return None
         if decision not in (Verdict.AGAIN, Verdict.ELSEWHERE):
-            return Lost(decision, error)
+            return Lost(Verdict.UNKNOWN if doubt else decision, error)
+        unaffordable = Verdict.UNKNOWN if doubt else _unaffordable(situation)
         if retries <= 0:
-            return Lost(_unaffordable(situation), error, "clustersql: tried as often as retry_limit allows")
+            return Lost(unaffordable, error, "clustersql: tried as often as retry_limit allows")
         if not afford():
             return Lost(
-                _unaffordable(situation),
+                unaffordable,
                 error,
                 "clustersql: not tried again, the retry budget is spent (retry_ratio, retry_reserve)",
             )
@@ -119,7 +123,12 @@ def recover(
         same = decision is Verdict.AGAIN and (yield Rollback())
         if not same:
             yield Discard()
-            node, generation = yield Acquire(avoid=node)
+            try:
+                node, generation = yield Acquire(avoid=node)
+            except Exception as exc:
+                if not doubt:
+                    raise
+                return Lost(Verdict.UNKNOWN, error, f"clustersql: not tried again, {first_line(exc)}")
         answer = yield Execute()
         if not isinstance(answer, Failed):
             return answer
@@ -146,14 +155,17 @@ def blamed(situation: Situation, node: str, generation: int, why: str) -> Sessio
     return None
 
 
-def probe(node: str, facts: Callable[[BaseException], Facts]) -> Steps[None]:
-    """Ask ``node`` for its role and readiness, and tell the cluster what it said, or that it did not."""
+def probe(node: str, facts: Callable[[BaseException], Facts], dialled: bool = True) -> Steps[None]:
+    """Ask ``node`` for its role and readiness, and tell the cluster what it said, or that it did not.
+
+    ``dialled`` False: it is asked on a connection that was open already.
+    """
     try:
         report = yield Ask(node)
     except Exception as exc:
         yield Tell(Unreachable(node, facts(exc).fault, first_line(exc)))
     else:
-        yield Tell(Answered(node, report))
+        yield Tell(Answered(node, report, dialled))
 
 
 def first_line(error: BaseException) -> str:
@@ -163,10 +175,15 @@ def first_line(error: BaseException) -> str:
 
 
 def fill(idle: int, min_idle: int, room: int) -> Steps[int]:
-    """Dial until ``min_idle`` connections are idle, or there is no ``room`` left.  Returns how many dials were begun."""
-    begun = 0
+    """Dial until ``min_idle`` connections are idle, or there is no ``room`` left.  Returns how many dials were begun.
+
+    With nothing to do it does not even look: looking while no node serves wakes the monitor, which is who calls this, without an end.
+    """
+    begun, wanted = 0, min(min_idle - idle, room)
+    if wanted <= 0:
+        return 0
     picture: Picture = yield Look()
-    for _ in range(min(min_idle - idle, room)):
+    for _ in range(wanted):
         if not picture.plan or not (yield Dial(picture.plan[0])):
             break
         begun += 1

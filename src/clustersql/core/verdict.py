@@ -50,6 +50,7 @@ class Situation:
 
     ``proven``: what was sent is proven to only read or declared idempotent; for a COMMIT: the whole transaction is proven to only read
     (an idempotent write whose COMMIT was lost has not happened for all we know).
+    ``declared``: ``proven`` only by the caller's word: it may run again, but if it does not, nobody knows whether it has happened.
     ``may_commit``: a statement of this transaction, or this one, may commit by itself.
     ``movable``: no session state would be left behind and the caller did not pin the work.
     ``read_only``: we made the session read-only, so a refused write is the caller's mistake and no news about the node.
@@ -61,6 +62,7 @@ class Situation:
     phase: Phase = Phase.EXECUTE
     transaction: Transaction = Transaction.NONE
     proven: bool = False
+    declared: bool = False
     may_commit: bool = False
     movable: bool = True
     read_only: bool = False
@@ -79,6 +81,13 @@ def verdict(s: Situation) -> Verdict:
         return _at_commit(s)
     decide = {Transaction.NONE: _autocommit, Transaction.FIRST: _first, Transaction.LATER: _later}[s.transaction]
     return decide(s)
+
+
+def in_doubt(s: Situation) -> bool:
+    """Tell whether this try of a write that was declared idempotent may have happened, so that only another try's success is an answer."""
+    lost = s.facts.fault in (Fault.LOST, Fault.AMBIGUOUS) and not s.facts.not_sent
+    commits = s.transaction is Transaction.NONE or s.may_commit
+    return s.declared and lost and commits and s.phase is Phase.EXECUTE
 
 
 def rerunnable(facts: Facts, at_commit: bool, may_commit: bool) -> bool:
@@ -119,7 +128,7 @@ def _autocommit(s: Situation) -> Verdict:
     fault = s.facts.fault
     if fault in (Fault.LOST, Fault.AMBIGUOUS):
         if s.facts.not_sent or s.proven:
-            return _move(s, Verdict.PASS)
+            return _move(s, Verdict.UNKNOWN if in_doubt(s) else Verdict.PASS)
         return Verdict.UNKNOWN
     if s.may_commit and not s.proven:
         return Verdict.PASS  # a refusal in the middle: what came before it may have been committed
@@ -132,6 +141,8 @@ def _first(s: Situation) -> Verdict:
         return Verdict.UNKNOWN if fault in (Fault.LOST, Fault.AMBIGUOUS) else Verdict.PASS
     if fault is Fault.ROLLED_BACK:
         return _rolled_back(s)
+    if in_doubt(s):
+        return _move(s, Verdict.UNKNOWN)
     return _move(s, Verdict.LOST if fault is Fault.LOST or fault is Fault.AMBIGUOUS else Verdict.PASS)
 
 

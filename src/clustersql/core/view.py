@@ -6,7 +6,9 @@ Rules
 2. Work that may write goes to a primary.  With ``writer="single"`` that is the first usable primary in the configured order: the
    same in every process without talking, so all clients of a Galera cluster agree on one writer and certification conflicts stay rare.
 3. Work declared read-only may go to every usable node.
-4. When every candidate for a role is out, those that still answer are tried all the same (panic), but never a known replica for a write.
+4. When every candidate for a role is out, those that still answer are tried all the same (panic), but never a known replica for a write,
+   and never one of an older epoch.
+5. Who sets a bound to the lag never gets a node that is further behind, or whose lag is not known; a primary is not behind.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .node import Node, Reach, Readiness, Role
+from .freshness import MaxLag, Track
+from .node import Epoch, Node, Reach, Readiness, Role
 
 
 class Service(Enum):
@@ -28,9 +31,9 @@ class Service(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Want:
-    """What a caller asks for: the service, the session's mode, and whether it is tied to a node or may not move.
+    """What a caller asks for: the service, the session's mode, whether it is tied to a node or may not move, and how fresh the data are.
 
-    Compared by identity: it is the key of a lookup at every checkout, and hashing five fields there would cost as much as all the rest.
+    Compared by identity: it is the key of a lookup at every checkout, and hashing six fields there would cost as much as all the rest.
     """
 
     service: Service = Service.WRITE
@@ -38,6 +41,7 @@ class Want:
     autocommit: bool = False
     node: str | None = None
     move: bool = True
+    max_lag: MaxLag | None = None
 
     @property
     def movable(self) -> bool:
@@ -47,11 +51,17 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All nodes, in the configured order, and the candidates per service, worked out once."""
+    """All nodes, in the configured order, and the candidates per service, worked out once.
+
+    ``version`` is raised by every change but that of a measurement.  ``at``: when it was made, in monotonic seconds.
+    """
 
     nodes: tuple[Node, ...] = ()
     writer: str = "single"
     version: int = 0
+    track: Track = field(default_factory=Track)
+    epoch: Epoch | None = None
+    at: float = field(default=0.0, compare=False)
     candidates: dict[Service, tuple[str, ...]] = field(init=False, repr=False, compare=False)
     by_name: dict[str, Node] = field(init=False, repr=False, compare=False)
     slow_until: float = field(init=False, repr=False, compare=False)
@@ -66,26 +76,45 @@ class View:
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
 
-    def serving(self, want: Want) -> tuple[str, ...]:
-        """Return the names of the nodes that may serve ``want`` now, in the configured order."""
-        names = self.candidates[want.service]
+    def serving(self, want: Want, now: float | None = None) -> tuple[str, ...]:
+        """Return the names of the nodes that may serve ``want``, in the configured order; of lags as they are at ``now``, or were in `at`."""
         if want.node is None:
+            names = self.candidates[want.service]
+        else:
+            node = self.by_name.get(want.node)
+            fits = node is not None and node.usable and _has_role(node, want.service)
+            names = (want.node,) if fits else ()
+        if want.max_lag is None:
             return names
-        node = self.by_name.get(want.node)
-        fits = node is not None and node.usable and _has_role(node, want.service)
-        return (want.node,) if fits else ()
+        return tuple(name for name in names if self.fresh(self.by_name[name], want.max_lag, now))
+
+    def fresh(self, node: Node, max_lag: MaxLag | None, now: float | None = None) -> bool:
+        """Tell whether ``node`` is at most so far behind.  A primary is never behind; a lag that is not known is too long."""
+        if max_lag is None or node.role is Role.PRIMARY:
+            return True
+        return max_lag.allows(self.track, node.position, self.at if now is None else now)
+
+    def lag(self, node: Node, now: float) -> float | None:
+        """Return by how many seconds ``node`` is behind, at most; None: not known."""
+        if node.role is Role.PRIMARY:
+            return 0.0
+        reached = self.track.reached(node.position) if node.position is not None else None
+        return None if reached is None else max(0.0, now - reached)
 
     def dialable(self, want: Want) -> tuple[str, ...]:
         """Return the nodes worth dialling for ``want`` besides those that serve it: not known yet, or suspect.  Their role is asked at the dial."""
         return tuple(n.name for n in self.nodes if _untried(n, want))
 
-    def panicking(self, want: Want) -> tuple[str, ...]:
-        """Return the nodes to try when none is usable: they answer, but do not want work.  Never a known replica for a write."""
-        return tuple(n.name for n in self.nodes if _last_resort(n, want))
+    def panicking(self, want: Want, now: float | None = None) -> tuple[str, ...]:
+        """Return the nodes to try when none is usable: they answer, but do not want work.
 
-    def eligible(self, want: Want) -> tuple[str, ...]:
+        Never a known replica for a write, and never one that is further behind than is wanted.
+        """
+        return tuple(n.name for n in self.nodes if _last_resort(n, want) and self.fresh(n, want.max_lag, now))
+
+    def eligible(self, want: Want, now: float | None = None) -> tuple[str, ...]:
         """Return the nodes whose connections may be used for ``want`` now: those that serve it, or, when there are none, in panic."""
-        return self.serving(want) or self.panicking(want)
+        return self.serving(want, now) or self.panicking(want, now)
 
     def hopeless(self, want: Want) -> bool:
         """Tell whether waiting is pointless: no node is meant, or only a person can mend them all."""
@@ -116,7 +145,7 @@ def _named(node: Node, want: Want) -> bool:
 
 
 def _untried(node: Node, want: Want) -> bool:
-    if not _named(node, want) or node.draining or node.readiness is Readiness.MISCONFIGURED:
+    if not _named(node, want) or node.draining or node.outdated or node.readiness is Readiness.MISCONFIGURED:
         return False
     if node.reach is Reach.UNKNOWN:
         return True
@@ -124,6 +153,6 @@ def _untried(node: Node, want: Want) -> bool:
 
 
 def _last_resort(node: Node, want: Want) -> bool:
-    if not _named(node, want) or node.draining:
+    if not _named(node, want) or node.draining or node.outdated:
         return False
     return node.reach is Reach.UP and node.readiness in _TIRED and _has_role(node, want.service)

@@ -32,6 +32,7 @@ class Dialect:
     ``probe`` are the statements that ask a node for its role and readiness; ``report`` reads their answers, in order.
     ``read_only_on``/``off`` make every later transaction of the session read-only, or not.
     ``reset`` gives a session its first state back; empty: there is no such statement, the connection is closed instead.
+    ``measures_lag``: a report tells the position of the node's log.
     """
 
     name: str
@@ -47,8 +48,13 @@ class Dialect:
     read_only_off: tuple[str, ...]
     reset: tuple[str, ...]
     rules: Rules
+    measures_lag: bool = False
     cancel: str = ""
     """Ends the statement that another session is executing, by its number; empty: there is none."""
+    terminate: str = ""
+    """Ends another session, by its number; empty: there is none."""
+    running: str = ""
+    """Gives those of these sessions, by their numbers, that are still at work or were so less than a second ago; empty: it cannot be asked."""
 
 
 def by_name(name: str) -> Dialect:

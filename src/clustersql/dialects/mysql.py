@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..core.faults import Fault
-from ..core.node import Readiness, Report, Role
+from ..core.node import Epoch, Readiness, Report, Role
 from ..core.statements import Rules
 from . import Dialect, Rows
 
@@ -124,7 +124,7 @@ VARIABLES = (
 )  # fmt: skip
 STATUS = (
     "wsrep_ready", "wsrep_cluster_status", "wsrep_local_state", "wsrep_local_state_comment", "wsrep_cluster_size",
-    "wsrep_cluster_state_uuid", "wsrep_local_index", "wsrep_local_recv_queue", "wsrep_flow_control_paused", "Ssl_cipher",
+    "wsrep_cluster_state_uuid", "wsrep_cluster_conf_id", "wsrep_local_index", "wsrep_local_recv_queue", "wsrep_flow_control_paused", "Ssl_cipher",
     "Threads_connected",
 )  # fmt: skip
 PROBE = (
@@ -142,6 +142,7 @@ def report(answers: Sequence[Rows]) -> Report:
     told = {_text(name).lower(): _text(value) for rows in answers for name, value in rows}
     galera = told.get("wsrep_on", "OFF") == "ON"
     readiness, why = _readiness(told, galera)
+    queue = told.get("wsrep_local_recv_queue", "") if galera else ""
     closed = [name for name in _READ_ONLY if _on(told, name)]
     return Report(
         role=Role.REPLICA if closed else Role.PRIMARY,
@@ -149,7 +150,17 @@ def report(answers: Sequence[Rows]) -> Report:
         why=why or (f"{closed[0]} is on" if closed else ""),
         version=_version(told.get("version", "")),
         details=_details(told, galera),
+        queue=int(queue) if queue.isdigit() else 0,
+        epoch=_epoch(told) if galera else None,
     )
+
+
+def _epoch(told: Mapping[str, str]) -> Epoch | None:
+    """Outside the Primary component the number is no number: it is all ones."""
+    uuid, number = told.get("wsrep_cluster_state_uuid", ""), told.get("wsrep_cluster_conf_id", "")
+    if not uuid or not number.isdigit() or told.get("wsrep_cluster_status") != "Primary":
+        return None
+    return Epoch(f"cluster {uuid}", int(number), "configuration", shared=True)
 
 
 def _text(value: object) -> str:
@@ -270,6 +281,8 @@ RULES = Rules(
 
 DIALECT = Dialect(
     cancel="KILL QUERY {}",
+    terminate="KILL {}",
+    running="SELECT id FROM information_schema.processlist WHERE id IN ({}) AND (command <> 'Sleep' OR time < 1)",
     name="mysql",
     sqlstates=SQLSTATES,
     errnos=ERRNOS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.faults import Fault
-from ..core.node import Readiness, Report, Role
+from ..core.node import Epoch, Readiness, Report, Role
 from ..core.statements import Rules
 from . import Dialect, Rows
 
@@ -97,6 +97,7 @@ MESSAGES = (
     ("network error", Fault.LOST),
 )
 
+# The timeline from the name of the log's file: pg_control_checkpoint() shows a new one only after the next checkpoint.
 # One round trip.  Not current_setting('default_transaction_read_only'): our own SET SESSION CHARACTERISTICS changes that, and
 # a pool's read-only connection would call a primary a replica.  reset_val keeps what a new session of this user starts with
 # (postgresql.conf, ALTER SYSTEM, ALTER ROLE, ALTER DATABASE, the connection's own options).
@@ -106,18 +107,28 @@ SELECT pg_catalog.pg_is_in_recovery(),
        pg_catalog.current_setting('server_version'),
        pg_catalog.current_setting('max_connections'),
        pg_catalog.current_setting('superuser_reserved_connections'),
-       (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid())"""
+       (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()),
+       CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END,
+       pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+                                       ELSE pg_catalog.pg_current_wal_lsn() END, '0/0')::bigint,
+       (SELECT system_identifier FROM pg_catalog.pg_control_system())::text,
+       CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
+            ELSE substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END"""
 
 
 def report(answers: Sequence[Rows]) -> Report:
     """Read the answer to `PROBE`: a standby, or a node that takes no writes by default, is a replica."""
-    standby, default_read_only, version, max_connections, reserved, tls = answers[0][0]
+    standby, default_read_only, version, max_connections, reserved, tls, paused, position, system, timeline = answers[
+        0
+    ][0]
     read_only = default_read_only == "on"
+    if read_only and not standby:
+        position = None  # what is written there comes from nobody: it says nothing of how far it is behind
     why = "" if standby or not read_only else "default_transaction_read_only is on"
     return Report(
         role=Role.REPLICA if standby or read_only else Role.PRIMARY,
-        readiness=Readiness.READY,
-        why=why,
+        readiness=Readiness.MAINTENANCE if paused else Readiness.READY,
+        why="its replay is paused (pg_wal_replay_pause): it shows no new data" if paused else why,
         version=f"PostgreSQL {version}",
         details={
             "max_connections": str(max_connections),
@@ -125,6 +136,8 @@ def report(answers: Sequence[Rows]) -> Report:
             "tls": "on" if tls else "off",
             "default_transaction_read_only": str(default_read_only),
         },
+        position=position,
+        epoch=Epoch(f"system identifier {system}", int(timeline or "0", 16)),
     )
 
 
@@ -211,6 +224,10 @@ RULES = Rules(
 
 DIALECT = Dialect(
     cancel="SELECT pg_cancel_backend({})",
+    terminate="SELECT pg_terminate_backend({})",
+    # A user sees the state of his own sessions.  'disabled' is track_activities = off.
+    running="SELECT pid FROM pg_stat_activity WHERE pid IN ({})"
+    " AND (state IS NULL OR state NOT LIKE 'idle%' OR state_change > now() - interval '1 second')",
     name="postgresql",
     sqlstates=SQLSTATES,
     errnos={},
@@ -224,4 +241,5 @@ DIALECT = Dialect(
     read_only_off=("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",),
     reset=("DISCARD ALL",),  # refused inside a transaction: end it first
     rules=RULES,
+    measures_lag=True,
 )

@@ -26,12 +26,17 @@ _KNOWN = {
     "psycopg": ("psycopg", "psycopg"),
     "pymysql": ("pymysql", "pymysql"),
     "mysqlclient": ("MySQLdb", "mysqlclient"),
+    "mysql-connector": ("mysql.connector", "mysqlconnector"),
+    "mariadb": ("mariadb", "mariadb"),
     "psycopg2": ("psycopg2", "dbapi"),
     "pg8000": ("pg8000.dbapi", "dbapi"),
 }
 _ALIASES = {
     "MySQLdb": "mysqlclient",
     "PyMySQL": "pymysql",
+    "mysql.connector": "mysql-connector",
+    "mysqlconnector": "mysql-connector",
+    "mysql-connector-python": "mysql-connector",
     "pg8000.dbapi": "pg8000",
     "sqlite": "sqlite3",
     "psycopg3": "psycopg",
@@ -43,6 +48,9 @@ NAMES = tuple(_KNOWN)
 # There is no PEP 249 for asyncio: each driver has a file of its own, and there is no adapter for any other module.
 _KNOWN_ASYNC = {
     "psycopg": ("psycopg", "psycopg_async"),
+    "asyncpg": ("asyncpg", "asyncpg"),
+    "aiomysql": ("aiomysql", "aiomysql"),
+    "asyncmy": ("asyncmy", "asyncmy"),
     "aiosqlite": ("aiosqlite", "aiosqlite"),
 }
 _ASYNC_ALIASES = {"psycopg3": "psycopg", "psycopg_async": "psycopg"}

@@ -16,6 +16,7 @@ class AsyncAdapter(Reader):
 
     leaving: str = "close"
     methods: Mapping[str, Own] = {}
+    begun: Mapping[str, Own] = {}
 
     async def dial(self, target: Target, timeout: float) -> Any:
         """Open a connection; leave no socket when that is cancelled.  `connect` bounds it in time."""

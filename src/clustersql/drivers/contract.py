@@ -63,8 +63,8 @@ class Reading(Protocol):
     """Base of our own errors: the driver's OperationalError, or what it has in its place."""
     interface_error: type[BaseException]
     """Raised for a handle that was used after its return."""
-    error: type[BaseException]
-    """Base of the driver's errors; what else a function raises is its own."""
+    error: type[BaseException] | tuple[type[BaseException], ...]
+    """Base of the driver's errors, or several where it has no common one (asyncpg); what else a function raises is its own."""
     abilities: Abilities
 
     def facts(self, exc: BaseException, raw: Any | None) -> Facts:
@@ -155,6 +155,10 @@ class AsyncDriver(Reading, Protocol):
     methods: Mapping[str, Own]
     """The driver's own ways to run a statement on its connection, which are recovered as `execute` is; the first argument after ``raw`` is the
     statement.  asyncpg: fetch, fetchrow, fetchval, execute, executemany.  Empty for drivers that work through cursors."""
+
+    begun: Mapping[str, Own]
+    """The driver's own methods that pass by us, but must stand in the transaction, where the driver begins none by itself: with it begun.
+    asyncpg: prepare, fetchmany, copy_*; else what a COPY wrote would stay when its block is rolled back."""
 
     async def connect(self, target: Target, timeout: float) -> Any:
         """Open a connection within about ``timeout`` seconds, with TCP keepalive and user timeout set.  Never blocks the loop."""

@@ -201,6 +201,12 @@ def _pg8000_status(raw: Any) -> bool | None:
     return status not in (None, b"I") if status in (None, b"I", b"T", b"E") else None
 
 
+def _pg8000_session(raw: Any) -> int | None:
+    """The pid comes first in the (private) message BackendKeyData."""
+    key = getattr(raw, "_backend_key_data", None)
+    return int.from_bytes(key[:4]) if key else None
+
+
 def _pg8000_opened(raw: Any, given: Mapping[str, Any]) -> None:
     """Its timeout is the socket's, and would end every slow statement too: that is meant only if the user set it."""
     if getattr(raw, "_usock", None) is not None:
@@ -226,6 +232,7 @@ PG8000 = Profile(
     closed=lambda raw: _pg8000_descriptor(raw) is None,
     status=_pg8000_status,
     failed=lambda raw: getattr(raw, "_transaction_status", None) == b"E",
+    session=_pg8000_session,
     leaving="close",
     opened=_pg8000_opened,
     unsent=("connection is closed", "Cursor closed"),
@@ -239,8 +246,6 @@ PROFILES = {"psycopg2": PSYCOPG2, "pg8000": PG8000, "pg8000.dbapi": PG8000}
 # Unknown modules
 
 _DIALECTS = {
-    "mysql.connector": "mysql",
-    "mariadb": "mysql",
     "pymysql": "mysql",
     "psycopg2cffi": "postgresql",
     "pg8000.legacy": "postgresql",

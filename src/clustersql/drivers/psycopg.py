@@ -88,8 +88,9 @@ class PsycopgReader(Reader):
 
         Over TLS the waiting bytes cannot be read from outside; libpq then takes them in and finds the end of file.
         """
-        descriptor = self.descriptor(raw)
-        if descriptor is None:
+        try:
+            descriptor = raw.pgconn.socket
+        except self.module.OperationalError:  # closed
             return True
         if not sockets.is_readable(descriptor):
             return False

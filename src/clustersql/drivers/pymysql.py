@@ -1,12 +1,17 @@
-"""PyMySQL: pure Python, so that the socket is at hand; it has no deadline for the handshake, and a flag that forgets."""
+"""PyMySQL: pure Python, so that the socket is at hand; it has no deadline for the handshake, and a flag that forgets.
+
+`PyMySQLReader` is the same for the asyncio drivers that were made from it: aiomysql and asyncmy.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, ClassVar
 
 from . import sockets
-from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
+from .adapter import Adapter
 from .contract import Abilities, Target
+from .reading import Codes, Reader, converted, no_dsn, server_arguments
 
 NAMES = {name: name for name in ("host", "port", "user", "password", "database", "unix_socket")}
 
@@ -14,14 +19,48 @@ _IN_TRANSACTION = 1
 """SERVER_STATUS_IN_TRANS of the MySQL protocol."""
 
 
-class PyMySQL(Adapter):
+class PyMySQLReader(Reader):
+    """What PyMySQL, and what was made from it, tells without a round trip."""
+
+    family = "mysql"
+    dialect_name = "mysql"
+    abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
+    refusals: Container[tuple[Any, ...]] = ((0, ""),)
+    """Arguments of the InterfaceError that says "closed" before a byte is written."""
+
+    def codes(self, exc: BaseException) -> Codes:
+        """The number comes first in the arguments; 0 stands for none."""
+        number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
+        message = str(exc.args[1]) if len(exc.args) > 1 else str(exc)
+        return getattr(exc, "sqlstate", None), number or None, message
+
+    def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
+        """InterfaceError is raised by ``_execute_command`` and ``_ensure_alive`` where there is no socket any more."""
+        return isinstance(exc, self.interface_error) and exc.args in self.refusals
+
+    def in_transaction(self, raw: Any) -> bool | None:
+        """Believe the server's flag only where it says yes.
+
+        The driver reads the flag from OK packets only, not from the end of a result: after a SELECT that opened a
+        transaction it is still false.  No error packet has it: in autocommit mode too a procedure that failed may have
+        opened one.
+        """
+        return True if not self.is_closed(raw) and raw.server_status & _IN_TRANSACTION else None
+
+    def autocommit(self, raw: Any) -> bool | None:
+        """Tell the server's flag."""
+        return bool(raw.get_autocommit())
+
+    def session_id(self, raw: Any) -> int | None:
+        """Return the server's thread id."""
+        return raw.thread_id()  # type: ignore[no-any-return]
+
+
+class PyMySQL(PyMySQLReader, Adapter):
     """Adapter for PyMySQL."""
 
     name = "pymysql"
-    family = "mysql"
-    dialect_name = "mysql"
     leaving = "close"
-    abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "connect_timeout": float,
@@ -59,16 +98,6 @@ class PyMySQL(Adapter):
             sockets.keep_alive(descriptor)
         return raw
 
-    def codes(self, exc: BaseException) -> Codes:
-        """The number comes first in the arguments; 0 stands for none."""
-        number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
-        message = str(exc.args[1]) if len(exc.args) > 1 else str(exc)
-        return getattr(exc, "sqlstate", None), number or None, message
-
-    def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
-        """InterfaceError(0, '') is raised by ``_execute_command`` where there is no socket any more."""
-        return isinstance(exc, self.interface_error) and exc.args == (0, "")
-
     def descriptor(self, raw: Any) -> int | None:
         """Return the socket's; a closed one has none."""
         sock = raw._sock
@@ -78,27 +107,6 @@ class PyMySQL(Adapter):
     def is_closed(self, raw: Any) -> bool:
         """The driver drops its socket when anything goes wrong on it."""
         return not raw.open
-
-    def session_id(self, raw: Any) -> int | None:
-        """Return the server's thread id."""
-        return raw.thread_id()  # type: ignore[no-any-return]
-
-    def in_transaction(self, raw: Any) -> bool | None:
-        """Tell the server's flag where it is to be believed.
-
-        The driver reads the flag from OK packets only, not from the end of a result: after a SELECT that opened a
-        transaction it is still false.  In autocommit mode only BEGIN opens one, and that is answered by an OK packet; a
-        string of several statements may have more answers waiting.
-        """
-        if raw._sock is None or getattr(raw._result, "has_next", False):
-            return None
-        if raw.server_status & _IN_TRANSACTION:
-            return True
-        return False if raw.get_autocommit() else None
-
-    def autocommit(self, raw: Any) -> bool | None:
-        """Tell the server's flag."""
-        return bool(raw.get_autocommit())
 
     def set_autocommit(self, raw: Any, on: bool) -> None:
         """Costs a round trip when the mode changes."""

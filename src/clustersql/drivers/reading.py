@@ -36,7 +36,7 @@ class Reader:
     def __init__(self, module: Any) -> None:
         self.module = module
         self.dialect: Dialect = by_name(self.dialect_name)
-        self.error: type[BaseException] = module.Error
+        self.error: type[BaseException] | tuple[type[BaseException], ...] = module.Error
         self.operational_error: type[BaseException] = module.OperationalError
         self.interface_error: type[BaseException] = module.InterfaceError
 

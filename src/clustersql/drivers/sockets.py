@@ -1,6 +1,6 @@
 """A driver's socket, seen from outside: is anything to be read, is it dead, wake whoever waits on it.
 
-Everything here takes a file descriptor and opens, consumes and keeps nothing.
+Everything here takes a file descriptor and opens, consumes and keeps nothing of it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,21 @@ def _set(descriptor: int, level: int, name: str, value: int) -> None:
         return
 
 
+_polls: dict[int, select.poll] = {}
+"""A poll object knows a descriptor's number and nothing of what is open behind it, so one per number does for all times."""
+
+
 def is_readable(descriptor: int) -> bool:
     """Tell without waiting whether there is something to read: data, an end of file or an error."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+    poll = _polls.get(descriptor)
+    if poll is None:
+        poll = _polls[descriptor] = select.poll()
+        poll.register(descriptor, select.POLLIN)
+    try:
+        return bool(poll.poll(0))
+    except RuntimeError:  # another thread asks with the same object in this moment
+        _polls.pop(descriptor, None)
+        return is_readable(descriptor)
 
 
 def peek(descriptor: int, size: int = 65_536) -> bytes:

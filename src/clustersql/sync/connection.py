@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from sys import _getframe
 from time import monotonic
 from typing import Any
 
@@ -23,8 +23,6 @@ from .cursor import CLOSED, Cursor
 from .pool import Pool
 from .recovery import recover_commit, recover_statement
 
-_OURS = frozenset(("_arguments", "_pool", "_state"))
-
 
 class Connection:
     """A PEP 249 connection to the cluster.  What PEP 249 does not know is forwarded to the driver's connection.
@@ -33,10 +31,8 @@ class Connection:
     From ``clustersql.connect()``, ``with`` and `close` have the driver's own meaning.
     """
 
-    __slots__ = ("__weakref__", "_arguments", "_pool", "_state")
+    __slots__ = ("__weakref__", "_state")
 
-    _arguments: Mapping[str, Any] | None
-    _pool: Pool
     _state: State
 
     def __init__(
@@ -53,14 +49,19 @@ class Connection:
 
         ``deadline`` (monotonic seconds) ends everything that is done with it; 0.0: nothing does.
         """
-        frame = sys._getframe(depth)
+        frame = _getframe(depth)
         state = State(pool.topology, pool.driver, options, want, notes, (frame.f_code, frame.f_lasti))
-        state.deadline = deadline
-        _set(self, "_state", state)
-        _set(self, "_pool", pool)
-        _set(self, "_arguments", arguments)
+        state.pool = pool
+        _set_state(self, state)
+        if arguments is None and not deadline:  # by far the most: what `_acquire` does, written out
+            timeout = pool.timeout if options.timeout is None else options.timeout
+            state.session = session = pool.checkout(want, timeout)
+            session.holder = state
+            return
+        state.arguments, state.deadline = arguments, deadline
         session = self._acquire(self._timeout())
         if arguments is not None:  # the driver's default mode, or what the caller's arguments say
+            state.touched = True
             state.mode_is(bool(session.autocommit))
 
     # -- the driver's face -----------------------------------------------------------------------------------------------------------
@@ -71,21 +72,23 @@ class Connection:
         if state.session is None:
             self._revive()
         cursor = Cursor(self, args, kwargs)
-        if isinstance(kwargs.get("name", args[0] if args else None), str):
+        if (args or kwargs) and isinstance(kwargs.get("name", args[0] if args else None), str):
             state.unmanaged("cursor(name)")  # a server-side cursor lives in this session
         cursors = state.cursors
         if len(cursors) > 16:
             cursors = tuple(ref for ref in cursors if ref() is not None)
         state.cursors = (*cursors, weakref.ref(cursor))
+        state.touched = True
         return cursor
 
     def commit(self) -> None:
         """Commit.  Raises the driver's error, `TransactionLost` (it did not happen) or `OutcomeUnknown`."""
-        session = self._state.session
+        state = self._state
+        session = state.session
         if session is None:
             self._require_nothing_lost()
         else:
-            if self._pool.driver.failed_transaction(session.raw):
+            if state.driver.failed_transaction(session.raw):
                 self._refuse_commit()
             try:
                 with awaited(session):
@@ -95,7 +98,7 @@ class Connection:
             except BaseException:
                 session.tainted = True
                 raise
-        for callback in self._state.boundary(committed=True):
+        for callback in state.boundary(committed=True):
             callback()
 
     def rollback(self) -> None:
@@ -130,7 +133,7 @@ class Connection:
         return session.raw
 
     def __getattr__(self, name: str) -> Any:
-        if name in _OURS or name.startswith("__"):
+        if name == "_state" or name.startswith("__"):
             raise AttributeError(name)
         if name in CLOSED and self._state.closed:
             return CLOSED[name]
@@ -201,35 +204,50 @@ class Connection:
             self._revive()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._arguments is None:
+    def __exit__(self, kind: type[BaseException] | None, error: object = None, trace: object = None) -> None:
+        state = self._state
+        session = state.session
+        if session is None or state.touched:
             self._leave(kind is None)
             return
-        driver = self._pool.driver
-        if driver.leaving != "close":  # what the driver's own ``with`` does with the transaction
-            self.commit() if kind is None else self.rollback()
-        if driver.leaving != "commit":
-            self.close()
+        state.session = None  # nothing was done with it: there is nothing to commit, and nothing to undo
+        state.given_back = True
+        state.pool.give_back(session, not session.tainted)
 
     def _leave(self, success: bool) -> None:
+        if self._state.arguments is not None:
+            self._leave_outside(success)
+            return
         try:
             if success and self._state.has_work():
                 self.commit()
         finally:
             self.close()
 
+    def _leave_outside(self, success: bool) -> None:
+        """Do what the driver's own ``with`` does with the transaction and the connection."""
+        driver = self._pool.driver
+        if driver.leaving != "close":
+            self.commit() if success else self.rollback()
+        if driver.leaving != "commit":
+            self.close()
+
     def __del__(self) -> None:
         try:
-            state, pool = self._state, self._pool
+            state = self._state
         except AttributeError:  # the checkout itself was interrupted
             return
-        session, state.session = state.session, None
-        if session is not None:
-            pool.abandon(session)
+        if state.session is not None:
+            session, state.session = state.session, None
+            self._pool.abandon(session)
             warnings.warn(state.forgotten(), ResourceWarning, 2, source=self)
 
     def __repr__(self) -> str:
         return f"<clustersql.Connection to {self._pool.topology.name!r} {self._state!r}>"
+
+    @property
+    def _pool(self) -> Pool:
+        return self._state.pool  # type: ignore[no-any-return]
 
     # -- sessions --------------------------------------------------------------------------------------------------------------------
 
@@ -252,10 +270,10 @@ class Connection:
     def _acquire(self, timeout: float, avoid: str | None = None) -> Session:
         """Get a session, the first one or one in place of one that is gone, within ``timeout`` seconds."""
         state = self._state
-        if self._arguments is None:
+        if state.arguments is None:
             session = self._pool.checkout(state.want, timeout, avoid)
         else:
-            session = self._pool.open_outside(state.want, timeout, self._arguments, avoid)
+            session = self._pool.open_outside(state.want, timeout, state.arguments, avoid)
             autocommit = state.want.autocommit if state.last_facts is not None else bool(session.autocommit)
             with awaited(session):
                 self._pool.set_mode(session, autocommit, state.want.read_only)
@@ -273,7 +291,10 @@ class Connection:
 
     def _drop(self) -> None:
         """Close the session; nothing of it can be used again."""
-        session, self._state.session = self._state.session, None
+        state = self._state
+        session, state.session = state.session, None
+        for cursor in state.alive_cursors():
+            cursor._unbind()
         if session is not None:
             self._pool.give_back(session, keep=False)
 
@@ -281,21 +302,23 @@ class Connection:
         """Make a session clean and give it back; what cannot be made clean is closed."""
         state = self._state
         keep = not (session.tainted or session.outside)
-        if state.cursors or session.count or state.pins or state.may_commit:
+        if state.touched:
             with awaited(session):
                 keep = self._detach_cursors() and keep and self._clean(session)
             session.statements += session.count
             session.count = 0
-        self._pool.give_back(session, keep)
+        state.pool.give_back(session, keep)
 
     def _detach_cursors(self) -> bool:
-        cursors, clean = self._state.alive_cursors(), True
-        self._state.cursors = ()
-        for cursor in cursors:
-            try:
-                cursor._detach()
-            except Exception:  # unread rows of a connection that is lost: nobody wants them any more
-                clean = False
+        state, clean = self._state, True
+        cursors, state.cursors = state.cursors, ()
+        for ref in cursors:
+            cursor = ref()
+            if cursor is not None:
+                try:
+                    cursor._detach()
+                except Exception:  # unread rows of a connection that is lost: nobody wants them any more
+                    clean = False
         return clean
 
     def _clean(self, session: Session) -> bool:
@@ -303,7 +326,7 @@ class Connection:
         try:
             if state.must_roll_back(session):
                 session.raw.rollback()
-            return not state.pins or self._pool.reset(session)
+            return not state.pins or bool(state.pool.reset(session))
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
             note_lost(self._pool, session, exc)
             return False
@@ -366,5 +389,5 @@ class Connection:
         return changed
 
 
-_set = object.__setattr__
-"""Past our own ``__setattr__``, which forwards to the driver."""
+_set_state = Connection.__dict__["_state"].__set__
+"""Past our own ``__setattr__``, which forwards to the driver, and faster than ``object.__setattr__``."""

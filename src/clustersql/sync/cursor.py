@@ -1,7 +1,12 @@
 """The cursor: the driver's own, with recovery around `execute`.
 
-This is the hot path.  A statement that was seen before and leaves nothing behind costs one plain frame, two reads of the clock and a set
-lookup; there is no lock, no registration, no lambda.  ``fetch*`` are the driver's own bound methods.
+Rules
+-----
+1. This is the hot path.  A statement that was seen before and leaves nothing behind costs one plain frame, two reads of the clock and a
+   set lookup; there is no lock, no registration, no lambda.  ``fetch*`` are the driver's own bound methods.
+2. Asking an object that has a ``__getattr__`` for anything is slow, so what `execute` needs is in one tuple, ``_hot``.
+3. A cursor whose session is gone knows no harmless statement: whoever takes the session away calls `_unbind` (lost) or `_forget`
+   (given back), and every execution then takes the slow path, which makes a new cursor or raises.
 """
 
 from __future__ import annotations
@@ -18,7 +23,9 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 RETURNED: Any = object()
-"""The session of a cursor whose connection was given back: it is no connection's session, so every use takes the slow path, and raises."""
+"""The session of a cursor whose connection was given back: every use raises."""
+
+_UNBOUND: Any = (None, frozenset(), None, None)
 
 CLOSED = {"closed": True, "open": False}
 """What drivers' objects say of themselves when they are closed."""
@@ -27,8 +34,7 @@ _OURS = frozenset(
     (
         "_args",
         "_connection",
-        "_execute",
-        "_executemany",
+        "_hot",
         "_raw",
         "_session",
         "_state",
@@ -53,44 +59,48 @@ class Cursor:
     _args: tuple[tuple[Any, ...], dict[str, Any]]
     _session: Session
     _raw: Any
+    _hot: tuple[Session, set[Any], Any, Callable[..., Any]]
+    """The session, the statements that leave nothing behind, the driver's cursor, and its ``execute``."""
     fetchone: Callable[..., Any]
     fetchmany: Callable[..., Any]
     fetchall: Callable[..., Any]
 
     def __init__(self, connection: Connection, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.__dict__.update(_connection=connection, _state=connection._state, _args=(args, kwargs))
+        ours = self.__dict__  # past our own __setattr__, which forwards to the driver
+        ours["_connection"] = connection
+        ours["_state"] = connection._state
+        ours["_args"] = args, kwargs
         self._bind()
 
     def _bind(self) -> None:
         """Make a cursor of the driver on the connection's present session."""
-        session = self._state.session
-        assert session is not None
-        args, kwargs = self._args
-        raw = session.raw.cursor(*args, **kwargs)
-        self.__dict__.update(  # past our own __setattr__, which forwards to the driver
-            _session=session,
-            _raw=raw,
-            _execute=raw.execute,
-            _executemany=raw.executemany,
-            fetchone=raw.fetchone,
-            fetchmany=raw.fetchmany,
-            fetchall=raw.fetchall,
-        )
+        ours = self.__dict__
+        state = ours["_state"]
+        session = state.session
+        args, kwargs = ours["_args"]
+        raw = session.raw.cursor(*args, **kwargs) if args or kwargs else session.raw.cursor()
+        ours["_session"] = session
+        ours["_raw"] = raw
+        ours["_hot"] = session, state.harmless, raw, raw.execute
+        ours["fetchone"] = raw.fetchone
+        ours["fetchmany"] = raw.fetchmany
+        ours["fetchall"] = raw.fetchall
 
     def execute(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
         """Run a statement; arguments and result are the driver's (where that is its cursor, it is this one).
 
         Raises the driver's errors, `TransactionLost` or `OutcomeUnknown`.
         """
-        state, session = self._state, self._session
-        if session is not state.session or operation.__class__ is not str or operation not in state.harmless:
+        session, harmless, raw, run = self._hot
+        try:
+            known = operation in harmless
+        except TypeError:  # psycopg's composed SQL has no hash
+            known = False
+        if not known or options:
             return self._noted("execute", operation, parameters, options)
         session.started = monotonic()
         try:
-            if parameters is UNSET:
-                result = self._execute(operation, **options)
-            else:
-                result = self._execute(operation, parameters, **options)
+            result = run(operation) if parameters is UNSET else run(operation, parameters)
         except Exception as exc:
             return self._connection._recover(self, "execute", operation, parameters, options, None, exc)
         except BaseException:
@@ -98,7 +108,7 @@ class Cursor:
             raise
         session.ended = monotonic()
         session.count += 1
-        return self if result is self._raw else result
+        return self if result is raw else result
 
     def executemany(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
         """Run a statement once per item of ``parameters``; as `execute`.  Without a transaction a part may have been committed."""
@@ -126,9 +136,8 @@ class Cursor:
         return self if result is self._raw else result
 
     def _call(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:
-        function = self._execute if method == "execute" else self._executemany
         given = tuple(value for value in (operation, parameters) if value is not UNSET)
-        return function(*given, **options)
+        return getattr(self._raw, method)(*given, **options)
 
     def _detach(self) -> None:
         """The connection was given back: from now on every use raises, or it would work on somebody else's session."""
@@ -136,11 +145,13 @@ class Cursor:
         self._raw.close()
 
     def _forget(self) -> None:
-        returned = self._returned
-        self.__dict__.update(_session=RETURNED, fetchone=returned, fetchmany=returned, fetchall=returned)
+        ours = self.__dict__
+        ours["_session"], ours["_hot"] = RETURNED, _UNBOUND
+        ours["fetchone"] = ours["fetchmany"] = ours["fetchall"] = self._state.refuse
 
-    def _returned(self, *_: Any, **__: Any) -> Any:
-        raise self._state.returned()
+    def _unbind(self) -> None:
+        """The session was lost: the next execution makes a cursor on another one; what is left of the old result stays readable until then."""
+        self.__dict__["_hot"] = _UNBOUND
 
     @property
     def driver_cursor(self) -> Any:
@@ -182,7 +193,9 @@ class Cursor:
             setattr(self._raw, name, value)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._raw) if self._session is not RETURNED else self._returned()
+        if self._session is RETURNED:
+            raise self._state.returned()
+        return iter(self._raw)
 
     def __next__(self) -> Any:
         row = self.fetchone()

@@ -9,13 +9,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..errors import ConfigError
 from ..notes import UNSET, Notes
-from ..options import Options, check_node
+from ..options import Options, check_options
 from ..result import Result
 from .connection import Connection
 from .pool import Pool
 from .run import run
-
-_NOTHING = (None,) * 5
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,17 +42,25 @@ class Database:
         node: str | None = None,
         role: str | None = None,
         move: bool | None = None,
+        max_lag: float | str | None = None,
     ) -> Database:
         """Return a view of this database with other settings; this one is left as it is.
 
         ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.  ``read_only``: any ready node may
         serve, and the server refuses writes.  ``idempotent``: running a statement twice does no harm.  ``node``, ``role`` ("primary",
-        "replica", "any") and ``move=False`` pin the work.  Raises `ConfigError` naming every mistake.
+        "replica", "any") and ``move=False`` pin the work.  ``max_lag``: how far behind a replica may be, in seconds, or as a size of its
+        log ("16MB").  Raises `ConfigError` naming every mistake.
         """
         changed = self._options.changed(
-            timeout=timeout, read_only=read_only, idempotent=idempotent, node=node, role=role, move=move
+            timeout=timeout,
+            read_only=read_only,
+            idempotent=idempotent,
+            node=node,
+            role=role,
+            move=move,
+            max_lag=max_lag,
         )
-        check_node(changed, self._pool.topology.name, tuple(self._pool.topology.addresses))
+        check_options(changed, self._pool.topology)
         return Database(self._pool, self._notes, changed)
 
     def connection(
@@ -65,15 +71,25 @@ class Database:
         node: str | None = None,
         role: str | None = None,
         move: bool | None = None,
+        max_lag: float | str | None = None,
     ) -> Connection:
         """Check a connection out.  Use it with ``with``: commit on success, roll back on an error, give it back.
 
         ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`, `PoolClosed`.
         """
         options, want = self._options, self._want
-        if (timeout, read_only, node, role, move) != _NOTHING:
-            options = options.changed(timeout=timeout, read_only=read_only, node=node, role=role, move=move)
-            check_node(options, self._pool.topology.name, tuple(self._pool.topology.addresses))
+        if (
+            timeout is not None
+            or read_only is not None
+            or node is not None
+            or role is not None
+            or move is not None
+            or max_lag is not None
+        ):
+            options = options.changed(
+                timeout=timeout, read_only=read_only, node=node, role=role, move=move, max_lag=max_lag
+            )
+            check_options(options, self._pool.topology)
             want = options.want(autocommit=False)
         return Connection(self._pool, options, want, self._notes)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.node import Report, Role
 from ..drivers.contract import Driver
-from ..target import target_of
+from ..target import target_of, told_at_connect
 from ..topology import Topology
 from . import monitor
 
@@ -26,11 +26,12 @@ def connect(
     name: str,
     arguments: Mapping[str, Any] | None = None,
     hold: Callable[[Any], None] | None = None,
+    in_full: bool = False,
 ) -> tuple[Any, Report]:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report; blocks.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``hold`` is given the connection as soon as there is one, so
-    that somebody else can abort it while its first answer is awaited.  Raises what the driver raises, and `ConfigError`.
+    that somebody else can abort it while its first answer is awaited.  ``in_full``: ask everything, as a probe does.  Raises what the driver raises, and `ConfigError`.
     """
     settings = topology.settings
     target = target_of(topology, driver, name, arguments)
@@ -38,7 +39,8 @@ def connect(
     try:
         if hold is not None:
             hold(raw)
-        report = examine(driver, raw)
+        told = None if in_full else told_at_connect(topology, driver, name, raw)
+        report = ask(driver, raw) if told is None else told
         if settings.on_connect is not None:
             settings.on_connect(raw)
     except BaseException:
@@ -47,14 +49,6 @@ def connect(
         driver.close(raw)
         raise
     return raw, report
-
-
-def examine(driver: Driver, raw: Any) -> Report:
-    """Ask the node behind ``raw`` for its role and readiness; free where the server told at connect."""
-    pushed = driver.pushed_role(raw)
-    if pushed is not None:
-        return Report(pushed)
-    return ask(driver, raw)
 
 
 def ask(driver: Driver, raw: Any) -> Report:

@@ -23,12 +23,16 @@ IDLE = 1.0
 LEAST = 0.005
 """Seconds between two rounds at least: whatever wakes it, it must not spin."""
 
+STALLED = 0.5
+"""Seconds by which a round may come late before it was us who stood still: a suspended process, a blocked event loop, no CPU.  Nodes are
+not judged by what they did not answer meanwhile (a pause of the client's own has caused false failovers in every driver that watches)."""
+
 
 class Watched(Protocol):
     """What the monitor needs of a pool."""
 
-    def tick(self, now: float) -> float:
-        """Do what is due; return when to come again."""
+    def tick(self, now: float, stalled: float) -> float:
+        """Do what is due; return when to come again.  ``stalled``: seconds for which this process did not run."""
 
 
 class Monitor:
@@ -93,6 +97,7 @@ class Monitor:
         return ()
 
     def _run(self) -> None:
+        self.due = 0.0  # while there was no pool to go round, nothing was late
         while True:
             self._woken.clear()
             due = self._round()
@@ -105,12 +110,14 @@ class Monitor:
 
     def _round(self) -> float:
         now = self.last_ran = time.monotonic()
+        late = now - self.due if self.due else 0.0
+        stalled = late if late > STALLED else 0.0
         due = now + IDLE
         with self._lock:
             pools = list(self._pools)
         for pool in pools:
             try:
-                due = min(due, pool.tick(now))
+                due = min(due, pool.tick(now, stalled))
             except Exception:
                 log.exception("clustersql: the monitor failed in %r and goes on", pool)
         return due

@@ -36,7 +36,7 @@ class Pool(BasePool[Attempt]):
         super().__init__(topology, driver)
         self.driver = driver
         self._is_stale = driver.is_stale
-        self._prober = Prober(topology, driver)
+        self._prober = Prober(topology, driver, self._heard)
         self._begin(self._adopt)
         monitor.watch(self)
 

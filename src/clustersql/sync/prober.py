@@ -8,7 +8,7 @@ from typing import Any
 from ..core.node import Report
 from ..core.observe import Answered
 from ..drivers.contract import Driver
-from ..prober import BaseProber
+from ..prober import BaseProber, Heard
 from ..topology import Topology
 from . import monitor
 from .dial import Attempt, ask, connect
@@ -19,46 +19,84 @@ class Prober(BaseProber[Attempt]):
 
     driver: Driver
 
-    def __init__(self, topology: Topology, driver: Driver) -> None:
-        super().__init__(topology, driver)
+    def __init__(self, topology: Topology, driver: Driver, heard: Heard) -> None:
+        super().__init__(topology, driver, heard)
+        self._sayings: dict[str, list[str]] = {}
 
     def _new_lock(self) -> threading.Lock:
         return threading.Lock()
 
-    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float) -> Attempt:
+    def _attempt(self, name: str, kept: Any, fresh: bool, patience: float, question: str) -> Attempt:
         return Attempt(
             self.topology,
             self.driver,
             name,
-            lambda attempt: self._work(attempt, kept, fresh),
+            lambda attempt: self._work(attempt, kept, fresh, question),
             self._ended,
             patience,
             # a node that was frozen has come back to life
             lambda result: self.topology.tell(Answered(name, result[1])),
         )
 
-    def _work(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report]:
+    def _work(self, attempt: Attempt, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, bool, Any]:
         try:
-            return self._question(attempt, kept, fresh)
+            raw, report, dialled = self._question(attempt, kept, fresh)
+            if not question:
+                return raw, report, dialled, None
+            attempt.hold(raw)
+            return raw, report, dialled, self.driver.ask(raw, (question,))[0]
         finally:
             self._done(attempt.name)
 
-    def _question(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report]:
+    def _question(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report, bool]:
+        """Return the connection, what the node said on it, and whether it was dialled for that."""
         driver = self.driver
         if kept is not None:
             if not fresh:
                 attempt.hold(kept)
                 try:
-                    return kept, ask(driver, kept)
+                    return kept, ask(driver, kept), False
                 except Exception:
                     attempt.let_go()
                     if attempt.settled:  # it hung, and was abandoned: a new dial would only hang as well
                         driver.close(kept)
                         raise
             driver.close(kept)
-        raw, report = connect(self.topology, driver, attempt.name, hold=attempt.hold)
+        raw, report = connect(self.topology, driver, attempt.name, hold=attempt.hold, in_full=True)
         self.topology.connected(attempt.name)
-        return raw, report
+        return raw, report, True
+
+    def say(self, name: str, statement: str) -> None:
+        """Send ``statement`` to ``name`` in the background, on the connection for probes; one thread per node for all of them."""
+        with self._lock:
+            waiting = self._sayings.setdefault(name, [])
+            waiting.append(statement)
+            first = len(waiting) == 1
+        if first:
+            Attempt(self.topology, self.driver, name, lambda attempt: self._say(attempt, waiting), self._said).start()
+
+    def _say(self, attempt: Attempt, waiting: list[str]) -> tuple[Any, None]:
+        with self._lock:
+            raw = self._kept.pop(attempt.name, None)
+        if raw is None:
+            raw, _ = connect(self.topology, self.driver, attempt.name, hold=attempt.hold)
+        attempt.hold(raw)
+        while True:
+            with self._lock:
+                if not waiting:
+                    return raw, None
+                statement = waiting.pop(0)
+            try:
+                self.driver.ask(raw, (statement,))
+            except Exception:  # MySQL: the session is gone already
+                if self.driver.is_closed(raw):
+                    raise
+
+    def _said(self, attempt: Attempt) -> None:
+        with self._lock:
+            self._sayings.pop(attempt.name, None)  # what came too late to be said is forgotten: nothing depends on it
+        if attempt.error is None:
+            self._keep(attempt.name, attempt.result[0])
 
     def _close(self, raw: Any) -> None:
         self.driver.close(raw)

@@ -135,6 +135,7 @@ class AsyncDriverContract:
     def _loop(self) -> Iterator[None]:
         with asyncio.Runner() as self.runner:
             yield
+        gc.collect()  # what a test left behind is complained of in that test
 
     @pytest.fixture
     def subject(self) -> AsyncSubject:

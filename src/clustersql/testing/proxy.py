@@ -55,6 +55,7 @@ class _Link:
     held: int = 0  # delayed pieces under way to the client
     due: float = 0.0  # when the last of them is let go
     drop_answer: bool = False
+    forgotten: bool = False  # nothing passes any more, in silence
     closing: bool = False  # close when everything is sent
     closed: bool = False
 
@@ -64,6 +65,8 @@ class _CutOn:
     pattern: re.Pattern[bytes]
     before: bool
     count: int
+    silently: bool = False
+    """The connection is not cut but forgotten: nothing passes any more, and neither side hears of it."""
 
 
 @dataclass(eq=False)
@@ -231,6 +234,15 @@ class FaultProxy:
         order = _CutOn(re.compile(pattern, re.DOTALL), before, count)
         self._do(lambda: self._cut_on.append(order))
 
+    def forget_on(self, pattern: bytes, *, before: bool, count: int = 1) -> None:
+        """Be a NAT that forgets the connection on which ``pattern`` is sent: from then on nothing passes, and neither side hears of it.
+
+        The arguments are those of `cut_on`: with ``before`` the server does not get that packet, else it does and its answer is lost.
+        Other connections, also new ones, go on.  `heal` closes what was forgotten.
+        """
+        order = _CutOn(re.compile(pattern, re.DOTALL), before, count, silently=True)
+        self._do(lambda: self._cut_on.append(order))
+
     def close_on_accept(self, on: bool = True) -> None:
         """Be a node that accepts and at once closes.  Connections that already live go on."""
         self._do(lambda: setattr(self, "_close_on_accept", on))
@@ -245,6 +257,9 @@ class FaultProxy:
         self._cut_after: list[_CutAfter] = []
         for link in list(self._links):
             link.drop_answer = False
+            if link.forgotten:
+                self._close(link)
+                continue
             if link.server is None:
                 self._dial(link)
             self._update(link)
@@ -324,7 +339,7 @@ class FaultProxy:
         if link.closing and not client.out and not link.held and (server is None or not server.out):
             self._close(link)
             return
-        reading = not self._deaf and not link.closing
+        reading = not (self._deaf or link.closing or link.forgotten)
         self._interest(link, client, reading and server is not None and len(server.out) < _HIGH_WATER)
         if server is not None:
             self._interest(link, server, reading and len(client.out) < _HIGH_WATER)
@@ -380,6 +395,11 @@ class FaultProxy:
     def _from_client(self, link: _Link, data: bytes) -> None:
         assert link.server is not None  # the client is not read before
         order = self._matching(link, data)
+        if order is not None and order.silently:
+            link.forgotten = True
+            if not order.before:
+                link.server.out += data
+            return
         if order is not None and order.before:
             self._close(link)
             return

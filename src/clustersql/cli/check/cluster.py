@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ...cluster import Cluster
+from ...core.epoch import older
 from ...errors import ConfigError
 from ...topology import Topology
 from .capacity import crowd, pools
@@ -63,9 +64,30 @@ def _roles(topology: Topology, result: ClusterResult) -> None:
         result.find("", "no node accepts writes")
     if len(primaries) > 1 and _questions(topology).one_primary:
         result.find("", f"{', '.join(primaries)} all accept writes: they are separate databases (split brain)")
+    _histories(result)
     versions = Counter(node.version for node in result.nodes if node.version)
     if len(versions) > 1:
         result.note("", "the nodes have different versions: " + ", ".join(versions))
+
+
+FAR_BEHIND = 16 << 20
+"""Bytes: a segment of PostgreSQL's log, which a replica that keeps up is never behind by."""
+
+
+def _histories(result: ClusterResult) -> None:
+    """Find nodes of an older epoch or another database, and replicas that are far behind."""
+    told = [node for node in result.nodes if node.epoch is not None]
+    primaries = [node for node in told if node.role == "primary" and node.readiness == "ready"]
+    if not primaries:
+        return
+    newest = max(primaries, key=lambda node: node.epoch.number if node.epoch else 0)
+    for node in told:
+        if why := older(node.epoch, newest.epoch):
+            result.find(node.name, f"it is kept out: {why}")
+        elif node.role == "replica" and node.position is not None and newest.position is not None:
+            behind = newest.position - node.position
+            if behind > FAR_BEHIND:
+                result.note(node.name, f"it is {behind >> 20} MB of log behind {newest.name}")
 
 
 def _durability(topology: Topology, wires: Sequence[Wire], result: ClusterResult) -> None:
@@ -76,6 +98,11 @@ def _durability(topology: Topology, wires: Sequence[Wire], result: ClusterResult
         for name, value in sorted(wire.execute(questions.durability)):
             if why := questions.risky.get((str(name), str(value))):
                 result.note(wire.node, f"{name} is {str(value) or 'empty'}: {why}")
+        if questions.spread and topology.settings.writer == "any":
+            told = {str(name): str(value) for name, value in wire.execute(questions.spread)}
+            for (name, weak), why in (questions.risky_spread or {}).items():
+                if told.get("wsrep_on") == "ON" and told.get(name) == weak:
+                    result.note(wire.node, f"{name} is {weak}, and writer is any: {why}")
 
 
 def _work(

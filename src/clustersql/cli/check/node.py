@@ -35,7 +35,7 @@ def inspect(topology: Topology, name: str, wire: Wire, cluster: ClusterResult) -
     try:
         result.connect = wire.open()
         result.reachable = result.authenticated = True
-        report: Report = wire.probe()
+        report: Report = wire.probe().limited(topology.settings.max_receive_queue)
         _take(result, report)
         _measure(result, wire, QUESTIONS.get(topology.driver.dialect.name, Questions()))
     except Exception as exc:
@@ -63,6 +63,7 @@ def _failed(topology: Topology, result: NodeResult, exc: Exception) -> None:
 def _take(result: NodeResult, report: Report) -> None:
     result.role, result.readiness = report.role.value, report.readiness.value
     result.why, result.version = report.why, report.version
+    result.epoch, result.position = report.epoch, report.position
     if limit := report.details.get("max_connections"):
         result.max_connections = int(limit) - int(report.details.get("reserved_connections", "0"))
 

@@ -14,7 +14,7 @@ class Questions:
 
     ``clock``: seconds since 1970 by the server's clock, whatever its time zone.  ``tls``: version and cipher of this connection, or
     nothing.  ``used``: connections that are open now.  ``durability``: settings as name and value.  ``risky``: the values of those
-    settings, per name, with which an acknowledged commit may be lost, and why.  ``one_primary``: two nodes that accept writes are
+    settings, per name, with which an acknowledged commit may be lost, and why.  ``spread`` and ``risky_spread``: the same for writes to several nodes at once.  ``one_primary``: two nodes that accept writes are
     two databases.  ``one_writer``: a second transaction that writes waits for the first one's end.
     """
 
@@ -23,6 +23,8 @@ class Questions:
     used: str = ""
     durability: str = ""
     risky: Mapping[tuple[str, str], str] | None = None
+    spread: str = ""
+    risky_spread: Mapping[tuple[str, str], str] | None = None
     one_primary: bool = False
     one_writer: bool = False
 
@@ -53,6 +55,12 @@ QUESTIONS: Mapping[str, Questions] = {
         risky={
             ("innodb_flush_log_at_trx_commit", "0"): f"{_LOST_WITH_NODE} (Galera: when all crash at once)",
             ("innodb_flush_log_at_trx_commit", "2"): f"{_LOST_WITH_NODE} (Galera: when all crash at once)",
+        },
+        spread="SHOW GLOBAL VARIABLES WHERE Variable_name IN"
+        " ('wsrep_on', 'wsrep_sync_wait', 'innodb_snapshot_isolation')",
+        risky_spread={
+            ("wsrep_sync_wait", "0"): "a read on one node may not see what was just committed on another",
+            ("innodb_snapshot_isolation", "OFF"): "a transaction may overwrite a change that it has not seen",
         },
     ),
     "sqlite": Questions(clock="SELECT (julianday('now') - 2440587.5) * 86400.0", one_writer=True),

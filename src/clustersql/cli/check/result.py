@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ...core.node import Epoch
+
 __all__ = ["ClusterResult", "Crowd", "Finding", "NodeResult", "PoolResult", "Step"]
 
 
@@ -18,7 +20,7 @@ class Finding:
 
 @dataclass(slots=True)
 class NodeResult:
-    """One node.  Durations in seconds; None: not known.  ``clock`` is how far the server's clock is ahead of ours."""
+    """One node.  Durations in seconds; None: not known.  ``epoch`` and ``position`` are as in `core.node.Report`.  ``clock`` is how far the server's clock is ahead of ours."""
 
     name: str
     address: str
@@ -36,6 +38,8 @@ class NodeResult:
     used_connections: int | None = None
     grants: bool | None = None
     error: str = ""
+    epoch: Epoch | None = None
+    position: int | None = None
 
 
 @dataclass(slots=True)

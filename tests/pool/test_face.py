@@ -14,9 +14,9 @@ import clustersql
 Make = Callable[..., clustersql.Cluster]
 
 
-def test_cluster_is_a_pep_249_module(make: Make) -> None:
+def test_cluster_is_a_pep_249_module(make_sync: Make) -> None:
     """Globals, exception classes, type objects and constructors are the driver's."""
-    cluster = make()
+    cluster = make_sync()
     assert (cluster.apilevel, cluster.threadsafety, cluster.paramstyle) == (
         sqlite3.apilevel,
         sqlite3.threadsafety,
@@ -35,9 +35,9 @@ def test_cluster_is_a_pep_249_module(make: Make) -> None:
         _ = cluster._private
 
 
-def test_connect_has_the_driver_s_meaning_of_with(make: Make) -> None:
+def test_connect_has_the_driver_s_meaning_of_with(make_sync: Make) -> None:
     """sqlite3 commits or rolls back and stays open."""
-    conn = make().connect()
+    conn = make_sync().connect()
     with conn:
         conn.execute("INSERT INTO events VALUES ('kept')")
     with contextlib.suppress(KeyError), conn:
@@ -48,6 +48,18 @@ def test_connect_has_the_driver_s_meaning_of_with(make: Make) -> None:
     conn.close()
     with pytest.raises(clustersql.PoolClosed):
         conn.cursor()
+
+
+def test_aiosqlite_s_meaning_of_with_is_to_close(make_over: Make) -> None:
+    """What was not committed is undone by that."""
+    cluster = make_over("aiosqlite")
+    with cluster.connect() as conn:
+        conn.execute("INSERT INTO events VALUES ('kept')")
+        conn.commit()
+        conn.execute("INSERT INTO events VALUES ('undone')")
+    with pytest.raises(clustersql.PoolClosed):
+        conn.cursor()
+    assert cluster.open().execute("SELECT name FROM events").fetchall() == [("kept",)]
 
 
 def test_connect_passes_the_driver_s_arguments(make: Make) -> None:
@@ -66,7 +78,8 @@ def test_connect_passes_the_driver_s_arguments(make: Make) -> None:
 
 def test_what_pep_249_does_not_know_is_forwarded(make: Make) -> None:
     """Attributes and methods of the driver's own connection and cursor, setting included."""
-    conn = make().connect()
+    cluster = make()
+    conn = cluster.connect()
     conn.row_factory = sqlite3.Row
     cursor = conn.execute("SELECT 1 AS one")
     assert cursor.fetchone()["one"] == 1
@@ -75,9 +88,9 @@ def test_what_pep_249_does_not_know_is_forwarded(make: Make) -> None:
     conn.create_function("twice", 1, lambda x: 2 * x)
     assert conn.execute("SELECT twice(21)").fetchone()[0] == 42
     assert "create_function()" in conn.pins
-    assert isinstance(conn.driver_connection, sqlite3.Connection)
-    assert isinstance(cursor.driver_cursor, sqlite3.Cursor)
-    assert cursor.connection is conn
+    assert isinstance(conn.driver_connection, cluster.driver.module.Connection)
+    assert isinstance(cursor.driver_cursor, cluster.driver.module.Cursor)
+    assert cursor.connection._state is conn._state
     cursor.arraysize = 7
     assert cursor.driver_cursor.arraysize == 7
     with pytest.raises(AttributeError):
@@ -85,9 +98,9 @@ def test_what_pep_249_does_not_know_is_forwarded(make: Make) -> None:
     conn.close()
 
 
-def test_registry(make: Make) -> None:
+def test_registry(make_sync: Make) -> None:
     """By name, as the ancestor did it."""
-    cluster = make()
+    cluster = make_sync()
     clustersql.register(cluster)
     try:
         assert clustersql.open(cluster.name, "an ignored dsn").execute("SELECT 1").fetchone() == (1,)
@@ -101,18 +114,26 @@ def test_registry(make: Make) -> None:
         clustersql.open(cluster.name)
 
 
+def count(file: str) -> int:
+    """How many rows are committed."""
+    with contextlib.closing(sqlite3.connect(file)) as raw:
+        (number,) = raw.execute("SELECT count(*) FROM events").fetchone()
+        return int(number)
+
+
 def test_run_and_its_helpers(make: Make) -> None:
     """Value, arguments, ``attempt``, ``on_commit`` once after the commit, nesting refused."""
-    db, told = make().open(), []
+    cluster, told = make(), []
+    db, file = cluster.open(), cluster._topology.addresses["a"].database
 
     def work(conn: clustersql.Connection, a: int, *, b: int) -> int:
-        conn.on_commit(lambda: told.append(db.execute("SELECT count(*) FROM events").fetchone()))
+        conn.on_commit(lambda: told.append(count(str(file))))
         conn.execute("INSERT INTO events VALUES (?)", (str(conn.attempt),))
         assert told == []
         return a + b
 
     assert db.run(work, 1, b=2) == 3
-    assert told == [(1,)]
+    assert told == [1]
     with pytest.raises(clustersql.ConfigError, match="inside"):
         db.run(lambda conn: db.run(work, 1, b=2))
     with pytest.raises(sqlite3.IntegrityError):
@@ -123,4 +144,4 @@ def test_run_and_its_helpers(make: Make) -> None:
                 conn.execute("INSERT INTO one VALUES (1), (1)"),
             )
         )
-    assert told == [(1,)]
+    assert told == [1]

@@ -1,4 +1,4 @@
-"""The pool for threads: limits, order, bookkeeping, what is remembered; without servers."""
+"""The pools of both APIs: limits, order, bookkeeping, what is remembered; without servers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import face
 import pytest
 
 import clustersql
@@ -49,15 +50,16 @@ def together(count: int, work: Callable[[int], object]) -> list[BaseException]:
 
 @pytest.mark.parametrize("policy", ["least-latency", "race", "round-robin"])
 def test_threads_hammer_the_pool(make: Make, policy: str) -> None:
-    """32 threads, 200 operations each, 5 connections: nothing is lost, none is handed out twice, the sizes are exact."""
+    """32 threads, 200 operations each (40, each step of which changes threads, by the face), 5 connections: nothing is lost, none is handed out twice, the sizes are exact."""
     db = make(max_size=5, policy=policy).open()
     held: set[int] = set()
     guard = threading.Lock()
     most = [0]
+    operations = 40 if isinstance(db, face.FaceDatabase) else 200
 
     def work(number: int) -> None:
         rng = random.Random(number)
-        for _ in range(200):
+        for _ in range(operations):
             with db.connection(read_only=True) as conn:
                 raw = id(conn._state.session.raw)
                 with guard:
@@ -204,7 +206,12 @@ def test_autocommit_mode_is_remembered(make: Make) -> None:
     switched: list[str] = []
     cluster = make(nodes="a", max_size=1)
     real = cluster.driver.set_autocommit
-    cluster.driver.set_autocommit = lambda raw, on: (switched.append(str(on)), real(raw, on))  # type: ignore[method-assign]
+
+    def counted(raw: Any, on: bool) -> Any:
+        switched.append(str(on))
+        return real(raw, on)
+
+    cluster.driver.set_autocommit = counted  # type: ignore[method-assign]
     db = cluster.open()
     for _ in range(5):
         db.execute("SELECT 1")
@@ -259,7 +266,8 @@ def test_forgotten_connection_is_reclaimed(make: Make) -> None:
         db.connection().execute("SELECT 1")
         gc.collect()
         assert db.options(timeout=10).execute("SELECT 1").fetchone() == (1,)
-    assert any("test_pool_sqlite.py:" in str(w.message) for w in caught if issubclass(w.category, ResourceWarning))
+    place = "face.py:" if isinstance(db, face.FaceDatabase) else "test_pool_sqlite.py:"
+    assert any(place in str(w.message) for w in caught if issubclass(w.category, ResourceWarning))
 
 
 def test_handle_after_its_return(make: Make) -> None:
@@ -346,10 +354,12 @@ def test_repr_tells_the_truth(make: Make) -> None:
     """Each managed object says what it is and in which state."""
     cluster = make(max_size=4)
     db = cluster.open()
+    api = "clustersql.aio" if isinstance(db, face.FaceDatabase) else "clustersql"
     with db.connection() as conn, conn.cursor() as cursor:
-        assert repr(conn) == f"<clustersql.Connection to '{cluster.name}' on {conn.node}>"
-        assert repr(cursor) == f"<clustersql.Cursor on {conn.node}>"
-        assert repr(db) == f"<clustersql.Database '{cluster.name}': 1 in flight, 0 idle, at most 4>"
-        assert "size=1/4 idle=0 in_flight=1 waiting=0>" in repr(cluster._make_pool())
-    assert repr(db) == f"<clustersql.Database '{cluster.name}': 0 in flight, 1 idle, at most 4>"
-    assert repr(cluster) == f"<clustersql.Cluster '{cluster.name}' sqlite3 nodes=['a', 'b', 'c']>"
+        cursor.execute("SELECT 1")
+        assert repr(conn) == f"<{api}.Connection to '{cluster.name}' on {conn.node}>"
+        assert repr(cursor) == f"<{api}.Cursor on {conn.node}>"
+        assert repr(db) == f"<{api}.Database '{cluster.name}': 1 in flight, 0 idle, at most 4>"
+        assert "size=1/4 idle=0 in_flight=1 waiting=0>" in repr(db._pool)
+    assert repr(db) == f"<{api}.Database '{cluster.name}': 0 in flight, 1 idle, at most 4>"
+    assert repr(cluster) == f"<clustersql.Cluster '{cluster.name}' {cluster.driver.name} nodes=['a', 'b', 'c']>"

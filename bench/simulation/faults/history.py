@@ -1,0 +1,64 @@
+"""What the clients were told, and whether it was true: the guarantee of the design as a check of a history against the servers' journals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .replication import Servers
+
+OK, FAILED, UNKNOWN, OPEN = "ok", "failed", "unknown", "open"
+
+
+@dataclass
+class History:
+    """Everything that happened in one run, in words, and what is claimed of each token.
+
+    ``claims``: token -> ok, failed, unknown.  ``groups``: tokens that one COMMIT was asked to make true together.  ``harmless``: tokens that
+    may be written twice.  ``wrong``: what is wrong, found on the way or at the end.
+    """
+
+    clock: Callable[[], float]
+    lines: list[str] = field(default_factory=list)
+    claims: dict[str, str] = field(default_factory=dict)
+    groups: list[tuple[str, ...]] = field(default_factory=list)
+    harmless: set[str] = field(default_factory=set)
+    wrong: list[str] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    def note(self, who: str, text: str) -> None:
+        """Write a line."""
+        self.lines.append(f"{self.clock():9.3f} {who:<8} {text}")
+
+    def violated(self, text: str) -> None:
+        """Something is wrong."""
+        self.wrong.append(text)
+        self.note("!!", text)
+
+
+def check(history: History, servers: Servers) -> None:
+    """Compare what was reported with what happened, after everything has come to rest."""
+    happened = Counter(token for entry in servers.every for _, token in entry.writes)
+    kept = {token for entry in servers.leader.log for _, token in entry.writes}
+    for token, claim in history.claims.items():
+        if claim == FAILED and happened[token]:
+            history.violated(f"{token} was reported failed, but it happened")
+        if claim == OK and not happened[token]:
+            history.violated(f"{token} was reported committed, but it never happened")
+        elif claim == OK and token not in kept and (servers.synchronous or token not in servers.lost):
+            history.violated(f"{token} was reported committed, but it is missing")
+        if claim == OPEN:
+            history.violated(f"{token} was never reported")
+    for token in servers.twice:
+        if token not in history.harmless:
+            history.violated(f"{token} happened twice")
+    _check_together(history, servers)
+
+
+def _check_together(history: History, servers: Servers) -> None:
+    for group in history.groups:
+        for entry in servers.every:
+            together = {token for _, token in entry.writes} & set(group)
+            if together and together != set(group):
+                history.violated(f"of {' '.join(group)} only {' '.join(sorted(together))} happened in one transaction")

@@ -1,0 +1,123 @@
+"""The network between the client and the servers.
+
+Messages of one connection stay in order (it is TCP); those of different ones overtake each other.  While a link is cut its messages wait and
+arrive after it is mended, also those of a connection that the client has given up by then; or they are gone for good, and the connection
+breaks after `KEEPALIVE`.  When a connection breaks, a request that is on its way arrives or not, and the server sees the end later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .loop import Ticket
+from .replication import Servers, new_session
+from .servers import Answer, Node
+
+CLIENT = "client"
+KEEPALIVE = 1.0
+"""Seconds after which a connection is broken whose messages are lost: TCP user timeout and keepalive (much longer in reality)."""
+REFUSED = "refused"
+STARTING = "starting"
+FULL = "full"
+
+
+class Wire:
+    """One connection: the client waits on it for one answer at a time."""
+
+    def __init__(self, servers: Servers, node: Node) -> None:
+        self.servers = servers
+        self.node = node
+        self.broken = False
+        self.eof = False
+        self._waiting: Ticket | None = None
+        self._arrives = 0.0
+        self._session = new_session(node, self._cut_by_server)
+        self.number = self._session.number
+
+    def ask(self, request: tuple[Any, ...]) -> Answer | None:
+        """Send a request and wait for its answer; None: the connection broke."""
+        if self.broken or self.eof:  # the other end is closed: what is sent now only brings a reset
+            self.broken = True
+            return None
+        ticket = self._waiting = Ticket(self.servers.loop)
+        self._send(lambda: self.node.handle(self._session, request, lambda answer: self._reply(ticket, answer)))
+        answer: Answer | None = ticket.wait()
+        self._waiting = None
+        return answer
+
+    def close(self) -> None:
+        """Close from the client's side, also under somebody who waits.  What was sent before still arrives."""
+        if not self.broken:
+            self.broken = True
+            self._send(lambda: self.node.end(self._session))
+            self._wake()
+
+    def reset(self) -> None:
+        """Something on the way cuts the connection: the client sees it at once, the server later."""
+        if self.broken:
+            return
+        self.broken = self.eof = True
+        chance = self.servers.chance
+        if chance.random() < 0.5:
+            self._arrives = float("inf")  # a request on its way is lost
+        self.servers.loop.at(chance.random() * 2.0, lambda: self.node.end(self._session))
+        self._wake()
+
+    # -- the ways ----------------------------------------------------------------------------------------------------------------
+
+    def _send(self, arrived: Callable[[], None]) -> None:
+        """To the server, in order; the node takes it in when it runs."""
+
+        def arrive() -> None:
+            if self._arrives != float("inf"):
+                self.node.when_running(arrived)
+
+        moment = max(self._arrives, self.servers.loop.now + delay(self.servers))
+        self._arrives = moment
+        self.servers.loop.at(moment - self.servers.loop.now, lambda: self._pass(arrive))
+
+    def _reply(self, ticket: Ticket, answer: Answer) -> None:
+        self.servers.loop.at(delay(self.servers), lambda: self._pass(lambda: ticket.fire(answer)))
+
+    def _pass(self, action: Callable[[], None]) -> None:
+        """Let a message through, now or when the link is mended, or lose it."""
+        servers = self.servers
+        if servers.chance.random() < servers.trouble.dropped:
+            servers.loop.at(KEEPALIVE, self.reset)
+        elif servers.linked(CLIENT, self.node.name):
+            action()
+        else:
+            servers.loop.at(0.05 + servers.chance.random() * 0.1, lambda: self._pass(action))
+
+    def _cut_by_server(self) -> None:
+        """The server's end is closed: the client sees it when the news gets through."""
+
+        def seen() -> None:
+            self.eof = True
+            if self._waiting is not None:
+                self.broken = True
+                self._wake()
+
+        self.servers.loop.at(delay(self.servers), lambda: self._pass(seen))
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            self._waiting.fire(None)
+
+
+def delay(servers: Servers) -> float:
+    """Return the seconds that a message takes."""
+    return servers.chance.random() * 0.005 + (0.1 if servers.chance.random() < 0.02 else 0.0)
+
+
+def dial(servers: Servers, node: Node) -> Wire | str:
+    """Connect; waits.  Returns the connection, or why there is none.  A node that is cut off or frozen answers when it is back."""
+    servers.loop.sleep(delay(servers) * 2)
+    while node.frozen or not servers.linked(CLIENT, node.name):
+        servers.loop.sleep(0.05 + servers.chance.random() * 0.1)
+    if not node.alive:
+        return REFUSED
+    if node.starting:
+        return STARTING
+    return FULL if node.full else Wire(servers, node)

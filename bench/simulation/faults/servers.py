@@ -1,0 +1,231 @@
+"""One simulated server: its journal, its sessions, and what it answers to each statement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .flavours import CALL, INSERT, SELECT, Code
+
+if TYPE_CHECKING:
+    from .replication import Servers
+
+READ_ONLY_TRANSACTION: Code = ("25006", 1792, "Cannot execute statement in a READ ONLY transaction")
+IN_FAILED: Code = ("25P02", None, "current transaction is aborted, commands ignored until end of transaction block")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A committed transaction: where each token was written.  One object on every node that has it."""
+
+    epoch: int
+    writes: tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What goes back to the client: rows, or an error; and what the driver is told of the transaction."""
+
+    rows: list[tuple[Any, ...]] | None = None
+    error: Code | None = None
+    in_transaction: bool = False
+    failed: bool = False
+
+
+Reply = Callable[[Answer], None]
+
+
+@dataclass(eq=False)
+class ServerSession:
+    """A client's session on the server.  ``writes``: of the open transaction; None: none is open."""
+
+    cut: Callable[[], None]
+    number: int = 0
+    busy: bool = False
+    read_only: bool = False
+    who: str | None = None
+    writes: list[tuple[str, str]] | None = None
+    failed: bool = False
+    ended: bool = False
+
+
+@dataclass(eq=False)
+class Node:
+    """One server.  ``pace`` stretches all that it does: its clock is slow, or its disk is."""
+
+    name: str
+    servers: Servers
+    primary: bool = False
+    epoch: int = 0
+    pace: float = 1.0
+    alive: bool = True
+    starting: bool = False
+    frozen: bool = False
+    full: bool = False
+    upstream: Node | None = None
+    log: list[Entry] = field(default_factory=list)
+    flushed: int = 0
+    confirmed: int = 0
+    sessions: list[ServerSession] = field(default_factory=list)
+    waiting: list[tuple[int, Callable[[], None], ServerSession]] = field(default_factory=list)
+    held: list[Callable[[], None]] = field(default_factory=list)
+
+    # -- messages ----------------------------------------------------------------------------------------------------------------
+
+    def when_running(self, action: Callable[[], None]) -> None:
+        """Do it now, or when the node is thawed; a node that crashes never does."""
+        if self.frozen:
+            self.held.append(action)
+        elif self.alive:
+            action()
+
+    def handle(self, session: ServerSession, request: tuple[Any, ...], reply: Reply) -> None:
+        """Work on a request that has arrived; the answer comes when the work is done."""
+        session.busy = True
+
+        def answered(answer: Answer) -> None:
+            session.busy = False
+            reply(answer)
+
+        seconds = self.servers.chance.random() * 0.004 * self.pace
+        self.servers.loop.at(seconds, lambda: self.when_running(lambda: self._work(session, request, answered)))
+
+    def _work(self, session: ServerSession, request: tuple[Any, ...], reply: Reply) -> None:
+        if session.ended:
+            return
+        kind = request[0]
+        if kind == "execute":
+            self._execute(session, *request[1:], reply)
+        elif kind == "commit":
+            self._commit(session, reply)
+        else:
+            session.writes, session.failed = None, False
+            reply(Answer())
+
+    def end(self, session: ServerSession) -> None:
+        """The client has gone, and the server has seen it: what was open is rolled back."""
+        session.ended = True
+        if session in self.sessions:
+            self.sessions.remove(session)
+
+    # -- statements --------------------------------------------------------------------------------------------------------------
+
+    def _execute(self, session: ServerSession, sql: str, parameters: Any, autocommit: bool, reply: Reply) -> None:
+        if not autocommit and session.writes is None:
+            session.writes = []
+        if sql == "BEGIN":
+            session.writes = []
+            reply(self._answer(session))
+            return
+        if sql == "COMMIT":
+            self._commit(session, reply)
+            return
+        if session.failed and session.writes is not None:
+            reply(self._answer(session, error=IN_FAILED))
+            return
+        family = self.servers.family
+        if sql in family.dialect.probe:
+            reply(self._answer(session, rows=family.told(sql, not self.primary, self.epoch, len(self.log))))
+        elif "READ ONLY" in sql or "READ WRITE" in sql:
+            session.read_only = "READ ONLY" in sql
+            reply(self._answer(session))
+        elif sql == "DISCARD ALL":
+            session.who, session.read_only = None, False
+            reply(self._answer(session))
+        elif sql in (family.remember, family.recall):
+            if sql == family.remember:
+                session.who = parameters[0]
+            reply(self._answer(session, rows=[(session.who,)]))
+        elif sql in (SELECT, INSERT, CALL, family.put):
+            self._data(session, sql, parameters, reply)
+        else:
+            reply(self._answer(session, rows=self._administer(sql)))
+
+    def _administer(self, sql: str) -> list[tuple[Any, ...]]:
+        """Answer which of some sessions still work on a statement, or end one; a statement is never cancelled alone."""
+        dialect = self.servers.family.dialect
+        numbers = {int(number) for number in re.findall(r"\b\d+\b", sql.partition(" AND ")[0])}
+        meant = [session for session in self.sessions if session.number in numbers]
+        if sql.startswith(dialect.running.partition("{}")[0]):
+            return [(session.number,) for session in meant if session.busy]
+        if sql.startswith(dialect.terminate.partition("{}")[0]) and "QUERY" not in sql:
+            self.servers.end_sessions(self, meant)
+        elif not sql.startswith(dialect.cancel.partition("{}")[0]):
+            raise AssertionError(f"the simulated server does not know {sql!r}")
+        return []
+
+    def _data(self, session: ServerSession, sql: str, parameters: Any, reply: Reply) -> None:
+        writes = sql != SELECT
+        error = self._refusal(session, writes)
+        if error is not None:
+            self._fail(session, error)
+            reply(self._answer(session, error=error))
+        elif not writes:
+            own = [token for place, token in session.writes or () if place == parameters[0]]
+            seen = [(token,) for token in [*self.visible(parameters[0]), *own]]
+            reply(self._answer(session, rows=seen))
+        elif session.writes is None or sql == CALL:
+            done = [*(session.writes or ()), parameters]
+            session.writes = None
+            self._append(session, done, lambda: reply(self._answer(session)))
+        else:
+            session.writes.append(parameters)
+            reply(self._answer(session))
+
+    def _refusal(self, session: ServerSession, writes: bool) -> Code | None:
+        family, trouble, chance = self.servers.family, self.servers.trouble, self.servers.chance
+        if writes and session.read_only:
+            return READ_ONLY_TRANSACTION
+        if writes and not self.primary:
+            return family.read_only
+        if chance.random() < trouble.deadlocks:
+            return family.deadlock
+        if writes and chance.random() < trouble.duplicates:
+            return family.duplicate
+        return None
+
+    def _fail(self, session: ServerSession, error: Code) -> None:
+        family = self.servers.family
+        if session.writes is None:
+            return
+        if family.fails_transactions:
+            session.failed, session.writes = True, []
+        elif error == family.deadlock:
+            session.writes = None
+
+    def _commit(self, session: ServerSession, reply: Reply) -> None:
+        writes, failed = session.writes, session.failed
+        session.writes, session.failed = None, False
+        if not writes or failed:
+            reply(self._answer(session))  # of a failed transaction: a rollback, reported as success
+            return
+        error = self._refusal_at_commit()
+        if error is None:
+            self._append(session, writes, lambda: reply(self._answer(session)))
+            return
+        if error == self.servers.family.ambiguous and self.servers.chance.random() < 0.5:
+            self._append(session, writes, lambda: None)
+        reply(self._answer(session, error=error))
+
+    def _refusal_at_commit(self) -> Code | None:
+        family, trouble, chance = self.servers.family, self.servers.trouble, self.servers.chance
+        if not self.primary:
+            return family.read_only
+        if chance.random() < trouble.deadlocks:
+            return family.deadlock
+        return family.ambiguous if chance.random() < trouble.ambiguous else None
+
+    def _append(self, session: ServerSession, writes: list[tuple[str, str]], done: Callable[[], None]) -> None:
+        self.servers.commit(self, session, Entry(self.epoch, tuple(writes)), done)
+
+    def visible(self, place: str) -> list[str]:
+        """Return what a reader sees here: on a synchronous primary, only what another node has too."""
+        entries = self.log[: self.confirmed] if self.servers.synchronous and self.primary else self.log
+        return [token for entry in entries for where, token in entry.writes if where == place]
+
+    def _answer(
+        self, session: ServerSession, rows: list[tuple[Any, ...]] | None = None, error: Code | None = None
+    ) -> Answer:
+        return Answer(rows, error, session.writes is not None, session.failed)

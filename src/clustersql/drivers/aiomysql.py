@@ -1,0 +1,100 @@
+"""aiomysql: PyMySQL's protocol over asyncio's streams.
+
+A cancelled call closes the connection (``_close_on_cancel``): the statement may go on at the server, which learns of the end
+when it answers.  So may a cancelled COMMIT.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, ClassVar
+
+from . import transports
+from .async_adapter import AsyncAdapter
+from .contract import Target
+from .pymysql import PyMySQLReader
+from .reading import converted, no_dsn, server_arguments
+
+
+class AioMySQL(PyMySQLReader, AsyncAdapter):
+    """Adapter for aiomysql, and base of its fork's: `names` and what begins with an underscore differ."""
+
+    name = "aiomysql"
+    refusals: Container[tuple[Any, ...]] = (("(0, 'Not connected')",), ("Cancelled during execution",))
+    names: ClassVar[dict[str, str]] = {
+        "host": "host",
+        "port": "port",
+        "user": "user",
+        "password": "password",
+        "database": "db",
+        "unix_socket": "unix_socket",
+    }
+    numbers: ClassVar[dict[str, type]] = {
+        "port": int,
+        "connect_timeout": float,
+        "client_flag": int,
+        "autocommit": bool,
+        "echo": bool,
+        "use_unicode": bool,
+        "local_infile": bool,
+    }
+
+    async def dial(self, target: Target, timeout: float) -> Any:
+        """Connect; the driver's own connect_timeout ends with the TCP connect, ours with the handshake."""
+        no_dsn(self.name, target)
+        arguments = server_arguments(target, self.names) | converted(target.arguments, self.numbers)
+        raw = self.module.Connection(**arguments)
+        try:
+            await self._open(raw)
+        except BaseException:
+            self.terminate(raw)  # a dial that is cancelled leaves its socket to nobody else
+            raise
+        raw.transport = self._transport(
+            raw
+        )  # the driver forgets it when a call is cancelled, however long TLS takes to close it
+        transports.keep_alive(raw.transport)
+        return raw
+
+    async def _open(self, raw: Any) -> None:
+        await raw._connect()
+
+    def _transport(self, raw: Any) -> Any:
+        return None if raw._writer is None else raw._writer.transport
+
+    def descriptor(self, raw: Any) -> int | None:
+        """Return the transport's."""
+        return None if self.is_closed(raw) else transports.descriptor(raw.transport)
+
+    def is_closed(self, raw: Any) -> bool:
+        """The driver drops its stream when anything goes wrong on it."""
+        return bool(raw.closed)
+
+    async def set_autocommit(self, raw: Any, on: bool) -> None:
+        """Costs a round trip when the mode changes."""
+        await raw.autocommit(on)
+
+    async def cursor(self, raw: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Return a cursor of the driver."""
+        return await raw.cursor(*args, **kwargs)
+
+    async def plain_cursor(self, raw: Any) -> Any:
+        """Return a plain cursor."""
+        return await self.cursor(raw, (self.module.cursors.Cursor,), {})
+
+    async def close(self, raw: Any) -> None:
+        """Say goodbye, and close; TLS would take more turns of the loop for that than a program may have at its end."""
+        with contextlib.suppress(Exception):
+            await raw.ensure_closed()
+        self.terminate(raw)
+
+    def terminate(self, raw: Any) -> None:
+        """Close the socket at once; the driver's own ``close`` forgets a transport then that is closed already."""
+        transports.end(getattr(raw, "transport", None) or self._transport(raw))
+        with contextlib.suppress(Exception):
+            raw.close()
+
+
+def adapter(module: Any) -> AioMySQL:
+    """Return the adapter over ``module``."""
+    return AioMySQL(module)

@@ -1,0 +1,44 @@
+"""asyncmy: a fork of aiomysql in Cython, with a protocol class in place of streams.
+
+A cancelled call closes the connection, as with aiomysql.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from .aiomysql import AioMySQL
+
+
+class AsyncMy(AioMySQL):
+    """Adapter for asyncmy."""
+
+    name = "asyncmy"
+    refusals = ((0, "Not connected"), (0, "Cancelled during execution"))
+    names: ClassVar[dict[str, str]] = AioMySQL.names | {"database": "database"}
+    numbers: ClassVar[dict[str, type]] = AioMySQL.numbers | {
+        "read_timeout": float,
+        "max_allowed_packet": int,
+        "stmt_cache_size": int,
+        "binary_prefix": bool,
+    }
+
+    async def _open(self, raw: Any) -> None:
+        await raw.connect()
+
+    def _transport(self, raw: Any) -> Any:
+        return raw._transport
+
+    def is_closed(self, raw: Any) -> bool:
+        """It says "connected" until it is closed; its protocol knows of an end of file or an error."""
+        return not raw.connected or bool(raw._stream_broken)
+
+    async def cursor(self, raw: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Return a cursor of the driver."""
+        return raw.cursor(*args, **kwargs)
+
+
+def adapter(module: Any) -> AsyncMy:
+    """Return the adapter over ``module``."""
+    return AsyncMy(module)

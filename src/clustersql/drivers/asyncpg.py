@@ -1,0 +1,316 @@
+"""asyncpg: PostgreSQL in a protocol of its own.
+
+It is not made after PEP 249, so this adapter adds what that asks for: BEGIN before the first statement (unless the connection is
+in autocommit mode), and a cursor.  asyncpg's own methods keep their signatures and results.
+
+A cancelled call sends a cancel request in the background, and the next call waits until the server has answered it; the
+connection is good afterwards, in a failed transaction where there was one.
+
+It has no OperationalError.  Our own errors are ``PostgresConnectionError``, so that programs which catch that, or
+``PostgresError``, catch them too.  Apart from ``PostgresError`` it raises ``InterfaceError``, ``InternalClientError``, and OSErrors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from inspect import signature
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from ..core.node import Role
+from ..dialects import Dialect, by_name
+from ..errors import ConfigError
+from . import sockets, transports
+from .async_adapter import AsyncAdapter
+from .contract import Abilities, Own, Target
+from .reading import Codes, converted, server_arguments
+
+NAMES = {name: name for name in ("host", "port", "user", "password", "database")} | {"unix_socket": "host"}
+OURS = (
+    "connect_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+)
+"""libpq's keywords for what we do ourselves; the server would take them for settings of its own and refuse."""
+PREPARED = 64
+"""Statements that are kept prepared per connection for our cursor; asyncpg keeps 100 for its own methods."""
+FORGETTING = ("DISCARD", "DEALLOCATE")
+"""Status tags after which the server may have forgotten what was prepared."""
+
+
+BEGUN = ("prepare", "fetchmany", "copy_from_table", "copy_from_query", "copy_to_table", "copy_records_to_table")
+"""What passes by us and works on data; not what sets the connection up: LISTEN takes no effect before its COMMIT."""
+
+
+class AsyncPG(AsyncAdapter):
+    """Adapter for asyncpg."""
+
+    name = "asyncpg"
+    family = "postgresql"
+    dialect_name = "postgresql"
+    abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True)
+    numbers: ClassVar[dict[str, type]] = {
+        "port": int,
+        "timeout": float,
+        "command_timeout": float,
+        "statement_cache_size": int,
+        "max_cached_statement_lifetime": int,
+        "max_cacheable_statement_size": int,
+        "direct_tls": bool,
+    }
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.dialect: Dialect = by_name(self.dialect_name)
+        self.error = (module.PostgresError, module.InterfaceError, module.InternalClientError)
+        self.operational_error = module.PostgresConnectionError
+        self.interface_error = module.InterfaceError
+        self.methods: Mapping[str, Own] = {
+            name: self._beginning(name) for name in ("fetch", "fetchrow", "fetchval", "execute", "executemany")
+        }
+        self.begun = {name: self._beginning(name) for name in BEGUN}
+
+    # Connecting
+
+    async def dial(self, target: Target, timeout: float) -> Any:
+        """Connect.  Arguments that only libpq knows (sslmode, application_name) go where asyncpg reads them: into the DSN."""
+        arguments = {name: value for name, value in target.arguments.items() if name not in OURS}
+        known = signature(self.module.connect).parameters
+        given = server_arguments(target, NAMES) | converted(
+            {name: value for name, value in arguments.items() if name in known}, self.numbers
+        )
+        others = {name: value for name, value in arguments.items() if name not in known}
+        given |= {"dsn": _dsn(target.dsn, others)} if target.dsn or others else {}
+        given["connection_class"] = _remembering(given.get("connection_class", self.module.Connection))
+        try:
+            raw = await self.module.connect(**given)
+        except self.module.ClientConfigurationError:  # its text may repeat a part of the DSN, which may be the password
+            raise ConfigError("asyncpg: the dsn or an argument of connect is not as asyncpg wants it") from None
+        raw.session = Session()
+        transports.keep_alive(raw._transport)
+        return raw
+
+    # Reading
+
+    def codes(self, exc: BaseException) -> Codes:
+        """SQLSTATE where the server gave one; asyncpg gives one of its own (08003) to a call whose connection died."""
+        return getattr(exc, "sqlstate", None), None, str(exc)
+
+    def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
+        """Raised by ``_check_open``, and before that by whatever finds another call under way."""
+        refusals = ("connection is closed", "another operation is in progress", "cannot switch to state")
+        return isinstance(exc, self.module.InterfaceError) and any(text in codes[2] for text in refusals)
+
+    def descriptor(self, raw: Any) -> int | None:
+        """Return the transport's."""
+        return transports.descriptor(raw._transport)
+
+    def is_closed(self, raw: Any) -> bool:
+        """Ask asyncpg, which learns it from the loop."""
+        return bool(raw.is_closed())
+
+    def is_stale(self, raw: Any) -> bool:
+        """Tell whether it is dead: the loop has seen it, or the end waits in the kernel; a notification is no end.
+
+        Over TLS what waits cannot be read from outside: such a connection is given up rather than trusted.
+        """
+        descriptor = self.descriptor(raw)
+        if descriptor is None or raw.is_closed():
+            return True
+        if not sockets.is_readable(descriptor):
+            return False
+        return transports.is_encrypted(raw._transport) or not sockets.only_news(sockets.peek(descriptor))
+
+    def in_transaction(self, raw: Any) -> bool | None:
+        """Tell what the server's latest answer told."""
+        return None if raw.is_closed() else bool(raw.is_in_transaction())
+
+    def autocommit(self, raw: Any) -> bool | None:
+        """Tell the mode, which is ours: asyncpg has none."""
+        return bool(raw.session.autocommit)
+
+    def session_id(self, raw: Any) -> int | None:
+        """Return the backend's pid."""
+        return None if raw.is_closed() else raw.get_server_pid()
+
+    def pushed_role(self, raw: Any) -> Role | None:
+        """Tell from what PostgreSQL 14 and later report at connect and after a change.
+
+        A session that is read-only by default tells nothing: that may be our own doing.
+        """
+        told = None if raw.is_closed() else raw.get_settings()
+        standby = getattr(told, "in_hot_standby", None)
+        if standby == "on":
+            return Role.REPLICA
+        read_only = getattr(told, "default_transaction_read_only", None)
+        return Role.PRIMARY if standby == "off" and read_only == "off" else None
+
+    # Statements
+
+    async def begin(self, raw: Any, timeout: float | None = None) -> None:
+        """Send BEGIN, unless a transaction is open or the connection is in autocommit mode; ``timeout`` is asyncpg's."""
+        if not raw.session.autocommit and not (raw.is_closed() or raw.is_in_transaction()):
+            await raw.execute("BEGIN", timeout=timeout)
+
+    def _beginning(self, name: str) -> Own:
+        async def own(raw: Any, *args: Any, **kwargs: Any) -> Any:
+            await self.begin(raw, kwargs.get("timeout"))
+            return await getattr(raw, name)(*args, **kwargs)
+
+        own.__name__ = name
+        return own
+
+    async def cursor(self, raw: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Cursor:
+        """Return a cursor; it takes no arguments.  asyncpg's own ``cursor(query)`` is a method of its connection."""
+        return Cursor(self, raw, *args, **kwargs)
+
+    async def answers(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        """Run them, each for itself."""
+        cursor = Cursor(self, raw)
+        answers = []
+        for statement in statements:
+            await cursor.run(statement, ())
+            answers.append([tuple(row) for row in await cursor.fetchall()])
+        return answers
+
+    async def leave_transaction(self, raw: Any, autocommit: bool | None) -> None:
+        """Nothing was begun."""
+
+    # Ending
+
+    async def set_autocommit(self, raw: Any, on: bool) -> None:
+        """Set the mode, without a round trip."""
+        raw.session.autocommit = on
+
+    async def commit(self, raw: Any) -> bool:
+        """Commit.  The server answers ROLLBACK where the transaction had failed."""
+        if self.in_transaction(raw) is False:
+            return True
+        return bool(await raw.execute("COMMIT") != "ROLLBACK")
+
+    async def rollback(self, raw: Any) -> None:
+        """Roll back what is open."""
+        if self.in_transaction(raw) is not False:
+            await raw.execute("ROLLBACK")
+
+    def terminate(self, raw: Any) -> None:
+        """Close the socket at once."""
+        transport = raw._transport
+        with contextlib.suppress(Exception):
+            raw.terminate()
+        transports.end(transport)
+
+
+class Session:
+    """What asyncpg does not keep for a connection: the mode, and what was prepared for our cursor."""
+
+    def __init__(self) -> None:
+        self.autocommit = False
+        self.prepared: OrderedDict[str, Any] = OrderedDict()
+
+    async def prepare(self, raw: Any, query: str) -> Any:
+        """Return the prepared statement, the latest used being kept."""
+        if query not in self.prepared:
+            self.prepared[query] = await raw.prepare(query)
+        self.prepared.move_to_end(query)
+        while len(self.prepared) > PREPARED:
+            self.prepared.popitem(last=False)  # asyncpg closes it on the server before its next statement
+        return self.prepared[query]
+
+
+class Cursor:
+    """What asyncpg lacks of PEP 249; parameters are its own ($1).  Rows are ``asyncpg.Record``.
+
+    A string of several statements cannot be prepared, and is refused by the server: asyncpg's ``execute`` takes it.
+    """
+
+    def __init__(self, driver: AsyncPG, raw: Any) -> None:
+        self._driver = driver
+        self._raw = raw
+        self._rows: list[Any] = []
+        self.description: list[tuple[Any, ...]] | None = None
+        """Per column its name and the type's oid, and five times None; None: the statement returns no rows."""
+        self.statusmessage: str | None = None
+        """The server's status tag: "INSERT 0 2"."""
+        self.arraysize = 1
+
+    @property
+    def rowcount(self) -> int:
+        """The number in the status tag; -1: it has none."""
+        number = (self.statusmessage or "").rpartition(" ")[2]
+        return int(number) if number.isdecimal() else -1
+
+    async def execute(self, operation: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        """Run a statement, and fetch all its rows."""
+        await self._driver.begin(self._raw)
+        await self.run(operation, parameters)
+        return self
+
+    async def executemany(self, operation: str, parameters: Iterable[Sequence[Any]], /) -> Cursor:
+        """Run a statement once per item; asyncpg tells no count of it."""
+        await self._driver.begin(self._raw)
+        self._rows, self.description, self.statusmessage = [], None, None
+        await self._raw.executemany(operation, parameters)
+        return self
+
+    async def run(self, query: str, parameters: Sequence[Any]) -> None:
+        """Run a statement without BEGIN.  One whose plan is outdated is prepared once more, where no transaction has failed by it."""
+        self._rows, self.description, self.statusmessage = [], None, None
+        try:
+            await self._run(query, parameters)
+        except self._driver.module.InvalidCachedStatementError:
+            self._raw.session.prepared.clear()
+            if self._raw.is_in_transaction():
+                raise
+            await self._run(query, parameters)
+        if (self.statusmessage or "").startswith(FORGETTING):
+            self._raw.session.prepared.clear()
+            await self._raw.reload_schema_state()  # asyncpg forgets what it had prepared itself
+
+    async def _run(self, query: str, parameters: Sequence[Any]) -> None:
+        statement = await self._raw.session.prepare(self._raw, query)
+        self._rows = list(reversed(await statement.fetch(*parameters)))
+        self.statusmessage = statement.get_statusmsg()
+        columns = statement.get_attributes()
+        self.description = [(one.name, one.type.oid, None, None, None, None, None) for one in columns] or None
+
+    async def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        return self._rows.pop() if self._rows else None
+
+    async def fetchmany(self, size: int | None = None, /) -> list[Any]:
+        """Return the next ``size`` rows (`arraysize`)."""
+        return [self._rows.pop() for _ in range(min(size or self.arraysize, len(self._rows)))]
+
+    async def fetchall(self) -> list[Any]:
+        """Return all rows that are left."""
+        return await self.fetchmany(len(self._rows)) if self._rows else []
+
+    async def close(self) -> None:
+        """Forget the rows."""
+        self._rows = []
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while self._rows:
+            yield self._rows.pop()
+
+
+def _remembering(kind: type) -> type:
+    """Return the connection class with room for our `Session`: asyncpg's has slots only."""
+    return type(kind.__name__, (kind,), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+
+
+def _dsn(dsn: str | None, others: Mapping[str, Any]) -> str:
+    """Return the DSN with the other arguments in its query."""
+    base = dsn or "postgresql://"
+    return base + (("&" if "?" in base else "?") + urlencode(others) if others else "")
+
+
+def adapter(module: Any) -> AsyncPG:
+    """Return the adapter over ``module``."""
+    return AsyncPG(module)

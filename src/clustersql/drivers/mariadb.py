@@ -1,0 +1,124 @@
+"""mariadb (MariaDB Connector/Python): the C library, whose socket and status are at hand.
+
+It holds the global lock while it reads rows, so a call that hangs there cannot be woken by anyone (docs/support.md).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+from ..errors import ConfigError
+from . import sockets
+from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
+from .contract import Abilities, Target
+
+NAMES = {name: name for name in ("host", "port", "user", "password", "database", "unix_socket")}
+
+_IN_TRANSACTION = 1
+"""SERVER_STATUS_IN_TRANS of the MySQL protocol."""
+
+
+class MariaDB(Adapter):
+    """Adapter for MariaDB Connector/Python."""
+
+    name = "mariadb"
+    family = "mysql"
+    dialect_name = "mysql"
+    leaving = "close"
+    abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
+    numbers: ClassVar[dict[str, type]] = {
+        "port": int,
+        "connect_timeout": int,
+        "read_timeout": int,
+        "write_timeout": int,
+        "autocommit": bool,
+        "compress": bool,
+        "local_infile": bool,
+        "reconnect": bool,
+        "ssl": bool,
+        "ssl_verify_cert": bool,
+    }
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self._sockets: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
+
+    def connect(self, target: Target, timeout: float) -> Any:
+        """Connect.  ``timeout`` in seconds, rounded up to whole ones: the C library knows no other.
+
+        Raises ConfigError for ``reconnect``.
+        """
+        no_dsn(self.name, target)
+        given = converted(target.arguments, self.numbers)
+        if given.get("reconnect"):
+            raise ConfigError(
+                f"{self.name}: reconnect=True would replace a lost session unseen, in the middle of a transaction too; leave it "
+                "out, the cluster connects again"
+            )
+        waiting = {"connect_timeout": max(1, math.ceil(timeout))}
+        raw = self.module.connect(**waiting | server_arguments(target, NAMES) | given)
+        if (descriptor := self.descriptor(raw)) is not None:
+            self._sockets[raw] = descriptor, sockets.identity(descriptor)
+            sockets.keep_alive(descriptor)
+        return raw
+
+    def codes(self, exc: BaseException) -> Codes:
+        """Return its attributes; what the driver itself refuses has neither number nor state."""
+        return getattr(exc, "sqlstate", None), getattr(exc, "errno", None) or None, str(exc)
+
+    def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
+        """Every method looks first whether the connection was closed on this side; only then there is no number."""
+        return codes == (None, None, "Invalid connection or not connected")
+
+    def descriptor(self, raw: Any) -> int | None:
+        """Return the C library's; a closed connection refuses to tell, and one that broke has none.
+
+        Not by the attribute ``socket``: that makes an object which closes the same descriptor once more.
+        """
+        try:
+            descriptor: int = raw._get_socket()
+        except self.module.Error:
+            return None
+        return descriptor if descriptor >= 0 else None
+
+    def abort(self, raw: Any) -> bool:
+        """Shut down the socket that was remembered at connect, if that number still means the same socket.
+
+        The C library closes its socket in the thread that works on it, without telling us.
+        """
+        if self.is_closed(raw) or raw not in self._sockets:
+            return False
+        return sockets.shut_down(*self._sockets[raw])
+
+    def is_closed(self, raw: Any) -> bool:
+        """Tell whether it was closed here, or the C library dropped its socket."""
+        return self.descriptor(raw) is None
+
+    def in_transaction(self, raw: Any) -> bool | None:
+        """Believe the server's flag only where it says yes.
+
+        It comes with results, not with errors: a first statement that failed, or a procedure, may have opened a transaction.
+        """
+        return True if not self.is_closed(raw) and raw.server_status & _IN_TRANSACTION else None
+
+    def session_id(self, raw: Any) -> int | None:
+        """Return the server's thread id."""
+        return None if self.is_closed(raw) else raw.connection_id
+
+    def autocommit(self, raw: Any) -> bool | None:
+        """Tell the server's flag; None: closed."""
+        try:
+            return bool(raw.autocommit)
+        except self.module.Error:
+            return None
+
+    def set_autocommit(self, raw: Any, on: bool) -> None:
+        """Costs a round trip when the mode changes."""
+        raw.autocommit = on
+
+
+def adapter(module: Any) -> MariaDB:
+    """Return the adapter over ``module``."""
+    return MariaDB(module)

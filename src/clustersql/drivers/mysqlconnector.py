@@ -1,0 +1,126 @@
+"""mysql-connector-python (the module mysql.connector), always its pure Python: the C extension hides its socket.
+
+Whether that extension can be loaded at all depends on who loaded another OpenSSL into the process before, ``import ssl`` for
+one; the driver chooses silently.  So ``use_pure`` is always given.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, ClassVar
+
+from ..errors import ConfigError
+from . import sockets
+from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
+from .contract import Abilities, Target
+
+NAMES = {name: name for name in ("host", "port", "user", "password", "database", "unix_socket")}
+
+_TIMEOUTS = ("ConnectionTimeoutError", "ReadTimeoutError", "WriteTimeoutError")
+_LOST = 2013
+"""CR_SERVER_LOST: https://dev.mysql.com/doc/mysql-errors/en/client-error-reference.html."""
+
+
+class MySQLConnector(Adapter):
+    """Adapter for MySQL Connector/Python.  Its ``cursor()`` pings the server, so that a lost connection may show there."""
+
+    name = "mysql-connector"
+    family = "mysql"
+    dialect_name = "mysql"
+    leaving = "close"
+    abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
+    numbers: ClassVar[dict[str, type]] = {
+        "port": int,
+        "connection_timeout": float,
+        "connect_timeout": float,
+        "read_timeout": int,
+        "write_timeout": int,
+        "client_flags": int,
+        "autocommit": bool,
+        "use_unicode": bool,
+        "use_pure": bool,
+        "buffered": bool,
+        "raw": bool,
+        "consume_results": bool,
+        "get_warnings": bool,
+        "raise_on_warnings": bool,
+        "compress": bool,
+        "force_ipv6": bool,
+        "allow_local_infile": bool,
+        "converter_str_fallback": bool,
+        "ssl_disabled": bool,
+        "ssl_verify_cert": bool,
+        "ssl_verify_identity": bool,
+    }
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self._plain = import_module(f"{module.__name__}.cursor").MySQLCursorBuffered
+        self._timeouts = tuple(getattr(module.errors, name) for name in _TIMEOUTS if hasattr(module.errors, name))
+
+    def connect(self, target: Target, timeout: float) -> Any:
+        """Connect.  ``timeout`` in seconds bounds each wait for the handshake; the driver ends it when it has connected.
+
+        Raises ConfigError where the C extension is asked for.
+        """
+        no_dsn(self.name, target)
+        given = converted(target.arguments, self.numbers)
+        if not given.get("use_pure", True):
+            raise ConfigError(
+                f"{self.name}: use_pure=False asks for the C extension, which tells nobody its socket: a call that hangs on a "
+                "frozen node could not be woken; leave it out, or use the driver mysqlclient or mariadb"
+            )
+        waiting = {} if "connect_timeout" in given else {"connection_timeout": timeout}
+        raw = self.module.connect(**waiting | server_arguments(target, NAMES) | given | {"use_pure": True})
+        if not target.unix_socket and (descriptor := self.descriptor(raw)) is not None:
+            sockets.keep_alive(descriptor)
+        return raw
+
+    def codes(self, exc: BaseException) -> Codes:
+        """Return its attributes; -1 stands for no number.
+
+        A timeout of the driver's own carries 3024, with which a server says that it ended a statement: but here nobody has,
+        and its answer would come as the next one's.
+        """
+        number = _LOST if isinstance(exc, self._timeouts) else getattr(exc, "errno", None)
+        message = getattr(exc, "msg", None) or str(exc)
+        return getattr(exc, "sqlstate", None), number if number and number > 0 else None, str(message)
+
+    def descriptor(self, raw: Any) -> int | None:
+        """Return the socket's; a closed one has none."""
+        sock = getattr(raw._socket, "sock", None)
+        descriptor = -1 if sock is None else sock.fileno()
+        return None if descriptor < 0 else descriptor
+
+    def is_closed(self, raw: Any) -> bool:
+        """Tell whether it was closed here; the driver keeps a socket that broke, which `is_stale` sees."""
+        return self.descriptor(raw) is None
+
+    def in_transaction(self, raw: Any) -> bool | None:
+        """Believe the server's flag only where it says yes.
+
+        It comes with results, not with errors: a first statement that failed, or a procedure, may have opened a transaction.
+        """
+        return True if raw.in_transaction and not self.is_closed(raw) else None
+
+    def session_id(self, raw: Any) -> int | None:
+        """Return the server's thread id."""
+        return raw.connection_id or None
+
+    def autocommit(self, raw: Any) -> bool | None:
+        """Return the mode that the driver set last: its public attribute asks the server."""
+        return bool(raw._autocommit)
+
+    def set_autocommit(self, raw: Any, on: bool) -> None:
+        """Costs a round trip when the mode changes."""
+        if self.autocommit(raw) is not on:
+            raw.autocommit = on
+
+    def cursor(self, raw: Any) -> Any:
+        """Return a plain cursor, made without the ping."""
+        return self._plain(raw)
+
+
+def adapter(module: Any) -> MySQLConnector:
+    """Return the adapter over ``module``."""
+    return MySQLConnector(module)

@@ -43,7 +43,7 @@ def test_every_operation_ends() -> None:
 
 def test_a_node_whose_every_statement_is_in_error_is_not_preferred_much() -> None:
     seen = SHORT.play(scenarios.failing(3, Fault.STATEMENT), 1)
-    assert seen.share(range(2, 3), scenarios.FAULT) < 0.6  # 0.9 when its estimate decayed for want of samples
+    assert seen.share(range(2, 3), scenarios.FAULT) < 0.6  # 0.8 when its estimate decayed for want of samples
 
 
 def slow(rule: str) -> Outcome:

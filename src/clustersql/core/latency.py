@@ -66,7 +66,7 @@ class Load:
         """Count one answer that took ``seconds``.
 
         The n-th weighs at least 1/n: the first replaces the guess.  With 5 % only, a slow node keeps the estimate of its quick connect
-        for dozens of statements (measured: 2.8 % of the traffic went to a node that was ten times slower, instead of 0.1 %).
+        for dozens of statements (measured: p99.9 with a slow node 1.26 times that without it, instead of 1.04).
         """
         self.samples += 1
         keep = min(exp((self.sampled_at - now) / TAU), 1.0 - LEAST_WEIGHT, 1.0 - 1.0 / self.samples)
@@ -82,7 +82,7 @@ class Load:
         """Count an answer that says nothing about the speed: an error that is the statement's own.
 
         The estimate stays as it is, but the node was not idle.  Else the estimate of a node on which every statement fails would decay,
-        for want of samples, until it got them all (measured: 89 % of the traffic).
+        for want of samples, until it got them all (measured: 80 % of the traffic of three nodes within 10 s, instead of 55 %).
         """
         self.sampled_at = now
 

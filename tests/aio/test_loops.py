@@ -319,3 +319,25 @@ def test_our_own_standstill_condemns_nobody() -> None:
         assert states <= {Reach.UP, Reach.UNKNOWN}, states
 
     asyncio.run(main())
+
+
+def test_idle_connection_that_died_is_not_handed_to_who_waits() -> None:
+    """It lay idle and dead when a dial of its node began: the caller who waits is given a new one, not its corpse."""
+
+    async def main() -> None:
+        cluster, driver = fake_cluster("a", max_size=2)
+        async with cluster.aopen() as db:
+            await db.execute("INSERT 1")
+            (dead,) = [raw for raw in driver.open if raw in [s.raw for s in db._pool()._book.shelves["a"].idle]]
+            driver.terminate(dead)
+            pool = db._pool()
+            session = await pool._open(db._single, time.monotonic() + 5.0, None)
+            assert session.raw is dead  # this is how it comes
+            pool.give_back(session)
+            take, pool._book.take = pool._book.take, lambda *_: None  # type: ignore[method-assign]
+            try:
+                assert (await db.execute("INSERT 2")).fetchall() == [("INSERT 2",)]
+            finally:
+                pool._book.take = take  # type: ignore[method-assign]
+
+    asyncio.run(main())

@@ -58,10 +58,15 @@ class Pool(BasePool[Attempt]):
         began = now = time.monotonic()
         while True:
             session = self._book.take(want, now, avoid)
+            fresh = False
             if session is None:
                 session = await self._open(want, began + timeout, avoid)
-            elif now >= session.expires or self._is_stale(session.raw):
+                fresh = (
+                    session.idle_since == session.opened
+                )  # else it lay idle, and was handed over while this caller waited
+            if not fresh and (now >= session.expires or self._is_stale(session.raw)):
                 self.give_back(session, keep=False)  # without blame: servers close idle connections for many reasons
+                now = time.monotonic()
                 continue
             if session.autocommit is want.autocommit and session.read_only is want.read_only:
                 return session

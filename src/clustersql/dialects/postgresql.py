@@ -225,9 +225,10 @@ RULES = Rules(
 DIALECT = Dialect(
     cancel="SELECT pg_cancel_backend({})",
     terminate="SELECT pg_terminate_backend({})",
-    # A user sees the state of his own sessions.  'disabled' is track_activities = off.
-    running="SELECT pid FROM pg_stat_activity WHERE pid IN ({})"
-    " AND (state IS NULL OR state NOT LIKE 'idle%' OR state_change > now() - interval '1 second')",
+    # A user sees the state of his own sessions.  'disabled' is track_activities = off.  After a Parse without a Sync (asyncpg) a session
+    # is 'active' though it waits for us: ClientRead.
+    running="SELECT pid FROM pg_stat_activity WHERE pid IN ({}) AND (state IS NULL OR state_change > now() - interval '1 second'"
+    " OR (state NOT LIKE 'idle%' AND wait_event IS DISTINCT FROM 'ClientRead'))",
     name="postgresql",
     sqlstates=SQLSTATES,
     errnos={},

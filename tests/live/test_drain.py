@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import face
 import pytest
 from live.load import load
 from live.stage import eventually, failure
@@ -16,22 +19,20 @@ Make = Callable[..., clustersql.Cluster]
 INSERT = "INSERT INTO events (name) VALUES (%s)"
 
 
-@pytest.fixture
-def make(postgres: PostgresCluster) -> Iterator[Make]:
+@pytest.fixture(params=["psycopg", "psycopg-aio"])
+def make(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Make]:
     """Make a cluster over all nodes of the healthy PostgreSQL cluster; closed after the test."""
-    clusters: list[clustersql.Cluster] = []
+    stack, names = ExitStack(), itertools.count()
 
     def made(**knobs: Any) -> clustersql.Cluster:
-        cluster = clustersql.Cluster(f"drained{len(clusters)}", driver="psycopg", **knobs)
+        cluster = stack.enter_context(face.cluster_of(request.param, f"drained{next(names)}", **knobs))
         for name in postgres.nodes:
             cluster.add_node(name, postgres.dsn(name))
-        clusters.append(cluster)
         return cluster
 
     postgres.execute("n1", "TRUNCATE events")
-    yield made
-    for cluster in clusters:
-        cluster.close()
+    with stack:
+        yield made
 
 
 def sessions(postgres: PostgresCluster, node: str) -> int:

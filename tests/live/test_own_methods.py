@@ -72,7 +72,7 @@ def test_a_write_in_autocommit_mode_is_unknown(asyncpg_stage: Stage, before: boo
 
 @before_or_after
 def test_several_statements_in_one_string_are_unknown(asyncpg_stage: Stage, before: bool) -> None:
-    """The ``execute`` of asyncpg takes them; what came before the fault may have been committed."""
+    """Asyncpg's ``execute`` takes them; what came before the fault may have been committed."""
     stage = asyncpg_stage
     insert = f"INSERT INTO events (name) VALUES ('{stage.key}')"
     with stage.db.connection() as conn:

@@ -39,13 +39,15 @@ class AioSQLite(AsyncAdapter):
         self._file = SQLite(sqlite3)
 
     async def dial(self, target: Target, timeout: float) -> Any:
-        """Open the file.  sqlite3 cannot be stopped at that: what opens after a cancellation is closed at once."""
+        """Open the file.  sqlite3 cannot be stopped at that: what opens after a cancellation is closed."""
         raw = self.module.connect(**self._file.arguments(target))
         opening = asyncio.ensure_future(_opened(raw))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             opening.add_done_callback(lambda _: self._give_up(raw, opening))
+            # Opening takes a moment only.  Who is cancelled at the end of its loop would leave the thread to print "Event loop is closed".
+            await asyncio.wait((opening,), timeout=ENDING)
             raise
         except Exception:
             raw._thread.join(ENDING)  # the driver has told it to end

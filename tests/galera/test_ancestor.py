@@ -18,6 +18,12 @@ CONFIG = Path(__file__).parent / "config.toml"
 NAMES = ["write_conn", "read_conn", "sess_conn"]
 
 
+@pytest.fixture(params=["pymysql", "mysqlclient"])
+def driver(request: pytest.FixtureRequest) -> str:
+    """The ancestor's form names no asyncio driver."""
+    return str(request.param)
+
+
 @pytest.fixture
 def load(galera: GaleraCluster, driver: str) -> Iterator[Callable[[str], Cluster]]:
     loaded = []

@@ -42,9 +42,9 @@ def story(request: pytest.FixtureRequest, stage: Callable[[str], Stage]) -> Iter
         [shop] = clustersql.load("clusters.toml")
         engine = importlib.import_module("async_cluster_engine").async_cluster_engine(URLS[request.param], shop)
     with event_loop() as run:
-        run(create(engine))
-        set_up.wait_for(0)
         try:
+            run(create(engine))
+            set_up.wait_for(0)
             yield Story(set_up, shop, Way(engine, run))
         finally:
             run(end(engine, shop))

@@ -34,7 +34,7 @@ def fail(connection: Handle, outcome: Lost, phase: Phase, situation: Situation) 
     """Raise the error that a verdict asks for, and leave the connection in the state that goes with it."""
     error = outcome.error
     session = connection._state.session
-    node = session.node if session is not None else "a node"
+    node = f"node {session.node!r}" if session is not None else "the node"
     facts = connection._state.facts(error) if session is not None else None
     in_transaction = phase is Phase.EXECUTE and situation.transaction is not Transaction.NONE
     connection._state.last_facts, connection._state.timed_out = facts, situation.timed_out
@@ -67,7 +67,7 @@ def fail(connection: Handle, outcome: Lost, phase: Phase, situation: Situation) 
 
 
 def _words(kind: type[Exception], node: str, phase: Phase, error: BaseException, timed_out: bool) -> str:
-    failed = f"the time of the operation on node {node!r} was over" if timed_out else f"node {node!r} failed"
+    failed = f"the time of the operation on {node} was over" if timed_out else f"{node} failed"
     if kind is TransactionLost:
         return f"{failed} before COMMIT was sent: nothing of the transaction has happened, run it again ({first_line(error)})"
     what = "COMMIT" if phase is Phase.COMMIT else "the statement"

@@ -64,11 +64,12 @@ def test_what_one_loop_learns_the_others_know() -> None:
     """A node that died is known to the pool of another loop without a dial of its own."""
     cluster, driver = fake_cluster("a", "b", probe_interval=100.0, breaker_base=100.0, breaker_cap=100.0)
     db = cluster.aopen()
-    learned, told = threading.Event(), threading.Event()
+    ready, learned, told = threading.Event(), threading.Event(), threading.Event()
 
     async def first() -> None:
         async with db:
             await db.execute("SELECT 1")
+            ready.set()
             await asyncio.to_thread(learned.wait, 10)
             driver.dials.clear()
             async with db.connection() as conn:
@@ -78,6 +79,7 @@ def test_what_one_loop_learns_the_others_know() -> None:
 
     async def second() -> None:
         async with db:
+            await asyncio.to_thread(ready.wait, 10)
             driver.dead.add("a")
             await db.options(idempotent=True).execute("SELECT 1")
             while cluster.view.by_name["a"].reach is not Reach.DOWN:

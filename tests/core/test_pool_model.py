@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter, deque
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -97,8 +97,7 @@ class PoolModel(RuleBasedStateMachine):
     # -- what the performer does
 
     def tell(self, seen: Observation) -> None:
-        view = observe(self.view, seen, self.now)
-        self.view = replace(view, version=view.version + 1)  # no news for this node, but some for another
+        self.view = observe(self.view, seen, self.now)
         self.act(self.book.adopt(self.view))
 
     def act(self, actions: Actions, waiter: Waiter | None = None) -> None:

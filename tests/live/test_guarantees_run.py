@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from live.stage import INSERT, Stage, failure
+from live.stage import INSERT, SELECT, Stage, failure
 
 from clustersql import ConfigError, NoNodeAvailable, OutcomeUnknown, TransactionLost
 
@@ -183,13 +183,23 @@ def test_procedure_is_not_rerun(stage: Stage) -> None:
 
 
 def test_retries_end_with_the_driver_s_error(stage: Stage) -> None:
-    """``retry_limit`` further tries at most, however often it fails."""
+    """``retry_limit`` further tries at most, however often a read fails."""
+    db = stage.make(retry_limit=2).open()
+    for proxy in (stage.a, stage.b):
+        proxy.cut_on(stage.key_bytes, before=False, count=10)
+    error = failure(db.options(read_only=True).execute, SELECT, (stage.key,))
+    assert isinstance(error, stage.errors.Error)
+    assert type(error).__module__.split(".")[0] != "clustersql"
+
+
+def test_retries_of_an_idempotent_write_end_as_unknown(stage: Stage) -> None:
+    """``retry_limit`` further tries at most.  Each may have happened, so that the driver's error would say too little."""
     db = stage.make(retry_limit=2).open()
     for proxy in (stage.a, stage.b):
         proxy.cut_on(stage.key_bytes, before=False, count=10)
     error = failure(db.options(idempotent=True).execute, INSERT, (stage.key,))
-    assert isinstance(error, stage.errors.Error)
-    assert type(error).__module__.split(".")[0] != "clustersql"
+    assert isinstance(error, OutcomeUnknown)
+    assert isinstance(error.__cause__, stage.errors.Error)
     assert stage.count() == 3
 
 
@@ -210,17 +220,30 @@ def test_retry_budget(stage: Stage) -> None:
 
 
 def test_deadline_bounds_the_recovery(stage: Stage) -> None:
-    """No node comes back: it ends at the operation's timeout, with every node's error."""
-    db = stage.db.options(timeout=0.8, idempotent=True)
+    """No node comes back: it ends at the operation's timeout.  A write that was sent, though idempotent, is of unknown outcome."""
+    db = stage.db.options(timeout=2.0, idempotent=True)
     db.execute("SELECT 1")
     for proxy in (stage.a, stage.b):
         proxy.close_on_accept()
         proxy.cut_on(stage.key_bytes, before=True)
     began = time.monotonic()
     error = failure(db.execute, INSERT, (stage.key,))
-    assert 0.3 < time.monotonic() - began < 5
-    assert isinstance(error, NoNodeAvailable)
+    assert 0.3 < time.monotonic() - began < 6
+    assert isinstance(error, OutcomeUnknown)
+    assert "could not be had" in "".join(error.__cause__.__notes__)
     assert stage.count() == 0
+
+
+def test_deadline_bounds_the_recovery_of_a_read(stage: Stage) -> None:
+    """The same for a read, with every node's error."""
+    db = stage.db.options(timeout=2.0, read_only=True)
+    db.execute("SELECT 1")
+    for proxy in (stage.a, stage.b):
+        proxy.close_on_accept()
+        proxy.cut_on(stage.key_bytes, before=True)
+    error = failure(db.execute, SELECT, (stage.key,))
+    assert isinstance(error, NoNodeAvailable)
+    assert set(error.errors) == {"a", "b"}
 
 
 def test_run_ends_at_its_deadline(stage: Stage) -> None:
@@ -229,7 +252,7 @@ def test_run_ends_at_its_deadline(stage: Stage) -> None:
         proxy.cut_on(stage.key_bytes + b"-later", before=True, count=10_000)
     work = Work(stage)
     began = time.monotonic()
-    error = failure(stage.db.options(timeout=0.8).run, work)
+    error = failure(stage.db.options(timeout=2.0).run, work)
     assert time.monotonic() - began < 8
     assert isinstance(
         error, TransactionLost | NoNodeAvailable

@@ -136,7 +136,7 @@ class Waiter:
         )
         self.names: tuple[str, ...] = ()
         self.events: deque[Any] = deque()
-        self.blocked_on: str | None = None  # a node whose dials are at their limit, or "" for the whole pool
+        self.blocked_on: set[str] = set()  # nodes whose dials are at their limit, and "" for the whole pool
 
 
 @dataclass(slots=True)
@@ -301,13 +301,13 @@ class Book:
         self.total += 0 if outside else 1
         actions.dial = shelf
         if waiter is not None:
-            waiter.blocked_on = None
+            waiter.blocked_on.discard(name)  # not what else it wanted: this dial may end in nothing
         self._room(actions)  # there may be room for the next one in the queue too
         return True, actions
 
     def _block(self, waiter: Waiter | None, on: str, actions: Actions) -> bool:
         if waiter is not None:
-            waiter.blocked_on = on
+            waiter.blocked_on.add(on)
             self._room(actions)  # what it was told of, and cannot use, is the next one's
         return False
 
@@ -422,7 +422,7 @@ class Book:
                     shelf.checkouts += 1
                     self._serve(waiter, session, actions)
                     return
-            usable = self.total < self.max_size or not any(waiter.blocked_on == "" for waiter in self.waiters)  # rule 5
+            usable = self.total < self.max_size or not any("" in waiter.blocked_on for waiter in self.waiters)  # rule 5
         if usable:
             session.idle_since = now
             shelf.idle.append(session)
@@ -457,9 +457,9 @@ class Book:
         if self.total < self.max_size:
             free.add("")
         for waiter in self.waiters:
-            if waiter.blocked_on in free:
-                free.discard(waiter.blocked_on)
-                waiter.blocked_on = None
+            if room := waiter.blocked_on & free:
+                free -= room
+                waiter.blocked_on.clear()  # it looks at everything anew
                 self._notify(waiter, Changed(), actions)
 
     @staticmethod

@@ -41,6 +41,7 @@ class MySQLClient(Adapter):
     def __init__(self, module: Any) -> None:
         super().__init__(module)
         self._sockets: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
+        self._numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect.  ``timeout`` in seconds, rounded up to whole ones: the C library knows no other."""
@@ -48,6 +49,7 @@ class MySQLClient(Adapter):
         arguments = {"connect_timeout": max(1, math.ceil(timeout))} | server_arguments(target, NAMES)
         arguments |= _with_tls(converted(target.arguments, self.numbers))
         raw = self.module.connect(**arguments)
+        self._numbers[raw] = raw.thread_id()
         if (descriptor := self.descriptor(raw)) is not None:
             self._sockets[raw] = descriptor, sockets.identity(descriptor)
             sockets.keep_alive(descriptor)
@@ -87,11 +89,8 @@ class MySQLClient(Adapter):
         return not raw.open or self.descriptor(raw) is None
 
     def session_id(self, raw: Any) -> int | None:
-        """Return the server's thread id."""
-        try:
-            return raw.thread_id()  # type: ignore[no-any-return]
-        except self.module.Error:  # closed
-            return None
+        """Return the server's thread id as it was at connect: the driver does not tell while another thread is in a call."""
+        return self._numbers.get(raw)
 
     def autocommit(self, raw: Any) -> bool | None:
         """Tell the server's flag; None: closed."""

@@ -170,7 +170,9 @@ class Pool(BasePool[Attempt]):
         for raw in [session.raw for session in idle] + self._prober.end():
             self._background.spawn(close(self.driver, raw), "close")
         await self._background.ended()  # each is bounded in time
-        for _ in range(3):  # a transport that was dropped ends in the loop's next rounds, and the loop may be closed after this
+        for _ in range(
+            3
+        ):  # a transport that was dropped ends in the loop's next rounds, and the loop may be closed after this
             await asyncio.sleep(0)
 
     def is_here(self) -> bool:

@@ -311,6 +311,9 @@ class PoolModel(RuleBasedStateMachine):
                 continue
             if session.node in (names - {waiter.avoid} or names):
                 return waiter
+            full = self.book.total >= self.book.max_size
+            if full and "" in waiter.blocked_on and waiter.passed_over >= self.book.max_size:
+                return None  # closed, to make room for this one
         return None
 
     def check_served(self, first: Waiter | None, session: Session) -> None:

@@ -7,6 +7,9 @@ Rules
 3. One queue for the whole cluster, first come, first served: whichever node frees a connection first serves the first waiter it fits.
 4. A connection of an older generation, or past its lifetime, is never handed out and never goes idle.
 5. A connection that is given back while waiters are queued and fits none of them is closed: it would only hold their room.
+6. A waiter for whom there is no room is passed over, by later ones whom a connection fits, ``max_size`` times at most; the next connection
+   is closed, to make room.  Else readers, whom any node fits, would keep every writer waiting for ever once all connections are to
+   replicas, as they are after a demotion.
 """
 
 from __future__ import annotations
@@ -125,7 +128,7 @@ class Session:
 class Waiter:
     """A caller in the queue.  ``events`` is what happened for it; ``signal`` belongs to the performer, who waits on it."""
 
-    __slots__ = ("avoid", "blocked_on", "events", "names", "outside", "signal", "want")
+    __slots__ = ("avoid", "blocked_on", "events", "names", "outside", "passed_over", "signal", "want")
 
     def __init__(self, want: Want, avoid: str | None = None, signal: Any = None, outside: bool = False) -> None:
         self.want = want
@@ -136,6 +139,7 @@ class Waiter:
         )
         self.names: tuple[str, ...] = ()
         self.events: deque[Any] = deque()
+        self.passed_over = 0
         self.blocked_on: set[str] = set()  # nodes whose dials are at their limit, and "" for the whole pool
 
 
@@ -422,6 +426,8 @@ class Book:
                     shelf.checkouts += 1
                     self._serve(waiter, session, actions)
                     return
+                if self._is_due(waiter):
+                    break
             usable = self.total < self.max_size or not any("" in waiter.blocked_on for waiter in self.waiters)  # rule 5
         if usable:
             session.idle_since = now
@@ -430,6 +436,14 @@ class Book:
             self._forget(session)
             actions.close.append(session)
             self._room(actions)
+
+    def _is_due(self, waiter: Waiter) -> bool:
+        """Whether a waiter whom a connection does not fit was passed over often enough, so that it is closed for it (rule 6)."""
+        if "" not in waiter.blocked_on or self.total < self.max_size:
+            return False
+        due = waiter.passed_over >= self.max_size
+        waiter.passed_over = 0 if due else waiter.passed_over + 1
+        return due
 
     def _serve(self, waiter: Waiter, session: Session, actions: Actions) -> None:
         self.waiters.remove(waiter)

@@ -255,3 +255,29 @@ def test_ten_thousand_cancelled_operations() -> None:
 
     asyncio.run(main())
     gc.collect()
+
+
+def test_dial_that_swallows_its_cancellation_leaves_no_connection() -> None:
+    """As asyncio.wait_for of Python 3.11 does when the answer and the cancellation come together: what opens is closed all the same."""
+
+    async def main() -> None:
+        cluster, driver = fake_cluster("a")
+        connect, swallowed = driver.connect, []
+
+        async def deaf(target: Any, timeout: float) -> Any:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                swallowed.append(1)
+            return await connect(target, timeout)
+
+        driver.connect = deaf  # type: ignore[method-assign]
+        db = cluster.aopen()
+        waiting = asyncio.ensure_future(single(db))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await db.close()
+        assert swallowed
+        assert not driver.open
+
+    asyncio.run(main())

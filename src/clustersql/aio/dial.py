@@ -122,6 +122,7 @@ class Attempt:
     def __init__(
         self,
         topology: Topology,
+        driver: AsyncDriver,
         background: Background,
         name: str,
         work: Callable[[], Awaitable[tuple[Any, ...]]],
@@ -136,6 +137,7 @@ class Attempt:
         self.seconds = 0.0
         self.result: Any = None
         self.error: BaseException | None = None
+        self._driver = driver
         self._background = background
         self._work = work
         self._ended = ended
@@ -172,11 +174,17 @@ class Attempt:
             self._settle(None, exc)
             raise
         else:
-            self._settle(result, None)
+            if not self._settle(
+                result, None
+            ):  # the cancellation was lost on the way (asyncio.wait_for drops one that comes with the answer)
+                self._driver.terminate(result[0])
 
-    def _settle(self, result: Any, error: BaseException | None) -> None:
-        if not self._settled:
-            self._settled = True
-            self.result, self.error = result, error
-            self.seconds = time.monotonic() - self.began
-            self._ended(self)
+    def _settle(self, result: Any, error: BaseException | None) -> bool:
+        """Say how it ended; False: that was said already."""
+        if self._settled:
+            return False
+        self._settled = True
+        self.result, self.error = result, error
+        self.seconds = time.monotonic() - self.began
+        self._ended(self)
+        return True

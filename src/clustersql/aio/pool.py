@@ -216,6 +216,7 @@ class Pool(BasePool[Attempt]):
     def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> Attempt:
         return Attempt(
             self.topology,
+            self.driver,
             self._background,
             shelf.name,
             lambda: connect(self.topology, self.driver, shelf.name, arguments),

@@ -33,6 +33,7 @@ class Prober(BaseProber[Attempt]):
     def _attempt(self, name: str, kept: Any, fresh: bool, patience: float, question: str) -> Attempt:
         return Attempt(
             self.topology,
+            self.driver,
             self._background,
             name,
             lambda: self._work(name, kept, fresh, question),

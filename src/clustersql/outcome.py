@@ -5,29 +5,20 @@ Shared by both APIs; nothing here waits.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from .core.faults import Fault
 from .core.pooling import Session
 from .core.procedures import Lost, blamed, first_line
 from .core.verdict import Phase, Situation, Transaction, Verdict
 from .errors import OutcomeUnknown, TransactionLost
+from .handle import Handle
 from .pool import BasePool
-from .state import State
 
 TIMED_OUT = "clustersql: the time of the operation was over, so its connection was shut down"
 
 
 CANCELLED_COMMIT = "clustersql: OutcomeUnknown: cancelled after it was sent, so it may have been committed or not"
-
-
-class Handle(Protocol):
-    """A connection of either API."""
-
-    _state: State
-
-    def _drop(self) -> None:
-        """Close the session; nothing of it can be used again."""
 
 
 def fail(connection: Handle, outcome: Lost, phase: Phase, situation: Situation) -> NoReturn:

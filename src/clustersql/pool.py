@@ -143,6 +143,10 @@ class BasePool(Generic[D]):
         """Let the monitor come round now."""
         raise NotImplementedError
 
+    def wake_by(self, moment: float) -> None:
+        """Let the monitor come round at ``moment`` (monotonic seconds) at the latest."""
+        raise NotImplementedError
+
     def _ensure_monitor(self) -> None:
         raise NotImplementedError
 
@@ -370,8 +374,8 @@ class BasePool(Generic[D]):
             owed = {} if stalled else self._wake_the_hung(now)
             late, next_end = self._end_the_overdue(now)
         self._act(actions)
-        for session in late:
-            self.cancel(session)
+        for node, number in late:
+            self._cancel(node, number)
         self.topology.budget.earn(served)
         due = self._prober.tick(now, starving, owed, stalled)
         for attempt in attempts:
@@ -383,19 +387,21 @@ class BasePool(Generic[D]):
         self._fill()
         return min(due, next_end)
 
-    def _end_the_overdue(self, now: float) -> tuple[list[Session], float]:
+    def _end_the_overdue(self, now: float) -> tuple[list[tuple[str, int]], float]:
         """Shut down the sockets of those whose time is over, or the grace of whose node.  Under the lock, as `_wake_the_hung`.
 
-        Returns them, and when the next one's is.
+        Returns the nodes and numbers of these sessions, and when the next one's time is over.  The numbers are asked for before: whoever
+        is woken closes the connection at once, and it has none any more.
         """
         late, due = self._book.overdue(now)
         for session in late:
             session.timed_out = True
         drained, next_drained = self._book.outstayed(now)
+        numbers = [(session.node, self.reading.session_id(session.raw)) for session in (*late, *drained)]
         for session in (*late, *drained):
             session.tainted = True
             self.reading.abort(session.raw)
-        return [*late, *drained], min(due, next_drained)
+        return [(node, number) for node, number in numbers if number is not None], min(due, next_drained)
 
     def _wake_the_hung(self, now: float) -> dict[str, tuple[Owed, ...]]:
         """Shut down the sockets of statements that wait for a node which does not answer a probe either; recovery then takes over.
@@ -431,11 +437,11 @@ class BasePool(Generic[D]):
         for one in gone:
             self._prober.say(one.session.node, self.reading.dialect.terminate.format(one.number))
 
-    def cancel(self, session: Session) -> None:
-        """Ask the server, on another connection, to end what ``session`` is executing.  In the background; nothing depends on it."""
-        number, statement = self.reading.session_id(session.raw), self.reading.dialect.cancel
-        if number is not None and statement and not self.closed:
-            self._prober.say(session.node, statement.format(number))
+    def _cancel(self, node: str, number: int) -> None:
+        """Ask ``node``, on another connection, to end what its session ``number`` is executing.  In the background; nothing depends on it."""
+        statement = self.reading.dialect.cancel
+        if statement and not self.closed:
+            self._prober.say(node, statement.format(number))
 
     def _take_in_orphans(self) -> None:
         while self.gone:

@@ -57,7 +57,9 @@ AWAITED = {
 
 
 def public(kind: type) -> dict[str, Any]:
-    return {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+    """Its own names and those that it has from a base of ours."""
+    bases = [base for base in reversed(kind.__mro__) if base is not object]
+    return {name: value for base in bases for name, value in vars(base).items() if not name.startswith("_")}
 
 
 def parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:

@@ -153,7 +153,8 @@ def test_the_names_for_asyncio() -> None:
 
 @pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind.__name__)
 def test_the_members(kind: type) -> None:
-    public = {name for name in vars(kind) if not name.startswith("_") and (kind, name) not in INSIDE}
+    names = {name for base in kind.__mro__ if base is not object for name in vars(base)}
+    public = {name for name in names if not name.startswith("_") and (kind, name) not in INSIDE}
     assert public | {"__init__"} & METHODS[kind].keys() == METHODS[kind].keys()
     assert {name: described(kind, name) for name in METHODS[kind]} == METHODS[kind]
 

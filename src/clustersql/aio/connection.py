@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from inspect import iscoroutinefunction
 from time import monotonic
@@ -17,8 +16,9 @@ from ..core.statements import Traits
 from ..core.verdict import Transaction
 from ..core.view import Want
 from ..errors import TransactionLost
+from ..handle import Handle
 from ..notes import UNSET, Notes, phase_of
-from ..options import Options, changed_here
+from ..options import Options
 from ..outcome import CANCELLED_COMMIT, note_lost
 from ..pool import awaited
 from ..state import HARMLESS_METHODS, State, passing
@@ -30,7 +30,7 @@ from .transaction import Block
 _OURS = frozenset(("_arguments", "_pool", "_state"))
 
 
-class Connection:
+class Connection(Handle):
     """A connection to the cluster for one task at a time.  What is not named here is forwarded to the driver's connection.
 
     From a pool (``async with db.connection()``) the block commits on success, rolls back on an error and gives it back; `close` gives it
@@ -218,50 +218,6 @@ class Connection:
 
     # -- ours ------------------------------------------------------------------------------------------------------------------------
 
-    @property
-    def node(self) -> str | None:
-        """The name of the node that serves this connection now; None: none does."""
-        session = self._state.session
-        return session.node if session is not None else None
-
-    @property
-    def attempt(self) -> int:
-        """Inside ``run``: which call of the function this is, from 1."""
-        return self._state.attempt
-
-    @property
-    def pins(self) -> tuple[str, ...]:
-        """What keeps this connection from moving to another node: the leading words of the statements, or the calls, that left state."""
-        return self._state.pins
-
-    @contextmanager
-    def options(self, **values: Any) -> Iterator[Connection]:
-        """Within the block, statements have these options: ``timeout`` in seconds, ``idempotent``, ``move``.
-
-        Raises `ConfigError` for what a session has from its checkout on, and for every other mistake.
-        """
-        state = self._state
-        before = state.options, state.patience
-        state.options = changed_here(state.options, values)
-        self._bound(values.get("timeout") or state.patience)
-        try:
-            yield self
-        finally:
-            state.options = before[0]
-            self._bound(before[1])
-
-    def _bound(self, patience: float) -> None:
-        """Let each statement take so many seconds at most; 0.0: as long as it takes."""
-        session, self._state.patience = self._state.session, patience
-        if session is not None:
-            session.patience = patience
-        if patience:
-            self._pool.monitor.wake_by(monotonic() + patience)
-
-    def on_commit(self, function: Callable[[], object]) -> None:
-        """Call ``function`` once, after the COMMIT of this transaction was acknowledged, and never if it is not."""
-        self._state.callbacks += (function,)
-
     async def __aenter__(self) -> Connection:
         if self._state.session is None:
             await self._revive()
@@ -294,13 +250,6 @@ class Connection:
 
     # -- sessions --------------------------------------------------------------------------------------------------------------------
 
-    def _timeout(self) -> float:
-        """Seconds that an operation on this connection may take, with everything that it waits for."""
-        timeout, deadline = self._state.options.timeout, self._state.deadline
-        if deadline:
-            return max(0.0, deadline - monotonic())
-        return self._pool.timeout if timeout is None else timeout
-
     def _live(self) -> Session:
         """Return the session; one that was lost comes again only with a statement, for here nothing can be awaited."""
         session = self._state.session
@@ -322,7 +271,7 @@ class Connection:
             session = await self._outside(timeout, avoid, self._arguments)
         state.hold(session)
         if state.deadline:
-            self._pool.monitor.wake_by(state.deadline)
+            self._pool.wake_by(state.deadline)
         return session
 
     async def _outside(self, timeout: float, avoid: str | None, arguments: Mapping[str, Any]) -> Session:
@@ -429,16 +378,6 @@ class Connection:
     def _outcome_unknown(self, error: BaseException) -> None:
         error.add_note(CANCELLED_COMMIT)
         self._state.committed = True  # for all we know: nothing may be run again
-
-    def _require_nothing_lost(self) -> None:
-        """COMMIT without a session: fine when nothing was executed since it was lost."""
-        state = self._state
-        if state.given_back:
-            raise state.returned()
-        if state.broken is not None:
-            raise state.broken
-        if state.pins:  # a transaction may have been open that we did not see
-            state.require_revivable()
 
     async def _refuse_commit(self) -> None:
         """The transaction has failed: the server answers this COMMIT with a silent rollback, and the caller would believe it."""

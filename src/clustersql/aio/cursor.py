@@ -7,6 +7,7 @@ because some drivers need a round trip, or a thread, for it.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -157,33 +158,23 @@ class Cursor:
 
     async def fetchone(self) -> Any:
         """Return the next row, or None."""
-        try:
-            return await self._fetchone()
-        except Exception:
-            raise
-        except BaseException:
-            self._broken_off()
-            raise
+        return await self._fetched(self._fetchone())
 
     async def fetchmany(self, size: int | None = None) -> Any:
         """Return the next ``size`` rows, by default the cursor's ``arraysize``; fewer at the end."""
         raw = self._live()
-        try:
-            return await (raw.fetchmany() if size is None else raw.fetchmany(size))
-        except Exception:
-            raise
-        except BaseException:
-            self._broken_off()
-            raise
+        return await self._fetched(raw.fetchmany() if size is None else raw.fetchmany(size))
 
     async def fetchall(self) -> Any:
         """Return all rows that were not fetched yet."""
-        raw = self._live()
+        return await self._fetched(self._live().fetchall())
+
+    async def _fetched(self, rows: Awaitable[Any]) -> Any:
         try:
-            return await raw.fetchall()
+            return await rows
         except Exception:
             raise
-        except BaseException:
+        except BaseException:  # cancelled: rows may be on their way still
             self._broken_off()
             raise
 
@@ -192,7 +183,7 @@ class Cursor:
         return await self._live().fetchone()
 
     def _broken_off(self) -> None:
-        """A fetch was cancelled: rows may be on their way still."""
+        """A call on the driver's cursor was cancelled with its answer pending."""
         session = self._session
         if session is not None and session is self._state.session:
             self._connection._pool.interrupted(session)

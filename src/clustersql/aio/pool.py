@@ -156,7 +156,9 @@ class Pool(BasePool[Attempt]):
         Until then it stays in flight: what was cancelled still costs the node.
         """
         session.tainted = True
-        self.cancel(session)
+        number = self.driver.session_id(session.raw)
+        if number is not None:
+            self._cancel(session.node, number)
 
     # -- the end -------------------------------------------------------------------------------------------------------------------
 
@@ -247,6 +249,10 @@ class Pool(BasePool[Attempt]):
 
     def _wake(self) -> None:
         self.monitor.wake()
+
+    def wake_by(self, moment: float) -> None:
+        """Let the monitor come round at ``moment`` at the latest."""
+        self.monitor.wake_by(moment)
 
     def _ensure_monitor(self) -> None:
         self.monitor.ensure()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from sys import _getframe
 from time import monotonic
 from typing import Any
@@ -13,18 +12,18 @@ from typing import Any
 from ..core.pooling import Session
 from ..core.statements import Traits
 from ..core.view import Want
+from ..handle import Handle
 from ..notes import Notes, phase_of
-from ..options import Options, changed_here
+from ..options import Options
 from ..outcome import note_lost
 from ..pool import awaited
 from ..state import HARMLESS_METHODS, State, passing
-from . import monitor
 from .cursor import CLOSED, Cursor
 from .pool import Pool
 from .recovery import recover_commit, recover_statement
 
 
-class Connection:
+class Connection(Handle):
     """A PEP 249 connection to the cluster.  What PEP 249 does not know is forwarded to the driver's connection.
 
     From a pool (``db.connection()``), ``with`` commits on success, rolls back on an error and gives it back; `close` gives it back too.
@@ -155,50 +154,6 @@ class Connection:
 
     # -- ours ------------------------------------------------------------------------------------------------------------------------
 
-    @property
-    def node(self) -> str | None:
-        """The name of the node that serves this connection now; None: none does."""
-        session = self._state.session
-        return session.node if session is not None else None
-
-    @property
-    def attempt(self) -> int:
-        """Inside ``run``: which call of the function this is, from 1."""
-        return self._state.attempt
-
-    @property
-    def pins(self) -> tuple[str, ...]:
-        """What keeps this connection from moving to another node: the leading words of the statements, or the calls, that left state."""
-        return self._state.pins
-
-    @contextmanager
-    def options(self, **values: Any) -> Iterator[Connection]:
-        """Within the block, statements have these options: ``timeout`` in seconds, ``idempotent``, ``move``.
-
-        Raises `ConfigError` for what a session has from its checkout on, and for every other mistake.
-        """
-        state = self._state
-        before = state.options, state.patience
-        state.options = changed_here(state.options, values)
-        self._bound(values.get("timeout") or state.patience)
-        try:
-            yield self
-        finally:
-            state.options = before[0]
-            self._bound(before[1])
-
-    def _bound(self, patience: float) -> None:
-        """Let each statement take so many seconds at most; 0.0: as long as it takes."""
-        session, self._state.patience = self._state.session, patience
-        if session is not None:
-            session.patience = patience
-        if patience:
-            monitor.wake_by(monotonic() + patience)
-
-    def on_commit(self, function: Callable[[], object]) -> None:
-        """Call ``function`` once, after the COMMIT of this transaction was acknowledged, and never if it is not."""
-        self._state.callbacks += (function,)
-
     def __enter__(self) -> Connection:
         if self._state.session is None:
             self._revive()
@@ -251,13 +206,6 @@ class Connection:
 
     # -- sessions --------------------------------------------------------------------------------------------------------------------
 
-    def _timeout(self) -> float:
-        """Seconds that an operation on this connection may take, with everything that it waits for."""
-        timeout, deadline = self._state.options.timeout, self._state.deadline
-        if deadline:
-            return max(0.0, deadline - monotonic())
-        return self._pool.timeout if timeout is None else timeout
-
     def _live(self) -> Session:
         """Return the session, a new one if it was lost and nothing is lost with it."""
         session = self._state.session
@@ -279,7 +227,7 @@ class Connection:
                 self._pool.set_mode(session, autocommit, state.want.read_only)
         state.hold(session)
         if state.deadline:
-            monitor.wake_by(state.deadline)
+            self._pool.wake_by(state.deadline)
         return session
 
     def _lose(self, error: BaseException) -> None:
@@ -362,16 +310,6 @@ class Connection:
         if traits is not None:
             self._after(traits)
         return result
-
-    def _require_nothing_lost(self) -> None:
-        """COMMIT without a session: fine when nothing was executed since it was lost."""
-        state = self._state
-        if state.given_back:
-            raise state.returned()
-        if state.broken is not None:
-            raise state.broken
-        if state.pins:  # a transaction may have been open that we did not see
-            state.require_revivable()
 
     def _refuse_commit(self) -> None:
         """The transaction has failed: the server would answer this COMMIT with a silent rollback, and the caller would believe it."""

@@ -171,6 +171,10 @@ class Pool(BasePool[Attempt]):
     def _wake(self) -> None:
         monitor.wake()
 
+    def wake_by(self, moment: float) -> None:
+        """Let the monitor come round at ``moment`` at the latest."""
+        monitor.wake_by(moment)
+
     def _ensure_monitor(self) -> None:
         monitor.ensure()
 

@@ -8,9 +8,13 @@ ever: also at interpreter exit, when module globals are cleared, hence the refer
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
+
+PATIENCE = 0.5
+"""Seconds that a fork waits for our threads to come back from the drivers: a dial takes milliseconds, and a hung one must not hold it up."""
 
 
 class Forkable(Protocol):
@@ -35,6 +39,54 @@ def keep_for_ever(raw: Any) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(raw))
 
 
+class Calls:
+    """The calls of drivers that our own threads are in.  A fork waits for them, and they wait for a fork.
+
+    A C library's lock that one of them holds in that moment would stay locked in the child for ever (seen with OpenSSL: while the monitor
+    dialled with PyMySQL, which makes a TLS context for that, the process was forked, and the child never got a connection).
+    """
+
+    def __init__(self) -> None:
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._changed = threading.Condition()
+        self._active = 0
+        self._forking = False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            while self._forking:
+                self._changed.wait(PATIENCE)
+            self._active += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._active = max(0, self._active - 1)  # in a child that was forked inside one, it begins at none
+            self._changed.notify_all()
+
+    def before(self) -> None:
+        """Let no further one begin, and wait for those under way."""
+        with self._changed:
+            self._forking = True
+            self._changed.wait_for(lambda: self._active == 0, PATIENCE)
+
+    def after(self) -> None:
+        """In the parent: go on."""
+        with self._changed:
+            self._forking = False
+            self._changed.notify_all()
+
+    def after_fork(self) -> tuple[()]:
+        """In the child none of them exists."""
+        self._begin_anew()
+        return ()
+
+
+calls = Calls()
+track(calls)
+
+
 def _after_fork_in_child() -> None:
     for thing in list(_live):
         for raw in thing.after_fork():
@@ -42,4 +94,4 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=calls.before, after_in_parent=calls.after, after_in_child=_after_fork_in_child)

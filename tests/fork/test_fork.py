@@ -34,7 +34,10 @@ def address(driver: str, request: pytest.FixtureRequest, tmp_path: Path) -> dict
 
 def test_a_parent_with_a_used_pool_and_four_children(driver: str, address: dict[str, Any]) -> None:
     command = [sys.executable, "-W", "error", str(PROGRAM), driver, json.dumps(address)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired as late:
+        pytest.fail(f"it hangs: {(late.stderr or b'').decode()}")
     assert (ran.returncode, ran.stderr) == (0, "")
     told = json.loads(ran.stdout)
     assert told["ends"] == [0, 0, 0, 0]

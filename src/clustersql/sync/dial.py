@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .. import fork
 from ..core.node import Report, Role
 from ..drivers.contract import Driver
 from ..target import target_of, told_at_connect
@@ -148,7 +149,8 @@ class Attempt:
     def _run(self) -> None:
         result, error = None, None
         try:
-            result = self._work(self)
+            with fork.calls:
+                result = self._work(self)
         except Exception as exc:
             error = exc
         self.let_go()

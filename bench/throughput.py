@@ -15,7 +15,7 @@ from typing import Any
 
 import clustersql
 from clustersql.core.policy import NAMED
-from clustersql.core.pooling import Shelf
+from clustersql.core.shelf import Shelf
 from clustersql.testing import PostgresCluster
 
 from .measure import Cpu, Group, Row, rounds, row, timer

@@ -18,8 +18,9 @@ from clustersql.core.budget import Budget
 from clustersql.core.faults import Facts, Fault
 from clustersql.core.observe import Added, Answered, Breaker, Observation, Unreachable, observe
 from clustersql.core.policy import Policy
-from clustersql.core.pooling import Actions, Book, Session, Shelf, Waiter, dial_plan
+from clustersql.core.pooling import Book, dial_plan
 from clustersql.core.procedures import GaveUp, Lost, open_, recover
+from clustersql.core.shelf import Actions, Session, Shelf, Waiter
 from clustersql.core.steps import Acquire, Await, Dial, Discard, Execute, Failed, Look, Picture, Step, Tell
 from clustersql.core.verdict import Situation
 from clustersql.core.view import Service, View, Want

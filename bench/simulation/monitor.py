@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from clustersql.core.node import Reach
 from clustersql.core.observe import Answered, Unreachable, probe_due
+from clustersql.core.owing import note_oldest, silent
 
 from .server import Link
 
@@ -47,16 +48,16 @@ class Monitor:
     def _tick(self, now: float) -> float:
         client, book = self._client, self._client.book
         actions = book.reap(now, client.settings.max_idle_time)
-        book.note_oldest()
+        note_oldest(book.shelves.values())
         client.budget.earn(book.served)
         book.served = 0
-        silent = book.silent(now - client.settings.stall_after)
-        for session in sorted(silent, key=lambda session: session.started):  # a set's order differs from run to run
+        hung = silent(book.shelves.values(), now - client.settings.stall_after)
+        for session in sorted(hung, key=lambda session: session.started):  # a set's order differs from run to run
             if client.view.by_name[session.node].reach is Reach.DOWN:
                 session.tainted = True
                 session.raw.broken()
         client.act(actions)
-        return self._probe_all(now, book.starving, {session.node for session in silent})
+        return self._probe_all(now, book.starving, {session.node for session in hung})
 
     def _probe_all(self, now: float, starving: bool, silent: set[str]) -> float:
         settings = self._client.settings

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from .core.faults import Fault
-from .core.pooling import Session
 from .core.procedures import Lost, blamed, first_line
+from .core.shelf import Session
 from .core.verdict import Phase, Situation, Transaction, Verdict
 from .errors import OutcomeUnknown, TransactionLost
 from .handle import Handle

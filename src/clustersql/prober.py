@@ -15,8 +15,8 @@ from .core.node import Report
 from .core.observe import probe_due
 from .core.procedures import probe
 from .core.steps import Ask, Step, Steps, Tell
+from .dialling import Dialling, Owed, allowed, connect_facts
 from .drivers.contract import Reading
-from .pool import Dialling, Owed, allowed, connect_facts
 from .topology import Topology
 
 Heard = Callable[[Sequence[Owed], Collection[int]], None]

@@ -22,7 +22,7 @@ from .core.view import Want
 from .errors import ClusterError, PoolClosed, TransactionLost, bind
 
 if TYPE_CHECKING:
-    from .core.pooling import Session
+    from .core.shelf import Session
     from .core.statements import Traits
     from .drivers.contract import Reading
     from .notes import Notes

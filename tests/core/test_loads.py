@@ -7,8 +7,10 @@ import pytest
 from clustersql.core.faults import Fault
 from clustersql.core.node import Report, Role
 from clustersql.core.observe import Added, Answered, Unreachable, observe
+from clustersql.core.owing import note_oldest
 from clustersql.core.policy import policy
-from clustersql.core.pooling import Book, Session
+from clustersql.core.pooling import Book
+from clustersql.core.shelf import Session
 from clustersql.core.view import Service, View, Want
 
 WANT = Want(Service.READ, read_only=True, autocommit=True)
@@ -46,7 +48,7 @@ def test_who_owes_an_answer_is_known_from_the_checkout_on() -> None:
     assert shelf.oldest == 2.0
     first.ended = 4.0
     assert shelf.oldest == 0.0  # the other one is found by the monitor, or by the next checkout
-    book.note_oldest()
+    note_oldest(book.shelves.values())
     assert shelf.oldest == 3.0
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from clustersql.core.node import Report, Role
 from clustersql.core.observe import Added, Answered, observe
 from clustersql.core.policy import policy
-from clustersql.core.pooling import Book, Session, Waiter
+from clustersql.core.pooling import Book
+from clustersql.core.shelf import Session, Waiter
 from clustersql.core.steps import Changed, Served
 from clustersql.core.view import Service, View, Want
 

@@ -30,8 +30,9 @@ from clustersql.core.observe import (
     observe,
 )
 from clustersql.core.policy import policy
-from clustersql.core.pooling import Actions, Book, Session, Shelf, Waiter, dial_plan
+from clustersql.core.pooling import Book, dial_plan
 from clustersql.core.procedures import GaveUp, open_
+from clustersql.core.shelf import Actions, Session, Shelf, Waiter
 from clustersql.core.steps import Await, Changed, Dial, DialFailed, Look, Picture, Served
 from clustersql.core.view import Service, View, Want
 

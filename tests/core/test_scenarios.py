@@ -27,9 +27,11 @@ from clustersql.core.observe import (
     probe_due,
 )
 from clustersql.core.obstacles import behind, obstacles
+from clustersql.core.owing import outstayed
 from clustersql.core.plan import avoiding, plan
 from clustersql.core.policy import policy
-from clustersql.core.pooling import Actions, Book, Session, Waiter
+from clustersql.core.pooling import Book
+from clustersql.core.shelf import Actions, Session, Waiter
 from clustersql.core.steps import Served
 from clustersql.core.verdict import Phase, Situation, Transaction, rerunnable, verdict
 from clustersql.core.view import Service, View, Want
@@ -254,8 +256,8 @@ def test_pool(case: dict[str, Any]) -> None:
                 view = observe(view, Draining("a", True, names[0]), 3.0)
                 actions = book.adopt(view)
             case "outstayed":
-                outstayed, due = book.outstayed(names[0])
-                seen_late = {"ended": [s.raw for s in outstayed], "due": due if due < float("inf") else None}
+                late, due = outstayed(book.shelves.values(), names[0])
+                seen_late = {"ended": [s.raw for s in late], "due": due if due < float("inf") else None}
                 assert {key: seen_late[key] for key in step if key != "do"} == {
                     k: v for k, v in step.items() if k != "do"
                 }

@@ -14,7 +14,8 @@ import pytest
 import clustersql
 from clustersql.core.node import Node, Role
 from clustersql.core.policy import policy
-from clustersql.core.pooling import Book, Session
+from clustersql.core.pooling import Book
+from clustersql.core.shelf import Session
 from clustersql.core.view import View
 from clustersql.testing import MariaDBServer, PostgresCluster
 

@@ -256,7 +256,7 @@ def _own_monitor() -> Iterator[None]:
 @contextmanager
 def _ordered(loop: Loop) -> Iterator[None]:
     """Sets of sessions and dials are gone through in the order of their hashes, which are addresses: make those the seed's too."""
-    from clustersql.core.pooling import Session
+    from clustersql.core.shelf import Session
     from clustersql.sync.dial import Attempt
 
     Session.__hash__ = lambda session: session.raw.serial  # type: ignore[method-assign]

@@ -11,7 +11,8 @@ from inspect import iscoroutinefunction
 from time import monotonic
 from typing import Any
 
-from ..core.pooling import Session
+from ..awaited import awaited
+from ..core.shelf import Session
 from ..core.statements import Traits
 from ..core.verdict import Transaction
 from ..core.view import Want
@@ -20,7 +21,6 @@ from ..handle import Handle
 from ..notes import UNSET, Notes, phase_of
 from ..options import Options
 from ..outcome import CANCELLED_COMMIT, note_lost
-from ..pool import awaited
 from ..state import HARMLESS_METHODS, State, passing
 from .cursor import Cursor
 from .pool import Pool

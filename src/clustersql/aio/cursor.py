@@ -17,7 +17,7 @@ from ..state import State, passing
 from .recovery import recover_statement
 
 if TYPE_CHECKING:
-    from ..core.pooling import Session
+    from ..core.shelf import Session
     from .connection import Connection
 
 RETURNED: Any = object()

@@ -19,13 +19,14 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.pooling import Session, Shelf, Waiter
+from ..awaited import awaited
 from ..core.procedures import GaveUp, drain, open_
+from ..core.shelf import Session, Shelf, Waiter
 from ..core.steps import Await, Close, Step, Steps
 from ..core.view import View, Want
 from ..dialled import Dialled
 from ..drivers.contract import AsyncDriver
-from ..pool import BasePool, awaited
+from ..pool import BasePool
 from ..topology import Topology
 from .dial import Attempt, Background, close, connect, greet
 from .drive import drive

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..core.pooling import Session
+from ..awaited import awaited
 from ..core.procedures import Lost, recover
+from ..core.shelf import Session
 from ..core.statements import Traits
 from ..core.steps import Acquire, Discard, Execute, Failed, Rollback, Step, Tell
 from ..core.verdict import Phase
 from ..outcome import fail
-from ..pool import awaited
 from .drive import drive
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from sys import _getframe
 from time import monotonic
 from typing import Any
 
-from ..core.pooling import Session
+from ..awaited import awaited
+from ..core.shelf import Session
 from ..core.statements import Traits
 from ..core.view import Want
 from ..handle import Handle
 from ..notes import Notes, phase_of
 from ..options import Options
 from ..outcome import note_lost
-from ..pool import awaited
 from ..state import HARMLESS_METHODS, State, passing
 from .cursor import CLOSED, Cursor
 from .pool import Pool

@@ -19,7 +19,7 @@ from ..notes import UNSET
 from ..state import State, passing
 
 if TYPE_CHECKING:
-    from ..core.pooling import Session
+    from ..core.shelf import Session
     from .connection import Connection
 
 RETURNED: Any = object()

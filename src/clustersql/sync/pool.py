@@ -13,13 +13,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.pooling import Session, Shelf, Waiter
+from ..awaited import awaited
 from ..core.procedures import drain, open_
+from ..core.shelf import Session, Shelf, Waiter
 from ..core.steps import Await, Close, Step, Steps
 from ..core.view import Want
 from ..dialled import Dialled
 from ..drivers.contract import Driver
-from ..pool import BasePool, awaited
+from ..pool import BasePool
 from ..topology import Topology
 from . import monitor
 from .dial import Attempt, connect

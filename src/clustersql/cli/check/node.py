@@ -9,8 +9,8 @@ from typing import Any
 
 from ...core.faults import Fault
 from ...core.node import Readiness, Report
+from ...dialling import connect_facts
 from ...errors import ConfigError
-from ...pool import connect_facts
 from ...topology import Topology
 from .questions import QUESTIONS, Questions
 from .result import ClusterResult, NodeResult

@@ -1,0 +1,85 @@
+"""What both APIs know of the dials and probes that are under way, and what it means when one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .core.faults import Facts, Fault
+from .core.observe import Unreachable
+from .core.procedures import first_line
+from .core.shelf import Session
+from .drivers.contract import Reading
+from .errors import ConfigError
+from .topology import Topology
+
+
+class Dialling(Protocol):
+    """A dial under way: `sync.dial.Attempt` or `aio.dial.Attempt`.  ``deadline`` in monotonic seconds."""
+
+    name: str
+    patience: float
+    deadline: float
+    seconds: float
+    result: Any
+    error: BaseException | None
+
+    @property
+    def held(self) -> Any:
+        """The driver's connection that it is working on, if any."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def abandon(self) -> None:
+        """Stop waiting for it: it is late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An answer that a node owes: to the statement that ``session`` began at ``started``.  ``number``: the server's of the session, if known."""
+
+    session: Session
+    started: float
+    number: int | None
+
+    def is_owed(self) -> bool:
+        """Whether it still is, to the same statement."""
+        session = self.session
+        return session.started == self.started > session.ended and not session.tainted
+
+
+def allowed(attempt: Dialling, now: float, stalled: float) -> float:
+    """Return the deadline of a dial after this process did not run for ``stalled`` seconds: later by that, but no more than its patience."""
+    return min(attempt.deadline + stalled, now + attempt.patience) if stalled else attempt.deadline
+
+
+class Probing(Protocol):
+    """Who asks each node what it is: `sync.prober.Prober` or `aio.prober.Prober`."""
+
+    def tick(self, now: float, starving: bool, owed: Mapping[str, tuple[Owed, ...]], stalled: float) -> float:
+        """Begin the probes that are due; return when to come again."""
+
+    def say(self, name: str, statement: str) -> None:
+        """Send a statement to a node in the background."""
+
+    def close(self) -> None:
+        """Close its connections."""
+
+    def after_fork(self) -> list[Any]:
+        """Begin anew; return the parent's connections."""
+
+
+def tell_failure(topology: Topology, driver: Reading, name: str, error: BaseException) -> None:
+    """Record that a dial or probe of ``name`` failed with ``error``."""
+    topology.failed(name, error)
+    facts = connect_facts(driver, error)
+    topology.tell(Unreachable(name, facts.fault, first_line(error)))
+
+
+def connect_facts(driver: Reading, error: BaseException) -> Facts:
+    """Return what an error at connect proves."""
+    if isinstance(error, ConfigError):
+        return Facts(Fault.MISCONFIGURED, lost=True, not_sent=True)
+    return driver.facts(error, None)

@@ -2,13 +2,14 @@
 
 ``PostgresCluster``, ``GaleraCluster`` and ``MariaDBServer`` start servers on loopback, without Docker and without root, and kill, freeze,
 demote and repair their nodes; ``FaultProxy`` stands between a client and a server and delays, cuts or swallows what
-passes.  Needs ``pip install clustersql[testing]``; the pytest fixtures are in `clustersql.testing.fixtures`.
+passes; ``Network`` drops packets (as root).  Needs ``pip install clustersql[testing]``; the pytest fixtures are in `clustersql.testing.fixtures`.
 """
 
 from .galera import GaleraCluster
 from .mariadb import MariaDBServer
+from .network import Network
 from .postgres import PostgresCluster
 from .processes import StartError
 from .proxy import FaultProxy
 
-__all__ = ["FaultProxy", "GaleraCluster", "MariaDBServer", "PostgresCluster", "StartError"]
+__all__ = ["FaultProxy", "GaleraCluster", "MariaDBServer", "Network", "PostgresCluster", "StartError"]

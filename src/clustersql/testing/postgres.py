@@ -9,20 +9,24 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from .cluster import PASSWORD, BaseCluster
+from .network import Network
 from .ports import free_ports
 from .processes import StartError, account, reachable, run, spawn, tail, wait_until
 
 __all__ = ["PostgresCluster"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _SETTINGS = """
 include 'node.conf'
-listen_addresses = '127.0.0.1'
+listen_addresses = '{addresses}'
 # Clients come by TCP only: a socket's path has a limit of 107 characters, which a deep folder exceeds.
 unix_socket_directories = ''
 max_connections = {max_connections}
@@ -85,6 +89,7 @@ class PostgresCluster(BaseCluster):
         max_connections: of each server.
         ports: the servers' ports; default: free ones.
         settings: more lines for ``postgresql.conf``, as a mapping.
+        network: where the servers live, in place of this machine's own; `dsn` then has its address.
     """
 
     scheme = "postgresql"
@@ -100,12 +105,14 @@ class PostgresCluster(BaseCluster):
         max_connections: int = 200,
         ports: Sequence[int] | None = None,
         settings: dict[str, str] | None = None,
+        network: Network | None = None,
     ) -> None:
         super().__init__(nodes, account("postgres"), directory, ports or free_ports(nodes), tls)
         self._installed = self._bin = find_binaries(server, tls)
         self._sync = sync
         self._max_connections = max_connections
         self._settings = dict(settings or {})
+        self._network = network
         self._admin_password = secrets.token_urlsafe(12)
 
     # -- verbs ------------------------------------------------------------------------------------------------------
@@ -157,6 +164,11 @@ class PostgresCluster(BaseCluster):
         """
         self._alter(name, "default_transaction_read_only", "on" if on else None)
         wait_until(lambda: self._health(name).read_only is on, f"{name} read_only={on}")
+
+    def dsn(self, name: str = "n1") -> str:
+        """The URL of database ``app`` on the node, for the unprivileged user ``app``."""
+        host = "127.0.0.1" if self._network is None else self._network.host
+        return f"{self.scheme}://app:{PASSWORD}@{host}:{self.port(name)}/app"
 
     def terminate_sessions(self, name: str) -> int:
         """End every client session on the node (SQLSTATE 57P01), as an administrator does; return how many."""
@@ -214,8 +226,17 @@ class PostgresCluster(BaseCluster):
 
     # -- details ----------------------------------------------------------------------------------------------------
 
+    def _there(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``function`` where the servers live."""
+        return function(*args, **kwargs) if self._network is None else self._network.run(function, *args, **kwargs)
+
     def _ask(
         self, name: str, sql: str, params: Sequence[Any] | None = None, *, database: str = "app", options: str = ""
+    ) -> list[tuple[Any, ...]]:
+        return self._there(self._asked, name, sql, params, database, options)
+
+    def _asked(
+        self, name: str, sql: str, params: Sequence[Any] | None, database: str, options: str
     ) -> list[tuple[Any, ...]]:
         import psycopg
 
@@ -245,7 +266,8 @@ class PostgresCluster(BaseCluster):
         self._account.own(secret)
         auth = ["-U", "postgres", "-A", "scram-sha-256", "--pwfile", secret]
         run([self._bin / "initdb", "-D", base / "n1", *auth, "-E", "UTF8", "--locale=C", "--no-sync"], self._account)
-        lines = _SETTINGS.format(max_connections=self._max_connections)
+        addresses, clients = ("127.0.0.1", "127.0.0.1/32") if self._network is None else ("*", "all")
+        lines = _SETTINGS.format(max_connections=self._max_connections, addresses=addresses)
         if self._sync:
             lines += "synchronous_standby_names = 'ANY 1 (*)'\n"
         if self._tls:
@@ -254,7 +276,7 @@ class PostgresCluster(BaseCluster):
         lines += "".join(f"{key} = {_quoted(value)}\n" for key, value in self._settings.items())
         with (base / "n1" / "postgresql.conf").open("a") as config:
             config.write(lines)
-        users = "host all all 127.0.0.1/32 scram-sha-256\nhost replication postgres 127.0.0.1/32 scram-sha-256\n"
+        users = f"host all all {clients} scram-sha-256\nhost replication postgres 127.0.0.1/32 scram-sha-256\n"
         (base / "n1" / "pg_hba.conf").write_text(users)
         self._configure("n1", None)
         self._launch("n1")
@@ -273,7 +295,7 @@ class PostgresCluster(BaseCluster):
     def _clone(self, name: str, source: str) -> None:
         source_info = ["-d", self._conninfo(name, source), "-X", "stream", "-c", "fast"]
         command = [self._bin / "pg_basebackup", "-D", self.directory / name, *source_info, "--no-sync"]
-        run(command, self._account, env={"PGPASSWORD": self._admin_password})
+        self._there(run, command, self._account, env={"PGPASSWORD": self._admin_password})
         self._configure(name, source)
 
     def _configure(self, name: str, source: str | None) -> None:
@@ -296,7 +318,7 @@ class PostgresCluster(BaseCluster):
         lock = data / "postmaster.pid"
         # Of a killed server, whose family is known to be gone: its process id may be another program's by now.
         lock.unlink(missing_ok=True)
-        process = spawn([self._bin / "postgres", "-D", data], self._account, log)
+        process = self._there(spawn, [self._bin / "postgres", "-D", data], self._account, log)
         self._register(name, process)
 
         def ready() -> bool:

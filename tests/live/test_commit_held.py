@@ -1,0 +1,64 @@
+"""A COMMIT that waits for a synchronous standby which is not there: no timeout of the server ends it, only the caller's deadline."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from live.stage import Stage, eventually, failure
+
+from clustersql import OutcomeUnknown
+from clustersql.testing import PostgresCluster
+
+
+@pytest.fixture
+def held(postgres_stage: Stage) -> Iterator[Stage]:
+    """The primary wants a standby's word for each COMMIT; the only standby that counts is stopped."""
+    servers: PostgresCluster = postgres_stage.server
+    postgres_stage.db.execute("SELECT 1")
+    servers.stop("n3")
+    servers.execute("n1", "ALTER SYSTEM SET synchronous_standby_names = 'n3'")
+    servers.execute("n1", "SELECT pg_reload_conf()")
+    assert eventually(lambda: postgres_stage.ask("SHOW synchronous_standby_names") == [("n3",)])
+    try:
+        yield postgres_stage
+    finally:
+        servers.execute("n1", "ALTER SYSTEM RESET synchronous_standby_names")
+        servers.execute("n1", "SELECT pg_reload_conf()")
+        servers.start("n3")
+
+
+def waiting(stage: Stage) -> int:
+    """How many sessions wait for the standby."""
+    rows = stage.ask("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+    return int(rows[0][0])
+
+
+def test_the_deadline_ends_it_and_says_that_nobody_knows(held: Stage) -> None:
+    """The row is written and not confirmed: neither a success nor a failure may be told."""
+    error = failure(held.db.options(timeout=1.0).run, held.insert)
+    assert isinstance(error, OutcomeUnknown)
+    assert "the time of the operation on node 'a' was over" in str(error)
+    assert isinstance(
+        failure(held.db.options(timeout=1.0).execute, f"DELETE FROM events WHERE name = '{held.key}'"), OutcomeUnknown
+    )
+    assert held.cluster.metrics()["Nodes"]["a"]["State"] == "up", "the node is not to blame"
+    assert [tuple(row) for row in held.db.options(read_only=True).execute("SELECT 1").fetchall()] == [(1,)]
+
+
+def test_it_goes_on_waiting_without_a_deadline_of_its_own(held: Stage) -> None:
+    """Silent for longer than ``stall_after``, but the node says that it is at work: nothing is ended, and the standby's return makes it a success."""
+    held.cluster = held.make(stall_after=0.3, probe_interval=0.2)
+    db = held.cluster.open()
+    db.execute("SELECT 1")
+    told: list[BaseException | None] = []
+    caller = threading.Thread(target=lambda: told.append(failure(db.run, held.insert)))
+    caller.start()
+    assert eventually(lambda: waiting(held) == 1)
+    assert not eventually(lambda: told, timeout=1.5)
+    held.server.start("n3")
+    caller.join(60)
+    assert told == [None]
+    assert held.count() == 1
+    assert held.cluster.metrics()["Pool"]["Hung"] == 0

@@ -1,11 +1,13 @@
-"""Free TCP ports on loopback."""
+"""TCP ports on loopback: free ones, one that nobody serves, one that never answers."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
+from collections.abc import Iterator
 
-__all__ = ["free_ports"]
+__all__ = ["closed_port", "deaf_port", "free_ports"]
 
 # Below the range from which the kernel takes the ports of outgoing connections (32768 and up, or 49152 and up).  A port
 # of that range fails in two ways while its server is down: some client's connection may take it, so that the server
@@ -36,3 +38,20 @@ def _free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def closed_port() -> int:
+    """Return a port that nobody listens on at this moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def deaf_port() -> Iterator[int]:
+    """Within the block: a port that the kernel accepts on and nobody serves, like a frozen server's."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(8)
+        yield sock.getsockname()[1]

@@ -14,7 +14,7 @@ from . import transports
 from .async_adapter import AsyncAdapter
 from .contract import Target
 from .pymysql import PyMySQLReader
-from .reading import converted, no_dsn, server_arguments
+from .reading import SAME_NAMES, converted, no_dsn, server_arguments
 
 
 class AioMySQL(PyMySQLReader, AsyncAdapter):
@@ -22,14 +22,7 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
 
     name = "aiomysql"
     refusals: Container[tuple[Any, ...]] = (("(0, 'Not connected')",), ("Cancelled during execution",))
-    names: ClassVar[dict[str, str]] = {
-        "host": "host",
-        "port": "port",
-        "user": "user",
-        "password": "password",
-        "database": "db",
-        "unix_socket": "unix_socket",
-    }
+    names: ClassVar[Mapping[str, str]] = {**SAME_NAMES, "database": "db"}
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "connect_timeout": float,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from .aiomysql import AioMySQL
+from .reading import SAME_NAMES
 
 
 class AsyncMy(AioMySQL):
@@ -16,7 +17,7 @@ class AsyncMy(AioMySQL):
 
     name = "asyncmy"
     refusals = ((0, "Not connected"), (0, "Cancelled during execution"))
-    names: ClassVar[dict[str, str]] = AioMySQL.names | {"database": "database"}
+    names: ClassVar[Mapping[str, str]] = SAME_NAMES
     numbers: ClassVar[dict[str, type]] = AioMySQL.numbers | {
         "read_timeout": float,
         "max_allowed_packet": int,

@@ -25,9 +25,9 @@ from ..errors import ConfigError
 from . import sockets, transports
 from .async_adapter import AsyncAdapter
 from .contract import Abilities, Own, Target
-from .reading import Codes, converted, server_arguments
+from .reading import SAME_NAMES, Codes, converted, server_arguments
 
-NAMES = {name: name for name in ("host", "port", "user", "password", "database")} | {"unix_socket": "host"}
+NAMES = {**SAME_NAMES, "unix_socket": "host"}
 OURS = (
     "connect_timeout",
     "keepalives",

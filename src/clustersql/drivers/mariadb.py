@@ -7,27 +7,18 @@ from __future__ import annotations
 
 import math
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
 
 from ..errors import ConfigError
-from . import sockets
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
-from .contract import Abilities, Target
-
-NAMES = {name: name for name in ("host", "port", "user", "password", "database", "unix_socket")}
-
-_IN_TRANSACTION = 1
-"""SERVER_STATUS_IN_TRANS of the MySQL protocol."""
+from .contract import Target
+from .mysql import IN_TRANSACTION, RememberedSocket
 
 
-class MariaDB(Adapter):
+class MariaDB(RememberedSocket, Adapter):
     """Adapter for MariaDB Connector/Python."""
 
     name = "mariadb"
-    family = "mysql"
-    dialect_name = "mysql"
     leaving = "close"
-    abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "connect_timeout": int,
@@ -40,10 +31,6 @@ class MariaDB(Adapter):
         "ssl": bool,
         "ssl_verify_cert": bool,
     }
-
-    def __init__(self, module: Any) -> None:
-        super().__init__(module)
-        self._sockets: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
 
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect.  ``timeout`` in seconds, rounded up to whole ones: the C library knows no other.
@@ -58,10 +45,8 @@ class MariaDB(Adapter):
                 "out, the cluster connects again"
             )
         waiting = {"connect_timeout": max(1, math.ceil(timeout))}
-        raw = self.module.connect(**waiting | server_arguments(target, NAMES) | given)
-        if (descriptor := self.descriptor(raw)) is not None:
-            self._sockets[raw] = descriptor, sockets.identity(descriptor)
-            sockets.keep_alive(descriptor)
+        raw = self.module.connect(**waiting | server_arguments(target) | given)
+        self.remember(raw)
         return raw
 
     def codes(self, exc: BaseException) -> Codes:
@@ -83,15 +68,6 @@ class MariaDB(Adapter):
             return None
         return descriptor if descriptor >= 0 else None
 
-    def abort(self, raw: Any) -> bool:
-        """Shut down the socket that was remembered at connect, if that number still means the same socket.
-
-        The C library closes its socket in the thread that works on it, without telling us.
-        """
-        if self.is_closed(raw) or raw not in self._sockets:
-            return False
-        return sockets.shut_down(*self._sockets[raw])
-
     def is_closed(self, raw: Any) -> bool:
         """Tell whether it was closed here, or the C library dropped its socket."""
         return self.descriptor(raw) is None
@@ -101,7 +77,7 @@ class MariaDB(Adapter):
 
         It comes with results, not with errors: a first statement that failed, or a procedure, may have opened a transaction.
         """
-        return True if not self.is_closed(raw) and raw.server_status & _IN_TRANSACTION else None
+        return True if not self.is_closed(raw) and raw.server_status & IN_TRANSACTION else None
 
     def session_id(self, raw: Any) -> int | None:
         """Return the server's thread id."""

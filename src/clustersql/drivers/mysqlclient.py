@@ -7,24 +7,19 @@ from importlib import import_module
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from . import sockets
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
-from .contract import Abilities, Target
-
-NAMES = {name: name for name in ("host", "port", "user", "password", "database", "unix_socket")}
+from .contract import Target
+from .mysql import RememberedSocket
 
 _TLS = ("ca", "capath", "cert", "key", "cipher")
 """The keys of the driver's ``ssl`` mapping; a URL gives them one by one, as ``ssl_ca``."""
 
 
-class MySQLClient(Adapter):
+class MySQLClient(RememberedSocket, Adapter):
     """Adapter for mysqlclient.  ``in_transaction`` is never known: a pooled connection is always rolled back on its return."""
 
     name = "mysqlclient"
-    family = "mysql"
-    dialect_name = "mysql"
     leaving = "close"
-    abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "connect_timeout": int,
@@ -40,26 +35,17 @@ class MySQLClient(Adapter):
 
     def __init__(self, module: Any) -> None:
         super().__init__(module)
-        self._sockets: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
         self._numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect.  ``timeout`` in seconds, rounded up to whole ones: the C library knows no other."""
         no_dsn(self.name, target)
-        arguments = {"connect_timeout": max(1, math.ceil(timeout))} | server_arguments(target, NAMES)
+        arguments = {"connect_timeout": max(1, math.ceil(timeout))} | server_arguments(target)
         arguments |= _with_tls(converted(target.arguments, self.numbers))
         raw = self.module.connect(**arguments)
         self._numbers[raw] = raw.thread_id()
-        if (descriptor := self.descriptor(raw)) is not None:
-            self._sockets[raw] = descriptor, sockets.identity(descriptor)
-            sockets.keep_alive(descriptor)
+        self.remember(raw)
         return raw
-
-    def codes(self, exc: BaseException) -> Codes:
-        """The number comes first in the arguments; the driver keeps no SQLSTATE in its exceptions."""
-        number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
-        message = str(exc.args[1]) if len(exc.args) > 1 else str(exc)
-        return None, number or None, message
 
     def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
         """2006 without a text is raised for a connection that was closed on this side; a server that went has a text."""
@@ -75,14 +61,9 @@ class MySQLClient(Adapter):
             return None
         return descriptor if descriptor >= 0 else None
 
-    def abort(self, raw: Any) -> bool:
-        """Shut down the socket that was remembered at connect, if that number still means the same socket.
-
-        The driver refuses every question while another thread is in a call, and closes its socket without telling us.
-        """
-        if not raw.open or raw not in self._sockets:
-            return False
-        return sockets.shut_down(*self._sockets[raw])
+    def is_given_up(self, raw: Any) -> bool:
+        """The flag: to every other question the driver refuses an answer while another thread is in a call."""
+        return not raw.open
 
     def is_closed(self, raw: Any) -> bool:
         """Tell whether it was closed here, or the C library dropped its socket."""

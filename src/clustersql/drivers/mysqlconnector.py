@@ -12,23 +12,19 @@ from typing import Any, ClassVar
 from ..errors import ConfigError
 from . import sockets
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
-from .contract import Abilities, Target
-
-NAMES = {name: name for name in ("host", "port", "user", "password", "database", "unix_socket")}
+from .contract import Target
+from .mysql import MySQLReader
 
 _TIMEOUTS = ("ConnectionTimeoutError", "ReadTimeoutError", "WriteTimeoutError")
 _LOST = 2013
 """CR_SERVER_LOST: https://dev.mysql.com/doc/mysql-errors/en/client-error-reference.html."""
 
 
-class MySQLConnector(Adapter):
+class MySQLConnector(MySQLReader, Adapter):
     """Adapter for MySQL Connector/Python.  Its ``cursor()`` pings the server, so that a lost connection may show there."""
 
     name = "mysql-connector"
-    family = "mysql"
-    dialect_name = "mysql"
     leaving = "close"
-    abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "connection_timeout": float,
@@ -71,7 +67,7 @@ class MySQLConnector(Adapter):
                 "frozen node could not be woken; leave it out, or use the driver mysqlclient or mariadb"
             )
         waiting = {} if "connect_timeout" in given else {"connection_timeout": timeout}
-        raw = self.module.connect(**waiting | server_arguments(target, NAMES) | given | {"use_pure": True})
+        raw = self.module.connect(**waiting | server_arguments(target) | given | {"use_pure": True})
         if not target.unix_socket and (descriptor := self.descriptor(raw)) is not None:
             sockets.keep_alive(descriptor)
         return raw

@@ -10,29 +10,16 @@ from typing import Any, ClassVar
 
 from . import sockets
 from .adapter import Adapter
-from .contract import Abilities, Target
-from .reading import Codes, Reader, converted, no_dsn, server_arguments
-
-NAMES = {name: name for name in ("host", "port", "user", "password", "database", "unix_socket")}
-
-_IN_TRANSACTION = 1
-"""SERVER_STATUS_IN_TRANS of the MySQL protocol."""
+from .contract import Target
+from .mysql import IN_TRANSACTION, MySQLReader
+from .reading import Codes, converted, no_dsn, server_arguments
 
 
-class PyMySQLReader(Reader):
+class PyMySQLReader(MySQLReader):
     """What PyMySQL, and what was made from it, tells without a round trip."""
 
-    family = "mysql"
-    dialect_name = "mysql"
-    abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
     refusals: Container[tuple[Any, ...]] = ((0, ""),)
     """Arguments of the InterfaceError that says "closed" before a byte is written."""
-
-    def codes(self, exc: BaseException) -> Codes:
-        """The number comes first in the arguments; 0 stands for none."""
-        number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
-        message = str(exc.args[1]) if len(exc.args) > 1 else str(exc)
-        return getattr(exc, "sqlstate", None), number or None, message
 
     def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
         """InterfaceError is raised by ``_execute_command`` and ``_ensure_alive`` where there is no socket any more."""
@@ -45,7 +32,7 @@ class PyMySQLReader(Reader):
         transaction it is still false.  No error packet has it: in autocommit mode too a procedure that failed may have
         opened one.
         """
-        return True if not self.is_closed(raw) and raw.server_status & _IN_TRANSACTION else None
+        return True if not self.is_closed(raw) and raw.server_status & IN_TRANSACTION else None
 
     def autocommit(self, raw: Any) -> bool | None:
         """Tell the server's flag."""
@@ -85,7 +72,7 @@ class PyMySQL(PyMySQLReader, Adapter):
         """
         no_dsn(self.name, target)
         given = converted(target.arguments, self.numbers)
-        arguments = {"connect_timeout": timeout} | server_arguments(target, NAMES) | given
+        arguments = {"connect_timeout": timeout} | server_arguments(target) | given
         reading, writing = arguments.get("read_timeout"), arguments.get("write_timeout")
         patience = arguments["connect_timeout"] or timeout
         arguments |= {

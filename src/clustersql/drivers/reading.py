@@ -114,9 +114,13 @@ class Reader:
         return None
 
 
-def server_arguments(target: Target, names: Mapping[str, str]) -> dict[str, Any]:
+SAME_NAMES: Mapping[str, str] = {name: name for name in ("host", "port", "user", "password", "database", "unix_socket")}
+"""The target's fields under the driver's keywords, where these are the same."""
+
+
+def server_arguments(target: Target, names: Mapping[str, str] = SAME_NAMES) -> dict[str, Any]:
     """Return the target's fields under the driver's keywords ``names``, without those that are not given."""
-    given = {ours: getattr(target, ours) for ours in ("host", "port", "user", "password", "database", "unix_socket")}
+    given = {ours: getattr(target, ours) for ours in SAME_NAMES}
     return {names[ours]: value for ours, value in given.items() if value is not None and ours in names}
 
 

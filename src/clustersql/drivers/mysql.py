@@ -1,0 +1,54 @@
+"""What the drivers for MySQL and MariaDB have in common, for threads and asyncio; each driver's file holds only what differs."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from . import sockets
+from .contract import Abilities
+from .reading import Codes, Reader
+
+IN_TRANSACTION = 1
+"""SERVER_STATUS_IN_TRANS of the MySQL protocol."""
+
+
+class MySQLReader(Reader):
+    """A driver that speaks the MySQL protocol.  All have a descriptor, a mode and a deadline; none knows surely of a transaction."""
+
+    family = "mysql"
+    dialect_name = "mysql"
+    abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
+
+    def codes(self, exc: BaseException) -> Codes:
+        """The number comes first in the arguments, 0 for none; not every driver keeps the SQLSTATE."""
+        number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
+        message = str(exc.args[1]) if len(exc.args) > 1 else str(exc)
+        return getattr(exc, "sqlstate", None), number or None, message
+
+
+class RememberedSocket(MySQLReader):
+    """A driver over the C library, which closes its socket in the thread that works on it, without telling us.
+
+    So the socket is remembered at connect, and shut down from outside only while its number still means the same socket.
+    """
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self._sockets: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
+
+    def remember(self, raw: Any) -> None:
+        """Remember the socket of a connection that was just made, and have it kept alive."""
+        if (descriptor := self.descriptor(raw)) is not None:
+            self._sockets[raw] = descriptor, sockets.identity(descriptor)
+            sockets.keep_alive(descriptor)
+
+    def is_given_up(self, raw: Any) -> bool:
+        """Tell, also while another thread is in a call, whether the connection was closed."""
+        return self.is_closed(raw)
+
+    def abort(self, raw: Any) -> bool:
+        """Shut down the socket that was remembered at connect, if that number still means the same socket."""
+        if self.is_given_up(raw) or raw not in self._sockets:
+            return False
+        return sockets.shut_down(*self._sockets[raw])

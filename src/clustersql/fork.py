@@ -63,7 +63,8 @@ class Calls:
     def __exit__(self, *_: object) -> None:
         with self._changed:
             self._active = max(0, self._active - 1)  # in a child that was forked inside one, it begins at none
-            self._changed.notify_all()
+            if self._forking:  # nobody else waits for it
+                self._changed.notify_all()
 
     def before(self) -> None:
         """Let no further one begin, and wait for those under way."""

@@ -92,11 +92,11 @@ class Topology:
 
     def tell(self, seen: Observation) -> View:
         """Take an observation into account, publish the view that follows, and return it."""
-        why = getattr(seen, "why", "")
-        if why:
-            seen = replace(seen, why=self.redacted(seen.node, why))  # type: ignore[arg-type]
         if isinstance(seen, Answered):
-            seen = replace(seen, report=seen.report.limited(self.settings.max_receive_queue))
+            report = seen.report.limited(self.settings.max_receive_queue)
+            seen = seen if report is seen.report else replace(seen, report=report)
+        elif why := getattr(seen, "why", ""):
+            seen = replace(seen, why=self.redacted(seen.node, why))  # type: ignore[arg-type]
         with self._lock:
             before = self.view
             after = self.view = observe(before, seen, time.monotonic(), random.random(), self._breaker)

@@ -44,15 +44,16 @@ class Loop:
         self.now = START
         self.chance = chance
         self.events = 0
-        self._due: list[tuple[float, int, Callable[[], object]]] = []
+        self.busy = 0  # how many things must end before `run` does
+        self._due: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._order = count()
         self._serial = count()
         self._threads: list[greenlet] = []
         self.hub = getcurrent()
 
-    def at(self, seconds: float, action: Callable[[], object]) -> None:
-        """Call ``action`` in so many seconds; it must not wait."""
-        heappush(self._due, (self.now + seconds, next(self._order), action))
+    def at(self, seconds: float, action: Callable[..., object], *arguments: Any) -> None:
+        """Call ``action(*arguments)`` in so many seconds; it must not wait."""
+        heappush(self._due, (self.now + seconds, next(self._order), action, arguments))
 
     def read(self) -> float:
         """Return the time.  It goes on by itself a little, or who rounds its waits down to 0.0 would ask for ever."""
@@ -70,20 +71,26 @@ class Loop:
         """Let the thread that calls this wait."""
         Ticket(self).wait(seconds)
 
-    def run(self, done: Callable[[], bool], until: float = float("inf")) -> None:
-        """Let things happen until ``done()``, or it is ``until`` o'clock.  Raises `Stuck`."""
-        while not done():
-            if not self._due or self._due[0][0] > until:
-                if until == float("inf"):
-                    raise Stuck("nothing will ever happen any more, and somebody still waits")
+    def run(self, until: float) -> None:
+        """Let things happen until nobody is `busy` any more, or it is ``until`` o'clock.  Raises `Stuck`."""
+        due = self._due
+        while self.busy:
+            if not due or due[0][0] > until:
                 self.now = max(self.now, until)
                 return
-            when, _, action = heappop(self._due)
-            self.now = max(self.now, when)
+            when, _, action, arguments = heappop(due)
+            if when > self.now:
+                self.now = when
             self.events += 1
             if self.events > MOST_EVENTS:
                 raise Stuck(f"no end after {MOST_EVENTS} events")
-            action()
+            action(*arguments)
+
+    def rest(self, seconds: float) -> None:
+        """Let happen what happens within so many seconds."""
+        self.busy += 1
+        self.run(self.now + seconds)
+        self.busy -= 1
 
     def end(self) -> None:
         """End the threads that still wait."""
@@ -147,6 +154,8 @@ class Ticket:
 class Event:
     """`threading.Event`."""
 
+    __slots__ = ("_loop", "_set", "_waiting")
+
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._set = False
@@ -178,6 +187,8 @@ class Event:
 
 class Lock:
     """`threading.Lock`.  Only one thread runs at a time, so finding it taken means that somebody waits while holding it."""
+
+    __slots__ = ("_held",)
 
     def __init__(self) -> None:
         self._held = False

@@ -8,6 +8,7 @@ breaks after `KEEPALIVE`.  When a connection breaks, a request that is on its wa
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .loop import Ticket
@@ -41,7 +42,7 @@ class Wire:
             self.broken = True
             return None
         ticket = self._waiting = Ticket(self.servers.loop)
-        self._send(lambda: self.node.handle(self._session, request, lambda answer: self._reply(ticket, answer)))
+        self._send(self.node.handle, self._session, request, partial(self._reply, ticket))
         answer: Answer | None = ticket.wait()
         self._waiting = None
         return answer
@@ -50,7 +51,7 @@ class Wire:
         """Close from the client's side, also under somebody who waits.  What was sent before still arrives."""
         if not self.broken:
             self.broken = True
-            self._send(lambda: self.node.end(self._session))
+            self._send(self.node.end, self._session)
             self._wake()
 
     def reset(self) -> None:
@@ -61,34 +62,35 @@ class Wire:
         chance = self.servers.chance
         if chance.random() < 0.5:
             self._arrives = float("inf")  # a request on its way is lost
-        self.servers.loop.at(chance.random() * 2.0, lambda: self.node.end(self._session))
+        self.servers.loop.at(chance.random() * 2.0, self.node.end, self._session)
         self._wake()
 
     # -- the ways ----------------------------------------------------------------------------------------------------------------
 
-    def _send(self, arrived: Callable[[], None]) -> None:
+    def _send(self, arrived: Callable[..., object], *arguments: Any) -> None:
         """To the server, in order; the node takes it in when it runs."""
-
-        def arrive() -> None:
-            if self._arrives != float("inf"):
-                self.node.when_running(arrived)
-
-        moment = max(self._arrives, self.servers.loop.now + delay(self.servers))
+        loop = self.servers.loop
+        moment = max(self._arrives, loop.now + delay(self.servers))
         self._arrives = moment
-        self.servers.loop.at(moment - self.servers.loop.now, lambda: self._pass(arrive))
+        loop.at(moment - loop.now, self._pass, self._arrive, arrived, *arguments)
+
+    def _arrive(self, arrived: Callable[..., object], *arguments: Any) -> None:
+        if self._arrives != float("inf"):
+            self.node.when_running(arrived, *arguments)
 
     def _reply(self, ticket: Ticket, answer: Answer) -> None:
-        self.servers.loop.at(delay(self.servers), lambda: self._pass(lambda: ticket.fire(answer)))
+        self._session.busy = False
+        self.servers.loop.at(delay(self.servers), self._pass, ticket.fire, answer)
 
-    def _pass(self, action: Callable[[], None]) -> None:
+    def _pass(self, action: Callable[..., object], *arguments: Any) -> None:
         """Let a message through, now or when the link is mended, or lose it."""
         servers = self.servers
         if servers.chance.random() < servers.trouble.dropped:
             servers.loop.at(KEEPALIVE, self.reset)
         elif servers.linked(CLIENT, self.node.name):
-            action()
+            action(*arguments)
         else:
-            servers.loop.at(0.05 + servers.chance.random() * 0.1, lambda: self._pass(action))
+            servers.loop.at(0.05 + servers.chance.random() * 0.1, self._pass, action, *arguments)
 
     def _cut_by_server(self) -> None:
         """The server's end is closed: the client sees it when the news gets through."""
@@ -99,7 +101,7 @@ class Wire:
                 self.broken = True
                 self._wake()
 
-        self.servers.loop.at(delay(self.servers), lambda: self._pass(seen))
+        self.servers.loop.at(delay(self.servers), self._pass, seen)
 
     def _wake(self) -> None:
         if self._waiting is not None:
@@ -108,7 +110,8 @@ class Wire:
 
 def delay(servers: Servers) -> float:
     """Return the seconds that a message takes."""
-    return servers.chance.random() * 0.005 + (0.1 if servers.chance.random() < 0.02 else 0.0)
+    chance = servers.chance.random
+    return chance() * 0.005 + (0.1 if chance() < 0.02 else 0.0)
 
 
 def dial(servers: Servers, node: Node) -> Wire | str:

@@ -61,6 +61,7 @@ class Client:
         self.loop = loop
         self.chance: random.Random = loop.chance
         self.running = True
+        loop.busy += 1
         self.hurries = True
         self._tokens = 0
 
@@ -78,7 +79,12 @@ class Client:
         for _ in range(operations):
             self.loop.sleep(self.chance.random() * 0.6)
             self.do(self.chance.choices(PROGRAMS, WEIGHTS)[0])
+        self.end()
+
+    def end(self) -> None:
+        """It has done all that it had to."""
         self.running = False
+        self.loop.busy -= 1
 
     def do(self, program: Callable[[Client, Any, Work], None]) -> str:
         """Do one thing, and note how it ended."""

@@ -61,7 +61,7 @@ class Servers:
 
     def linked(self, one: str, other: str) -> bool:
         """Tell whether messages pass between two of the nodes, or a node and the client."""
-        return frozenset((one, other)) not in self.cuts
+        return not self.cuts or frozenset((one, other)) not in self.cuts
 
     # -- commits -----------------------------------------------------------------------------------------------------------------
 
@@ -83,19 +83,19 @@ class Servers:
     def _push_until_confirmed(self, node: Node, epoch: int) -> None:
         if node.waiting and node.alive and node.primary and node.epoch == epoch:
             self._push(node)
-            self.loop.at(0.2 + 0.1 * self.chance.random(), partial(self._push_until_confirmed, node, epoch))
+            self.loop.at(0.2 + 0.1 * self.chance.random(), self._push_until_confirmed, node, epoch)
 
     def _push(self, node: Node) -> None:
         """Send each replica what it lacks.  Such messages get lost, and overtake each other."""
         for replica in self.nodes:
             if replica.upstream is node and self.chance.random() > self.trouble.dropped:
-                self.loop.at(self._delay(node), partial(self._send, node, replica))
+                self.loop.at(self._delay(node), self._send, node, replica)
 
     def _send(self, node: Node, replica: Node) -> None:
         if node.frozen or not node.alive or not self.linked(node.name, replica.name):
             return
         base, entries = len(replica.log), tuple(node.log[len(replica.log) :])
-        self.loop.at(self._delay(replica), partial(self._receive, node, replica, base, entries))
+        self.loop.at(self._delay(replica), self._receive, node, replica, base, entries)
 
     def _receive(self, node: Node, replica: Node, base: int, entries: tuple[Entry, ...]) -> None:
         fits = replica.upstream is node and len(replica.log) == base and replica.alive and not replica.frozen
@@ -103,7 +103,7 @@ class Servers:
             return
         replica.log.extend(entries)
         replica.flushed = len(replica.log)
-        self.loop.at(self._delay(node), partial(self._confirm, node, node.epoch, replica.flushed))
+        self.loop.at(self._delay(node), self._confirm, node, node.epoch, replica.flushed)
 
     def _confirm(self, node: Node, epoch: int, length: int) -> None:
         if not node.alive or node.epoch != epoch or not node.primary:
@@ -209,7 +209,7 @@ class Servers:
                     self.follow(other)
         else:
             node.primary, node.upstream = False, None
-        self.loop.at(0.1 + 0.4 * self.chance.random(), partial(self._started, node))
+        self.loop.at(0.1 + 0.4 * self.chance.random(), self._started, node)
 
     @staticmethod
     def _started(node: Node) -> None:

@@ -103,13 +103,13 @@ def _run(loop: Loop, servers: Servers, history: History) -> int:
         loop.spawn(lambda client=client: client.run(chance.randint(2, 6)))
     storm = Storm(servers, driver)
     storm.begin()
-    loop.run(lambda: storm.over and not any(client.running for client in clients), START + LASTS + PATIENCE)
+    loop.run(START + LASTS + PATIENCE)
     for client in clients:
         if client.running:
             history.violated(f"{client.name} still waits, {PATIENCE:g} s after all trouble has ended")
     _afterwards(loop, database, servers, history)
     cluster.close()
-    loop.run(lambda: False, loop.now + REST)
+    loop.rest(REST)
     loop.end()
     return sum(record.recovered for record in cluster._topology.records.values())
 
@@ -124,10 +124,10 @@ def _afterwards(loop: Loop, database: Any, servers: Servers, history: History) -
         for program in (write, read):
             if last.do(program) != OK:
                 history.violated(f"a {program.__name__} fails in peace")
-        last.running = False
+        last.end()
 
     loop.spawn(work)
-    loop.run(lambda: not last.running, loop.now + PATIENCE)
+    loop.run(loop.now + PATIENCE)
     if last.running:
         history.violated("an operation in peace does not end")
 

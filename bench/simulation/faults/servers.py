@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .flavours import CALL, INSERT, SELECT, Code
@@ -70,27 +71,22 @@ class Node:
     confirmed: int = 0
     sessions: list[ServerSession] = field(default_factory=list)
     waiting: list[tuple[int, Callable[[], None], ServerSession]] = field(default_factory=list)
-    held: list[Callable[[], None]] = field(default_factory=list)
+    held: list[Callable[[], object]] = field(default_factory=list)
 
     # -- messages ----------------------------------------------------------------------------------------------------------------
 
-    def when_running(self, action: Callable[[], None]) -> None:
+    def when_running(self, action: Callable[..., object], *arguments: Any) -> None:
         """Do it now, or when the node is thawed; a node that crashes never does."""
         if self.frozen:
-            self.held.append(action)
+            self.held.append(partial(action, *arguments))
         elif self.alive:
-            action()
+            action(*arguments)
 
     def handle(self, session: ServerSession, request: tuple[Any, ...], reply: Reply) -> None:
-        """Work on a request that has arrived; the answer comes when the work is done."""
+        """Work on a request that has arrived; ``reply`` is called with the answer when the work is done, and ends `ServerSession.busy`."""
         session.busy = True
-
-        def answered(answer: Answer) -> None:
-            session.busy = False
-            reply(answer)
-
         seconds = self.servers.chance.random() * 0.004 * self.pace
-        self.servers.loop.at(seconds, lambda: self.when_running(lambda: self._work(session, request, answered)))
+        self.servers.loop.at(seconds, self.when_running, self._work, session, request, reply)
 
     def _work(self, session: ServerSession, request: tuple[Any, ...], reply: Reply) -> None:
         if session.ended:

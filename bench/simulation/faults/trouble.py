@@ -25,6 +25,7 @@ class Storm:
     def begin(self) -> None:
         """Choose what goes wrong and when."""
         chance, servers = self.chance, self.servers
+        servers.loop.busy += 1
         some = [0.0, 0.0, 0.02, 0.1]
         servers.trouble = Trouble(
             chance.choice(some), chance.choice(some), chance.choice(some), chance.choice([0.0, 0.0, 0.01, 0.05])
@@ -35,6 +36,7 @@ class Storm:
 
     def _end(self) -> None:
         self.over = True
+        self.servers.loop.busy -= 1
         self.servers.told("peace")
         self.servers.peace()
 

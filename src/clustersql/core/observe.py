@@ -127,8 +127,11 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     if isinstance(seen, SessionLost | Refused) and seen.generation != node.generation:
         return view  # rule 3
     after = _TRANSITIONS[type(seen)](node, seen, now, jitter, breaker)
-    nodes, epoch = guarded(tuple(after if n is node else n for n in view.nodes), node.name, view.epoch, now)
-    after = next(n for n in nodes if n.name == node.name)
+    if after is node and not (node.epoch and node.epoch.shared):
+        nodes, epoch = view.nodes, view.epoch  # by far the most: a probe that tells what the last one told; all are judged already
+    else:
+        nodes, epoch = guarded(tuple(after if n is node else n for n in view.nodes), node.name, view.epoch, now)
+        after = next(n for n in nodes if n.name == node.name)
     track = _tracked(view.track, after, now) if isinstance(seen, Answered) else view.track
     if nodes == view.nodes and track is view.track and epoch == view.epoch:
         return view
@@ -157,7 +160,7 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
     demoted = was_primary and report.role not in (Role.PRIMARY, node.role)  # unknown: it refused a write a moment ago
     returned = node.failures > 0 and not node.usable  # also by way of "the database system is starting up"
     pushed_back = not seen.dialled and node.usable  # it refused new connections a moment ago
-    after = replace(
+    after = _changed(
         node,
         reach=Reach.UP,
         role=report.role,
@@ -171,6 +174,12 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         generation=node.generation + (1 if demoted else 0),  # sessions of a demoted primary would cling to it
     )
     return _dated(node, after, now, report.why)
+
+
+def _changed(node: Node, **fields: object) -> Node:
+    """Return ``node`` with these fields; itself when it has them already."""
+    same = all(getattr(node, name) == value for name, value in fields.items())
+    return node if same else replace(node, **fields)  # type: ignore[arg-type]
 
 
 _CONTRADICTED = (Readiness.MISCONFIGURED, Readiness.OVERLOADED, Readiness.NOT_READY)
@@ -248,7 +257,7 @@ def _draining(node: Node, seen: Draining, now: float, jitter: float, breaker: Br
 
 def _dated(before: Node, after: Node, now: float, why: str) -> Node:
     """Stamp ``since`` and ``why`` when an axis has changed; a mere repetition keeps the first moment and cause."""
-    changed = [axis for axis in AXES if getattr(before, axis) != getattr(after, axis)]
+    changed = [axis for axis in AXES if getattr(before, axis) != getattr(after, axis)] if after is not before else []
     if not changed:
         return after if before.why == why or not why else _explained(after, why)
     marks = {**before.marks, **dict.fromkeys(changed, Mark(now, why))}

@@ -96,8 +96,8 @@ class BaseProber(Generic[D]):
             if node.name in owed and last < now - settings.stall_after:
                 at = now
             if at <= now:
-                self._begin(node.name, node.distrusted, now, owed.get(node.name, ()))
-                at = now + settings.failover_probe
+                begun = self._begin(node.name, node.distrusted, now, owed.get(node.name, ()))
+                at = now + settings.failover_probe if begun is None else begun.deadline  # its end wakes the monitor
             due = min(due, at)
         return due
 
@@ -108,13 +108,13 @@ class BaseProber(Generic[D]):
             if raw is not None:
                 self._close(raw)
 
-    def _begin(self, name: str, fresh: bool, now: float, owed: tuple[Owed, ...]) -> None:
+    def _begin(self, name: str, fresh: bool, now: float, owed: tuple[Owed, ...]) -> D | None:
         self._last[name] = now
         numbers = [str(one.number) for one in owed if one.number is not None]
         question = self.driver.dialect.running.format(", ".join(numbers)) if numbers else ""
         with self._lock:
             if self._closed or self._running.get(name, 0) >= HUNG:
-                return
+                return None
             self._running[name] = self._running.get(name, 0) + 1
             kept = self._kept.pop(name, None)
             attempt = self._asking[name] = self._attempt(
@@ -123,6 +123,7 @@ class BaseProber(Generic[D]):
             self._owed[name] = owed
         self.ran += 1
         attempt.start()
+        return attempt
 
     def _done(self, name: str) -> None:
         """A probe of ``name`` hangs no more, whatever became of it."""

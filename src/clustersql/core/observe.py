@@ -128,7 +128,10 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
         return view  # rule 3
     after = _TRANSITIONS[type(seen)](node, seen, now, jitter, breaker)
     if after is node and not (node.epoch and node.epoch.shared):
-        nodes, epoch = view.nodes, view.epoch  # by far the most: a probe that tells what the last one told; all are judged already
+        nodes, epoch = (
+            view.nodes,
+            view.epoch,
+        )  # by far the most: a probe that tells what the last one told; all are judged already
     else:
         nodes, epoch = guarded(tuple(after if n is node else n for n in view.nodes), node.name, view.epoch, now)
         after = next(n for n in nodes if n.name == node.name)

@@ -67,7 +67,10 @@ class View:
     slow_until: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        chosen = {service: tuple(n.name for n in _usable(self, service)) for service in Service}
+        usable = [node for node in self.nodes if node.usable]
+        chosen = {service: tuple(n.name for n in usable if _has_role(n, service)) for service in Service}
+        if self.writer == "single":
+            chosen[Service.WRITE] = chosen[Service.WRITE][:1]
         object.__setattr__(self, "candidates", chosen)
         object.__setattr__(self, "by_name", {node.name: node for node in self.nodes})
         slow = [n.slow_since + SLOW_START for n in self.nodes if n.slow_since is not None]
@@ -125,13 +128,6 @@ SLOW_START = 10.0
 """Seconds over which a node that was down gets its full share again (linkerd and Envoy use the same order of magnitude)."""
 
 _TIRED = (Readiness.DONOR, Readiness.DRAINING, Readiness.MAINTENANCE, Readiness.OVERLOADED, Readiness.JOINING)
-
-
-def _usable(view: View, service: Service) -> list[Node]:
-    found = [node for node in view.nodes if node.usable and _has_role(node, service)]
-    if service is Service.WRITE and view.writer == "single":
-        return found[:1]
-    return found
 
 
 def _has_role(node: Node, service: Service) -> bool:

@@ -71,7 +71,7 @@ class Address:
     """Where a node is, as configured.  Texts may be `Template`; `resolve` gives the plain values.
 
     ``scheme`` is that of the URL it came from.  ``dsn`` is the driver's own connection string, passed as it is.
-    ``arguments`` are the driver's own connect arguments, such as its TLS options.
+    ``arguments`` are the driver's own connect arguments, such as its TLS options.  ``via`` is what stands before the server (`via`).
     """
 
     node: str
@@ -83,6 +83,7 @@ class Address:
     database: str | None = None
     unix_socket: str | None = None
     dsn: str | None = None
+    via: str | None = None
     arguments: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +100,7 @@ class Address:
         return f"Address({', '.join(shown)})"
 
 
-_SHOWN = ("node", "scheme", "host", "port", "user", "database", "unix_socket")
+_SHOWN = ("node", "scheme", "host", "port", "user", "database", "unix_socket", "via")
 
 
 def redacted(dsn: str) -> str:
@@ -130,7 +131,8 @@ def resolve(address: Address) -> Target:
 
     texts = {name: _plain(getattr(address, name), address.node) for name in _TEXTS}
     arguments = cast("dict[str, Any]", _plain(address.arguments, address.node))
-    return Target(**texts, port=address.port, password=resolve_password(address), arguments=arguments)
+    shared = address.via is not None
+    return Target(**texts, port=address.port, password=resolve_password(address), shared=shared, arguments=arguments)
 
 
 _TEXTS = ("host", "user", "database", "unix_socket", "dsn")

@@ -23,6 +23,7 @@ from .metrics import measured
 from .notes import Notes
 from .options import Options, check_options
 from .topology import Topology
+from .via import check as check_via
 
 if TYPE_CHECKING:
     from .aio.connection import Checkout
@@ -88,12 +89,14 @@ class Cluster:
 
         ``dsn`` is a URL (``mysql://user:password@host:port/database``) or the driver's own connection string.  ``fields`` are ``host``,
         ``port``, ``user``, ``password`` (a text, or a function that is called at every dial), ``password_file``, ``database``,
-        ``unix_socket``, and any further argument of the driver's ``connect``; they win over ``dsn``.  Raises `ConfigError`.
+        ``unix_socket``, ``via`` (what stands before the server: "pgbouncer-transaction"), and any further argument of the driver's
+        ``connect``; they win over ``dsn``.  Raises `ConfigError`.
         """
         self._add(parse(name, dsn, fields))
 
     def _add(self, address: Address) -> None:
         check_family(address.node, address, self._reading.family, self._reading.name)
+        check_via(address, self._reading)
         self._topology.add(address.node, address)
 
     def remove_node(self, name: str) -> None:
@@ -255,6 +258,9 @@ class Cluster:
                 raise ConfigError(
                     f"cluster {self.name!r}: async_driver {adapter.name} is for {adapter.family}, but driver {self.driver.name} for {self.driver.family}"
                 )
+            if self.driver is not None:  # the nodes were checked for that one only
+                for address in tuple(self._topology.addresses.values()):
+                    check_via(address, adapter)
             self._async_adapter = adapter
         return self._async_adapter
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .core.faults import Facts, Fault
-from .core.observe import Unreachable
+from .core.observe import Silent, Unreachable
 from .core.procedures import first_line
 from .core.shelf import Session
 from .drivers.contract import Reading
@@ -24,6 +24,10 @@ class Dialling(Protocol):
     seconds: float
     result: Any
     error: BaseException | None
+    let_in: bool
+    """Whether it has logged in; what it still waits for is the answer to its question."""
+    late: bool
+    """Whether it was abandoned."""
 
     @property
     def held(self) -> Any:
@@ -71,11 +75,23 @@ class Probing(Protocol):
         """Begin anew; return the parent's connections."""
 
 
-def tell_failure(topology: Topology, driver: Reading, name: str, error: BaseException) -> None:
-    """Record that a dial or probe of ``name`` failed with ``error``."""
-    topology.failed(name, error)
-    facts = connect_facts(driver, error)
-    topology.tell(Unreachable(name, facts.fault, first_line(error)))
+BEHIND = "pgbouncer let us in, and no server behind it answered: its pool is in use, it is paused, or the server hangs"
+
+
+def tell_failure(topology: Topology, driver: Reading, attempt: Dialling, error: BaseException) -> None:
+    """Record that a dial or probe failed with ``error``."""
+    topology.failed(attempt.name, error)
+    if is_behind(topology, driver, attempt, error):
+        topology.tell(Silent(attempt.name, BEHIND))
+    else:
+        topology.tell(Unreachable(attempt.name, connect_facts(driver, error).fault, first_line(error)))
+
+
+def is_behind(topology: Topology, driver: Reading, attempt: Dialling, error: BaseException) -> bool:
+    """Whether it was a pooler's queue that gave no answer: it is alive, and has let us in."""
+    if not (attempt.let_in and topology.is_shared(attempt.name)):
+        return False
+    return attempt.late or connect_facts(driver, error).fault is Fault.OVERLOADED
 
 
 def connect_facts(driver: Reading, error: BaseException) -> Facts:

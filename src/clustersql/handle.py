@@ -84,6 +84,12 @@ class Handle:
             return max(0.0, deadline - monotonic())
         return self._pool.timeout if timeout is None else timeout
 
+    def _require_autocommit(self) -> None:
+        """Raise `ConfigError` when the session cannot be in autocommit mode: only a transaction is read-only where others share it."""
+        session = self._state.session
+        if session is not None and session.shared:
+            self._pool.require_autocommit(session, bool(session.read_only))
+
     def _require_nothing_lost(self) -> None:
         """COMMIT without a session: fine when nothing was executed since it was lost."""
         state = self._state

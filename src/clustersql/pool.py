@@ -28,6 +28,7 @@ from .dialling import tell_failure
 from .errors import ClusterError, PoolClosed, bind
 from .no_connection import none_to_be_had, unfit
 from .upkeep import D, Upkeep
+from .via import no_autocommit
 
 
 class BasePool(Upkeep[D]):
@@ -58,13 +59,24 @@ class BasePool(Upkeep[D]):
         self.topology.tell(seen)
 
     def mode_statements(self, session: Session, read_only: bool) -> tuple[str, ...]:
-        """Return what makes a session read-only, or not; nothing for what it is already."""
+        """Return what makes a session read-only, or not; nothing for what it is already, or where each transaction says it itself."""
         dialect = self.reading.dialect
-        if session.read_only is read_only:
+        if session.read_only is read_only or session.shared:
             return ()
         if read_only:
             return dialect.read_only_on
         return dialect.read_only_off if session.read_only else ()
+
+    def autocommit_of(self, session: Session, autocommit: bool, read_only: bool) -> bool:
+        """Return the autocommit mode that ``session`` gets: none where only a transaction can be read-only, or where the driver needs one."""
+        if not session.shared:
+            return autocommit
+        return autocommit and not read_only and self.reading.abilities.shared_autocommit
+
+    def require_autocommit(self, session: Session, read_only: bool) -> None:
+        """Raise `ConfigError` when a caller asks for autocommit mode where it is not possible."""
+        if not self.autocommit_of(session, True, read_only):
+            raise no_autocommit(session.node, read_only, self.reading.name)
 
     def lost_in_switch(self, session: Session, error: Exception) -> bool:
         """Setting a session's mode raised: it goes.  True: it was lost, and nothing of the caller's was sent; False: the error is the caller's."""
@@ -159,7 +171,7 @@ class BasePool(Upkeep[D]):
         if attempt.error is not None:
             if isinstance(attempt.error, Exception):  # a cancellation is no news about the node
                 # Before the waiter is told: its next look must not see the node up.
-                tell_failure(topology, self.reading, name, attempt.error)
+                tell_failure(topology, self.reading, attempt, attempt.error)
             with self._lock:
                 self._attempts.discard(attempt)
                 actions = self._book.dial_failed(shelf, attempt.error, time.monotonic(), waiter)
@@ -183,6 +195,7 @@ class BasePool(Upkeep[D]):
         lifetime = self.topology.settings.max_lifetime * jitter
         session = Session(raw, shelf, node.generation if node else -1, now, now + lifetime)
         session.jitter = jitter
+        session.shared = self.topology.is_shared(shelf.name)
         session.autocommit = self.reading.autocommit(raw)
         session.read_only = False
         return session

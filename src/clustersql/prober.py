@@ -15,7 +15,7 @@ from .core.node import Report
 from .core.observe import probe_due
 from .core.procedures import probe
 from .core.steps import Ask, Step, Steps, Tell
-from .dialling import Dialling, Owed, allowed, connect_facts
+from .dialling import Dialling, Owed, allowed, connect_facts, is_behind, tell_failure
 from .drivers.contract import Reading
 from .topology import Topology
 
@@ -41,6 +41,8 @@ class BaseProber(Generic[D]):
         self._asking: dict[str, D] = {}
         self._owed: dict[str, tuple[Owed, ...]] = {}
         self._running: dict[str, int] = {}
+        self._on_open: set[str] = set()  # asked on a connection that was open already
+        self._doubted: set[str] = set()  # of those, behind a pooler: the answer was late
         self._kept: dict[str, Any] = {}
         self._closed = False
         self._lock = self._new_lock()
@@ -96,7 +98,8 @@ class BaseProber(Generic[D]):
             if node.name in owed and last < now - settings.stall_after:
                 at = now
             if at <= now:
-                begun = self._begin(node.name, node.distrusted, now, owed.get(node.name, ()))
+                fresh = node.distrusted or node.name in self._doubted
+                begun = self._begin(node.name, fresh, now, owed.get(node.name, ()))
                 at = now + settings.failover_probe if begun is None else begun.deadline  # its end wakes the monitor
             due = min(due, at)
         return due
@@ -117,6 +120,7 @@ class BaseProber(Generic[D]):
                 return None
             self._running[name] = self._running.get(name, 0) + 1
             kept = self._kept.pop(name, None)
+            (self._on_open.discard if fresh or kept is None else self._on_open.add)(name)
             attempt = self._asking[name] = self._attempt(
                 name, kept, fresh, self._patience(fresh or kept is None), question
             )
@@ -137,7 +141,10 @@ class BaseProber(Generic[D]):
 
     def _ended(self, attempt: D) -> None:
         name = attempt.name
-        if attempt.error is None or isinstance(attempt.error, Exception):  # a cancellation is no news about the node
+        if isinstance(attempt.error, Exception) and self._is_no_verdict(attempt, attempt.error):
+            pass
+        elif attempt.error is None or isinstance(attempt.error, Exception):  # a cancellation is no news about the node
+            self._doubted.discard(name)
             dialled = attempt.error is not None or attempt.result[2]
             steps = probe(name, lambda exc: connect_facts(self.driver, exc), dialled)
             _follow(steps, lambda step: self._perform(step, attempt))
@@ -150,6 +157,22 @@ class BaseProber(Generic[D]):
             if self._asking.get(name) is attempt:
                 del self._asking[name]
         self._wake()
+
+    def _is_no_verdict(self, attempt: D, error: Exception) -> bool:
+        """Whether a silence behind a pooler does not condemn the node: it may be the pooler's queue.
+
+        A pooler that lets nobody in is dead.  So an answer that is late on an open connection is followed by a dial, at once.
+        """
+        name = attempt.name
+        if attempt.late and name in self._on_open and self.topology.is_shared(name):
+            self._doubted.add(name)
+            self._last.pop(name, None)
+            return True
+        if not is_behind(self.topology, self.driver, attempt, error):
+            return False
+        self._doubted.discard(name)
+        tell_failure(self.topology, self.driver, attempt, error)
+        return True
 
     def _perform(self, step: Step, attempt: D) -> Report | None:
         match step:
@@ -187,6 +210,7 @@ class BaseProber(Generic[D]):
         """In a forked child: forget everything, and return the parent's connections."""
         raws = [*self._kept.values(), *(attempt.held for attempt in self._asking.values() if attempt.held is not None)]
         self._kept, self._asking, self._running = {}, {}, {}
+        self._on_open, self._doubted = set(), set()
         self._lock = self._new_lock()
         return raws
 

@@ -20,7 +20,12 @@ def may_rerun(state: State, error: Exception, at_commit: bool) -> bool:
     if isinstance(error, TransactionLost):
         # Without a cause no node failed: the function has swallowed a statement's error, and would do so until the deadline.
         return error.__cause__ is not None and not state.may_commit
-    return rerunnable(_facts(state, error), at_commit, state.may_commit)
+    facts = _facts(state, error)
+    if facts.fault is Fault.READ_ONLY and state.want.read_only:
+        return (
+            False  # the function writes in what was declared read-only: so it would on every node, until the deadline
+        )
+    return rerunnable(facts, at_commit, state.may_commit)
 
 
 def _facts(state: State, error: Exception) -> Facts:

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .core.faults import Facts
 from .core.node import Role
+from .core.statements import kept, several
 from .core.verdict import Phase, Situation, Transaction
 from .core.view import Want
 from .errors import ClusterError, PoolClosed, TransactionLost, bind
+from .via import one_by_one, refused
 
 if TYPE_CHECKING:
     from .core.shelf import Session
@@ -193,6 +195,11 @@ class State:
             return self.broken is not None and not self.given_back
         return bool(session.count or self.pins or self.may_commit)
 
+    def needs_commit(self) -> bool:
+        """Whether a single statement must be committed by us: the driver has no autocommit mode, or the session cannot be in it."""
+        session = self.session
+        return session is None or not (session.autocommit and self.driver.abilities.autocommit)
+
     def must_roll_back(self, session: Session) -> bool:
         """Whether a transaction may be open on ``session`` when it is given back."""
         return bool(session.count or self.may_commit) and self.transaction_mode(session)
@@ -202,8 +209,10 @@ class State:
         return self.explicit or not session.autocommit or not self.driver.abilities.autocommit
 
     def prepare(self, operation: Any, many: bool) -> Traits:
-        """Note what a statement may leave behind, before it is sent."""
+        """Note what a statement may leave behind, before it is sent.  Raises `ConfigError` for what a shared session must not keep."""
         traits = self.notes.look(operation)
+        if traits.leaves_state and self.session is not None and self.session.shared:
+            self._require_nothing_left(operation, self.session)
         if traits.begins:
             self.explicit = True
         if self.transaction is Transaction.NONE:
@@ -216,6 +225,13 @@ class State:
         if traits.leaves_state:
             self.pins += (self.notes.leading_word(operation),)
         return traits
+
+    def _require_nothing_left(self, operation: Any, session: Session) -> None:
+        left = kept(operation, self.notes.rules)
+        if left:
+            raise refused(session.node, left)
+        if session.read_only and several(operation, self.notes.rules):
+            raise one_by_one(session.node)
 
     def after(self, traits: Traits) -> Callbacks:
         """A noted statement has succeeded.  Returns what is to be called, because it has committed."""

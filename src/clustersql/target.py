@@ -11,6 +11,7 @@ from .core.node import Report
 from .drivers.contract import Reading, Target
 from .errors import ConfigError
 from .topology import Topology
+from .via import check_arguments
 
 NODE_ARGUMENTS = frozenset(
     "host hostaddr port unix_socket unix_sock user username password passwd passfile dsn conninfo".split()
@@ -42,12 +43,19 @@ def target_of(
     if target.password:
         topology.passwords[name] = target.password
     if arguments:
+        if target.shared:
+            check_arguments(name, arguments)
         target = replace(target, arguments={**target.arguments, **_callers(arguments, driver.family)})
     return target
 
 
 def told_at_connect(topology: Topology, driver: Reading, name: str, raw: Any) -> Report | None:
-    """Return what the server told of itself at connect, without a round trip, where that confirms what is known; None: it must be asked."""
+    """Return what the server told of itself at connect, without a round trip, where that confirms what is known; None: it must be asked.
+
+    A pooler tells what the server told *it*, some time ago.
+    """
+    if topology.is_shared(name):
+        return None
     pushed, node = driver.pushed_role(raw), topology.view.by_name.get(name)
     if pushed is not None and node is not None and node.confirmed_by(pushed):
         return Report(pushed, complete=False)

@@ -72,6 +72,11 @@ class Topology:
             self.records[name] = Record()
         self.tell(Added(name))
 
+    def is_shared(self, name: str) -> bool:
+        """Whether the sessions of a node's server are shared with other clients, by a pooler in between."""
+        address = self.addresses.get(name)
+        return address is not None and address.via is not None
+
     def remove(self, name: str) -> None:
         """Take a node out.  Raises `ConfigError` when there is none of that name."""
         with self._lock:

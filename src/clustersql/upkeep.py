@@ -165,7 +165,7 @@ class Upkeep(Generic[D]):
         for session in late:
             session.timed_out = True
         drained, next_drained = outstayed(self._book.shelves.values(), now)
-        numbers = [(session.node, self.reading.session_id(session.raw)) for session in (*late, *drained)]
+        numbers = [(session.node, self.number(session)) for session in (*late, *drained)]
         for session in (*late, *drained):
             session.tainted = True
             self.reading.abort(session.raw)
@@ -183,9 +183,13 @@ class Upkeep(Generic[D]):
             node = self.topology.view.by_name.get(session.node)
             if node is not None and node.reach is Reach.DOWN:
                 self._hang_up(session)
-            number = self.reading.session_id(session.raw) if self.reading.dialect.running else None
+            number = self.number(session) if self.reading.dialect.running else None
             owed[session.node] = (*owed.get(session.node, ()), Owed(session, session.started, number))
         return owed
+
+    def number(self, session: Session) -> int | None:
+        """Return the server's number of a session, by which another one can cancel it; None: not known, or another client's a moment later."""
+        return None if session.shared else self.reading.session_id(session.raw)
 
     def _hang_up(self, session: Session) -> None:
         session.tainted = True

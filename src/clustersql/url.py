@@ -11,9 +11,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .checks import Check, is_int, string
+from .checks import Check, is_int, one_of, string
 
-__all__ = ["FIELDS", "HOST", "OWN", "PORT", "SCHEMES", "read_url"]
+__all__ = ["FIELDS", "HOST", "OWN", "PORT", "SCHEMES", "TRANSACTION", "read_url"]
+
+TRANSACTION = "pgbouncer-transaction"
+"""The one value of ``via``: see `via`."""
 
 # The scheme of a URL, and the family of drivers that takes it.
 SCHEMES = {
@@ -51,6 +54,7 @@ FIELDS: Mapping[str, Check] = {
     "database": string("a text", secret=True),
     "unix_socket": string("the path of a socket"),
     "dsn": OWN,
+    "via": one_of((TRANSACTION,)),
 }
 
 

@@ -22,6 +22,7 @@ from clustersql.core.observe import (
     Refused,
     Removed,
     SessionLost,
+    Silent,
     Unreachable,
     observe,
     probe_due,
@@ -61,6 +62,8 @@ def observation(kind: str, node: str, *more: Any) -> Observation:
             return Answered(node, report, dialled)
         case "unreachable":
             return Unreachable(node, Fault(more[0]), *more[1:])
+        case "silent":
+            return Silent(node, *more)
         case "session_lost":
             return SessionLost(node, *more)
         case "refused":

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clustersql.core.statements import LONGEST, UNKNOWN, traits
+from clustersql.core.statements import LONGEST, UNKNOWN, kept, several, traits
 from clustersql.dialects import by_name
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios" / "statements"
@@ -21,6 +21,7 @@ CASES = [
     for scenario in map(json.loads, (path.read_text() for path in sorted(SCENARIOS.glob("*.json"))))
     for case in scenario["cases"]
 ]
+KEPT = json.loads((SCENARIOS.parent / "kept" / "postgresql.json").read_text())["cases"]
 PLAIN_TEXT = st.text(st.characters(blacklist_characters="'\\\x00", blacklist_categories=["Cs"]))
 
 
@@ -39,6 +40,22 @@ def test_case_spaces_and_comments_change_nothing(dialect: str, sql: str, expecte
     assert told(dialect, f" \n\t/* ; */ {sql} ") == sorted(expected)
     if '"' not in sql and "$a$" not in sql and "M!" not in sql:
         assert told(dialect, sql.upper()) == sorted(expected)
+
+
+@pytest.mark.parametrize("case", KEPT, ids=lambda case: case["sql"])
+def test_what_is_known_to_stay_in_a_session(case: dict[str, str]) -> None:
+    rules = by_name("postgresql").rules
+    assert kept(case["sql"], rules) == case["kept"]
+    if case["kept"]:
+        assert traits(case["sql"], rules).leaves_state, "or it would not be looked at"
+
+
+def test_several_statements_in_one_text() -> None:
+    rules = by_name("postgresql").rules
+    assert several("COMMIT; INSERT INTO t VALUES (1)", rules)
+    assert several("SELECT 'open", rules)
+    assert not several("SELECT ';' ;", rules)
+    assert not several(b"SELECT 1; SELECT 2", rules), "only a text can be looked at"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

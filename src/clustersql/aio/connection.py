@@ -181,6 +181,8 @@ class Connection(Handle):
     async def set_autocommit(self, on: bool) -> None:
         """Set the autocommit mode, on every driver; asyncpg has none of its own.  It is set again after a move.  Raises the driver's errors."""
         session = self._state.session or await self._revive()
+        if on:
+            self._require_autocommit()
         await self._set_autocommit(self._pool.driver.set_autocommit, session.raw, on)
 
     @property

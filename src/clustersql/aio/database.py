@@ -107,7 +107,7 @@ class Database:
             cursor = connection.cursor()
             await cursor.execute(operation, parameters, **driver_options)
             result = await fetched(cursor)
-            if not pool.driver.abilities.autocommit:
+            if connection._state.needs_commit():
                 await connection.commit()
         finally:
             await connection.close()

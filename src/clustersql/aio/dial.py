@@ -62,15 +62,18 @@ async def connect(
     name: str,
     arguments: Mapping[str, Any] | None = None,
     in_full: bool = False,
+    entered: Callable[[], object] | None = None,
 ) -> tuple[Any, Report]:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``in_full``: ask everything,
-    as a probe does.  Raises what the driver raises, and `ConfigError`.  Cancelled, it leaves nothing open.
+    as a probe does.  ``entered`` is called when the login has succeeded.  Raises what the driver raises, and `ConfigError`.  Cancelled, it leaves nothing open.
     """
     address = await _with_password(address_of(topology, name))
     target = target_of(topology, driver, name, arguments, address)
     raw = await driver.connect(target, topology.settings.connect_timeout)
+    if entered is not None:
+        entered()
     try:
         told = None if in_full else told_at_connect(topology, driver, name, raw)
         report = await ask(driver, raw) if told is None else told
@@ -125,7 +128,7 @@ class Attempt:
         driver: AsyncDriver,
         background: Background,
         name: str,
-        work: Callable[[], Awaitable[tuple[Any, ...]]],
+        work: Callable[[Attempt], Awaitable[tuple[Any, ...]]],
         ended: Callable[[Attempt], None],
         patience: float | None = None,
     ) -> None:
@@ -137,6 +140,7 @@ class Attempt:
         self.seconds = 0.0
         self.result: Any = None
         self.error: BaseException | None = None
+        self.let_in = self.late = False
         self._driver = driver
         self._background = background
         self._work = work
@@ -148,6 +152,10 @@ class Attempt:
         """Begin in a task of its own."""
         self._task = self._background.spawn(self._run(), f"dial-{self.name}")
 
+    def entered(self) -> None:
+        """The login has succeeded."""
+        self.let_in = True
+
     @property
     def held(self) -> Any:
         """Nothing: an event loop is not carried over into a forked child."""
@@ -155,6 +163,7 @@ class Attempt:
 
     def abandon(self) -> None:
         """Stop waiting for it: the node did not answer within its deadline."""
+        self.late = not self._settled
         if self._task is not None:
             self._task.cancel()  # what it has opened is closed as it unwinds
         self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"))
@@ -167,7 +176,7 @@ class Attempt:
 
     async def _run(self) -> None:
         try:
-            result = await self._work()
+            result = await self._work(self)
         except Exception as exc:
             self._settle(None, exc)
         except BaseException as exc:  # `abandon` or `cancel` was faster, or somebody cancels every task

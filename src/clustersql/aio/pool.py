@@ -86,17 +86,22 @@ class Pool(BasePool[Attempt]):
     async def dial(self, register: Dialled, want: Want, timeout: float, arguments: Mapping[str, Any]) -> Any:
         """Return a connection of the driver for a pool of somebody else's; see `Cluster.adial`."""
         session = await self.open_outside(want, timeout, arguments)
-        if want.read_only and (statements := self.driver.dialect.read_only_on):
+        if want.read_only:
             try:
                 with awaited(session):
-                    await self.driver.ask(session.raw, statements)
+                    await self.set_mode(session, session.autocommit, True)
             except BaseException:
                 self.give_back(session, keep=False)
                 raise
         return self.hand_over(session, register, want)
 
     async def reset(self, session: Session) -> bool:
-        """Give a session its first state back; False: this database cannot, the connection must be closed."""
+        """Give a session its first state back; False: this database cannot, the connection must be closed.
+
+        What is shared has none of ours: what would leave some is refused, and a reset would be another client's.
+        """
+        if session.shared:
+            return True
         statements = self.driver.dialect.reset
         if not statements:
             return False
@@ -119,16 +124,37 @@ class Pool(BasePool[Attempt]):
             raise
         return True
 
-    async def set_mode(self, session: Session, autocommit: bool, read_only: bool) -> None:
-        """Make a session read-only or not, and autocommit or not; what it is already costs nothing."""
+    async def set_mode(self, session: Session, autocommit: bool | None, read_only: bool) -> None:
+        """Make a session read-only or not, and autocommit or not (None: as it is); what it is already costs nothing.
+
+        Raises `ConfigError` where a connection outside the pool is asked for autocommit mode that is not possible.
+        """
+        if session.shared:
+            if session.outside and autocommit:
+                self.require_autocommit(session, read_only)
+            await self._set_shared_mode(session, self.autocommit_of(session, bool(autocommit), read_only), read_only)
+            return
         statements = self.mode_statements(session, read_only)
         if statements:
             await self.driver.ask(session.raw, statements)
         session.read_only = read_only
-        if session.autocommit is not autocommit:
+        if autocommit is not None and session.autocommit is not autocommit:
             if self.driver.abilities.autocommit:
                 await self.driver.set_autocommit(session.raw, autocommit)
             session.autocommit = autocommit
+
+    async def _set_shared_mode(self, session: Session, autocommit: bool, read_only: bool) -> None:
+        """Let the driver begin READ ONLY transactions, or not; in autocommit mode drivers would set the session instead, so one at a time."""
+        driver, raw = self.driver, session.raw
+        if session.autocommit and not autocommit:
+            await driver.set_autocommit(raw, False)
+            session.autocommit = False
+        if session.read_only is not read_only:
+            await driver.set_read_only(raw, read_only)
+            session.read_only = read_only
+        if autocommit and not session.autocommit:
+            await driver.set_autocommit(raw, True)
+            session.autocommit = True
 
     # -- opening -------------------------------------------------------------------------------------------------------------------
 
@@ -157,7 +183,7 @@ class Pool(BasePool[Attempt]):
         Until then it stays in flight: what was cancelled still costs the node.
         """
         session.tainted = True
-        number = self.driver.session_id(session.raw)
+        number = self.number(session)
         if number is not None:
             self._cancel(session.node, number)
 
@@ -222,7 +248,7 @@ class Pool(BasePool[Attempt]):
             self.driver,
             self._background,
             shelf.name,
-            lambda: connect(self.topology, self.driver, shelf.name, arguments),
+            lambda attempt: connect(self.topology, self.driver, shelf.name, arguments, entered=attempt.entered),
             lambda attempt: self._dial_ended(attempt, shelf, waiter),
         )
 

@@ -36,19 +36,19 @@ class Prober(BaseProber[Attempt]):
             self.driver,
             self._background,
             name,
-            lambda: self._work(name, kept, fresh, question),
+            lambda attempt: self._work(attempt, kept, fresh, question),
             self._ended,
             patience,
         )
 
-    async def _work(self, name: str, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, bool, Any]:
+    async def _work(self, attempt: Attempt, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, bool, Any]:
         try:
-            raw, report, dialled = await self._question(name, kept, fresh)
+            raw, report, dialled = await self._question(attempt, kept, fresh)
             return raw, report, dialled, await self._rows(raw, question) if question else None
         finally:
-            self._done(name)
+            self._done(attempt.name)
 
-    async def _question(self, name: str, kept: Any, fresh: bool) -> tuple[Any, Report, bool]:
+    async def _question(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report, bool]:
         """Return the connection, what the node said on it, and whether it was dialled for that."""
         driver = self.driver
         if kept is not None:
@@ -61,8 +61,8 @@ class Prober(BaseProber[Attempt]):
                     driver.terminate(kept)
                     raise
             driver.terminate(kept)
-        raw, report = await connect(self.topology, driver, name, in_full=True)
-        self.topology.connected(name)
+        raw, report = await connect(self.topology, driver, attempt.name, in_full=True, entered=attempt.entered)
+        self.topology.connected(attempt.name)
         return raw, report, True
 
     async def _rows(self, raw: Any, question: str) -> Any:

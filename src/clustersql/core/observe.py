@@ -45,6 +45,17 @@ class Unreachable:
 
 
 @dataclass(frozen=True, slots=True)
+class Silent:
+    """A pooler let us in, and no server behind it answered: all its sessions are in use, it is paused, or the server hangs.
+
+    Nobody can tell these apart from here, and the work that is under way there may be slow on a live server.
+    """
+
+    node: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionLost:
     """A connection that was open failed."""
 
@@ -89,7 +100,7 @@ class Draining:
     grace: float | None = None
 
 
-Observation = Answered | Unreachable | SessionLost | Refused | Added | Removed | Draining
+Observation = Answered | Unreachable | Silent | SessionLost | Refused | Added | Removed | Draining
 
 BREAKER_BASE = 1.0
 BREAKER_CAP = 30.0
@@ -224,6 +235,16 @@ def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, break
     return _dated(node, after, now, seen.why)
 
 
+def _silent(node: Node, seen: Silent, now: float, jitter: float, breaker: Breaker) -> Node:
+    """Whoever can, goes elsewhere; who waits there is left alone, as on a node that answers.  A node that was not up stays down."""
+    if node.reach not in (Reach.UP, Reach.SUSPECT) or node.role is Role.UNKNOWN:
+        return _unreachable(node, Unreachable(node.name, Fault.LOST, seen.why), now, jitter, breaker)
+    failures = node.failures + 1
+    retry_at = now + breaker.delay(failures, jitter)
+    after = replace(node, reach=Reach.UP, readiness=Readiness.OVERLOADED, failures=failures, retry_at=retry_at)
+    return _dated(node, after, now, seen.why)
+
+
 _ALIVE = {
     Fault.MISCONFIGURED: Readiness.MISCONFIGURED,
     Fault.OVERLOADED: Readiness.OVERLOADED,
@@ -278,6 +299,7 @@ def _explained(node: Node, why: str) -> Node:
 _TRANSITIONS: dict[type, Callable[..., Node]] = {
     Answered: _answered,
     Unreachable: _unreachable,
+    Silent: _silent,
     SessionLost: _session_lost,
     Refused: _refused,
     Draining: _draining,

@@ -146,7 +146,9 @@ def blamed(situation: Situation, node: str, generation: int, why: str) -> Sessio
     facts: Facts = situation.facts
     if situation.timed_out:
         return None
-    if facts.fault is Fault.OVERLOADED and not facts.lost:
+    if facts.fault is Fault.OVERLOADED and (
+        not facts.lost or facts.not_sent
+    ):  # a pooler's queue ends the connection too
         return Refused(node, generation, facts.fault, why)
     if facts.fault is Fault.NOT_READY or (facts.fault is Fault.READ_ONLY and not situation.read_only):
         return Refused(node, generation, facts.fault, why)

@@ -49,6 +49,7 @@ class Session:
     ``started`` and ``ended`` are the latest statement's, in monotonic seconds, written by the one who holds it without a lock.
     ``started > ended``: an answer is awaited.  ``started == ended``: the latest answer was an error, whose time is no sample.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
     ``deadline`` (monotonic) and ``patience`` (seconds for each statement) bound what the holder waits for; 0.0: nothing does.
+    ``shared``: a pooler in between gives the server's session to other clients too, after each transaction.
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class Session:
         "patience",
         "raw",
         "read_only",
+        "shared",
         "shelf",
         "started",
         "statements",
@@ -92,6 +94,7 @@ class Session:
         self.count = 0
         self.tainted = False
         self.outside = False
+        self.shared = False
         self.deadline = 0.0
         self.patience = 0.0
         self.timed_out = False

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-__all__ = ["UNKNOWN", "Rules", "Traits", "traits"]
+__all__ = ["UNKNOWN", "Rules", "Traits", "kept", "several", "traits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Rules:
     """How comments and quotes are written."""
     schemas: frozenset[str] = frozenset()
     """Schemas whose functions count as named without one: ``pg_catalog``."""
+    keeping: tuple[tuple[str, str], ...] = ()
+    """Statements that are known to leave something in their session beyond the transaction: (pattern over the flattened text, what it is)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,23 @@ def traits(sql: object, rules: Rules) -> Traits:
     if not text or not words or ";" in text:
         return UNKNOWN
     return _transaction(text, words[1], rules) or _statement(text, words[1], rules)
+
+
+def kept(sql: object, rules: Rules) -> str:
+    """Return what ``sql`` is known to leave in its session when its transaction has ended; "": nothing is known.
+
+    In doubt nothing, unlike `Traits.leaves_state`: it is what a caller is told, and his statement refused for.
+    """
+    text = flatten(sql, rules.lexicon) if isinstance(sql, str) and len(sql) <= LONGEST else None
+    if not text:
+        return ""
+    return next((what for pattern, what in rules.keeping if re.search(pattern, text)), "")
+
+
+def several(sql: object, rules: Rules) -> bool:
+    """Tell whether ``sql`` is a text of several statements, or one that cannot be understood."""
+    text = flatten(sql, rules.lexicon) if isinstance(sql, str) and len(sql) <= LONGEST else None
+    return isinstance(sql, str) and (text is None or ";" in text)
 
 
 def flatten(sql: str, lexicon: str) -> str | None:

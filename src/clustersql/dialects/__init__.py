@@ -13,7 +13,7 @@ from ..core.faults import Fault
 from ..core.node import Report
 from ..core.statements import Rules
 
-__all__ = ["Dialect", "by_name", "classify", "ends_session"]
+__all__ = ["Dialect", "by_name", "classify", "ends_session", "never_sent"]
 
 Rows = Sequence[Sequence[Any]]
 
@@ -23,8 +23,8 @@ class Dialect:
     """Everything that differs between databases.
 
     ``sqlstates`` maps a whole SQLSTATE or its two-letter class to a fault; the whole code wins.
-    ``errnos`` maps a server's or client library's error number; a tuple of (needle, fault) pairs means that the text decides,
-    because the number is used for more than one thing (1290, 1047): no needle found is `Fault.STATEMENT`.
+    ``errnos`` maps a server's or client library's error number.  In both a tuple of (needle, fault) pairs means that the text decides,
+    because the code is used for more than one thing (1290, 1047, pgbouncer's 08P01): no needle found is `Fault.STATEMENT`.
     ``messages`` is looked at last, when neither number nor state is there: (needle in lower case, fault).
     ``at_connect`` overrides all of them for errors raised while connecting.
     ``lost`` are the numbers and states after which the session is gone, whatever their fault.
@@ -36,10 +36,10 @@ class Dialect:
     """
 
     name: str
-    sqlstates: Mapping[str, Fault]
+    sqlstates: Mapping[str, Fault | tuple[tuple[str, Fault], ...]]
     errnos: Mapping[int, Fault | tuple[tuple[str, Fault], ...]]
     messages: tuple[tuple[str, Fault], ...]
-    at_connect: Mapping[str | int, Fault]
+    at_connect: Mapping[str | int, Fault | tuple[tuple[str, Fault], ...]]
     lost: frozenset[str | int]
     undone_at_commit: frozenset[str | int]
     probe: tuple[str, ...]
@@ -49,6 +49,8 @@ class Dialect:
     reset: tuple[str, ...]
     rules: Rules
     measures_lag: bool = False
+    unsent: tuple[str, ...] = ()
+    """Texts of errors by which a pooler says that it had no session of the server for the statement, so that nothing was sent to one."""
     cancel: str = ""
     """Ends the statement that another session is executing, by its number; empty: there is none."""
     terminate: str = ""
@@ -86,11 +88,11 @@ def classify(
     if connecting:
         for code in codes:
             if code in dialect.at_connect:
-                return dialect.at_connect[code]
+                return _decided(dialect.at_connect[code], text)
     for code in codes:
         found = dialect.errnos.get(code) if isinstance(code, int) else dialect.sqlstates.get(code)
         if found is not None:
-            return found if isinstance(found, Fault) else _by_text(found, text) or Fault.STATEMENT
+            return _decided(found, text)
     return None if codes else _by_text(dialect.messages, text)
 
 
@@ -104,6 +106,19 @@ def ends_session(dialect: Dialect, sqlstate: str | None, errno: int | None) -> b
     if sqlstate is None or errno in dialect.errnos or sqlstate in dialect.sqlstates:
         return False
     return sqlstate[:2] in dialect.lost
+
+
+def never_sent(dialect: Dialect, sqlstate: str | None, message: str) -> bool:
+    """Tell whether a pooler says that it had no session of the server for the statement.
+
+    By the code that poolers use (class 08), or, where the driver shows none, by the text alone.
+    """
+    text = message.lower()
+    return (sqlstate is None or sqlstate[:2] == "08") and any(needle in text for needle in dialect.unsent)
+
+
+def _decided(found: Fault | tuple[tuple[str, Fault], ...], text: str) -> Fault:
+    return found if isinstance(found, Fault) else _by_text(found, text) or Fault.STATEMENT
 
 
 def _by_text(needles: tuple[tuple[str, Fault], ...], text: str) -> Fault | None:

@@ -12,13 +12,45 @@ from ..core.node import Epoch, Readiness, Report, Role
 from ..core.statements import Rules
 from . import Dialect, Rows
 
-SQLSTATES = {
+# pgbouncer's own errors all have the code 08P01, so that only the text tells them apart: janitor.c, objects.c, client.c and server.c of its
+# source, 1.18 and 1.25.  Each ends the client's connection.
+POOLER = (
+    # The statement waited in pgbouncer's queue, and was sent to no server.
+    ("query_wait_timeout", Fault.OVERLOADED),
+    ("query_timeout", Fault.OVERLOADED),  # of one that waits; one that runs gets "query timeout", and may have happened
+    ("server login has been failing", Fault.NOT_READY),
+    ("server shutting down", Fault.NOT_READY),  # SHUTDOWN WAIT_FOR_SERVERS: who has no session gets none any more
+)
+# A server login that keeps failing is a server that is down, as far as a dial can tell: it is not among them.
+POOLER_AT_CONNECT = (
+    ("query_wait_timeout", Fault.OVERLOADED),
+    ("query_timeout", Fault.OVERLOADED),
+    ("no more connections allowed", Fault.OVERLOADED),  # max_client_conn
+    ("client connections exceeded", Fault.OVERLOADED),  # max_db_client_connections, max_user_client_connections
+    ("no such database", Fault.MISCONFIGURED),
+    ("no such user", Fault.MISCONFIGURED),
+    ("is disabled", Fault.MISCONFIGURED),
+    ("authentication failed", Fault.MISCONFIGURED),
+    ("login rejected", Fault.MISCONFIGURED),
+    ("unsupported startup parameter", Fault.MISCONFIGURED),
+    ("unsupported options startup parameter", Fault.MISCONFIGURED),
+    ("ssl required", Fault.MISCONFIGURED),
+    ("wrong password type", Fault.MISCONFIGURED),
+    ("the database system is", Fault.NOT_READY),  # 1.18 repeats the server's text, under its own code
+    ("too many clients already", Fault.OVERLOADED),
+    ("remaining connection slots", Fault.OVERLOADED),
+)
+UNSENT = tuple(needle for needle, _ in POOLER)
+
+SQLSTATES: dict[str, Fault | tuple[tuple[str, Fault], ...]] = {
     # Not even begun, or at connect.
     "08001": Fault.LOST,
     "08004": Fault.LOST,
     "57P03": Fault.NOT_READY,  # cannot_connect_now: starting, shutting down, in recovery without hot standby
     # The session is gone.  57P01 is also one session ended by pg_terminate_backend: it does not prove that the node is down.
     "08": Fault.LOST,
+    "08P01": (*POOLER, ("", Fault.LOST)),  # the server's own protocol_violation too
+    "08003": (*POOLER, ("", Fault.LOST)),  # asyncpg's own, in which it quotes the last words of the connection
     "57P01": Fault.LOST,
     "57P02": Fault.LOST,
     "57P04": Fault.LOST,
@@ -53,7 +85,9 @@ SQLSTATES |= dict.fromkeys(
     Fault.STATEMENT,
 )
 
-AT_CONNECT: dict[str | int, Fault] = {
+AT_CONNECT: dict[str | int, Fault | tuple[tuple[str, Fault], ...]] = {
+    "08P01": (*POOLER_AT_CONNECT, ("", Fault.LOST)),
+    "08003": (*POOLER_AT_CONNECT, ("", Fault.LOST)),
     "28": Fault.MISCONFIGURED,
     "28000": Fault.MISCONFIGURED,
     "28P01": Fault.MISCONFIGURED,
@@ -82,6 +116,7 @@ MESSAGES = (
     ("too many clients already", Fault.OVERLOADED),
     ("remaining connection slots", Fault.OVERLOADED),
     ("too many connections for", Fault.OVERLOADED),
+    *POOLER_AT_CONNECT,
     ("server closed the connection unexpectedly", Fault.LOST),
     ("terminating connection", Fault.LOST),
     ("connection already closed", Fault.LOST),
@@ -220,6 +255,17 @@ RULES = Rules(
         """.split()
     ),
     phrases_with_effect=("for update", "for share", "for no key update", "for key share"),
+    keeping=(
+        (r"(?:\A|; ?)set (?!local |transaction |constraints )", "SET"),
+        (r"(?:\A|; ?)(?:reset|discard|deallocate) ", "RESET, DISCARD or DEALLOCATE"),
+        (r"(?:\A|; ?)(?:listen|unlisten) ", "LISTEN"),
+        (r"(?:\A|; ?)prepare (?!transaction )", "PREPARE"),
+        (r"(?:\A|; ?)load ", "LOAD"),
+        (r"(?:\A|; ?)declare .*\bwith hold\b", "a cursor WITH HOLD"),
+        (r"\b(?:create|into) (?:local |global )?temp(?:orary)? (?!.*\bon commit drop\b)", "a temporary table"),
+        (r"\bset_config ?\((?!.*\btrue ?\))", "set_config() without true as its third argument"),
+        (r"\bpg_(?:try_)?advisory_(?:un)?lock(?:_shared|_all)? ?\(", "an advisory lock of the session"),
+    ),
 )
 
 DIALECT = Dialect(
@@ -235,6 +281,7 @@ DIALECT = Dialect(
     messages=MESSAGES,
     at_connect=AT_CONNECT,
     lost=frozenset({"08", "57P01", "57P02", "57P04", "57P05", "25P03", "25P04", "F0"}),
+    unsent=UNSENT,
     undone_at_commit=frozenset(),
     probe=(PROBE,),
     report=report,

@@ -25,6 +25,10 @@ class Adapter(Reader):
         """Set the autocommit mode."""
         raise self.module.NotSupportedError(f"{self.name} has no autocommit mode")
 
+    def set_read_only(self, raw: Any, on: bool) -> None:
+        """Only asked of drivers that can work in shared sessions (`Abilities.shared`)."""
+        raise NotImplementedError
+
     def cursor(self, raw: Any) -> Any:
         """Return a cursor that gives tuples, whatever the user chose for his own."""
         return raw.cursor()

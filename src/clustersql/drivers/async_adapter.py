@@ -34,6 +34,10 @@ class AsyncAdapter(Reader):
         """Set the autocommit mode."""
         raise NotImplementedError
 
+    async def set_read_only(self, raw: Any, on: bool) -> None:
+        """Only asked of drivers that can work in shared sessions (`Abilities.shared`)."""
+        raise NotImplementedError
+
     async def cursor(self, raw: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Return a cursor of the driver."""
         return raw.cursor(*args, **kwargs)

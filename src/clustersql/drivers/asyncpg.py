@@ -53,7 +53,7 @@ class AsyncPG(AsyncAdapter):
     name = "asyncpg"
     family = "postgresql"
     dialect_name = "postgresql"
-    abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True)
+    abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True, shared=True)
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "timeout": float,
@@ -87,11 +87,13 @@ class AsyncPG(AsyncAdapter):
         others = {name: value for name, value in arguments.items() if name not in known}
         given |= {"dsn": _dsn(target.dsn, others)} if target.dsn or others else {}
         given["connection_class"] = _remembering(given.get("connection_class", self.module.Connection))
+        if target.shared:
+            given["statement_cache_size"] = 0  # what is prepared in one session would be asked for in another
         try:
             raw = await self.module.connect(**given)
         except self.module.ClientConfigurationError:  # its text may repeat a part of the DSN, which may be the password
             raise ConfigError("asyncpg: the dsn or an argument of connect is not as asyncpg wants it") from None
-        raw.session = Session()
+        raw.session = Session(target.shared)
         transports.keep_alive(raw._transport)
         return raw
 
@@ -155,7 +157,7 @@ class AsyncPG(AsyncAdapter):
     async def begin(self, raw: Any, timeout: float | None = None) -> None:
         """Send BEGIN, unless a transaction is open or the connection is in autocommit mode; ``timeout`` is asyncpg's."""
         if not raw.session.autocommit and not (raw.is_closed() or raw.is_in_transaction()):
-            await raw.execute("BEGIN", timeout=timeout)
+            await raw.execute("BEGIN READ ONLY" if raw.session.read_only else "BEGIN", timeout=timeout)
 
     def _beginning(self, name: str) -> Own:
         async def own(raw: Any, *args: Any, **kwargs: Any) -> Any:
@@ -187,6 +189,10 @@ class AsyncPG(AsyncAdapter):
         """Set the mode, without a round trip."""
         raw.session.autocommit = on
 
+    async def set_read_only(self, raw: Any, on: bool) -> None:
+        """Let `begin` do it."""
+        raw.session.read_only = on
+
     async def commit(self, raw: Any) -> bool:
         """Commit.  The server answers ROLLBACK where the transaction had failed."""
         if self.in_transaction(raw) is False:
@@ -209,12 +215,19 @@ class AsyncPG(AsyncAdapter):
 class Session:
     """What asyncpg does not keep for a connection: the mode, and what was prepared for our cursor."""
 
-    def __init__(self) -> None:
-        self.autocommit = False
+    def __init__(self, shared: bool) -> None:
+        self.autocommit = self.read_only = False
+        self.shared = shared
         self.prepared: OrderedDict[str, Any] = OrderedDict()
 
     async def prepare(self, raw: Any, query: str) -> Any:
-        """Return the prepared statement, the latest used being kept."""
+        """Return the prepared statement, the latest used being kept.
+
+        Where others share the server's session, it has no name and is used at once: a pooler keeps the session for us until the answer
+        to what is executed.
+        """
+        if self.shared:
+            return await raw.prepare(query, name="")
         if query not in self.prepared:
             self.prepared[query] = await raw.prepare(query)
         self.prepared.move_to_end(query)
@@ -300,9 +313,20 @@ class Cursor:
             yield self._rows.pop()
 
 
-def _remembering(kind: type) -> type:
-    """Return the connection class with room for our `Session`: asyncpg's has slots only."""
-    return type(kind.__name__, (kind,), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+def _remembering(kind: Any) -> type:
+    """Return the connection class with room for our `Session`: asyncpg's has slots only.
+
+    Its own ``transaction()`` begins by itself: in a session that is shared it must be as read-only as ours.
+    """
+
+    def transaction(self: Any, **kwargs: Any) -> Any:
+        if self.session.read_only:
+            kwargs["readonly"] = True
+        return kind.transaction(self, **kwargs)
+
+    return type(
+        kind.__name__, (kind,), {"__module__": kind.__module__, "__doc__": kind.__doc__, "transaction": transaction}
+    )
 
 
 def _dsn(dsn: str | None, others: Mapping[str, Any]) -> str:

@@ -30,6 +30,10 @@ class Abilities:
     """It has an autocommit mode that can be set; without one each single statement is committed by us."""
     connect_timeout: bool
     """Its connect takes a timeout; without one a deaf node's dial is abandoned in its thread."""
+    shared: bool = False
+    """It can work in sessions that a pooler shares (`Target.shared`): it then prepares no statement by a name, and has `set_read_only`."""
+    shared_autocommit: bool = True
+    """In such a session it may be in autocommit mode: whatever it sends for one statement goes out as one unit, to one session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Target:
     """Where and how to connect, fully resolved: the password has been asked for, the environment read.
 
     ``dsn`` is the driver's own connection string and is passed as it is.  ``arguments`` are the driver's own and win over everything.
+    ``shared``: a pooler in between gives the server's sessions to other clients too, so the driver must keep nothing in them.
     """
 
     host: str | None = None
@@ -46,6 +51,7 @@ class Target:
     database: str | None = None
     unix_socket: str | None = None
     dsn: str | None = field(default=None, repr=False)
+    shared: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -107,6 +113,9 @@ class Driver(Reading, Protocol):
     def set_autocommit(self, raw: Any, on: bool) -> None:
         """Set the autocommit mode; may cost a round trip; no transaction is open."""
 
+    def set_read_only(self, raw: Any, on: bool) -> None:
+        """Begin transactions by BEGIN READ ONLY from now on, or as ever; no round trip; no transaction is open, and it is not in autocommit mode."""
+
     def ask(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         """Run ``statements`` and return the rows of each (empty where it returns none).  Leaves no transaction open."""
 
@@ -165,6 +174,9 @@ class AsyncDriver(Reading, Protocol):
 
     async def set_autocommit(self, raw: Any, on: bool) -> None:
         """Set the autocommit mode; may cost a round trip; no transaction is open."""
+
+    async def set_read_only(self, raw: Any, on: bool) -> None:
+        """Begin transactions by BEGIN READ ONLY from now on, or as ever; no round trip; no transaction is open, and it is not in autocommit mode."""
 
     async def ask(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         """Run ``statements`` and return the rows of each (empty where it returns none).  Leaves no transaction open."""

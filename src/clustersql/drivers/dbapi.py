@@ -56,6 +56,8 @@ class Profile:
     """Whether the open transaction has failed."""
     session: Callable[[Any], int | None] = lambda raw: None
     """The server's number of the session."""
+    read_only: Callable[[Any, bool], None] | None = None
+    """Begins transactions by BEGIN READ ONLY from now on, or as ever."""
 
 
 class Generic(Adapter):
@@ -114,6 +116,11 @@ class Generic(Adapter):
             return self.abilities.descriptor or self.is_closed(raw)
         return sockets.is_readable(descriptor) and not self.profile.has_news(raw, descriptor)
 
+    def set_read_only(self, raw: Any, on: bool) -> None:
+        """Do as the profile says."""
+        assert self.profile.read_only is not None, "only asked of drivers that can (`Abilities.shared`)"
+        self.profile.read_only(raw, on)
+
     def failed_transaction(self, raw: Any) -> bool:
         """Tell what the driver knows."""
         return self.profile.failed(raw)
@@ -162,11 +169,16 @@ def _psycopg2_news(raw: Any, descriptor: int) -> bool:
     return False
 
 
+def _psycopg2_read_only(raw: Any, on: bool) -> None:
+    raw.readonly = on or None
+
+
 PSYCOPG2 = Profile(
     name="psycopg2",
     family="postgresql",
     dialect="postgresql",
-    abilities=Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True),
+    abilities=Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True, shared=True),
+    read_only=_psycopg2_read_only,
     names=LIBPQ_NAMES | {"unix_socket": "host"},
     fields=libpq_fields,
     defaults=libpq_defaults,
@@ -219,11 +231,34 @@ def _pg8000_news(raw: Any, descriptor: int) -> bool:
     return not encrypted and sockets.only_news(sockets.peek(descriptor))
 
 
+def _pg8000_read_only(raw: Any, on: bool) -> None:
+    """Its cursor has "begin transaction" sent by the connection: by a subclass's method, which makes no cycle, as a closure would."""
+    kind = type(raw)
+    if on and not hasattr(kind, "_begins_read_only"):
+
+        def execute_simple(self: Any, statement: str) -> Any:
+            return kind.execute_simple(self, "BEGIN READ ONLY" if statement == "begin transaction" else statement)
+
+        raw.__class__ = type(kind.__name__, (kind,), {"execute_simple": execute_simple, "_begins_read_only": True})
+    elif not on and hasattr(kind, "_begins_read_only"):
+        raw.__class__ = kind.__mro__[1]
+
+
 PG8000 = Profile(
     name="pg8000",
     family="postgresql",
     dialect="postgresql",
-    abilities=Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True),
+    # A statement with parameters goes out in three parts, each with a Sync of its own: between them, outside a transaction, a pooler may
+    # give the session to somebody else, whose unnamed statement would be executed in place of ours.
+    abilities=Abilities(
+        descriptor=True,
+        transaction_status=True,
+        autocommit=True,
+        connect_timeout=True,
+        shared=True,
+        shared_autocommit=False,
+    ),
+    read_only=_pg8000_read_only,
     names={"unix_socket": "unix_sock"} | {name: name for name in ("host", "port", "user", "password", "database")},
     timeout="timeout",
     numbers={"port": int, "timeout": float, "tcp_keepalive": bool},

@@ -48,11 +48,13 @@ class PsycopgReader(Reader):
     name = "psycopg"
     family = "postgresql"
     dialect_name = "postgresql"
-    abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True)
+    abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True, shared=True)
 
     def keywords(self, target: Target, timeout: float) -> dict[str, Any]:
         """Return what goes to ``connect`` besides the DSN.  ``timeout`` in seconds, rounded up, at least 2."""
         fields = libpq_fields(target) | dict(target.arguments)
+        if target.shared:
+            fields["prepare_threshold"] = None  # what is prepared in one session would be asked for in another
         given = self._dsn_keywords(target.dsn or "") | fields
         return {name: value for name, value in libpq_defaults(timeout).items() if name not in given} | fields
 
@@ -139,6 +141,10 @@ class Psycopg(PsycopgReader, LocalAutocommit):
     """Adapter for psycopg 3."""
 
     leaving = "commit-close"
+
+    def set_read_only(self, raw: Any, on: bool) -> None:
+        """Let psycopg begin its transactions so."""
+        raw.read_only = on or None
 
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect.  ``timeout`` in seconds, rounded up, at least 2."""

@@ -28,6 +28,10 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
         if bool(raw.autocommit) is not on:
             await raw.set_autocommit(on)
 
+    async def set_read_only(self, raw: Any, on: bool) -> None:
+        """Let psycopg begin its transactions so."""
+        await raw.set_read_only(on or None)
+
     async def plain_cursor(self, raw: Any) -> Any:
         """Return a plain cursor with rows as tuples."""
         return self.module.AsyncCursor(raw, row_factory=self.module.rows.tuple_row)

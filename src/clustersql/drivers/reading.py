@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from ..core.faults import Facts, Fault
 from ..core.node import Role
-from ..dialects import Dialect, by_name, classify, ends_session
+from ..dialects import Dialect, by_name, classify, ends_session, never_sent
 from ..errors import ConfigError
 from . import sockets
 from .contract import Abilities, Target
@@ -70,7 +70,7 @@ class Reader:
         lost = raw is None or self._is_lost(fault, codes, exc, raw)
         if fault is None:
             fault = Fault.LOST if lost else Fault.STATEMENT
-        unsent = raw is None or self.refused_unsent(exc, codes)
+        unsent = raw is None or self.refused_unsent(exc, codes) or never_sent(self.dialect, sqlstate, message)
         undone = errno in self.dialect.undone_at_commit or sqlstate in self.dialect.undone_at_commit
         return Facts(fault, lost, unsent, undone and fault is not Fault.STATEMENT, sqlstate, errno)
 

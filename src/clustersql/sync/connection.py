@@ -146,6 +146,8 @@ class Connection(Handle):
         return passing(self._state, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "autocommit" and value:
+            self._require_autocommit()
         setattr(self._live().raw, name, value)
         # sqlite3 tells its autocommit mode by isolation_level; any other level would be the next tenant's too.
         mode = name == "autocommit" or (name == "isolation_level" and value in (None, ""))
@@ -223,8 +225,12 @@ class Connection(Handle):
         else:
             session = self._pool.open_outside(state.want, timeout, state.arguments, avoid)
             autocommit = state.want.autocommit if state.last_facts is not None else bool(session.autocommit)
-            with awaited(session):
-                self._pool.set_mode(session, autocommit, state.want.read_only)
+            try:
+                with awaited(session):
+                    self._pool.set_mode(session, autocommit, state.want.read_only)
+            except BaseException:  # nobody else knows of it
+                self._pool.give_back(session, keep=False)
+                raise
         state.hold(session)
         if state.deadline:
             self._pool.wake_by(state.deadline)
@@ -289,6 +295,11 @@ class Connection(Handle):
 
     def _after(self, traits: Traits) -> None:
         """A noted statement has succeeded."""
+        session = self._state.session
+        ended = session is not None and session.shared and (traits.rolls_back or traits.commits)
+        if session is not None and ended and self._pool.driver.in_transaction(session.raw) is False:
+            # psycopg2 has not noticed, and would send what follows without BEGIN; for the others, and at the server, there is nothing to undo.
+            session.raw.rollback()
         for callback in self._state.after(traits):
             callback()
 
@@ -319,6 +330,8 @@ class Connection(Handle):
 
     def _autocommit_method(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def changed(*args: Any, **kwargs: Any) -> Any:
+            if any((*args, *kwargs.values())):
+                self._require_autocommit()
             result = function(*args, **kwargs)
             if not self._state.mode_changed():
                 self._state.unmanaged("autocommit()")

@@ -104,7 +104,7 @@ class Database:
             cursor = connection.cursor()
             cursor.execute(operation, parameters, **driver_options)
             result = Result.of(cursor._raw)
-            if not self._pool.driver.abilities.autocommit:
+            if connection._state.needs_commit():
                 connection.commit()
         finally:
             connection.close()

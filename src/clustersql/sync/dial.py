@@ -99,6 +99,7 @@ class Attempt:
         self.seconds = 0.0
         self.result: Any = None
         self.error: BaseException | None = None
+        self.let_in = self.late = False
         self._work = work
         self._ended = ended
         self._came_late = came_late
@@ -120,6 +121,11 @@ class Attempt:
         """Remember the connection, so that `abandon` can wake a call that hangs on it; None: forget it."""
         with self._lock:
             self._raw = raw
+
+    def entered(self, raw: Any) -> None:
+        """As `hold`, of a connection that was dialled for this."""
+        self.let_in = self.let_in or raw is not None
+        self.hold(raw)
 
     @property
     def settled(self) -> bool:
@@ -144,7 +150,7 @@ class Attempt:
                 self.driver.abort(
                     raw
                 )  # under the lock: the thread may not close it, and its descriptor be reused, meanwhile
-        self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"))
+        self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"), late=True)
 
     def _run(self) -> None:
         result, error = None, None
@@ -159,11 +165,11 @@ class Attempt:
                 self._came_late(result)
             self.driver.close(result[0])
 
-    def _settle(self, result: Any, error: BaseException | None) -> bool:
+    def _settle(self, result: Any, error: BaseException | None, late: bool = False) -> bool:
         with self._lock:
             if self._settled:
                 return False
-            self._settled = True
+            self._settled, self.late = True, late
         self.result, self.error = result, error
         self.seconds = time.monotonic() - self.began
         self._ended(self)

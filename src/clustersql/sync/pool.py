@@ -80,17 +80,22 @@ class Pool(BasePool[Attempt]):
     def dial(self, register: Dialled, want: Want, timeout: float, arguments: Mapping[str, Any]) -> Any:
         """Return a connection of the driver for a pool of somebody else's; see `Cluster.dial`."""
         session = self.open_outside(want, timeout, arguments)
-        if want.read_only and (statements := self.driver.dialect.read_only_on):
+        if want.read_only:
             try:
                 with awaited(session):
-                    self.driver.ask(session.raw, statements)
+                    self.set_mode(session, session.autocommit, True)
             except BaseException:
                 self.give_back(session, keep=False)
                 raise
         return self.hand_over(session, register, want)
 
     def reset(self, session: Session) -> bool:
-        """Give a session its first state back; False: this database cannot, the connection must be closed."""
+        """Give a session its first state back; False: this database cannot, the connection must be closed.
+
+        What is shared has none of ours: what would leave some is refused, and a reset would be another client's.
+        """
+        if session.shared:
+            return True
         statements = self.driver.dialect.reset
         if not statements:
             return False
@@ -112,16 +117,37 @@ class Pool(BasePool[Attempt]):
             return False
         return True
 
-    def set_mode(self, session: Session, autocommit: bool, read_only: bool) -> None:
-        """Make a session read-only or not, and autocommit or not; what it is already costs nothing."""
+    def set_mode(self, session: Session, autocommit: bool | None, read_only: bool) -> None:
+        """Make a session read-only or not, and autocommit or not (None: as it is); what it is already costs nothing.
+
+        Raises `ConfigError` where a connection outside the pool is asked for autocommit mode that is not possible.
+        """
+        if session.shared:
+            if session.outside and autocommit:
+                self.require_autocommit(session, read_only)
+            self._set_shared_mode(session, self.autocommit_of(session, bool(autocommit), read_only), read_only)
+            return
         statements = self.mode_statements(session, read_only)
         if statements:
             self.driver.ask(session.raw, statements)
         session.read_only = read_only
-        if session.autocommit is not autocommit:
+        if autocommit is not None and session.autocommit is not autocommit:
             if self.driver.abilities.autocommit:
                 self.driver.set_autocommit(session.raw, autocommit)
             session.autocommit = autocommit
+
+    def _set_shared_mode(self, session: Session, autocommit: bool, read_only: bool) -> None:
+        """Let the driver begin READ ONLY transactions, or not; in autocommit mode drivers would set the session instead, so one at a time."""
+        driver, raw = self.driver, session.raw
+        if session.autocommit and not autocommit:
+            driver.set_autocommit(raw, False)
+            session.autocommit = False
+        if session.read_only is not read_only:
+            driver.set_read_only(raw, read_only)
+            session.read_only = read_only
+        if autocommit and not session.autocommit:
+            driver.set_autocommit(raw, True)
+            session.autocommit = True
 
     # -- opening -------------------------------------------------------------------------------------------------------------------
 
@@ -152,7 +178,7 @@ class Pool(BasePool[Attempt]):
             self.topology,
             self.driver,
             shelf.name,
-            lambda attempt: connect(self.topology, self.driver, shelf.name, arguments, attempt.hold),
+            lambda attempt: connect(self.topology, self.driver, shelf.name, arguments, attempt.entered),
             lambda attempt: self._dial_ended(attempt, shelf, waiter),
         )
 

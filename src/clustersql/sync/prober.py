@@ -62,7 +62,7 @@ class Prober(BaseProber[Attempt]):
                         driver.close(kept)
                         raise
             driver.close(kept)
-        raw, report = connect(self.topology, driver, attempt.name, hold=attempt.hold, in_full=True)
+        raw, report = connect(self.topology, driver, attempt.name, hold=attempt.entered, in_full=True)
         self.topology.connected(attempt.name)
         return raw, report, True
 

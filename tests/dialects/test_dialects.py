@@ -151,5 +151,9 @@ def test_mysql_itself_leaves_the_cluster_variables_out() -> None:
 def test_every_table_holds_faults_only() -> None:
     for name in ("postgresql", "mysql", "sqlite", "generic"):
         dialect = by_name(name)
-        assert all(isinstance(fault, Fault) for fault in dialect.sqlstates.values())
+        for table in (dialect.sqlstates, dialect.errnos, dialect.at_connect):
+            decided = [fault for fault in table.values() if not isinstance(fault, Fault)]
+            assert all(
+                needle == needle.lower() and isinstance(fault, Fault) for pairs in decided for needle, fault in pairs
+            )
         assert all(needle == needle.lower() for needle, _ in dialect.messages)

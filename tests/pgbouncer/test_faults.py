@@ -25,6 +25,9 @@ def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+one_of_each_api = pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+
+
 def eventually(condition: Callable[[], Any], timeout: float = 30.0) -> bool:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -102,6 +105,7 @@ def test_the_pooler_dies_and_then_the_server_behind_the_other(
         assert states["c"] == "up"
 
 
+@one_of_each_api
 def test_a_full_pool_is_no_dead_node(
     driver: str, narrow: PgBouncer, opened: Callable[..., Any], holder: psycopg.Connection[Any]
 ) -> None:
@@ -128,6 +132,7 @@ def test_a_full_pool_is_no_dead_node(
     assert eventually(lambda: state() == ("up", "primary", "ready"))
 
 
+@one_of_each_api
 def test_a_frozen_pooler_is_a_dead_node(
     driver: str, bouncer: Callable[..., PgBouncer], opened: Callable[..., Any]
 ) -> None:
@@ -146,16 +151,16 @@ def test_a_frozen_pooler_is_a_dead_node(
     first.thaw("n1")
 
 
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
 def test_a_statement_that_had_no_session_goes_elsewhere(
     driver: str,
     empty: PostgresCluster,
-    narrow: PgBouncer,
     bouncer: Callable[..., PgBouncer],
     opened: Callable[..., Any],
 ) -> None:
     """query_wait_timeout proves that nothing was sent: a write is done by way of the other pooler, once.
 
-    psycopg2 and pg8000 show only the end of the connection, so there nobody knows, and that is what is said.
+    psycopg2 shows only the end of the connection, so there nobody knows, and that is what is said.
     """
     impatient, other = bouncer(pool_size=1, settings={"query_wait_timeout": "1"}), bouncer()
     cluster = opened(driver, {"a": impatient.port("n1"), "b": other.port("n1")}, probe_interval=20.0, stall_after=20.0)
@@ -185,8 +190,7 @@ def test_a_deadline_cancels_nobody(
     size = log.stat().st_size
     empty.execute("n1", "ALTER ROLE app SET log_statement = 'all'")
     try:
-        for pooler in ("n1",):
-            narrow.execute(pooler, "RECONNECT app")  # sessions that have the setting
+        narrow.execute("n1", "RECONNECT app")  # sessions that have the setting
         done: list[Any] = []
         began = time.monotonic()
         with pytest.raises(Exception, match=r"."):
@@ -204,6 +208,7 @@ def test_a_deadline_cancels_nobody(
     assert not re.search("pg_cancel_backend|pg_terminate_backend|pg_stat_activity WHERE pid", logged)
 
 
+@one_of_each_api
 def test_nobody_is_let_in_without_room_for_clients(
     driver: str, bouncer: Callable[..., PgBouncer], opened: Callable[..., Any]
 ) -> None:

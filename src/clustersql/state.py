@@ -195,11 +195,6 @@ class State:
             return self.broken is not None and not self.given_back
         return bool(session.count or self.pins or self.may_commit)
 
-    def needs_commit(self) -> bool:
-        """Whether a single statement must be committed by us: the driver has no autocommit mode, or the session cannot be in it."""
-        session = self.session
-        return session is None or not (session.autocommit and self.driver.abilities.autocommit)
-
     def must_roll_back(self, session: Session) -> bool:
         """Whether a transaction may be open on ``session`` when it is given back."""
         return bool(session.count or self.may_commit) and self.transaction_mode(session)

@@ -107,8 +107,9 @@ class Database:
             cursor = connection.cursor()
             await cursor.execute(operation, parameters, **driver_options)
             result = await fetched(cursor)
-            if connection._state.needs_commit():
-                await connection.commit()
+            session = connection._state.session
+            if session is None or not (session.autocommit and pool.driver.abilities.autocommit):
+                await connection.commit()  # the driver has no autocommit mode, or the session cannot be in it
         finally:
             await connection.close()
         return result

@@ -104,8 +104,9 @@ class Database:
             cursor = connection.cursor()
             cursor.execute(operation, parameters, **driver_options)
             result = Result.of(cursor._raw)
-            if connection._state.needs_commit():
-                connection.commit()
+            session = connection._state.session
+            if session is None or not (session.autocommit and self._pool.driver.abilities.autocommit):
+                connection.commit()  # the driver has no autocommit mode, or the session cannot be in it
         finally:
             connection.close()
         return result

@@ -27,6 +27,7 @@ class Monitor:
         self._due = float("inf")
         self._ran = 0.0
         self._last: dict[str, float] = {}
+        self._starving_since: float | None = None
         self._asking: dict[str, _Probe] = {}
         self._kept: dict[str, Link] = {}
 
@@ -61,13 +62,15 @@ class Monitor:
 
     def _probe_all(self, now: float, starving: bool, silent: set[str]) -> float:
         settings = self._client.settings
+        self._starving_since = (now if self._starving_since is None else self._starving_since) if starving else None
+        waited = None if self._starving_since is None else now - self._starving_since
         due = now + settings.probe_interval
         for node in self._client.view:
             name = node.name
             if name in self._asking:
                 continue
             last = self._last.get(name, float("-inf"))
-            at = probe_due(node, now, last, settings.probe_interval, starving, settings.failover_probe)
+            at = probe_due(node, now, last, settings.probe_interval, waited, settings.failover_probe)
             if name in silent and last < now - settings.stall_after:
                 at = now
             if at <= now:

@@ -19,6 +19,7 @@ class Dialling(Protocol):
     """A dial under way: `sync.dial.Attempt` or `aio.dial.Attempt`.  ``deadline`` in monotonic seconds."""
 
     name: str
+    began: float
     patience: float
     deadline: float
     seconds: float
@@ -54,6 +55,15 @@ class Owed:
         return session.started == self.started > session.ended and not session.tainted
 
 
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A connection that was opened for probes: when (monotonic seconds), and how many seconds the latest answer on it took."""
+
+    raw: Any
+    opened: float
+    seconds: float
+
+
 def allowed(attempt: Dialling, now: float, stalled: float) -> float:
     """Return the deadline of a dial after this process did not run for ``stalled`` seconds: later by that, but no more than its patience."""
     return min(attempt.deadline + stalled, now + attempt.patience) if stalled else attempt.deadline
@@ -67,6 +77,9 @@ class Probing(Protocol):
 
     def say(self, name: str, statement: str) -> None:
         """Send a statement to a node in the background."""
+
+    def spare(self, name: str) -> Spare | None:
+        """Give the connection for probes to a node away; None: there is none."""
 
     def close(self) -> None:
         """Close its connections."""

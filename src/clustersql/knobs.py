@@ -123,7 +123,9 @@ class Settings:
     breaker_base: float = _time(1.0, "How long a failed node rests before it is dialled again; doubles each time.")
     breaker_cap: float = _time(30.0, "The longest rest of a failed node between two dials.")
     slow_start: float = _time(10.0, "How long a node that came back takes to reach its full share of the traffic.")
-    failover_probe: float = _time(0.1, "How often every node is probed while no node has the role that is wanted.")
+    failover_probe: float = _time(
+        0.1, "How often every node is probed while no node has the role that is wanted; at first more often."
+    )
     on_connect: Callable[[Any], object] | None = _knob(  # noqa: RUF009
         cast("Callable[[Any], object] | None", None),
         HOOK,

@@ -158,13 +158,30 @@ class BasePool(Upkeep[D]):
             begun, actions = self._book.begin_dial(name, waiter)
         self._act(actions)
         shelf = actions.dial
-        if shelf is not None:
+        if shelf is not None and not (actions.spare is not None and self._use_spare(shelf, waiter, actions.spare)):
             attempt = self._attempt(shelf, waiter, arguments)
             with self._lock:
                 self._attempts.add(attempt)
             self._ensure_monitor()  # a forked child has none yet, and nobody else abandons a dial that is late
             attempt.start()
         return begun
+
+    def _use_spare(self, shelf: Shelf, waiter: Waiter | None, generation: int) -> bool:
+        """Let the connection that is kept for probes end a dial before it begins; False: there is none."""
+        with fork.calls:  # a child that is forked between the two would find it neither here nor there
+            spare = self._prober.spare(shelf.name)
+            if spare is None:
+                return False
+            session = self._session(spare.raw, shelf, spare.opened)
+            session.generation = (
+                generation  # of the moment of the decision: what was heard since is news about this one too
+            )
+            session.idle_since = now = time.monotonic()  # so that it is looked at before it is handed out
+            misfit = unfit(self.topology.view, shelf.name, waiter)
+            with self._lock:
+                actions = self._book.dialled(session, spare.seconds, now, waiter, misfit)
+        self._act(actions)
+        return True
 
     def _dial_ended(self, attempt: D, shelf: Shelf, waiter: Waiter | None) -> None:
         topology, name = self.topology, attempt.name
@@ -188,8 +205,8 @@ class BasePool(Upkeep[D]):
         if self.topology.settings.min_idle:
             self._wake()  # to go on filling
 
-    def _session(self, raw: Any, shelf: Shelf) -> Session:
-        now = time.monotonic()
+    def _session(self, raw: Any, shelf: Shelf, opened: float | None = None) -> Session:
+        now = time.monotonic() if opened is None else opened
         node = self.topology.view.by_name.get(shelf.name)
         jitter = 0.9 + 0.1 * random.random()  # or all would be replaced in the same second
         lifetime = self.topology.settings.max_lifetime * jitter

@@ -7,6 +7,7 @@ hangs delays no other.  A node that is not up is dialled anew: an old connection
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -15,7 +16,7 @@ from .core.node import Report
 from .core.observe import probe_due
 from .core.procedures import probe
 from .core.steps import Ask, Step, Steps, Tell
-from .dialling import Dialling, Owed, allowed, connect_facts, is_behind, tell_failure
+from .dialling import Dialling, Owed, Spare, allowed, connect_facts, is_behind, tell_failure
 from .drivers.contract import Reading
 from .topology import Topology
 
@@ -38,6 +39,8 @@ class BaseProber(Generic[D]):
         self.heard = heard
         self.ran = 0
         self._last: dict[str, float] = {}
+        self._starving_since: float | None = None
+        self._told: dict[str, tuple[float, float]] = {}
         self._asking: dict[str, D] = {}
         self._owed: dict[str, tuple[Owed, ...]] = {}
         self._running: dict[str, int] = {}
@@ -82,6 +85,8 @@ class BaseProber(Generic[D]):
         ``stall_after``, about which it is asked.  ``stalled``: seconds for which this process did not run.
         """
         settings, due = self.topology.settings, now + self.topology.settings.probe_interval
+        self._starving_since = (now if self._starving_since is None else self._starving_since) if starving else None
+        waited = None if self._starving_since is None else now - self._starving_since
         self._drop_removed()
         for node in self.topology.view:
             attempt = self._asking.get(node.name)
@@ -94,7 +99,7 @@ class BaseProber(Generic[D]):
             last = self._last.get(
                 node.name, float("-inf")
             )  # a node that was just added is asked at once: reads may use it then
-            at = probe_due(node, now, last, settings.probe_interval, starving, settings.failover_probe)
+            at = probe_due(node, now, last, settings.probe_interval, waited, settings.failover_probe)
             if node.name in owed and last < now - settings.stall_after:
                 at = now
             if at <= now:
@@ -141,6 +146,9 @@ class BaseProber(Generic[D]):
 
     def _ended(self, attempt: D) -> None:
         name = attempt.name
+        if attempt.error is None:  # kept before the view is: whoever that wakes may take it (`spare`)
+            self._note(attempt)
+            self._keep(name, attempt.result[0])
         if isinstance(attempt.error, Exception) and self._is_no_verdict(attempt, attempt.error):
             pass
         elif attempt.error is None or isinstance(attempt.error, Exception):  # a cancellation is no news about the node
@@ -149,8 +157,7 @@ class BaseProber(Generic[D]):
             steps = probe(name, lambda exc: connect_facts(self.driver, exc), dialled)
             _follow(steps, lambda step: self._perform(step, attempt))
         if attempt.error is None:
-            raw, _, _, running = attempt.result
-            self._keep(name, raw)
+            running = attempt.result[3]
             if running is not None:
                 self.heard(self._owed[name], {row[0] for row in running})
         with self._lock:
@@ -186,6 +193,26 @@ class BaseProber(Generic[D]):
                 self.topology.tell(seen)
                 return None
         raise AssertionError(step)
+
+    def _note(self, attempt: D) -> None:
+        """Remember when the connection was opened, and how long the answer took."""
+        opened = attempt.began if attempt.result[2] else self._told.get(attempt.name, (attempt.began, 0.0))[0]
+        self._told[attempt.name] = opened, attempt.seconds
+
+    def spare(self, name: str) -> Spare | None:
+        """Give the connection for probes to ``name`` away, for work that would have to dial; None: there is none at this moment.
+
+        The next probe dials a new one, soon: on an open connection a silence is judged sooner than at a dial (`_patience`).
+        Whoever is first has it, this one or the probe that is due (`_begin`): both take it under the lock.
+        """
+        with self._lock:
+            raw = self._kept.pop(name, None)
+        if raw is None:
+            return None
+        settings, now = self.topology.settings, time.monotonic()
+        self._last[name] = now - settings.probe_interval + settings.failover_probe
+        self._wake()
+        return Spare(raw, *self._told.get(name, (now, 0.0)))
 
     def _keep(self, name: str, raw: Any) -> None:
         with self._lock:

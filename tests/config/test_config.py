@@ -203,7 +203,7 @@ printable = st.text(st.characters(codec="utf-8", exclude_characters="\"\\'", exc
 
 
 @pytest.mark.parametrize("place", PLACES)
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(password=printable.map("QQQ{}WWW".format), shape=st.sampled_from(["{}", "mysql://a:{}@h/d", "password={}"]))
 def test_a_password_in_a_file_is_shown_nowhere(place: str, password: str, shape: str, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"

@@ -106,7 +106,7 @@ def test_breaker_delay(case: list[float]) -> None:
 def test_probe_due(case: dict[str, Any]) -> None:
     readiness = Readiness(case.get("readiness", "ready"))
     node = Node("a", 0, Reach(case["reach"]), readiness=readiness, retry_at=case.get("retry_at", 0.0))
-    due = probe_due(node, case["now"], case["last"], 1.0, case.get("wanted", False), 0.1)
+    due = probe_due(node, case["now"], case["last"], 1.0, case.get("waited"), 0.1)
     assert due == pytest.approx(case["due"])
 
 
@@ -239,7 +239,7 @@ def test_pool(case: dict[str, Any]) -> None:
         actions, begun, given = Actions(), None, None
         match act:
             case "enqueue":
-                book.enqueue(waiters.setdefault(names[0], Waiter(Want())))  # type: ignore[arg-type]
+                book.enqueue(waiters.setdefault(names[0], Waiter(Want(), *names[1:])))  # type: ignore[arg-type]
             case "dial":
                 begun, actions = book.begin_dial("a", waiters[names[0]])
             case "dialled":
@@ -254,6 +254,9 @@ def test_pool(case: dict[str, Any]) -> None:
                 given, actions = book.withdraw(waiters[names[0]])  # type: ignore[arg-type]
             case "session_lost":
                 view = observe(view, SessionLost("a", view.by_name["a"].generation), 3.0)
+                actions = book.adopt(view)
+            case "answered":
+                view = observe(view, Answered("a", Report(Role(names[0]))), 4.0)
                 actions = book.adopt(view)
             case "draining":
                 view = observe(view, Draining("a", True, names[0]), 3.0)
@@ -273,6 +276,7 @@ def test_pool(case: dict[str, Any]) -> None:
         served = {name_of[w]: e.session.raw for w in actions.wake for e in w.events if isinstance(e, Served)}
         seen = {
             "begun": begun,
+            "spare": actions.spare,
             "woken": [name_of[w] for w in dict.fromkeys(actions.wake)],
             "closed": [s.raw for s in actions.close],
             "served": served,

@@ -306,14 +306,23 @@ _TRANSITIONS: dict[type, Callable[..., Node]] = {
 }
 
 
-def probe_due(node: Node, now: float, last: float, interval: float, wanted: bool, hurry: float) -> float:
+SOONEST = 0.025
+"""Seconds between two questions to a node while a wanted role has no node at all, at least."""
+SHARE = 5.0
+"""One part in so many of an outage may be added to it by asking seldom.  A promotion takes PostgreSQL 0.1 to 0.5 s: then asking each 0.1 s
+would add up to half of it again; this asks 8 times more in the first second, and no more often after it."""
+
+
+def probe_due(node: Node, now: float, last: float, interval: float, waited: float | None, hurry: float) -> float:
     """Return when ``node`` is to be asked again, on the clock of ``now``.
 
-    ``last`` is when the latest question was put, ``interval`` the seconds between questions to a node that is up, and ``hurry`` those
-    while a wanted role has no node at all (``wanted``), in which case the breaker does not count: one prober asks for all waiters.
+    ``last`` is when the latest question was put, ``interval`` the seconds between questions to a node that is up.  ``waited``: for how
+    many seconds a wanted role has had no node at all; None: each has one.  Then the breaker does not count, one prober asks for all
+    waiters, and ``hurry`` are the seconds between questions at most: a node that answers is asked again after a fifth of the time that
+    was waited so far, for its new role shortens the wait, and a question costs little there; one that must be dialled is not.
     """
-    if wanted:
-        return last + hurry
+    if waited is not None:
+        return last + (min(hurry, max(SOONEST, waited / SHARE)) if node.reach is Reach.UP else hurry)
     if node.reach is Reach.UP and node.readiness is not Readiness.MISCONFIGURED:
         return node.retry_at if 0.0 < node.retry_at <= now and last < node.retry_at else last + interval
     if node.reach is Reach.UNKNOWN:

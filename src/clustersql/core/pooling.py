@@ -5,7 +5,9 @@ Rules
 1. The caller holds the pool's lock around each method, and carries out the returned `Actions` after releasing it.
 2. ``total`` = connections open + dials under way, never above ``max_size``, over all nodes together.
 3. A connection of an older generation, or past its lifetime, is never handed out and never goes idle.
-4. Who waits, and whom what is free goes to, is `core.queue`'s; who owes an answer is `core.owing`'s.
+4. The connection that is kept for probes to a node is given to who is in need: something failed for it, or no node had the role that it
+   wants.  Nobody else takes it: while there is none, a node that hangs is found out later.
+5. Who waits, and whom what is free goes to, is `core.queue`'s; who owes an answer is `core.owing`'s.
 """
 
 from __future__ import annotations
@@ -149,6 +151,8 @@ class Book(Queue):
         self.total += 0 if outside else 1
         actions.dial = shelf
         if waiter is not None:
+            if waiter.urgent and not outside and not self.view.by_name[name].distrusted:
+                actions.spare = shelf.generation
             waiter.blocked_on.discard(name)  # not what else it wanted: this dial may end in nothing
         self._room(actions)  # there may be room for the next one in the queue too
         return True, actions
@@ -212,6 +216,7 @@ class Book(Queue):
         self.total -= 0 if waiter is not None and waiter.outside else 1
         shelf.penalize(now)
         if waiter is not None:
+            waiter.urgent = True
             self._notify(waiter, DialFailed(shelf.name, error), actions)
         self._room(actions)
         return actions

@@ -57,6 +57,7 @@ class Queue:
         names = self.view.eligible(waiter.want)
         others = tuple(name for name in names if name != waiter.avoid)
         waiter.names = others or names
+        waiter.urgent = waiter.urgent or not names
 
     def _settle(self, session: Session, now: float, actions: Actions) -> None:
         """Give a connection that nobody holds to the first waiter it fits; else let it idle, or close it."""

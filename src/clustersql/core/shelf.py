@@ -112,7 +112,7 @@ class Session:
 class Waiter:
     """A caller in the queue.  ``events`` is what happened for it; ``signal`` belongs to the performer, who waits on it."""
 
-    __slots__ = ("avoid", "blocked_on", "events", "names", "outside", "passed_over", "signal", "want")
+    __slots__ = ("avoid", "blocked_on", "events", "names", "outside", "passed_over", "signal", "urgent", "want")
 
     def __init__(self, want: Want, avoid: str | None = None, signal: Any = None, outside: bool = False) -> None:
         self.want = want
@@ -124,16 +124,21 @@ class Waiter:
         self.names: tuple[str, ...] = ()
         self.events: deque[Any] = deque()
         self.passed_over = 0
+        self.urgent = avoid is not None  # something failed for it, or no node had the role that it wants
         self.blocked_on: set[str] = set()  # nodes whose dials are at their limit, and "" for the whole pool
 
 
 @dataclass(slots=True)
 class Actions:
-    """What the caller does after releasing the lock: wake these waiters, close these connections, begin the dial it asked for."""
+    """What the caller does after releasing the lock: wake these waiters, close these connections, begin the dial it asked for.
+
+    ``spare``: in place of that dial the connection that is kept for probes may be used, and this is its generation.
+    """
 
     wake: list[Waiter] = field(default_factory=list)
     close: list[Session] = field(default_factory=list)
     dial: Shelf | None = None
+    spare: int | None = None
 
 
 def _in_mode(idle: list[Session], want: Want) -> int:

@@ -22,7 +22,7 @@ class Check:
     """What a value must be.
 
     ``type`` is the name of its Python type, ``allowed`` finishes the sentence "must be ...", ``names`` are the valid
-    names where the value is one of a few, and a ``secret`` value is never shown.
+    names where the value is one of a few, and a ``secret`` value is never shown.  ``why`` tells more of a wrong value, or "".
     """
 
     type: str
@@ -30,12 +30,15 @@ class Check:
     accepts: Callable[[Any], bool]
     names: tuple[str, ...] = ()
     secret: bool = False
+    why: Callable[[Any], str] = lambda value: ""
 
     def complaint(self, value: object) -> str | None:
         """Return what is wrong with ``value``, or None."""
         if self.accepts(value):
             return None
         near = _near(value, self.names) if isinstance(value, str) else None
+        if why := self.why(value):
+            return f"must be {self.allowed}: {why}"
         return f"must be {self.allowed}, not {_found(value, self.secret)}" + (f"; did you mean {near}?" if near else "")
 
 

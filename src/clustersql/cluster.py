@@ -14,6 +14,7 @@ from .checks import is_number
 from .describe import described
 from .dialects import by_name
 from .dialled import Dialled
+from .discovery import check_discovery
 from .drivers import load as load_driver
 from .drivers import load_async
 from .dsn import check_family, parse
@@ -73,6 +74,7 @@ class Cluster:
         self._topology = Topology(name, self._reading, self._settings)
         self._options = Options(read_only=self._settings.read_only, max_lag=self._settings.max_lag)
         check_options(self._options, self._topology)
+        check_discovery(self._topology)
         self._notes = Notes(self._reading.dialect.rules)
         self._lock = threading.Lock()
         self._pool: Pool | None = None
@@ -122,8 +124,8 @@ class Cluster:
 
     @property
     def nodes(self) -> list[str]:
-        """The names of the nodes, sorted."""
-        return sorted(self._topology.addresses)
+        """The names of the nodes, sorted; those that were discovered too."""
+        return sorted(self._topology.nodes)
 
     @property
     def view(self) -> View:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from .core.discovery import Reported, node_at, reported
 from .core.freshness import max_lag
-from .core.node import Node
+from .core.node import Node, Origin
 from .core.obstacles import Obstacle, obstacles
-from .core.view import Want
+from .core.view import View, Want
 from .metrics import lag, moment
 
 if TYPE_CHECKING:
@@ -17,7 +18,28 @@ if TYPE_CHECKING:
 
 def described(topology: Topology) -> dict[str, Any]:
     """Return the nodes in the configured order; times of day are ISO 8601 in UTC."""
-    return {"cluster": topology.name, "nodes": [_node(topology, node) for node in topology.view]}
+    view = topology.view
+    nodes = [_node(topology, node) for node in view if node.origin is not Origin.REPORTED]
+    return {"cluster": topology.name, "nodes": nodes, "discovery": _discovery(topology, view)}
+
+
+def _discovery(topology: Topology, view: View) -> dict[str, Any] | None:
+    if (known := view.discovery) is None:
+        return None
+    members = list(reported(view))
+    used = {one.key for one in members}
+    return {
+        "members": [_member(one, view) for one in members],
+        "unused": [key for key in known.address_map if key not in used],
+        "complaints": list(topology.complaints()),
+    }
+
+
+def _member(one: Reported, view: View) -> dict[str, str | None]:
+    known, at = view.discovery, None if one.at is None else str(one.at)
+    node = None if at is None or known is None else node_at(view.nodes, known, at, one.member.identity)
+    name = node.name if node is not None and node.origin is not Origin.REPORTED else None
+    return {"reported": str(one.member), "by": one.by, "address": at, "node": name}
 
 
 def _node(topology: Topology, node: Node) -> dict[str, Any]:
@@ -26,6 +48,7 @@ def _node(topology: Topology, node: Node) -> dict[str, Any]:
     found = obstacles(view, node, asked, now)
     return {
         "name": node.name,
+        "discovered": node.origin is Origin.DISCOVERED,
         "state": node.reach.value,
         "role": node.role.value,
         "readiness": node.readiness.value,

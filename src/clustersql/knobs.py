@@ -8,12 +8,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from .checks import Check, count, is_number, nearest, one_of, report
+from .core.endpoint import endpoint
 from .core.freshness import max_lag
 
 __all__ = ["DIALECTS", "KNOBS", "POLICIES", "WRITERS", "Knob", "Settings", "mistakes", "settings"]
@@ -56,6 +58,12 @@ LAG = Check(
     "a number of seconds above 0, at most a year, or a size such as 16MB",
     lambda v: v is None or (SECONDS.accepts(v) if not isinstance(v, str) else _is_size(v)),
 )
+MAP = Check(
+    "table",
+    "a table of addresses, such as {'10.0.0.1': 'db1.example.com:5432'}",
+    lambda v: v is None or _is_map(v),
+    why=lambda v: _wrong_entry(v),
+)
 POLICY = one_of(POLICIES, also=" (or, in code, a function)", accepts=callable)
 WRITER = one_of(WRITERS)
 DIALECT = one_of(DIALECTS, accepts=lambda v: v is None)
@@ -66,6 +74,30 @@ def _is_size(text: str) -> bool:
         return (max_lag(text).size or 0) > 0
     except ValueError:
         return False
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, Mapping) and not _wrong_entry(value)
+
+
+def _is_endpoint(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(endpoint(value))
+    except ValueError:
+        return False
+
+
+def _wrong_entry(value: object) -> str:
+    """Return what is wrong with an address map: from a name or address that the database tells, to ``host`` or ``host:port``."""
+    entries = value.items() if isinstance(value, Mapping) else ()
+    for key, to in entries:
+        if not isinstance(key, str) or not key.strip() or key != key.strip():
+            return f"the key {reprlib.repr(key)} is no name or address"
+        if "," in key or (":" in key and not _is_endpoint(key)):
+            return f"the key {reprlib.repr(key)} is neither a name, a host, nor host:port"
+        if not _is_endpoint(to):
+            return f"{key!r} leads to {reprlib.repr(to)}, which is neither host nor host:port"
+    return ""
 
 
 def _knob(default: T, check: Check, help: str, unit: str = "") -> T:
@@ -126,6 +158,19 @@ class Settings:
     failover_probe: float = _time(
         0.1, "How often every node is probed while no node has the role that is wanted; at first more often."
     )
+    discover: bool = _knob(
+        False,
+        FLAG,
+        "Whether the cluster learns further nodes from the database itself, and drops them when they have gone.",
+    )
+    address_map: Mapping[str, str] | None = _knob(
+        cast("Mapping[str, str] | None", None),
+        MAP,
+        "With discover: what the database calls a member (its name, host, or host:port) and where we reach it (host or host:port).",
+    )
+    forget_after: float = _time(
+        60.0, "With discover: how long nobody may report a discovered node before it is taken out as by remove_node."
+    )
     on_connect: Callable[[Any], object] | None = _knob(  # noqa: RUF009
         cast("Callable[[Any], object] | None", None),
         HOOK,
@@ -170,6 +215,8 @@ def mistakes(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             low, high = (cast(float, values.get(name, KNOBS[name].default)) for name in (small, large))
             if low > high:
                 yield small, f"must not exceed {large}, which is {high}, not {low}"
+    if values.get("address_map") and not values.get("discover") and not wrong.keys() & {"discover", "address_map"}:
+        yield "address_map", "is for the members that discover finds: set discover as well, or leave it out"
 
 
 def _mistake(name: str, value: object) -> str | None:
@@ -178,4 +225,6 @@ def _mistake(name: str, value: object) -> str | None:
 
 
 def _stored(knob: Knob, value: object) -> object:
+    if knob.type == "table" and value is not None:
+        return MappingProxyType(dict(cast("Mapping[str, str]", value)))
     return float(cast(float, value)) if knob.type == "float" else value

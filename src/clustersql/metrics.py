@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .core.node import Node, Reach
+from .core.node import Node, Origin, Reach
 from .core.view import Service
+from .topology import Record
 
 if TYPE_CHECKING:
     from .pool import BasePool
@@ -29,7 +30,7 @@ def measured(topology: Topology, pools: Sequence[BasePool[Any]]) -> dict[str, An
         "RetriesRefused": topology.budget.refused,
         "Panic": _panic(topology),
         "Pool": {_title(name): value for name, value in stats.items()},
-        "Nodes": {name: _node(topology, name, per_node.get(name, {})) for name in sorted(topology.addresses)},
+        "Nodes": {name: _node(topology, name, per_node.get(name, {})) for name in sorted(topology.nodes)},
     }
 
 
@@ -57,7 +58,7 @@ def _added(total: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]
 
 
 def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, Any]:
-    record, node = topology.records[name], topology.view.by_name.get(name)
+    record, node = topology.records.get(name) or Record(), topology.view.by_name.get(name)  # it may have gone meanwhile
     figures: dict[str, Any] = {
         "Connections": record.connections,
         "Errors": record.errors,
@@ -68,6 +69,7 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
     }
     if node is not None:
         figures |= {
+            "Discovered": node.origin is Origin.DISCOVERED,
             "State": node.reach.value,
             "Role": node.role.value,
             "Readiness": node.readiness.value,

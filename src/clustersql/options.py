@@ -70,7 +70,7 @@ def _mistake(name: str, value: object) -> str | None:
 
 def check_options(options: Options, topology: Topology) -> None:
     """Raise `ConfigError` when the options name a node that the cluster does not have, or a lag that it cannot tell."""
-    nodes = tuple(topology.addresses)
+    nodes = topology.nodes
     if options.node is not None and options.node not in nodes:
         raise ConfigError(f"cluster {topology.name!r} has no node {options.node!r}; {nearest(options.node, nodes)}")
     if options.max_lag is not None:

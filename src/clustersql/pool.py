@@ -195,7 +195,7 @@ class BasePool(Upkeep[D]):
         else:
             raw, report = attempt.result
             topology.connected(name)
-            topology.tell(Answered(name, report))
+            topology.tell(Answered(name, report, peer=self.reading.peer(raw)))
             session = self._session(raw, shelf)
             misfit = unfit(topology.view, name, waiter)
             with self._lock:

@@ -2,6 +2,9 @@
 
 A probe asks for the role and the readiness, never merely for a pulse.  One at a time per node, in the background, so that a node that
 hangs delays no other.  A node that is not up is dialled anew: an old connection that still answers says nothing about new ones.
+
+Where members are discovered, a node that has answered is asked for them next, on the same connection but as a question of its own: on some
+servers it can wait for a lock (``SHOW SLAVE STATUS`` while replication is being stopped), which must not look like a dead node.
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
+from .core.discovery import Members
 from .core.node import Report
 from .core.observe import probe_due
-from .core.procedures import probe
+from .core.procedures import first_line, probe
 from .core.steps import Ask, Step, Steps, Tell
 from .dialling import Dialling, Owed, Spare, allowed, connect_facts, is_behind, tell_failure
 from .drivers.contract import Reading
@@ -47,6 +51,7 @@ class BaseProber(Generic[D]):
         self._on_open: set[str] = set()  # asked on a connection that was open already
         self._doubted: set[str] = set()  # of those, behind a pooler: the answer was late
         self._kept: dict[str, Any] = {}
+        self._learning: dict[str, D] = {}
         self._closed = False
         self._lock = self._new_lock()
 
@@ -59,6 +64,13 @@ class BaseProber(Generic[D]):
         """Return the probe of ``name``, not started yet; it calls `_ended`, and closes ``kept`` unless it answers on it.
 
         Its result: the connection, the report, whether it was dialled for that, and the rows of ``question``, where that is not empty.
+        """
+        raise NotImplementedError
+
+    def _learn_attempt(self, name: str, raw: Any, statements: Sequence[str], report: Report) -> D:
+        """Return the question for the members that ``name`` knows, not started yet; it calls `_learned`, and `_heard_out` when it hangs no more.
+
+        Its result: the connection, and the rows of each statement, or the error with which the server refused them.
         """
         raise NotImplementedError
 
@@ -88,6 +100,11 @@ class BaseProber(Generic[D]):
         self._starving_since = (now if self._starving_since is None else self._starving_since) if starving else None
         waited = None if self._starving_since is None else now - self._starving_since
         self._drop_removed()
+        for asked in tuple(self._learning.values()):
+            asked.deadline = allowed(asked, now, stalled)
+            if asked.deadline <= now:
+                asked.abandon()
+            due = min(due, max(asked.deadline, now + settings.failover_probe))
         for node in self.topology.view:
             attempt = self._asking.get(node.name)
             if attempt is not None:
@@ -145,19 +162,21 @@ class BaseProber(Generic[D]):
         return settings.connect_timeout if dials else min(settings.connect_timeout, settings.stall_after)
 
     def _ended(self, attempt: D) -> None:
-        name = attempt.name
+        name, peer = attempt.name, ""
         if attempt.error is None:  # kept before the view is: whoever that wakes may take it (`spare`)
             self._note(attempt)
+            peer = self.driver.peer(attempt.result[0])
             self._keep(name, attempt.result[0])
         if isinstance(attempt.error, Exception) and self._is_no_verdict(attempt, attempt.error):
             pass
         elif attempt.error is None or isinstance(attempt.error, Exception):  # a cancellation is no news about the node
             self._doubted.discard(name)
             dialled = attempt.error is not None or attempt.result[2]
-            steps = probe(name, lambda exc: connect_facts(self.driver, exc), dialled)
+            steps = probe(name, lambda exc: connect_facts(self.driver, exc), dialled, peer)
             _follow(steps, lambda step: self._perform(step, attempt))
         if attempt.error is None:
             running = attempt.result[3]
+            self._learn(name, attempt.result[1])
             if running is not None:
                 self.heard(self._owed[name], {row[0] for row in running})
         with self._lock:
@@ -214,6 +233,41 @@ class BaseProber(Generic[D]):
         self._wake()
         return Spare(raw, *self._told.get(name, (now, 0.0)))
 
+    def _learn(self, name: str, report: Report) -> None:
+        """Ask a node that has just answered for the members of its cluster, unless such a question still hangs there."""
+        ask = self.driver.dialect.ask_members
+        if ask is None or not self.topology.settings.discover:
+            return
+        with self._lock:
+            raw = None if self._closed or name in self._learning else self._kept.pop(name, None)
+            if raw is None:
+                return
+            attempt = self._learning[name] = self._learn_attempt(name, raw, ask(report), report)
+        attempt.start()
+
+    def _learned(self, attempt: D, report: Report) -> None:
+        """A node has told its members, or refused to; or it did not answer, which says nothing about the members, nor about the node."""
+        error = attempt.error
+        if error is None:
+            raw, answer = attempt.result
+            self.topology.tell(self._members(attempt.name, report, answer))
+            self._keep(attempt.name, raw)
+        elif isinstance(error, Exception):
+            self.topology.tell(Members(attempt.name, why=first_line(error)))
+
+    def _members(self, name: str, report: Report, answer: Any) -> Members:
+        if isinstance(answer, Exception):
+            return Members(name, why=first_line(answer))
+        try:
+            return self.driver.dialect.members(name, report, answer)
+        except Exception as exc:  # an answer in a form that we do not know must not end the probes
+            return Members(name, why=f"its answer cannot be read: {type(exc).__name__}: {first_line(exc)}")
+
+    def _heard_out(self, name: str) -> None:
+        """A question for the members hangs no more; only now may the next one be put."""
+        with self._lock:
+            self._learning.pop(name, None)
+
     def _keep(self, name: str, raw: Any) -> None:
         with self._lock:
             keep = not self._closed and name in self.topology.addresses
@@ -236,7 +290,8 @@ class BaseProber(Generic[D]):
     def after_fork(self) -> list[Any]:
         """In a forked child: forget everything, and return the parent's connections."""
         raws = [*self._kept.values(), *(attempt.held for attempt in self._asking.values() if attempt.held is not None)]
-        self._kept, self._asking, self._running = {}, {}, {}
+        raws += [attempt.held for attempt in self._learning.values() if attempt.held is not None]
+        self._kept, self._asking, self._running, self._learning = {}, {}, {}, {}
         self._on_open, self._doubted = set(), set()
         self._lock = self._new_lock()
         return raws

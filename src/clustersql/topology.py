@@ -5,6 +5,8 @@ Rules
 1. The view is replaced in one place, `Topology.tell`; everybody else reads the reference once, without a lock.
 2. Listeners (the pools) are told after the lock is released; they may hear of two views in either order, and ignore the older one.
 3. One log line per change of a node's state, none per statement.
+4. A node that was discovered, or is one no longer, is known by the view first decided; its address is made or dropped under the same lock.
+5. What keeps discovery from being complete is logged once, however often it is found.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from dataclasses import dataclass, replace
 from .address import Address
 from .checks import nearest
 from .core.budget import Budget
-from .core.node import Node
+from .core.discovery import complaints
+from .core.node import Node, Origin
 from .core.observe import Added, Answered, Breaker, Draining, Observation, Removed, observe
 from .core.view import View
+from .discovery import begun, derived, where
 from .drivers.contract import Reading
 from .errors import ConfigError
 from .knobs import Settings
@@ -50,7 +54,7 @@ class Topology:
         self.name = name
         self.driver = driver
         self.settings = settings
-        self.view = View(writer=settings.writer)
+        self.view = View(writer=settings.writer, discovery=begun(settings, driver.dialect))
         self.addresses: dict[str, Address] = {}
         self.records: dict[str, Record] = {}
         self.passwords: dict[str, str] = {}  # the latest that was used per node, only to keep it out of every text
@@ -59,10 +63,20 @@ class Topology:
         self.started = time.time()
         self.listeners: list[Callable[[View], None]] = []
         self._breaker = Breaker(settings.breaker_base, settings.breaker_cap)
+        self._complained: set[str] = set()
         self._lock = threading.Lock()
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The names of the nodes: the configured ones, and those that were discovered and have answered."""
+        reported = {node.name for node in self.view if node.origin is Origin.REPORTED}
+        return tuple(name for name in tuple(self.addresses) if name not in reported)
 
     def add(self, name: str, address: Address) -> None:
         """Configure a node.  Raises `ConfigError` when there is one of that name."""
+        known = self.view.by_name.get(name)
+        if known is not None and known.origin is not Origin.CONFIGURED:
+            self.tell(Removed(name))  # the operator's makes it the operator's own; not discovered again meanwhile
         with self._lock:
             if name in self.addresses:
                 raise ConfigError(
@@ -70,7 +84,7 @@ class Topology:
                 )
             self.addresses[name] = address
             self.records[name] = Record()
-        self.tell(Added(name))
+        self.tell(Added(name, where(address, self.driver.dialect.port)))
 
     def is_shared(self, name: str) -> bool:
         """Whether the sessions of a node's server are shared with other clients, by a pooler in between."""
@@ -84,10 +98,14 @@ class Topology:
                 raise ConfigError(
                     f"cluster {self.name!r} has no node {name!r}; it has {', '.join(sorted(self.addresses)) or 'none'}"
                 )
-            self.records.pop(name, None)
-            self.latest.pop(name, None)
-            self.passwords.pop(name, None)
+            self._forget(name)
         self.tell(Removed(name))
+
+    def _forget(self, name: str) -> None:
+        self.addresses.pop(name, None)
+        self.records.pop(name, None)
+        self.latest.pop(name, None)
+        self.passwords.pop(name, None)
 
     def drain(self, name: str, on: bool, grace: float | None = None) -> None:
         """Give a node no new work, or work again.  Raises `ConfigError` when there is none of that name."""
@@ -104,12 +122,39 @@ class Topology:
             seen = replace(seen, why=self.redacted(seen.node, why))  # type: ignore[arg-type]
         with self._lock:
             before = self.view
-            after = self.view = observe(before, seen, time.monotonic(), random.random(), self._breaker)
+            after = observe(before, seen, time.monotonic(), random.random(), self._breaker)
+            moved = after.discovery is not None and after.version != before.version
+            if moved:
+                self._locate(after)
+            self.view = after
+            for name in before.by_name.keys() - after.by_name.keys() if moved else ():
+                self._forget(name)
         if after is not before:
             self._log(before, after)
+            if moved or after.discovery is not before.discovery:
+                self._complain()
             for listener in tuple(self.listeners):
                 listener(after)
         return after
+
+    def _locate(self, view: View) -> None:
+        """Make the addresses of the nodes that were reported; all anew, for the first configured node may be another one by now.
+
+        Before the view is published: whoever sees a node there may dial it.
+        """
+        first = next(
+            (self.addresses[n.name] for n in view if n.origin is Origin.CONFIGURED and n.name in self.addresses), None
+        )
+        for node in view:
+            if node.origin is not Origin.CONFIGURED and node.endpoint is not None and first is not None:
+                self.addresses[node.name] = derived(node.name, node.endpoint, first)
+                self.records.setdefault(node.name, Record())
+
+    def _complain(self) -> None:
+        for text in self.complaints():
+            if text not in self._complained:
+                self._complained.add(text)
+                log.warning("cluster %s: discovery: %s", self.name, " ".join(text.split()))
 
     def connected(self, name: str) -> None:
         """Count a connection that was opened."""
@@ -139,6 +184,15 @@ class Topology:
         password = self.passwords.get(name)
         return text.replace(password, "***") if password else text
 
+    def _without_passwords(self, text: str) -> str:
+        for name in tuple(self.passwords):
+            text = self.redacted(name, text)
+        return text
+
+    def complaints(self) -> tuple[str, ...]:
+        """Return what keeps discovery from being complete, without any password."""
+        return tuple(map(self._without_passwords, complaints(self.view)))
+
     def after_fork(self) -> None:
         """Give the child a lock of its own: the parent's may have been held by a thread that does not exist here."""
         self._lock = threading.Lock()
@@ -146,7 +200,7 @@ class Topology:
     def _log(self, before: View, after: View) -> None:
         for node in after.nodes:
             old = before.by_name.get(node.name)
-            if old is not None and _state(old) != _state(node):
+            if old is not None and _state(old) != _state(node) and node.origin is not Origin.REPORTED:
                 log.log(
                     logging.INFO if node.usable else logging.WARNING,
                     "cluster %s: node %s is %s%s",
@@ -154,6 +208,11 @@ class Topology:
                     node.name,
                     _words(node),
                     f": {' '.join(node.why.split())}" if node.why else "",  # a driver's message has several lines
+                )
+        for node in before.nodes:
+            if node.name not in after.by_name and node.origin is Origin.DISCOVERED:
+                log.info(
+                    "cluster %s: node %s, which was discovered, is none of its nodes any more", self.name, node.name
                 )
 
 
@@ -166,7 +225,7 @@ def _bare(error: BaseException) -> BaseException:
 
 
 def _state(node: Node) -> tuple[object, ...]:
-    return node.reach, node.role, node.readiness, node.draining, node.outdated
+    return node.origin, node.reach, node.role, node.readiness, node.draining, node.outdated
 
 
 def _words(node: Node) -> str:
@@ -175,4 +234,5 @@ def _words(node: Node) -> str:
         node.role.value if node.role.value != "unknown" else "role unknown",
         node.readiness.value,
     ]
+    words += ["discovered"] if node.origin is Origin.DISCOVERED else []
     return ", ".join(words + (["draining"] if node.draining else []) + (["outdated"] if node.outdated else []))

@@ -138,6 +138,9 @@ class FakeDriver:
     def pushed_role(self, raw: Raw) -> None:
         return None
 
+    def peer(self, raw: Raw) -> str:
+        return ""
+
     def session_id(self, raw: Raw) -> None:
         return None
 

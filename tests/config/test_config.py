@@ -178,11 +178,13 @@ def test_import_is_light() -> None:
 def test_every_knob_can_stand_in_a_file(name: str, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     default = KNOBS[name].default
-    value = {"dialect": "sqlite", "max_lag": "16MB"}[name] if default is None else default
-    shown = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else repr(value)
-    file.write_text(f"{NODE}[clusters.a]\n{name} = {shown}")
+    unset = {"dialect": "sqlite", "max_lag": "16MB", "address_map": {"10.0.0.1": "db1:5432"}}
+    value = unset[name] if default is None else default
+    shown = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else repr(value).replace("':", "' =")
+    with_it = {"discover": True} if name == "address_map" else {}
+    file.write_text(f"{NODE}[clusters.a]\n{'discover = true' if with_it else ''}\n{name} = {shown}")
     (cluster,) = read(file)
-    assert cluster.settings == {name: value}
+    assert cluster.settings == {**with_it, name: value}
     settings(**cluster.settings)
 
 

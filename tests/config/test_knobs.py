@@ -35,6 +35,9 @@ DEFAULTS = {
     "breaker_cap": 30.0,
     "slow_start": 10.0,
     "failover_probe": 0.1,
+    "discover": False,
+    "address_map": None,
+    "forget_after": 60.0,
     "on_connect": None,
     "dialect": None,
 }
@@ -60,6 +63,22 @@ WRONG = [
     ("policy", [], "not []"),
     ("writer", "both", "must be one of single, any, not 'both'"),
     ("dialect", "postgres", "did you mean postgresql?"),
+    ("discover", "yes", "must be true or false, not 'yes'"),
+    ("forget_after", 0, "must be a number of seconds above 0"),
+    (
+        "address_map",
+        "10.0.0.1=db1",
+        "must be a table of addresses, such as {'10.0.0.1': 'db1.example.com:5432'}, not '10",
+    ),
+    ("address_map", {7: "db1"}, "the key 7 is no name or address"),
+    ("address_map", {" n1": "db1"}, "the key ' n1' is no name or address"),
+    ("address_map", {"10.0.0.1:*": "db1"}, "the key '10.0.0.1:*' is neither a name, a host, nor host:port"),
+    ("address_map", {"10.0.0.1:99999": "db1"}, "the key '10.0.0.1:99999' is neither"),
+    ("address_map", {"a": "db1", "b": "db1:"}, "'b' leads to 'db1:', which is neither host nor host:port"),
+    ("address_map", {"a": ""}, "'a' leads to '', which"),
+    ("address_map", {"a": None}, "'a' leads to None, which"),
+    ("address_map", {"a": "mysql://u:p@h/d"}, "'a' leads to 'mysql://u:p@h/d', which"),
+    ("address_map", {"a": "db1:0"}, "'a' leads to 'db1:0', which"),
     ("on_connect", "SET x", "must be a function that takes the driver's connection, not 'SET x'"),
 ]
 
@@ -93,6 +112,10 @@ def test_wrong(name: str, value: object, says: str) -> None:
     [
         ({"min_idle": 11}, "min_idle: must not exceed max_size, which is 10, not 11"),
         ({"max_size": 1, "min_idle": 2}, "min_idle: must not exceed max_size, which is 1, not 2"),
+        (
+            {"address_map": {"a": "b"}},
+            "address_map: is for the members that discover finds: set discover as well, or leave it out",
+        ),
         ({"breaker_cap": 0.5}, "breaker_base: must not exceed breaker_cap, which is 0.5, not 1.0"),
     ],
 )

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from clustersql.core.discovery import Discovery, Member, Members, complaints, reported
+from clustersql.core.endpoint import endpoint
 from clustersql.core.faults import Facts, Fault
 from clustersql.core.freshness import KEEP, Track, max_lag
 from clustersql.core.latency import Load
@@ -58,8 +60,8 @@ def observation(kind: str, node: str, *more: Any) -> Observation:
             dialled, complete = flags.get("dialled", True), flags.get("complete", True)
             epoch = Epoch(*flags["epoch"]) if "epoch" in flags else None
             told = {"complete": complete, "position": flags.get("position"), "epoch": epoch}
-            report = Report(Role(role), Readiness(readiness), why, **told)
-            return Answered(node, report, dialled)
+            report = Report(Role(role), Readiness(readiness), why, identity=flags.get("identity", ""), **told)
+            return Answered(node, report, dialled, flags.get("peer", ""))
         case "unreachable":
             return Unreachable(node, Fault(more[0]), *more[1:])
         case "silent":
@@ -70,7 +72,11 @@ def observation(kind: str, node: str, *more: Any) -> Observation:
             return Refused(node, more[0], Fault(more[1]), *more[2:])
         case "draining":
             return Draining(node, *more)
-    return {"added": Added, "removed": Removed}[kind](node)
+        case "members":
+            return Members(node, tuple(Member(*member) for member in more[0]), **dict(*more[1:]))
+        case "added":
+            return Added(node, *map(endpoint, more))
+    return {"removed": Removed}[kind](node)
 
 
 @pytest.mark.parametrize("case", cases("observe"))
@@ -144,6 +150,29 @@ def test_epoch(case: dict[str, Any]) -> None:
         }
         expect = phase["expect"]
         assert {key: told[key] for key in expect} == expect, phase
+
+
+@pytest.mark.parametrize("case", cases("discovery"))
+def test_discovery(case: dict[str, Any]) -> None:
+    address_map = {key: endpoint(to) for key, to in case.get("address_map", {}).items()}
+    view = View(discovery=Discovery(address_map, case.get("forget_after", 60.0), 5432))
+    for phase in case["phases"]:
+        before = view
+        for seen in phase.get("see", []):
+            view = observe(view, observation(*seen), phase["at"])
+        told = {
+            "nodes": {node.name: node.origin.value for node in view},
+            "write": list(view.serving(Want())),
+            "read": list(view.serving(Want(Service.READ))),
+            "dialable": list(view.dialable(Want(Service.READ))),
+            "complaints": list(complaints(view)),
+            "at": sorted(str(one.at) for one in reported(view)),
+            "unchanged": view is before,
+            "news": view.version != before.version,
+        }
+        expect = phase.get("expect", {})
+        assert {key: told[key] for key in expect} == expect, phase
+        assert [node.order for node in view] == sorted(node.order for node in view)
 
 
 def test_a_long_track_is_thinned_and_never_flatters() -> None:

@@ -118,7 +118,7 @@ def test_a_long_receive_queue_is_overload() -> None:
     assert donor.limited(500) is donor, "it says itself what it is"
 
 
-POSTGRES = (False, "off", "17.2", "100", "3", False, False, 777, "7399", "0000000A")
+POSTGRES = (False, "off", "17.2", "100", "3", False, False, 777, "7399", "0000000A", "1.5")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +140,7 @@ def test_the_postgresql_probe(changes: dict[int, Any], role: Role, readiness: Re
     assert (report.role, report.readiness, report.why) == (role, readiness, why)
     assert report.position == (None if changes == {1: "on"} else 777), "what a demoted primary wrote is no measure"
     assert report.epoch == Epoch("system identifier 7399", 10)
+    assert report.identity == "7399 since 1.5"
 
 
 def test_mysql_itself_leaves_the_cluster_variables_out() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.node import Report
@@ -72,6 +72,27 @@ class Prober(BaseProber[Attempt]):
             self.driver.terminate(raw)
             raise
 
+    def _learn_attempt(self, name: str, raw: Any, statements: Sequence[str], report: Report) -> Attempt:
+        def ended(attempt: Attempt) -> None:
+            if (
+                attempt.error is not None
+            ):  # here and not in the task: one that is cancelled before its first step has none
+                self.driver.terminate(raw)
+            self._heard_out(name)
+            self._learned(attempt, report)
+
+        work = lambda: self._ask_members(raw, statements)  # noqa: E731 - a line too long inside the call
+        patience = self._patience(dials=False)
+        return Attempt(self.topology, self.driver, self._background, name, work, ended, patience)
+
+    async def _ask_members(self, raw: Any, statements: Sequence[str]) -> tuple[Any, Any]:
+        try:
+            return raw, await self.driver.ask(raw, statements)
+        except Exception as exc:
+            if self.driver.is_closed(raw):
+                raise
+            return raw, exc  # it was refused: the connection is as good as before
+
     def say(self, name: str, statement: str) -> None:
         """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for all of them."""
         waiting = self._sayings.setdefault(name, [])
@@ -115,7 +136,7 @@ class Prober(BaseProber[Attempt]):
 
     def end(self) -> list[Any]:
         """Ask no more.  Returns the connections of the probes that are not under way; they are the caller's to close."""
-        for attempt in tuple(self._asking.values()):
+        for attempt in (*self._asking.values(), *self._learning.values()):
             attempt.cancel()
         raws = list(self._kept.values())
         self._kept.clear()

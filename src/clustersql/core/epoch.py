@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .node import Epoch, Mark, Node, Reach, Role
+from .node import Epoch, Mark, Node, Origin, Reach, Role
 
 
 def guarded(
@@ -34,7 +34,9 @@ def _due(node: Node, about: str) -> bool:
 def _newest(nodes: Sequence[Node], newest: Epoch | None) -> Epoch | None:
     told = [node.epoch for node in nodes if node.epoch is not None and node.reach is Reach.UP]
     lineages = {epoch.lineage for epoch in told}
-    if newest is not None and len(told) == len(nodes) and len(lineages) == 1 and newest.lineage not in lineages:
+    configured = [node for node in nodes if node.origin is Origin.CONFIGURED]
+    answering = all(node.epoch is not None and node.reach is Reach.UP for node in configured)
+    if newest is not None and answering and len(lineages) == 1 and newest.lineage not in lineages:
         newest = None  # rule 2
     primaries = [n.epoch for n in nodes if n.epoch in told and n.role is Role.PRIMARY and n.epoch and n.epoch.number]
     if newest is None:

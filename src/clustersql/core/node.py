@@ -10,6 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from .endpoint import Endpoint
+
+
+class Origin(Enum):
+    """How a node came to be: by the configuration, or by what the database reports, before and after it has answered (`core.discovery`)."""
+
+    CONFIGURED = "configured"
+    REPORTED = "reported"
+    DISCOVERED = "discovered"
+
 
 class Reach(Enum):
     """Whether the node can be talked to."""
@@ -60,6 +70,7 @@ class Report:
 
     ``complete`` False: only the role was told, as a server does at connect.  ``queue``: write-sets received and not applied yet (Galera).
     ``position``: of its log in bytes, what it has applied or, as a primary, written; None: not told.
+    ``identity``: the same for every way to this server, and no other server's; "": not told.
     """
 
     role: Role
@@ -71,6 +82,7 @@ class Report:
     queue: int = 0
     position: int | None = None
     epoch: Epoch | None = None
+    identity: str = ""
 
     def limited(self, max_queue: int) -> Report:
         """Return the report of a node that is overloaded when more than ``max_queue`` write-sets wait to be applied."""
@@ -103,6 +115,8 @@ class Node:
     ``outdated``: its ``epoch`` is older than the newest one seen (`core.epoch`).
     ``marks`` tell the same as ``since`` and ``why`` per axis, by the field's name, for those that have changed.
     ``draining``: the operator wants no new work there; ``ends_at`` is when the work that is still there is ended, None: never by us.
+    ``origin`` and ``identity`` are for `core.discovery`.  ``endpoint``: where it was configured or reported to be; None: not by host and port.
+    ``peers``: the addresses, ``10.0.0.1:5432``, at the other ends of its connections, until its name leads elsewhere.
     """
 
     name: str
@@ -123,6 +137,10 @@ class Node:
     epoch: Epoch | None = None
     outdated: bool = False
     marks: Mapping[str, Mark] = field(default_factory=dict, hash=False)
+    origin: Origin = Origin.CONFIGURED
+    endpoint: Endpoint | None = None
+    peers: frozenset[str] = frozenset()
+    identity: str = ""
 
     def confirmed_by(self, role: Role) -> bool:
         """Whether the role that a server tells at connect is no news: then nothing else has to be asked."""

@@ -16,10 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from .discovery import Members, admitted, excluded, in_order, learned
+from .endpoint import Endpoint
 from .epoch import guarded
 from .faults import Fault
 from .freshness import Track
-from .node import AXES, Mark, Node, Reach, Readiness, Report, Role
+from .node import AXES, Mark, Node, Origin, Reach, Readiness, Report, Role
 from .view import View
 
 
@@ -28,11 +30,13 @@ class Answered:
     """A dial or a probe succeeded, and this is what the node said.
 
     ``dialled`` False: on a connection that was open already, which does not prove that new ones are accepted again.
+    ``peer``: the address and port at the other end; "": not known.
     """
 
     node: str
     report: Report
     dialled: bool = True
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +80,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A node was configured."""
+    """A node was configured.  ``endpoint``: where, if that is known by host and port."""
 
     node: str
+    endpoint: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Draining:
     grace: float | None = None
 
 
-Observation = Answered | Unreachable | Silent | SessionLost | Refused | Added | Removed | Draining
+Observation = Answered | Unreachable | Silent | SessionLost | Refused | Added | Removed | Draining | Members
 
 BREAKER_BASE = 1.0
 BREAKER_CAP = 30.0
@@ -129,29 +134,38 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     ``now`` is monotonic, in seconds.  An observation about a node that is not configured (any more) changes nothing.
     """
     if isinstance(seen, Added):
-        return _added(view, seen.node, now)
+        return _added(view, seen, now)
+    if isinstance(seen, Members):
+        return learned(view, seen, now)
     node = view.by_name.get(seen.node)
     if node is None:
         return view
     if isinstance(seen, Removed):
-        return replace(view, nodes=tuple(n for n in view.nodes if n is not node), version=view.version + 1)
+        left, known = tuple(n for n in view.nodes if n is not node), view.discovery
+        return replace(view, nodes=left, discovery=known and excluded(known, node), version=view.version + 1)
     if isinstance(seen, SessionLost | Refused) and seen.generation != node.generation:
         return view  # rule 3
     after = _TRANSITIONS[type(seen)](node, seen, now, jitter, breaker)
+    known = view.discovery
+    still: Node | None = after
     if after is node and not (node.epoch and node.epoch.shared):
         nodes, epoch = (
             view.nodes,
             view.epoch,
         )  # by far the most: a probe that tells what the last one told; all are judged already
     else:
-        nodes, epoch = guarded(tuple(after if n is node else n for n in view.nodes), node.name, view.epoch, now)
-        after = next(n for n in nodes if n.name == node.name)
-    track = _tracked(view.track, after, now) if isinstance(seen, Answered) else view.track
+        nodes = tuple(after if n is node else n for n in view.nodes)
+        if known is not None and isinstance(seen, Answered):
+            nodes, known = admitted(nodes, after, known, view, now)
+        nodes, epoch = guarded(nodes, node.name, view.epoch, now)
+        still = next((n for n in nodes if n.name == node.name), None)  # None: another node's double, or a stranger
+        after = still or after
+    track = _tracked(view.track, still, now) if still is not None and isinstance(seen, Answered) else view.track
     if nodes == view.nodes and track is view.track and epoch == view.epoch:
         return view
     unmeasured = tuple(replace(n, position=after.position) if n is node else n for n in view.nodes)
     news = unmeasured != nodes  # a measurement alone is none
-    return replace(view, nodes=nodes, track=track, epoch=epoch, at=now, version=view.version + news)
+    return replace(view, nodes=nodes, track=track, epoch=epoch, discovery=known, at=now, version=view.version + news)
 
 
 def _tracked(track: Track, node: Node, now: float) -> Track:
@@ -161,11 +175,16 @@ def _tracked(track: Track, node: Node, now: float) -> Track:
     return track.seen(node.name, node.position, now)
 
 
-def _added(view: View, name: str, now: float) -> View:
-    if name in view.by_name:
+def _added(view: View, seen: Added, now: float) -> View:
+    """A node that was discovered at the same place, or bears the same name, makes way for the configured one."""
+    if any(n.name == seen.node and n.origin is Origin.CONFIGURED for n in view.nodes):
         return view
-    order = max((n.order for n in view.nodes), default=-1) + 1
-    return replace(view, nodes=(*view.nodes, Node(name, order, since=now)), version=view.version + 1)
+    order = max((n.order for n in view.nodes if n.origin is Origin.CONFIGURED), default=-1) + 1
+    added, at, known = Node(seen.node, order, since=now, endpoint=seen.endpoint), str(seen.endpoint), view.discovery
+    if known is not None:
+        known = replace(known, excluded=known.excluded - {at})
+    left = [n for n in view.nodes if n.origin is Origin.CONFIGURED or (n.name not in (seen.node, at))]
+    return replace(view, nodes=in_order([*left, added]), discovery=known, version=view.version + 1)
 
 
 def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Breaker) -> Node:
@@ -186,6 +205,8 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         retry_at=node.retry_at if pushed_back and node.retry_at > now else 0.0,
         slow_since=now if returned else node.slow_since,
         generation=node.generation + (1 if demoted else 0),  # sessions of a demoted primary would cling to it
+        identity=report.identity or node.identity,
+        peers=node.peers | {seen.peer} if seen.peer else node.peers,
     )
     return _dated(node, after, now, report.why)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .node import Origin
 from .plan import avoiding, plan
 from .policy import LeastLatency, Policy, Random, admitted
 from .queue import Queue
@@ -54,12 +55,15 @@ class Book(Queue):
             self.shelves[name].retired = True
             self._retire(self.shelves.pop(name), actions)
         for node in view.nodes:
+            if node.origin is Origin.REPORTED:
+                continue  # it has not answered yet, and is nobody's
             shelf = self.shelves.get(node.name)
             if shelf is None:
                 shelf = self.shelves[node.name] = Shelf(node.name, node.order)
             if shelf.slow_since != node.slow_since:
                 shelf.slow_since = node.slow_since
                 self._welcome_back(shelf)
+            shelf.order = node.order  # of a discovered node it changes when another one comes
             shelf.retired, shelf.ends_at = node.draining, node.ends_at
             if shelf.generation != node.generation:
                 shelf.generation = node.generation

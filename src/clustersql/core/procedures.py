@@ -157,17 +157,17 @@ def blamed(situation: Situation, node: str, generation: int, why: str) -> Sessio
     return None
 
 
-def probe(node: str, facts: Callable[[BaseException], Facts], dialled: bool = True) -> Steps[None]:
+def probe(node: str, facts: Callable[[BaseException], Facts], dialled: bool = True, peer: str = "") -> Steps[None]:
     """Ask ``node`` for its role and readiness, and tell the cluster what it said, or that it did not.
 
-    ``dialled`` False: it is asked on a connection that was open already.
+    ``dialled`` False: it is asked on a connection that was open already.  ``peer``: the address at its other end.
     """
     try:
         report = yield Ask(node)
     except Exception as exc:
         yield Tell(Unreachable(node, facts(exc).fault, first_line(exc)))
     else:
-        yield Tell(Answered(node, report, dialled))
+        yield Tell(Answered(node, report, dialled, peer))
 
 
 def first_line(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .discovery import Discovery
 from .freshness import MaxLag, Track
 from .node import Epoch, Node, Reach, Readiness, Role
 
@@ -54,6 +55,7 @@ class View:
     """All nodes, in the configured order, and the candidates per service, worked out once.
 
     ``version`` is raised by every change but that of a measurement.  ``at``: when it was made, in monotonic seconds.
+    ``discovery``: what is known of the members; None: nobody asks.
     """
 
     nodes: tuple[Node, ...] = ()
@@ -61,6 +63,7 @@ class View:
     version: int = 0
     track: Track = field(default_factory=Track)
     epoch: Epoch | None = None
+    discovery: Discovery | None = None
     at: float = field(default=0.0, compare=False)
     candidates: dict[Service, tuple[str, ...]] = field(init=False, repr=False, compare=False)
     by_name: dict[str, Node] = field(init=False, repr=False, compare=False)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.discovery import Members
 from ..core.faults import Fault
 from ..core.node import Report
 from ..core.statements import Rules
@@ -33,6 +34,8 @@ class Dialect:
     ``read_only_on``/``off`` make every later transaction of the session read-only, or not.
     ``reset`` gives a session its first state back; empty: there is no such statement, the connection is closed instead.
     ``measures_lag``: a report tells the position of the node's log.
+    ``ask_members`` gives the statements that ask a node, whose report is known, for the members of its cluster; None: it cannot be asked.
+    ``members`` reads their answers.  ``port`` is where servers listen by default.
     """
 
     name: str
@@ -51,6 +54,9 @@ class Dialect:
     measures_lag: bool = False
     unsent: tuple[str, ...] = ()
     """Texts of errors by which a pooler says that it had no session of the server for the statement, so that nothing was sent to one."""
+    ask_members: Callable[[Report], tuple[str, ...]] | None = None
+    members: Callable[[str, Report, Sequence[Rows]], Members] = lambda node, report, answers: Members(node)
+    port: int | None = None
     cancel: str = ""
     """Ends the statement that another session is executing, by its number; empty: there is none."""
     terminate: str = ""

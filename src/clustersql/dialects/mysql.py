@@ -12,6 +12,8 @@ from ..core.faults import Fault
 from ..core.node import Epoch, Readiness, Report, Role
 from ..core.statements import Rules
 from . import Dialect, Rows
+from .mysql_members import ask_members, members
+from .mysql_members import text as _text
 
 ERRNOS: dict[int, Fault | tuple[tuple[str, Fault], ...]] = {
     # The connection is gone or was never made.
@@ -120,12 +122,12 @@ MESSAGES = (
 VARIABLES = (
     "version", "max_connections", "read_only", "super_read_only", "innodb_read_only", "tx_read_only", "transaction_read_only",
     "offline_mode", "wsrep_on", "wsrep_reject_queries", "wsrep_desync", "wsrep_node_name", "wsrep_sst_donor_rejects_queries",
-    "pxc_maint_mode", "server_id", "hostname",
+    "pxc_maint_mode", "server_id", "hostname", "server_uuid", "group_replication_group_name",
 )  # fmt: skip
 STATUS = (
     "wsrep_ready", "wsrep_cluster_status", "wsrep_local_state", "wsrep_local_state_comment", "wsrep_cluster_size",
     "wsrep_cluster_state_uuid", "wsrep_cluster_conf_id", "wsrep_local_index", "wsrep_local_recv_queue", "wsrep_flow_control_paused", "Ssl_cipher",
-    "Threads_connected",
+    "wsrep_gcomm_uuid", "Threads_connected",
 )  # fmt: skip
 PROBE = (
     f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({', '.join(map(repr, VARIABLES))})",
@@ -134,7 +136,7 @@ PROBE = (
 
 _OFF = ("OFF", "0", "NO", "NONE", "DISABLED", "")
 _READ_ONLY = ("read_only", "super_read_only", "innodb_read_only", "tx_read_only", "transaction_read_only")
-_DETAILS = ("max_connections", "server_id", "hostname")
+_DETAILS = ("max_connections", "server_id", "hostname", "group_replication_group_name")
 
 
 def report(answers: Sequence[Rows]) -> Report:
@@ -152,7 +154,16 @@ def report(answers: Sequence[Rows]) -> Report:
         details=_details(told, galera),
         queue=int(queue) if queue.isdigit() else 0,
         epoch=_epoch(told) if galera else None,
+        identity=_identity(told, galera),
     )
+
+
+def _identity(told: Mapping[str, str], galera: bool) -> str:
+    """Galera's nodes may all have the same server_id; in replication it must be unique, and MySQL has a UUID besides."""
+    if galera:
+        return told.get("wsrep_gcomm_uuid", "")
+    server_id = told.get("server_id", "")
+    return told.get("server_uuid", "") or (f"server_id {server_id}" if server_id else "")
 
 
 def _epoch(told: Mapping[str, str]) -> Epoch | None:
@@ -161,11 +172,6 @@ def _epoch(told: Mapping[str, str]) -> Epoch | None:
     if not uuid or not number.isdigit() or told.get("wsrep_cluster_status") != "Primary":
         return None
     return Epoch(f"cluster {uuid}", int(number), "configuration", shared=True)
-
-
-def _text(value: object) -> str:
-    """Some drivers give SHOW's columns as bytes."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
 
 
 def _on(told: Mapping[str, str], name: str) -> bool:
@@ -296,4 +302,7 @@ DIALECT = Dialect(
     read_only_off=("SET SESSION TRANSACTION READ WRITE",),
     reset=(),  # COM_RESET_CONNECTION is no statement, and drivers do not offer it alike
     rules=RULES,
+    ask_members=ask_members,
+    members=members,
+    port=3306,
 )

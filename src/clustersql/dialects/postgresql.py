@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..core.discovery import Member, Members
 from ..core.faults import Fault
 from ..core.node import Epoch, Readiness, Report, Role
 from ..core.statements import Rules
@@ -148,14 +149,29 @@ SELECT pg_catalog.pg_is_in_recovery(),
                                        ELSE pg_catalog.pg_current_wal_lsn() END, '0/0')::bigint,
        (SELECT system_identifier FROM pg_catalog.pg_control_system())::text,
        CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
-            ELSE substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END"""
+            ELSE substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END,
+       extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text"""
+
+# Whom this server sends its log to, and whom it gets it from.  pg_stat_replication shows more than standbys: subscribers of logical
+# replication (they have a slot, which says so), pg_receivewal and pg_basebackup.  A sender's port is that of its own end of the
+# connection, not the one where the standby listens; only a standby knows the port of the server that it follows.  Without
+# pg_read_all_stats the rows are there and empty.  https://www.postgresql.org/docs/current/monitoring-stats.html
+MEMBERS = """\
+SELECT CASE WHEN pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN 'allowed' ELSE 'refused' END::text,
+       current_user::text, NULL::text, NULL::int
+UNION ALL
+SELECT 'follows', '', sender_host::text, sender_port FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming'
+UNION ALL
+SELECT 'sends', application_name::text, pg_catalog.host(client_addr), NULL
+  FROM pg_catalog.pg_stat_replication WHERE state IN ('streaming', 'catchup')
+   AND application_name NOT IN ('pg_receivewal', 'pg_basebackup')
+   AND pid NOT IN (SELECT active_pid FROM pg_catalog.pg_replication_slots WHERE slot_type = 'logical' AND active_pid IS NOT NULL)"""
 
 
 def report(answers: Sequence[Rows]) -> Report:
     """Read the answer to `PROBE`: a standby, or a node that takes no writes by default, is a replica."""
-    standby, default_read_only, version, max_connections, reserved, tls, paused, position, system, timeline = answers[
-        0
-    ][0]
+    (row,) = answers[0]
+    standby, default_read_only, version, max_connections, reserved, tls, paused, position, system, timeline, since = row
     read_only = default_read_only == "on"
     if read_only and not standby:
         position = None  # what is written there comes from nobody: it says nothing of how far it is behind
@@ -173,7 +189,28 @@ def report(answers: Sequence[Rows]) -> Report:
         },
         position=position,
         epoch=Epoch(f"system identifier {system}", int(timeline or "0", 16)),
+        identity=f"{system} since {since}",  # a server has no name of its own; its start, to the microsecond, is its alone
     )
+
+
+def ask_members(report: Report) -> tuple[str, ...]:
+    """Return `MEMBERS`."""
+    return (MEMBERS,)
+
+
+def members(node: str, report: Report, answers: Sequence[Rows]) -> Members:
+    """Read the answer to `MEMBERS`.  A primary knows all its standbys; a standby knows those that follow it, and whom it follows."""
+    rows = answers[0]
+    allowed, user = next(row[:2] for row in rows if row[0] in ("allowed", "refused"))
+    if allowed == "refused":
+        return Members(node, why=f"{user} may not see its replication: GRANT pg_monitor TO {user}")
+    # walreceiver is what every standby is called that was given no name.
+    found = tuple(
+        Member(host or "", port, name if name != "walreceiver" else "")
+        for kind, name, host, port in rows
+        if kind in ("follows", "sends")
+    )
+    return Members(node, found, report.role is Role.PRIMARY, attached=any(row[0] == "follows" for row in rows))
 
 
 RULES = Rules(
@@ -290,4 +327,7 @@ DIALECT = Dialect(
     reset=("DISCARD ALL",),  # refused inside a transaction: end it first
     rules=RULES,
     measures_lag=True,
+    ask_members=ask_members,
+    members=members,
+    port=5432,
 )

@@ -97,6 +97,9 @@ class Reading(Protocol):
     def session_id(self, raw: Any) -> int | None:
         """Return the server's number of this session (backend pid, thread id), which another session can cancel; None: not known."""
 
+    def peer(self, raw: Any) -> str:
+        """Return the address and port at the other end of the connection, ``10.0.0.1:5432``, without a round trip; "": not known."""
+
     def abort(self, raw: Any) -> bool:
         """Wake a call that hangs on this connection by shutting its socket down; False: the driver cannot.  Any thread may call it."""
 

@@ -93,6 +93,11 @@ class Reader:
         descriptor = self.descriptor(raw)
         return descriptor is not None and sockets.shut_down(descriptor)
 
+    def peer(self, raw: Any) -> str:
+        """Return the address and port at the other end of its socket; "": not known."""
+        descriptor = self.descriptor(raw)
+        return sockets.peer(descriptor) if descriptor is not None else ""
+
     def pushed_role(self, raw: Any) -> Role | None:
         """Return the role that the server told at connect; None: it did not."""
         return None

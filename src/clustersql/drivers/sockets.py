@@ -9,6 +9,8 @@ import os
 import select
 import socket
 
+from ..core.endpoint import Endpoint, plain
+
 IDLE = 15
 """Seconds of silence before the first keepalive probe (TCP_KEEPIDLE)."""
 INTERVAL = 5
@@ -38,6 +40,16 @@ def _set(descriptor: int, level: int, name: str, value: int) -> None:
             twin.setsockopt(level, getattr(socket, name), value)
     except (OSError, AttributeError):
         return
+
+
+def peer(descriptor: int) -> str:
+    """Return the address and port at the other end, ``10.0.0.1:5432``; "": not over TCP, or not connected."""
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as twin:
+            name = twin.getpeername()
+    except OSError:
+        return ""
+    return str(Endpoint(plain(name[0]), name[1])) if isinstance(name, tuple) else ""
 
 
 _polls: dict[int, select.poll] = {}

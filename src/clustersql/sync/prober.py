@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from ..core.node import Report
@@ -65,6 +66,29 @@ class Prober(BaseProber[Attempt]):
         raw, report = connect(self.topology, driver, attempt.name, hold=attempt.entered, in_full=True)
         self.topology.connected(attempt.name)
         return raw, report, True
+
+    def _learn_attempt(self, name: str, raw: Any, statements: Sequence[str], report: Report) -> Attempt:
+        return Attempt(
+            self.topology,
+            self.driver,
+            name,
+            lambda attempt: self._ask_members(attempt, raw, statements),
+            lambda attempt: self._learned(attempt, report),
+            self._patience(dials=False),
+        )
+
+    def _ask_members(self, attempt: Attempt, raw: Any, statements: Sequence[str]) -> tuple[Any, Any]:
+        attempt.hold(raw)
+        try:
+            return raw, self.driver.ask(raw, statements)
+        except Exception as exc:
+            if attempt.settled or self.driver.is_closed(raw):
+                attempt.let_go()
+                self.driver.close(raw)
+                raise
+            return raw, exc  # it was refused: the connection is as good as before
+        finally:
+            self._heard_out(attempt.name)
 
     def say(self, name: str, statement: str) -> None:
         """Send ``statement`` to ``name`` in the background, on the connection for probes; one thread per node for all of them."""

@@ -1,0 +1,71 @@
+"""Discovery outside the core: the settings it begins with, and the address of a node that was discovered.
+
+A discovered node is dialled as the first configured one is: the same user, password, database and driver arguments, at another place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .address import Address, PasswordFile, Template
+from .core.discovery import Discovery
+from .core.endpoint import Endpoint, endpoint, plain
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from .dialects import Dialect
+    from .knobs import Settings
+    from .topology import Topology
+
+PLACE = frozenset("host hostaddr port unix_socket unix_sock".split())
+"""Drivers' own arguments that say where a server is: those of the first node are not another node's."""
+
+
+def begun(settings: Settings, dialect: Dialect) -> Discovery | None:
+    """Return what is known of the members at first; None: nobody wants to know."""
+    if not settings.discover:
+        return None
+    address_map = {_key(key): endpoint(value) for key, value in (settings.address_map or {}).items()}
+    return Discovery(address_map, settings.forget_after, dialect.port)
+
+
+def _key(key: str) -> str:
+    """An address is compared in its plain form, any other name as it is."""
+    try:
+        return str(endpoint(key)) if ":" in key or "." in key else key
+    except ValueError:
+        return key
+
+
+def check_discovery(topology: Topology) -> None:
+    """Raise `ConfigError` when the members are to be discovered of a database that cannot tell them."""
+    dialect = topology.driver.dialect
+    if topology.settings.discover and dialect.ask_members is None:
+        text = f"discover: a {dialect.name} database does not tell its members; leave it out, and add_node() each"
+        raise ConfigError(f"cluster {topology.name!r}: {text}")
+
+
+def where(address: Address, port: int | None) -> Endpoint | None:
+    """Return where a node was configured to be; ``port`` stands for none.  None: by a socket, behind a pooler, in a driver's own string, or not known yet."""
+    host = address.host
+    if isinstance(host, Template):
+        try:
+            host = host.expand(address.node)
+        except ConfigError:  # a variable that is not set: the dial will say so
+            return None
+    return None if host is None or address.unix_socket or address.via else Endpoint(plain(host), address.port or port)
+
+
+def derived(name: str, at: Endpoint, first: Address) -> Address:
+    """Return the address of the discovered node ``name``: ``at``, and everything else as for the first configured one."""
+    arguments: Mapping[str, object] = {key: value for key, value in first.arguments.items() if key not in PLACE}
+    if first.dsn is not None and "hostaddr" in first.dsn:  # libpq would go there, whatever the host is
+        arguments = {**arguments, "hostaddr": ""}
+    password = first.password
+    if isinstance(password, PasswordFile):
+        password = replace(password, node=name)
+    return replace(
+        first, node=name, host=at.host, port=at.port, unix_socket=None, via=None, password=password, arguments=arguments
+    )

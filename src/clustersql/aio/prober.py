@@ -81,7 +81,7 @@ class Prober(BaseProber[Attempt]):
             self._heard_out(name)
             self._learned(attempt, report)
 
-        work = lambda: self._ask_members(raw, statements)  # noqa: E731 - a line too long inside the call
+        work = lambda _: self._ask_members(raw, statements)  # noqa: E731 - a line too long inside the call
         patience = self._patience(dials=False)
         return Attempt(self.topology, self.driver, self._background, name, work, ended, patience)
 

@@ -18,6 +18,7 @@ from typing import Any
 import clustersql
 from clustersql.testing import PostgresCluster
 
+from . import asyncpeers
 from .haproxy import haproxy, installed
 from .measure import Group, Row
 from .peers import missing
@@ -200,6 +201,9 @@ def _peers(servers: PostgresCluster, stack: ExitStack, sql: str, attributes: str
         "psycopg, several hosts, reconnects by hand": _by_hand(dsn, sql),
         **_pools(dsn, sql, stack, "psycopg_pool, several hosts"),
         **_sqlalchemy(dsn, sql, stack),
+        **_aws(hosts, sql, attributes, stack),
+        **asyncpeers.asyncpg_pool(hosts, sql, attributes, stack),
+        **asyncpeers.hasql(hosts, sql, attributes, stack),
     }
     if installed():
         primary, any_ = stack.enter_context(haproxy({name: servers.port(name) for name in servers.nodes}))
@@ -214,18 +218,46 @@ def _peers(servers: PostgresCluster, stack: ExitStack, sql: str, attributes: str
 def _by_hand(dsn: str, sql: str) -> Operation:
     import psycopg
 
+    return _reconnecting(lambda: psycopg.connect(dsn, autocommit=True), lambda connection: connection.execute(sql))
+
+
+def _reconnecting(connect: Callable[[], Any], execute: Callable[[Any], object]) -> Operation:
+    """A loop that keeps a connection until an error, of whatever class, and then connects anew."""
     held: list[Any] = []
 
     def operation() -> None:
         if not held:
-            held.append(psycopg.connect(dsn, autocommit=True))
+            held.append(connect())
         try:
-            held[0].execute(sql)
-        except psycopg.Error:
+            execute(held[0])
+        except Exception:
             held.pop().close()
             raise
 
     return operation
+
+
+def _aws(hosts: str, sql: str, attributes: str, stack: ExitStack) -> dict[str, Operation]:
+    """The AWS wrapper with its default plugins.  Its failover is for Aurora; on these servers the application connects anew."""
+    try:
+        import psycopg
+        from aws_advanced_python_wrapper import AwsWrapperConnection, release_resources
+    except ImportError:
+        return missing("aws-advanced-python-wrapper")  # type: ignore[return-value]
+    stack.callback(release_resources)
+    names, ports = zip(*(host.split(":") for host in hosts.split(",")), strict=True)
+    info = (
+        f"host={','.join(names)} port={','.join(ports)} dbname=app user=app password=secret "
+        f"connect_timeout=2 target_session_attrs={attributes}"
+    )
+
+    def connect() -> Any:
+        return AwsWrapperConnection.connect(psycopg.Connection.connect, info, wrapper_dialect="pg", autocommit=True)
+
+    def execute(connection: Any) -> None:
+        connection.cursor().execute(sql)
+
+    return {"AWS wrapper, several hosts, reconnects by hand": _reconnecting(connect, execute)}
 
 
 def _pools(dsn: str, sql: str, stack: ExitStack, name: str) -> dict[str, Operation]:

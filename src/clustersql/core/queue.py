@@ -115,6 +115,8 @@ class Queue:
         if self.total < self.max_size:
             free.add("")
         for waiter in self.waiters:
+            if not free:
+                return  # a thousand waiters, and each would be looked at by each
             if room := waiter.blocked_on & free:
                 free -= room
                 waiter.blocked_on.clear()  # it looks at everything anew

@@ -24,7 +24,8 @@ bench:           ## what it costs and how it recovers, beside the raw drivers an
 	tools/venv.sh all bench
 	.venv/bin/python -m bench $(ARGS)
 
-simulate: setup  ## the real core under a virtual clock: balancing beside other rules, then faults
+simulate:        ## the real core under a virtual clock: balancing beside other rules, then faults; it needs no server
+	tools/venv.sh toml simulation
 	.venv/bin/python -m bench.simulation $(ARGS)
 	.venv/bin/python -m bench.simulation faults
 

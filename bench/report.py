@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -79,15 +80,28 @@ def _number(value: float) -> str:
     return "never" if value == float("inf") else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.2f}"
 
 
-def keep(name: str, groups: list[Group], command: str) -> None:
-    """Write the results and the plots of one benchmark."""
+def keep(
+    name: str, groups: list[Group], command: str, seconds: float, tables: Sequence[Sequence[str]] | None = None
+) -> None:
+    """Write the results and the plot of one benchmark, which took so many seconds, and the page anew.
+
+    ``tables``: lines of Markdown that stand on the page instead of the groups, which are then for the plot alone.
+    """
     RESULTS.mkdir(exist_ok=True)
     PLOTS.mkdir(exist_ok=True)
-    kept = {"about": about(), "command": command, "groups": [_plain(asdict(group)) for group in groups]}
+    kept = {"about": about(), "command": command, "seconds": round(seconds)}
+    kept["groups"] = [_plain(asdict(group)) for group in groups]
+    if tables is not None:
+        kept["tables"] = tables
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
-    (PLOTS / f"{name}.svg").write_text(plot.bars(groups))
-    if PAGE.exists():
-        PAGE.write_text(rewritten(PAGE.read_text("utf-8")), "utf-8")
+    write()
+
+
+def write() -> None:
+    """Write the page and the plots anew from the results that are kept."""
+    for file in RESULTS.glob("*.json"):
+        (PLOTS / f"{file.stem}.svg").write_text(plot.bars(told(file.stem)))
+    PAGE.write_text(rewritten(PAGE.read_text("utf-8")), "utf-8")
 
 
 def told(name: str) -> list[Group]:
@@ -113,9 +127,10 @@ def section(name: str) -> str:
     kept = json.loads((RESULTS / f"{name}.json").read_text())
     where = kept["about"]
     versions = ", ".join(f"{package} {number}" for package, number in where["versions"].items())
-    head = f"`{kept['command']}`, {where['date']}, Python {where['python']}, {where['machine']}, load {where['load']}; {versions}."
-    picture = f"![{name}](performance/{name}.svg)"
-    return "\n\n".join([head, *(markdown(group) for group in told(name)), picture])
+    took = f", {kept['seconds'] / 60:.0f} min" if kept.get("seconds", 0) >= 60 else ""
+    head = f"`{kept['command']}`, {where['date']}{took}, Python {where['python']}, {where['machine']}, load {where['load']}"
+    tables = ["\n".join(table) for table in kept.get("tables", ())] or [markdown(group) for group in told(name)]
+    return "\n\n".join([f"{head}; {versions}.", *tables, f"![{name}](performance/{name}.svg)"])
 
 
 def rewritten(page: str) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from multiprocessing import get_context
 
+from .. import report
 from .bars import Effort, Row
-from .table import TITLES, Job, jobs
+from .table import TITLES, Job, compared, jobs
 
 FULL = (4, 20.0)
 QUICK = (1, 10.0)
@@ -31,7 +33,12 @@ def main(argv: Sequence[str]) -> int:
     if not work:
         print(f"no scenario is called {options.scenario!r}", file=sys.stderr)
         return 2
-    missed = show(play(work, options.processes))
+    began, tables = time.monotonic(), {part: list(lines) for part, lines in TITLES.items()}
+    missed = show(play(work, options.processes), tables)
+    if not options.quick and not options.scenario:
+        report.keep(
+            "simulation", compared(tables["rules"]), "make simulate", time.monotonic() - began, list(tables.values())
+        )
     print(f"\n{len(missed)} bars are missed." if missed else "\nEvery bar is met.")
     return 1 if missed else 0
 
@@ -55,14 +62,15 @@ def play(work: list[Job], processes: int) -> Iterator[tuple[str, list[str], list
         yield from pool.imap(Job.work, work)
 
 
-def show(found: Iterator[tuple[str, list[str], list[Row]]]) -> list[Row]:
-    """Print the tables as they come.  Returns the bars that are missed."""
+def show(found: Iterator[tuple[str, list[str], list[Row]]], tables: dict[str, list[str]]) -> list[Row]:
+    """Print the tables as they come, and append their lines to ``tables``.  Returns the bars that are missed."""
     missed: list[Row] = []
     before = ""
     for part, lines, rows in found:
         if part != before:
             print("", *TITLES[part], sep="\n")
         print(*lines, sep="\n", flush=True)
+        tables[part] += lines
         missed += [row for row in rows if row.missed]
         before = part
     return missed

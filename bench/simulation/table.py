@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from .. import measure
+from ..measure import Group
 from .bars import CHECKS, Effort, Row
 from .rivals import RULES
 from .run import Outcome, run
@@ -82,6 +84,19 @@ def jobs(effort: Effort, scenario: str = "", quick: bool = False) -> list[Job]:
     if not quick:
         found += [Job("sizes", name, effort, n, c, load) for n, c, load in SIZES for name in SIZED]
     return [job for job in found if job.name.startswith(scenario)]
+
+
+def compared(lines: Sequence[str]) -> list[Group]:
+    """Return, for the plot, the p99 of each rule in each scenario of three nodes, from the lines of the table of rules."""
+    groups: dict[str, Group] = {}
+    for line in lines:
+        name, nodes, rule, seconds = (cell.strip() for cell in line.split("|")[1:5])
+        p99 = seconds.split(" / ")[1] if nodes == "3" else ""
+        if p99 and p99 != "never":
+            group = groups.setdefault(name, Group(f"{name}: p99", "ms"))
+            ours = " (clustersql)" if rule == "least-latency" else ""
+            group.rows.append(measure.Row(rule + ours, *[float(p99)] * 3))
+    return list(groups.values())
 
 
 def seen(outcome: Outcome) -> str:

@@ -11,9 +11,7 @@ KEPT = sorted(file.stem for file in RESULTS.glob("*.json"))
 
 def test_the_tables_are_those_of_the_kept_results() -> None:
     text = PAGE.read_text("utf-8")
-    assert rewritten(text) == text, (
-        'write it anew: python -c "from bench import report; report.PAGE.write_text(report.rewritten(report.PAGE.read_text()))"'
-    )
+    assert rewritten(text) == text, "write it anew: python -m bench report"
 
 
 @pytest.mark.parametrize("name", KEPT)

@@ -11,10 +11,15 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from multiprocessing import get_context
 
+from ... import report
+from ...measure import Group, Row
 from .breakages import BREAKAGES
 from .seed import Outcome, simulate
 
 CHUNK = 50
+ENOUGH = 100_000
+"""Seeds from which on the outcome is kept for the page on performance."""
+SUMMED = ("events", "recovered statements", "tokens lost by the servers")
 
 
 def main(argv: list[str]) -> int:
@@ -30,8 +35,22 @@ def main(argv: list[str]) -> int:
             failing.append(seed)
             if len(failing) >= options.most:
                 break
-    _summary(totals, failing, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    _summary(totals, failing, seconds)
+    if totals["seeds"] >= ENOUGH and not options.broken:
+        report.keep("simulation-faults", told(totals, len(failing)), "make simulate", seconds)
     return 1 if failing else 0
+
+
+def told(totals: Counter[str], failing: int) -> list[Group]:
+    """Return for the page how many seeds were run, and what the programs were told."""
+    counted = {"seeds": totals["seeds"], "seeds that break the guarantee": failing}
+    counted |= {name: totals[name] for name in SUMMED}
+    programs = {name: count for name, count in sorted(totals.items()) if name not in counted}
+    return [
+        Group("Fault simulation", "how many", [Row(name, n, n, n) for name, n in counted.items()]),
+        Group("Programs, and how they ended", "how many", [Row(name, n, n, n) for name, n in programs.items()]),
+    ]
 
 
 def _options(argv: list[str]) -> argparse.Namespace:

@@ -22,6 +22,7 @@ from .core.procedures import first_line, probe
 from .core.steps import Ask, Step, Steps, Tell
 from .dialling import Dialling, Owed, Spare, allowed, connect_facts, is_behind, tell_failure
 from .drivers.contract import Reading
+from .lookups import Lookups
 from .topology import Topology
 
 Heard = Callable[[Sequence[Owed], Collection[int]], None]
@@ -52,6 +53,7 @@ class BaseProber(Generic[D]):
         self._doubted: set[str] = set()  # of those, behind a pooler: the answer was late
         self._kept: dict[str, Any] = {}
         self._learning: dict[str, D] = {}
+        self._lookups = Lookups(topology)
         self._closed = False
         self._lock = self._new_lock()
 
@@ -78,6 +80,10 @@ class BaseProber(Generic[D]):
         """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for all of them."""
         raise NotImplementedError
 
+    def _look_up(self, name: str, host: str) -> None:
+        """Resolve ``host`` in the background, and give what came of it to `Lookups.done`."""
+        raise NotImplementedError
+
     def _close(self, raw: Any) -> None:
         raise NotImplementedError
 
@@ -99,7 +105,9 @@ class BaseProber(Generic[D]):
         settings, due = self.topology.settings, now + self.topology.settings.probe_interval
         self._starving_since = (now if self._starving_since is None else self._starving_since) if starving else None
         waited = None if self._starving_since is None else now - self._starving_since
-        self._drop_removed()
+        self._drop_useless()
+        for name, host in self._lookups.due(now):
+            self._look_up(name, host)
         for asked in tuple(self._learning.values()):
             asked.deadline = allowed(asked, now, stalled)
             if asked.deadline <= now:
@@ -126,12 +134,16 @@ class BaseProber(Generic[D]):
             due = min(due, at)
         return due
 
-    def _drop_removed(self) -> None:
-        for name in [name for name in self._kept if name not in self.topology.addresses]:
-            with self._lock:
-                raw = self._kept.pop(name, None)
-            if raw is not None:
-                self._close(raw)
+    def _drop_useless(self) -> None:
+        """Close what leads to a node that was removed, or to an address that its name no longer leads to."""
+        view, useless = self.topology.view, []
+        with self._lock:  # or another thread may take one, and close it, while its address is looked at
+            for name, raw in list(self._kept.items()):
+                node = view.by_name.get(name)
+                if node is None or self.driver.peer(raw) not in ("", *node.peers):
+                    useless.append(self._kept.pop(name))
+        for raw in useless:
+            self._close(raw)
 
     def _begin(self, name: str, fresh: bool, now: float, owed: tuple[Owed, ...]) -> D | None:
         self._last[name] = now
@@ -293,6 +305,7 @@ class BaseProber(Generic[D]):
         raws += [attempt.held for attempt in self._learning.values() if attempt.held is not None]
         self._kept, self._asking, self._running, self._learning = {}, {}, {}, {}
         self._on_open, self._doubted = set(), set()
+        self._lookups = Lookups(self.topology)
         self._lock = self._new_lock()
         return raws
 

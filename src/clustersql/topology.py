@@ -184,14 +184,15 @@ class Topology:
         password = self.passwords.get(name)
         return text.replace(password, "***") if password else text
 
-    def _without_passwords(self, text: str) -> str:
+    def without_passwords(self, text: str) -> str:
+        """Return ``text`` without the password of any node."""
         for name in tuple(self.passwords):
             text = self.redacted(name, text)
         return text
 
     def complaints(self) -> tuple[str, ...]:
         """Return what keeps discovery from being complete, without any password."""
-        return tuple(map(self._without_passwords, complaints(self.view)))
+        return tuple(map(self.without_passwords, complaints(self.view)))
 
     def after_fork(self) -> None:
         """Give the child a lock of its own: the parent's may have been held by a thread that does not exist here."""
@@ -209,6 +210,8 @@ class Topology:
                     _words(node),
                     f": {' '.join(node.why.split())}" if node.why else "",  # a driver's message has several lines
                 )
+            if old is not None and old.peers - node.peers:
+                log.warning("cluster %s: node %s: %s", self.name, node.name, node.why)
         for node in before.nodes:
             if node.name not in after.by_name and node.origin is Origin.DISCOVERED:
                 log.info(

@@ -23,6 +23,7 @@ from clustersql.core.observe import (
     Observation,
     Refused,
     Removed,
+    Resolved,
     SessionLost,
     Silent,
     Unreachable,
@@ -74,6 +75,8 @@ def observation(kind: str, node: str, *more: Any) -> Observation:
             return Draining(node, *more)
         case "members":
             return Members(node, tuple(Member(*member) for member in more[0]), **dict(*more[1:]))
+        case "resolved":
+            return Resolved(node, frozenset(more))
         case "added":
             return Added(node, *map(endpoint, more))
     return {"removed": Removed}[kind](node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ class Prober(BaseProber[Attempt]):
         self._background = background
         self._wake_monitor = wake
         self._sayings: dict[str, list[str]] = {}
+        self._looking: set[asyncio.Task[Any]] = set()
 
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
@@ -93,6 +95,20 @@ class Prober(BaseProber[Attempt]):
                 raise
             return raw, exc  # it was refused: the connection is as good as before
 
+    def _look_up(self, name: str, host: str) -> None:
+        async def look() -> None:
+            found: Sequence[Any] = ()
+            try:
+                with contextlib.suppress(OSError, UnicodeError):  # a TimeoutError is an OSError
+                    async with asyncio.timeout(self.topology.settings.connect_timeout):
+                        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            finally:
+                self._lookups.done(name, found)
+                self._looking.discard(task)
+
+        task = self._background.spawn(look(), f"lookup-{name}")
+        self._looking.add(task)
+
     def say(self, name: str, statement: str) -> None:
         """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for all of them."""
         waiting = self._sayings.setdefault(name, [])
@@ -138,6 +154,8 @@ class Prober(BaseProber[Attempt]):
         """Ask no more.  Returns the connections of the probes that are not under way; they are the caller's to close."""
         for attempt in (*self._asking.values(), *self._learning.values()):
             attempt.cancel()
+        for task in tuple(self._looking):
+            task.cancel()
         raws = list(self._kept.values())
         self._kept.clear()
         self._closed = True

@@ -105,7 +105,15 @@ class Draining:
     grace: float | None = None
 
 
-Observation = Answered | Unreachable | Silent | SessionLost | Refused | Added | Removed | Draining | Members
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A node's host name was looked up, and leads to these addresses now."""
+
+    node: str
+    hosts: frozenset[str]
+
+
+Observation = Answered | Resolved | Unreachable | Silent | SessionLost | Refused | Added | Removed | Draining | Members
 
 BREAKER_BASE = 1.0
 BREAKER_CAP = 30.0
@@ -291,6 +299,16 @@ def _refused(node: Node, seen: Refused, now: float, jitter: float, breaker: Brea
     return _dated(node, after, now, seen.why)
 
 
+def _resolved(node: Node, seen: Resolved, now: float, jitter: float, breaker: Breaker) -> Node:
+    """A connection to an address that the name no longer leads to must not be used again; the new one is asked at once."""
+    left = frozenset(peer for peer in node.peers if peer.rpartition(":")[0].strip("[]") in seen.hosts)
+    if left == node.peers:
+        return node
+    why = f"its name leads to {', '.join(sorted(seen.hosts))} now, no longer to {', '.join(sorted(node.peers - left))}"
+    after = replace(node, peers=left, generation=node.generation + 1, retry_at=now)
+    return _dated(node, after, now, why)
+
+
 def _draining(node: Node, seen: Draining, now: float, jitter: float, breaker: Breaker) -> Node:
     ends_at = now + seen.grace if seen.on and seen.grace is not None else None
     if seen.on == node.draining:
@@ -324,6 +342,7 @@ _TRANSITIONS: dict[type, Callable[..., Node]] = {
     SessionLost: _session_lost,
     Refused: _refused,
     Draining: _draining,
+    Resolved: _resolved,
 }
 
 

@@ -72,6 +72,16 @@ def _wait_at_exit() -> None:
         thread.join(max(0.0, deadline - time.monotonic()))
 
 
+def in_background(work: Callable[[], object], name: str) -> None:
+    """Do ``work`` in a thread that the end of the process waits for, though not for long."""
+    try:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        _running.add(thread)
+    except RuntimeError:  # no thread can be started, as at interpreter shutdown: better to wait here than to fail
+        work()
+
+
 class Attempt:
     """One dial or probe that runs in a thread, and may be abandoned by another.
 
@@ -109,13 +119,7 @@ class Attempt:
 
     def start(self) -> None:
         """Begin in a thread of its own."""
-        name = f"clustersql-dial-{self.topology.name}-{self.name}"
-        try:
-            thread = threading.Thread(target=self._run, name=name, daemon=True)
-            thread.start()
-            _running.add(thread)
-        except RuntimeError:  # no thread can be started, as at interpreter shutdown: better to wait here than to fail
-            self._run()
+        in_background(self._run, f"clustersql-dial-{self.topology.name}-{self.name}")
 
     def hold(self, raw: Any) -> None:
         """Remember the connection, so that `abandon` can wake a call that hangs on it; None: forget it."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Sequence
 from typing import Any
 
+from .. import fork
 from ..core.node import Report
 from ..core.observe import Answered
 from ..drivers.contract import Driver
 from ..prober import BaseProber, Heard
 from ..topology import Topology
 from . import monitor
-from .dial import Attempt, ask, connect
+from .dial import Attempt, ask, connect, in_background
 
 
 class Prober(BaseProber[Attempt]):
@@ -89,6 +92,17 @@ class Prober(BaseProber[Attempt]):
             return raw, exc  # it was refused: the connection is as good as before
         finally:
             self._heard_out(attempt.name)
+
+    def _look_up(self, name: str, host: str) -> None:
+        """In a thread of its own: a lookup can hang for longer than a probe may take."""
+
+        def look() -> None:
+            found: Sequence[Any] = ()
+            with contextlib.suppress(OSError, UnicodeError), fork.calls:
+                found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            self._lookups.done(name, found)
+
+        in_background(look, f"clustersql-lookup-{self.topology.name}-{name}")
 
     def say(self, name: str, statement: str) -> None:
         """Send ``statement`` to ``name`` in the background, on the connection for probes; one thread per node for all of them."""

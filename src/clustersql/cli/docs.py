@@ -38,6 +38,10 @@ a finding; the check goes on with the others.
   cannot be created; a change that other nodes do not show in time; transactions that fail; no node, or (PostgreSQL) more than one, that
   accepts writes; pools that may open more connections on one node than it has room for.
 
+With `discover` the members that the nodes report are checked as well, and noted with what they were reported as. A member that does not
+answer, a missing privilege and a map that maps nothing are findings; a member without an address that others can use, and a key of
+`address_map` that matches nothing now, are notes. So is a host name that leads to several addresses.
+
 On PostgreSQL the primary is written to and the standbys are watched; on Galera each node is written to in turn.
 """,
     "demo": """\

@@ -267,7 +267,7 @@ def complaints(view: View) -> tuple[str, ...]:
         return ()
     found = [f"{node} could not tell the members: {why}" for node, why in known.refused.items()]
     members = list(reported(view))
-    found += [f"{one.member}, reported by {one.by}, is left out: {one.why}" for one in members if one.at is None]
+    found += left_out(view)
     found += _ambiguous(members)
     for at, stranger in known.strangers.items():
         found.append(f"{at} is reported and left out: it is {stranger.why}")
@@ -279,6 +279,13 @@ def complaints(view: View) -> tuple[str, ...]:
         keys, seen = ", ".join(known.address_map), ", ".join(sorted({str(one.member) for one in members}))
         found.append(f"address_map maps nothing: its keys are {keys}, and the database reports {seen}")
     return tuple(dict.fromkeys(found))
+
+
+def left_out(view: View) -> tuple[str, ...]:
+    """Return, in words, the members whose address only the server itself can use; among them are arbitrators, which have none."""
+    return tuple(
+        f"{one.member}, reported by {one.by}, is left out: {one.why}" for one in reported(view) if one.at is None
+    )
 
 
 def _ambiguous(members: Sequence[Reported]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from ...core.epoch import older
 from ...errors import ConfigError
 from ...topology import Topology
 from .capacity import crowd, pools
+from .members import discovered
 from .node import inspect
 from .questions import QUESTIONS, Questions
 from .result import ClusterResult, NodeResult
@@ -33,11 +34,14 @@ def check_cluster(
     try:
         progress("asking every node")
         result.nodes = _nodes(topology, wires, result, seconds)
+        if topology.settings.discover:
+            progress("asking the members that the nodes report")
+            discovered(topology, wires, result, seconds, _nodes)
         _roles(topology, result)
         usable = [node for node in result.nodes if node.readiness == "ready" and not node.error]
         _durability(topology, [wires[node.name] for node in usable if node.role == "primary"], result)
         _work(topology, usable, wires, result, max_connections, seconds, progress)
-        result.pool = pools(topology.settings, result.nodes, len(wires), processes, result)
+        result.pool = pools(topology.settings, result.nodes, len(result.nodes), processes, result)
     finally:
         gather([wire.close for wire in wires.values()], seconds + 1)
     return result
@@ -54,6 +58,7 @@ def _nodes(topology: Topology, wires: dict[str, Wire], result: ClusterResult, se
             found.append(NodeResult(name, "", error=str(outcome)))
         else:
             result.findings += aside[name].findings
+            result.notes += aside[name].notes
             found.append(outcome)
     return found
 

@@ -12,6 +12,7 @@ from ...core.node import Readiness, Report
 from ...dialling import connect_facts
 from ...errors import ConfigError
 from ...topology import Topology
+from .members import learn, several_addresses
 from .questions import QUESTIONS, Questions
 from .result import ClusterResult, NodeResult
 from .wire import Wire
@@ -37,10 +38,14 @@ def inspect(topology: Topology, name: str, wire: Wire, cluster: ClusterResult) -
         result.reachable = result.authenticated = True
         report: Report = wire.probe().limited(topology.settings.max_receive_queue)
         _take(result, report)
+        learn(topology, name, wire, report)
         _measure(result, wire, QUESTIONS.get(topology.driver.dialect.name, Questions()))
     except Exception as exc:
         _failed(topology, result, exc)
     _judge(result, cluster)
+    if addresses := several_addresses(topology, name):
+        what = "its name leads to several addresses, which are one node: give each server a node of its own"
+        cluster.note(name, f"{what} ({', '.join(addresses)})")
     return result
 
 

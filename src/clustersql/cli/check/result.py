@@ -40,6 +40,7 @@ class NodeResult:
     error: str = ""
     epoch: Epoch | None = None
     position: int | None = None
+    discovered: bool = False
 
 
 @dataclass(slots=True)

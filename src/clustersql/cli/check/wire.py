@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, TypeVar, cast
 
+from ...core.discovery import Members
+from ...core.procedures import first_line
 from ...drivers.contract import Driver
 from ...sync.dial import connect
 from ...topology import Topology
@@ -76,6 +78,22 @@ class Wire:
         from ...sync.dial import ask
 
         return self._bounded(lambda: ask(self._driver, self._raw))
+
+    def peer(self) -> str:
+        """Return the address and port at the other end; "": not known."""
+        return self._driver.peer(self._raw)
+
+    def members(self, report: Any) -> Members:
+        """Ask the node, whose report is known, for the members of its cluster; what it refuses is told in ``why``."""
+        dialect = self._driver.dialect
+        if dialect.ask_members is None:
+            return Members(self.node, why="the database does not tell them")
+        statements = dialect.ask_members(report)
+        try:
+            answers = self._bounded(lambda: self._driver.ask(self._raw, statements))
+        except Exception as exc:
+            return Members(self.node, why=first_line(exc))
+        return dialect.members(self.node, report, answers)
 
     def abandon(self) -> bool:
         """End a call that was interrupted (Ctrl-C); return whether there was one."""

@@ -22,7 +22,7 @@ from .core.procedures import first_line, probe
 from .core.steps import Ask, Step, Steps, Tell
 from .dialling import Dialling, Owed, Spare, allowed, connect_facts, is_behind, tell_failure
 from .drivers.contract import Reading
-from .lookups import Lookups
+from .lookups import EVERY, Lookups
 from .topology import Topology
 
 Heard = Callable[[Sequence[Owed], Collection[int]], None]
@@ -53,6 +53,7 @@ class BaseProber(Generic[D]):
         self._doubted: set[str] = set()  # of those, behind a pooler: the answer was late
         self._kept: dict[str, Any] = {}
         self._learning: dict[str, D] = {}
+        self._refused_at: dict[str, float] = {}
         self._lookups = Lookups(topology)
         self._closed = False
         self._lock = self._new_lock()
@@ -263,9 +264,20 @@ class BaseProber(Generic[D]):
         if error is None:
             raw, answer = attempt.result
             self.topology.tell(self._members(attempt.name, report, answer))
-            self._keep(attempt.name, raw)
+            if isinstance(answer, Exception) and self._is_due_anew(attempt.name):
+                self._close(raw)
+            else:
+                self._keep(attempt.name, raw)
         elif isinstance(error, Exception):
             self.topology.tell(Members(attempt.name, why=first_line(error)))
+
+    def _is_due_anew(self, name: str) -> bool:
+        """Whether a refusal is answered by a new connection: a session of MariaDB has the privileges of its beginning for ever."""
+        now, every = time.monotonic(), EVERY * self.topology.settings.probe_interval
+        if now - self._refused_at.setdefault(name, now) < every:
+            return False
+        self._refused_at[name] = now
+        return True
 
     def _members(self, name: str, report: Report, answer: Any) -> Members:
         if isinstance(answer, Exception):

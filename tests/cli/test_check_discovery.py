@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from clustersql.testing import FaultProxy, PostgresCluster
 
 
 @pytest.fixture
-def servers(postgres_cluster: PostgresCluster) -> Iterator[PostgresCluster]:
+def servers(postgres_cluster: PostgresCluster) -> PostgresCluster:
     postgres_cluster.heal()
-    yield postgres_cluster
+    return postgres_cluster
 
 
 def check(cli: Callable, tmp_path: Path, servers: PostgresCluster, user: str = "app", **address_map: str) -> Any:

@@ -1,0 +1,61 @@
+"""MariaDB's replication: the source is configured, its replica is found, by a user who needs privileges for that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import face
+import pytest
+from live.stage import eventually
+
+from clustersql.testing import MariaDBServer
+
+Pair = tuple[MariaDBServer, MariaDBServer]
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    """A source and its replica, which says where it is (report_host)."""
+    with ExitStack() as stack:
+        source = stack.enter_context(MariaDBServer(settings=["--server-id=1", "--log-bin=binlog"]))
+        replica = stack.enter_context(MariaDBServer(settings=["--server-id=2", "--report-host=127.0.0.1"]))
+        source.execute("n1", "CREATE USER repl IDENTIFIED BY 'secret'")
+        source.execute("n1", "GRANT REPLICATION SLAVE ON *.* TO repl")
+        file, position = source.execute("n1", "SHOW MASTER STATUS")[0][:2]
+        where = f"MASTER_HOST = '127.0.0.1', MASTER_PORT = {source.port('n1')}, MASTER_HEARTBEAT_PERIOD = 0.2"
+        who = "MASTER_USER = 'repl', MASTER_PASSWORD = 'secret', MASTER_CONNECT_RETRY = 1"
+        at = f"MASTER_LOG_FILE = '{file}', MASTER_LOG_POS = {position}"
+        replica.execute("n1", f"CHANGE MASTER TO {where}, {who}, {at}")
+        replica.execute("n1", "START SLAVE")
+        replica.set_read_only("n1")
+        yield source, replica
+
+
+GRANTS = "REPLICATION MASTER ADMIN, REPLICA MONITOR"
+
+
+@pytest.mark.parametrize("driver", ["pymysql", "aiomysql"])
+def test_a_replica_is_found_and_goes(pair: Pair, driver: str) -> None:
+    source, replica = pair
+    source.execute("n1", "CREATE OR REPLACE USER finder IDENTIFIED BY 'secret'")
+    found = f"127.0.0.1:{replica.port('n1')}"
+    knobs = {"probe_interval": 0.1, "forget_after": 0.5, "breaker_base": 0.1, "breaker_cap": 0.2}
+    with face.cluster_of(driver, "replicated", discover=True, address_map={"server_id 2": found}, **knobs) as cluster:
+        cluster.add_node("source", host="127.0.0.1", port=source.port("n1"), user="finder", password="secret")
+        db = cluster.open()
+        complaints = lambda: cluster.describe()["discovery"]["complaints"]  # noqa: E731
+        assert eventually(lambda: any("REPLICATION MASTER ADMIN" in text for text in complaints())), complaints()
+        source.execute("n1", f"GRANT {GRANTS} ON *.* TO finder")
+        assert eventually(lambda: cluster.nodes == sorted([found, "source"])), (cluster.view, complaints())
+        assert eventually(lambda: all(node.usable for node in cluster.view))
+        read = "SELECT @@server_id"
+        assert db.options(node=found, role="replica").execute(read).fetchall() == [(2,)]
+        assert db.execute(read).fetchall() == [(1,)]
+        assert {node.identity for node in cluster.view} == {"server_id 1", "server_id 2"}
+        assert eventually(lambda: complaints() == []), complaints()
+
+        replica.execute("n1", "STOP SLAVE")
+        assert eventually(lambda: cluster.nodes == ["source"], timeout=30), (cluster.view, cluster.describe())
+        replica.execute("n1", "START SLAVE")
+        assert eventually(lambda: cluster.nodes == sorted([found, "source"]), timeout=30), cluster.view

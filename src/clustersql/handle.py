@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .options import changed_here
 
 if TYPE_CHECKING:
+    from .core.pins import Pin
     from .pool import BasePool
     from .state import State
 
@@ -45,8 +46,11 @@ class Handle:
         return self._state.attempt
 
     @property
-    def pins(self) -> tuple[str, ...]:
-        """What keeps this connection from moving to another node: the leading words of the statements, or the calls, that left state."""
+    def pins(self) -> tuple[Pin, ...]:
+        """What keeps this connection from moving to another node: each with ``what`` (the statement without its values, or the call) and ``why``.
+
+        The first 16 different ones since checkout.
+        """
         return self._state.pins
 
     @contextmanager

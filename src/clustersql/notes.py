@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
+from .core.pins import Pin, pin_of
 from .core.statements import Rules, Traits, traits
 from .core.verdict import Phase
 
@@ -54,12 +55,9 @@ class Notes:
         """Return the traits of a statement that is run many times without a transaction: each run may commit by itself."""
         return replace(one, plain=False, may_commit=True)
 
-    @staticmethod
-    def leading_word(operation: Any) -> str:
-        """Return the first word of a statement; never more of it, because its text may hold a password."""
-        text = operation if isinstance(operation, str) else type(operation).__name__
-        words = text.split(None, 1)
-        return words[0][:20].upper() if words and isinstance(operation, str) else text
+    def pin(self, operation: Any) -> Pin:
+        """Return what a statement that leaves state says in `Connection.pins`."""
+        return pin_of(operation, self.rules)
 
 
 def phase_of(traits: Traits | None) -> Phase:

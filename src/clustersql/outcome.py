@@ -35,6 +35,10 @@ def fail(connection: Handle, outcome: Lost, phase: Phase, situation: Situation) 
     for note in (outcome.note, TIMED_OUT if situation.timed_out else ""):
         if note:
             error.add_note(note)
+    if in_transaction:
+        connection._state.failed()
+    if phase is Phase.COMMIT and outcome.verdict is Verdict.UNKNOWN:
+        connection._state.doubtful_commit()
     if outcome.verdict is Verdict.PASS:
         connection._state.refused = error if ended else None
         if phase is Phase.COMMIT:

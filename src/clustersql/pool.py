@@ -78,6 +78,14 @@ class BasePool(Upkeep[D]):
         if not self.autocommit_of(session, True, read_only):
             raise no_autocommit(session.node, read_only, self.reading.name)
 
+    def has_reset(self, session: Session) -> tuple[bool | None, bool | None]:
+        """The session is as new, but for what ``on_connect`` does.  Returns the mode that it had, for it to be set again."""
+        mode = session.autocommit, session.read_only
+        session.read_only = False
+        session.autocommit = self.reading.autocommit(session.raw)
+        session.listening = False
+        return mode
+
     def lost_in_switch(self, session: Session, error: Exception) -> bool:
         """Setting a session's mode raised: it goes.  True: it was lost, and nothing of the caller's was sent; False: the error is the caller's."""
         facts = self.reading.facts(error, session.raw)

@@ -5,7 +5,8 @@ Rules
 1. ``session`` is the one place that says whether the handle is live.  It is None when the handle was given back, or lost its session.
 2. What was executed since checkout is noted by its text (`core.statements`): what leaves no state behind may move to another node.
 3. A transaction that was lost stays lost (``broken``) until the caller rolls back, or the rest of it would run alone on a new session.
-4. What passes us by (`unmanaged`) may have done anything: it pins the session, ends replayability, and the session is closed at its return.
+4. What was set by statements whose text tells all of it is in the ``ledger``, and is restored on the session of another node.
+5. What passes us by (`unmanaged`) may have done anything: it pins the session, ends replayability, and the session is closed at its return.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .core.faults import Facts
+from .core.ledger import EMPTY
 from .core.node import Role
+from .core.pins import Pin
 from .core.statements import kept, several
 from .core.verdict import Phase, Situation, Transaction
 from .core.view import Want
@@ -33,6 +36,12 @@ if TYPE_CHECKING:
 
 Callbacks = tuple[Callable[[], Any], ...]
 
+WAITING = frozenset(("notifies()", "add_listener()", "add_notify_handler()"))
+"""Calls of drivers that wait for notifications, or have somebody told of them, for as long as the connection lives."""
+
+MOST_PINS = 16
+"""Pins that are remembered: a loop must not fill the memory with what says the same."""
+
 HARMLESS_METHODS = frozenset(
     "character_set_name escape escape_string escape_sequence get_backend_pid get_parameter_status get_server_info get_host_info"
     " get_proto_info get_autocommit get_dsn_parameters get_transaction_status get_character_set_info fileno insert_id literal"
@@ -45,7 +54,8 @@ HARMLESS_METHODS = frozenset(
 class State:
     """The bookkeeping of one handle.
 
-    ``pins``: the leading words of what left session state.  ``explicit``: BEGIN was seen in autocommit mode.  ``may_commit``: a statement
+    ``pins``: what left session state, and keeps the connection here.  ``ledger``: the settings that a new session is given.
+    ``unclean``: something was set, so that the session is reset at its return.  ``explicit``: BEGIN was seen in autocommit mode.  ``may_commit``: a statement
     of this transaction may commit by itself.  ``unproven``: not every one of it is a proven read.  ``committed``: something was committed
     since checkout.  ``refused``: the error that ended the transaction.  ``broken``: raised until the caller rolls back.
     ``pool``: who serves it.  ``arguments``: the caller's own for the driver, of a handle outside the pool.  ``touched``: something may
@@ -66,6 +76,7 @@ class State:
         "given_back",
         "harmless",
         "last_facts",
+        "ledger",
         "may_commit",
         "notes",
         "options",
@@ -78,6 +89,7 @@ class State:
         "timed_out",
         "topology",
         "touched",
+        "unclean",
         "unproven",
         "want",
     )
@@ -104,12 +116,13 @@ class State:
         self.attempt = 1
         self.deadline = 0.0
         self.patience = 0.0
-        self.pins: tuple[str, ...] = ()
+        self.pins: tuple[Pin, ...] = ()
+        self.ledger = EMPTY
         self.cursors: tuple[Any, ...] = ()
         self.callbacks: Callbacks = ()
         self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = self.timed_out = (
             self.touched
-        ) = False
+        ) = self.unclean = False
         self.refused: BaseException | None = None
         self.broken: BaseException | None = None
         self.last_facts: Facts | None = None
@@ -144,8 +157,12 @@ class State:
         if self.broken is not None:
             raise self.broken
         if not self.movable:
-            why = ", ".join(self.pins) or "pinned"
+            why = "; ".join(map(str, self.pins)) or "pinned"
             raise self.error(TransactionLost, f"the session was lost with its state ({why}); take a new connection")
+
+    def not_restored(self, why: Exception) -> ClusterError:
+        """Return the error of a session whose settings no other one could be given."""
+        return self.error(TransactionLost, f"the session was lost with its state ({why}); take a new connection")
 
     def inherit(self) -> list[Any]:
         """In a forked child: the session is the parent's, and nothing may touch it here.  Return the driver's cursors on it."""
@@ -206,7 +223,8 @@ class State:
     def prepare(self, operation: Any, many: bool) -> Traits:
         """Note what a statement may leave behind, before it is sent.  Raises `ConfigError` for what a shared session must not keep."""
         traits = self.notes.look(operation)
-        if traits.leaves_state and self.session is not None and self.session.shared:
+        leaves = traits.leaves_state or traits.setting is not None
+        if leaves and self.session is not None and self.session.shared:
             self._require_nothing_left(operation, self.session)
         if traits.begins:
             self.explicit = True
@@ -218,7 +236,13 @@ class State:
             self.may_commit |= traits.may_commit and not (traits.begins and not traits.commits and self.count == 0)
         self.unproven |= not traits.read
         if traits.leaves_state:
-            self.pins += (self.notes.leading_word(operation),)
+            self._pinned_by(operation, traits)
+        elif traits.setting is not None:
+            self.unclean = True
+            if many:  # no program does that, and which of the values counts in the end is not worth finding out
+                self.pin(self.notes.pin(operation))
+        elif traits.rewinds and self.ledger.pending:
+            self.pin(Pin("ROLLBACK TO SAVEPOINT", "it may have undone a setting"))
         return traits
 
     def _require_nothing_left(self, operation: Any, session: Session) -> None:
@@ -228,8 +252,26 @@ class State:
         if session.read_only and several(operation, self.notes.rules):
             raise one_by_one(session.node)
 
+    def pin(self, pin: Pin) -> None:
+        """From now on ``pin`` keeps the connection where it is, until it is given back."""
+        if pin not in self.pins and len(self.pins) < MOST_PINS:
+            self.pins += (pin,)
+
+    def _pinned_by(self, operation: Any, traits: Traits) -> None:
+        session, pin = self.session, self.notes.pin(operation)
+        self.pin(pin)
+        if session is None:
+            return
+        words = pin.what.lower()
+        session.listening |= words.startswith("listen")
+        if not traits.read and "read" in words:  # it may allow writes, and then nothing is proven to only read any more
+            session.read_only = None
+
     def after(self, traits: Traits) -> Callbacks:
         """A noted statement has succeeded.  Returns what is to be called, because it has committed."""
+        if traits.setting is not None:
+            undone = self.driver.dialect.settings_roll_back and self.transaction is not Transaction.NONE
+            self.ledger = self.ledger.noted(traits.setting, undone)
         if traits.commits or traits.rolls_back:
             callbacks = self.boundary(committed=traits.commits)
             self.explicit = traits.begins  # AND CHAIN
@@ -238,6 +280,15 @@ class State:
             self.committed |= traits.may_commit
             self.may_commit = False  # it was an operation of its own, and has happened
         return ()
+
+    def failed(self) -> None:
+        """A statement of the open transaction has failed."""
+        self.ledger = self.ledger.broken()
+
+    def doubtful_commit(self) -> None:
+        """Nobody knows whether the transaction was committed, nor whether what it has set holds."""
+        if self.ledger.pending:
+            self.pin(Pin("COMMIT", "its outcome is unknown, and with it what was set before"))
 
     def boundary(self, committed: bool) -> Callbacks:
         """A transaction has ended; a new one begins with the next statement.  Returns what is to be called, if it was committed."""
@@ -248,15 +299,18 @@ class State:
             session.count = 0
         self.explicit = self.may_commit = self.unproven = False
         self.refused = None
+        if self.ledger is not EMPTY:
+            self.ledger = self.ledger.ended(committed)
         callbacks, self.callbacks = self.callbacks, ()
         return callbacks if committed else ()
 
     def unmanaged(self, name: str) -> None:
         """Something passes us by: the session may be in any state, and its transaction may have been committed."""
-        self.pins += (name,)
+        self.pin(Pin(name, "the driver's own, which passes us by"))
         self.touched = self.may_commit = self.unproven = True
         if self.session is not None:
             self.session.tainted = True
+            self.session.listening |= name in WAITING
 
     # -- errors ----------------------------------------------------------------------------------------------------------------------
 
@@ -276,7 +330,7 @@ class State:
         else:
             read = bool(session.read_only) and (traits is None or traits.read)
             declared = self.options.idempotent and not read
-            proven = read or declared or (traits is not None and traits.begins)
+            proven = read or declared or (traits is not None and (traits.begins or traits.setting is not None))
         facts, transaction, may_commit = self.facts(error), self.transaction, self.may_commit
         if transaction is Transaction.NONE and self.pins and not facts.lost and self._may_be_open(session):
             transaction, may_commit = Transaction.LATER, True

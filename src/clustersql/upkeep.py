@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from .core.node import Reach
-from .core.owing import note_oldest, outstayed, overdue, silent
+from .core.owing import forsaken, note_oldest, outstayed, overdue, silent
 from .core.policy import policy
 from .core.pooling import Book
 from .core.procedures import fill
@@ -174,11 +174,15 @@ class Upkeep(Generic[D]):
     def _wake_the_hung(self, now: float) -> dict[str, tuple[Owed, ...]]:
         """Shut down the sockets of statements that wait for a node which does not answer a probe either; recovery then takes over.
 
-        A statement on a node that answers is never touched for being slow.  Returns what the nodes owe, so that they are probed, and asked
+        A statement on a node that answers is never touched for being slow.  Who waits for notifications is owed nothing, and so is never
+        asked about: he is woken when the node is judged dead by what its probes found.  Returns what the nodes owe, so that they are probed, and asked
         whether they still work on it.
         Under the lock, which `give_back` takes before it closes: a session that is in the book is not closed, nor its descriptor reused.
         """
         owed: dict[str, tuple[Owed, ...]] = {}
+        for session in forsaken(self._book.shelves.values(), self.topology.view):
+            session.listening = False  # once: what becomes of it is its holder's
+            self._hang_up(session)
         for session in silent(self._book.shelves.values(), now - self.topology.settings.stall_after):
             node = self.topology.view.by_name.get(session.node)
             if node is not None and node.reach is Reach.DOWN:

@@ -48,7 +48,7 @@ def test_an_entered_cursor_has_the_driver_s_own_methods_at_once(tmp_path: Path) 
         async with db.connection() as conn, conn.cursor() as cursor:
             assert cursor.arraysize == 1
             await cursor.executescript("CREATE TABLE script (id INTEGER)")
-            assert conn.pins == ("executescript()",)
+            assert [pin.what for pin in conn.pins] == ["executescript()"]
 
     on_a_file(tmp_path, body)
 

@@ -88,7 +88,7 @@ class TestPostgres(AsyncServerContract):
         await subject.run(raw, "SELECT 1")
         await driver.rollback(raw)
         await driver.ask(raw, ["SET application_name = 'tenant'", *driver.dialect.read_only_on])
-        await driver.ask(raw, driver.dialect.reset)
+        assert await driver.reset(raw)
         [[(name,)]] = await driver.ask(raw, ["SHOW application_name"])
         assert name != "tenant"
         assert await subject.run(raw, "SELECT 1") == [(1,)]
@@ -115,6 +115,25 @@ class TestMariaDB(AsyncServerContract):
     @pytest.fixture(params=["aiomysql", "asyncmy"])
     def subject(self, request: Any, mariadb_server: Any) -> AsyncSubject:
         return _subject(request.param, mariadb_server.port())
+
+    async def test_reset_gives_the_first_state_back(self, subject: AsyncSubject, raw: Any) -> None:
+        """The character set too, which the server would set to its own."""
+        driver = subject.driver
+        asked = ["SELECT DATABASE(), @@sql_mode, @@character_set_client, @@collation_connection, @a, @@tx_read_only"]
+        await driver.set_autocommit(raw, True)
+        before = await driver.ask(raw, asked)
+        await driver.ask(
+            raw,
+            [
+                "SET @a = 1",
+                "SET sql_mode = 'ANSI'",
+                "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
+                *driver.dialect.read_only_on,
+                "USE information_schema",
+            ],
+        )
+        assert await driver.reset(raw)
+        assert await driver.ask(raw, asked) == before
 
     async def test_a_vanished_peer_is_noticed(self, subject: AsyncSubject, raw: Any) -> None:
         assert _patience(subject, raw) == (1, sockets.USER_TIMEOUT)

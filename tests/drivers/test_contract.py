@@ -105,7 +105,7 @@ class TestPostgres(ListenContract):
     def test_reset_gives_the_first_state_back(self, subject: Subject, raw: Any) -> None:
         driver = subject.driver
         driver.ask(raw, ["SET application_name = 'tenant'", *driver.dialect.read_only_on])
-        driver.ask(raw, driver.dialect.reset)
+        assert driver.reset(raw)
         [[(name,)]] = driver.ask(raw, ["SHOW application_name"])
         assert name != "tenant"
 
@@ -148,6 +148,26 @@ class TestMariaDB(ServerContract):
             mariadb_server.set_read_only("n1", False)
         assert (facts.fault.value, facts.undone_at_commit) == ("read-only", True)
         assert (report.role.value, report.why) == ("replica", "read_only is on")
+
+    def test_reset_gives_the_first_state_back(self, subject: Subject, raw: Any, mariadb_server: Any) -> None:
+        """The character set too, which the server would set to its own; mysqlclient has no way to."""
+        driver = subject.driver
+        asked = ["SELECT DATABASE(), @@sql_mode, @@character_set_client, @@collation_connection, @a, @@tx_read_only"]
+        driver.set_autocommit(raw, True)
+        before = driver.ask(raw, asked)
+        driver.ask(
+            raw,
+            [
+                "SET @a = 1",
+                "SET sql_mode = 'ANSI'",
+                "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
+                *driver.dialect.read_only_on,
+                "USE information_schema",
+            ],
+        )
+        assert driver.reset(raw) is (driver.name != "mysqlclient")
+        if driver.name != "mysqlclient":
+            assert driver.ask(raw, asked) == before
 
     def test_the_transaction_of_a_procedure_that_failed_is_not_denied(
         self, subject: Subject, raw: Any, table: str, mariadb_server: Any

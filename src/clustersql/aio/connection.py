@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from ..awaited import awaited
+from ..core.procedures import Unrestorable, first_line
 from ..core.shelf import Session
 from ..core.statements import Traits
 from ..core.verdict import Transaction
@@ -261,20 +262,50 @@ class Connection(Handle):
         return session
 
     async def _revive(self) -> Session:
-        self._state.require_revivable()
-        return await self._acquire(self._timeout())
+        state = self._state
+        state.require_revivable()
+        try:
+            return await self._acquire(self._timeout())
+        except Unrestorable as exc:
+            raise state.not_restored(exc) from exc
 
     async def _acquire(self, timeout: float, avoid: str | None = None) -> Session:
-        """Get a session, the first one or one in place of one that is gone, within ``timeout`` seconds."""
+        """Get a session, the first one or one in place of one that is gone, within ``timeout`` seconds.
+
+        Raises `Unrestorable` when it could not be given the settings of the one that is gone.
+        """
         state = self._state
         if self._arguments is None:
             session = await self._pool.checkout(state.want, timeout, avoid)
         else:
             session = await self._outside(timeout, avoid, self._arguments)
+        if state.ledger.kept:
+            session = await self._restored(session, timeout, avoid)
         state.hold(session)
         if state.deadline:
             self._pool.wake_by(state.deadline)
         return session
+
+    async def _restored(self, session: Session, timeout: float, avoid: str | None) -> Session:
+        """Return ``session`` with the settings of the one that is gone, or another one with them, if it is lost meanwhile."""
+        end = monotonic() + timeout
+        while True:
+            try:
+                await self._pool.restore(session, self._state.ledger)
+            except Exception as exc:
+                if not self._pool.lost_in_switch(session, exc):
+                    raise Unrestorable(f"its settings could not be restored: {first_line(exc)}") from exc
+            except BaseException:  # with the answer pending
+                session.tainted = True
+                self._pool.give_back(session, keep=False)
+                raise
+            else:
+                return session
+            left = max(0.0, end - monotonic())
+            if self._arguments is None:
+                session = await self._pool.checkout(self._state.want, left, avoid)
+            else:
+                session = await self._outside(left, avoid, self._arguments)
 
     async def _outside(self, timeout: float, avoid: str | None, arguments: Mapping[str, Any]) -> Session:
         state, pool = self._state, self._pool
@@ -309,7 +340,8 @@ class Connection(Handle):
         state.cursors = ()
         if session.tainted or session.outside:
             return False
-        if not (raws or session.count or state.pins or state.may_commit):
+        unclean = state.pins or state.unclean
+        if not (raws or session.count or unclean or state.may_commit):
             return True
         try:
             with awaited(session):
@@ -317,7 +349,7 @@ class Connection(Handle):
                     await self._pool.driver.close_cursor(raw)
                 if state.must_roll_back(session):
                     await self._pool.driver.rollback(session.raw)
-                return not state.pins or await self._pool.reset(session)
+                return not unclean or await self._pool.reset(session)
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
             note_lost(self._pool, session, exc)
             session.tainted = True

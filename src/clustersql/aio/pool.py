@@ -20,7 +20,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..awaited import awaited
-from ..core.procedures import GaveUp, drain, open_
+from ..core.ledger import Ledger
+from ..core.procedures import GaveUp, Unrestorable, drain, open_
 from ..core.shelf import Session, Shelf, Waiter
 from ..core.steps import Await, Close, Step, Steps
 from ..core.view import View, Want
@@ -96,19 +97,26 @@ class Pool(BasePool[Attempt]):
         return self.hand_over(session, register, want)
 
     async def reset(self, session: Session) -> bool:
-        """Give a session its first state back; False: this database cannot, the connection must be closed.
+        """Give a session its first state back, and the pool's own settings; False: the driver cannot, the connection must be closed.
 
         What is shared has none of ours: what would leave some is refused, and a reset would be another client's.
         """
         if session.shared:
             return True
-        statements = self.driver.dialect.reset
-        if not statements:
+        if not await self.driver.reset(session.raw):
             return False
-        await self.driver.ask(session.raw, statements)
-        session.read_only = False
+        autocommit, read_only = self.has_reset(session)
         await greet(self.topology, session.raw)
+        await self.set_mode(session, bool(autocommit), bool(read_only))
         return True
+
+    async def restore(self, session: Session, ledger: Ledger) -> None:
+        """Give a new session the settings of ``ledger``, and have it prove them.  Raises the driver's errors, or `Unrestorable`."""
+        if session.shared:
+            raise Unrestorable(f"node {session.node!r} keeps no settings (via=)")
+        with awaited(session):
+            if wrong := ledger.wrong(await self.driver.ask(session.raw, ledger.script)):
+                raise Unrestorable(f"{wrong} on node {session.node!r}")
 
     async def _switch_mode(self, session: Session, want: Want) -> bool:
         """Set what differs from the mode that the session was left in; False: it was lost while we did."""

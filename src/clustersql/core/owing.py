@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .shelf import Session, Shelf
+from .view import View
 
 
 def note_oldest(shelves: Iterable[Shelf]) -> None:
@@ -28,6 +29,16 @@ def silent(shelves: Iterable[Shelf], before: float) -> list[Session]:
         for shelf in shelves
         for session in (*shelf.open, *shelf.outside)
         if session.ended < session.started <= before and not session.tainted
+    ]
+
+
+def forsaken(shelves: Iterable[Shelf], view: View) -> list[Session]:
+    """Return the connections that wait for notifications of a node which sends none any more."""
+    return [
+        session
+        for shelf in shelves
+        for session in (*shelf.open, *shelf.outside)
+        if session.listening and session.holder is not None and view.is_mute(session.node, session.holder.want)
     ]
 
 

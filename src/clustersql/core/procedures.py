@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .faults import Facts, Fault
@@ -81,6 +81,10 @@ def _patience(until_deadline: float, until_next: float, more: bool) -> float:
     return max(0.0, min(until_deadline, until_next) if more else until_deadline)
 
 
+class Unrestorable(Exception):
+    """A new session could not be given the settings of the lost one: which, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lost:
     """The end of `recover` that is an error: which one, the driver's error that caused it, and what else there is to say."""
@@ -125,6 +129,9 @@ def recover(
             yield Discard()
             try:
                 node, generation = yield Acquire(avoid=node)
+            except Unrestorable as exc:
+                stuck = verdict(replace(situation, movable=False))
+                return Lost(Verdict.UNKNOWN if doubt else stuck, error, f"clustersql: not moved, {first_line(exc)}")
             except Exception as exc:
                 if not doubt:
                     raise

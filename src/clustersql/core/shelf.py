@@ -48,6 +48,7 @@ class Session:
 
     ``started`` and ``ended`` are the latest statement's, in monotonic seconds, written by the one who holds it without a lock.
     ``started > ended``: an answer is awaited.  ``started == ended``: the latest answer was an error, whose time is no sample.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
+    ``listening``: its holder waits for notifications, which is no answer that the server owes.
     ``deadline`` (monotonic) and ``patience`` (seconds for each statement) bound what the holder waits for; 0.0: nothing does.
     ``shared``: a pooler in between gives the server's session to other clients too, after each transaction.
     """
@@ -63,6 +64,7 @@ class Session:
         "holder",
         "idle_since",
         "jitter",
+        "listening",
         "opened",
         "outside",
         "patience",
@@ -98,6 +100,7 @@ class Session:
         self.deadline = 0.0
         self.patience = 0.0
         self.timed_out = False
+        self.listening = False
         self.holder: Any = None  # what is known of the handle that has it; only a forked child asks
 
     @property

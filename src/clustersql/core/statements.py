@@ -12,11 +12,13 @@ Rules
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-__all__ = ["UNKNOWN", "Rules", "Traits", "kept", "several", "traits"]
+from .settings import Local, Setting, setting
+
+__all__ = ["UNKNOWN", "Rules", "Traits", "flatten", "impure", "kept", "several", "shown", "traits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Rules:
     """Schemas whose functions count as named without one: ``pg_catalog``."""
     keeping: tuple[tuple[str, str], ...] = ()
     """Statements that are known to leave something in their session beyond the transaction: (pattern over the flattened text, what it is)."""
+    not_restored: frozenset[str] = frozenset()
+    """Settings that no other session is given: who somebody is, what works once, and whether writes are allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,13 @@ class Traits:
     """COMMIT or END of the whole transaction."""
     rolls_back: bool
     """ROLLBACK of the whole transaction, not to a savepoint."""
+    rewinds: bool = False
+    """ROLLBACK TO SAVEPOINT: on PostgreSQL it undoes settings too."""
+    setting: Setting | None = None
+    """What it sets in the session, where the text tells it in full: another session can be given the same."""
 
+
+_QUIET = Traits(False, read=True, leaves_state=False, may_commit=False, begins=False, commits=False, rolls_back=False)
 
 LONGEST = 100_000
 """Characters; a longer text is not looked at, so that a bulk insert costs nothing here."""
@@ -137,7 +147,7 @@ def traits(sql: object, rules: Rules) -> Traits:
     words = text and _FIRST.match(text)
     if not text or not words or ";" in text:
         return UNKNOWN
-    return _transaction(text, words[1], rules) or _statement(text, words[1], rules)
+    return _transaction(text, words[1], rules) or _statement(sql, text, words[1], rules)
 
 
 def kept(sql: object, rules: Rules) -> str:
@@ -169,6 +179,27 @@ def flatten(sql: str, lexicon: str) -> str | None:
     if _BROKEN in text:
         return None
     return " ".join(text.lower().split()).replace(" .", ".").replace(". ", ".").rstrip("; ")
+
+
+def _without_comments(sql: str, lexicon: str) -> str:
+    """The text of a statement that `flatten` understands, without its comments."""
+    return _FLATTEN[lexicon].sub(lambda found: " " if found[0][0] in "-#/" else found[0], sql)
+
+
+def shown(sql: str, lexicon: str) -> str:
+    """Return a statement that `flatten` understands as it may be shown: in one line, without comments and without its literals."""
+    hidden = "'$" if lexicon == "postgresql" else "'\""
+    text = _FLATTEN[lexicon].sub(
+        lambda found: "'...'" if found[0][0] in hidden else found[0], _without_comments(sql, lexicon)
+    )
+    return " ".join(text.split()).rstrip("; ")
+
+
+def impure(flat: str, rules: Rules) -> list[str]:
+    """Return the functions that a flattened statement names and that are not known to leave no state."""
+    words = _FIRST.match(flat)
+    called = _calls(flat, words[1] if words else "")
+    return sorted(_bare(name, rules) for name in called if _bare(name, rules) not in rules.pure_functions)
 
 
 def _replacement(found: str, nested: bool) -> str:
@@ -231,15 +262,33 @@ def _transaction(text: str, first: str, rules: Rules) -> Traits | None:
     )
 
 
-def _statement(text: str, first: str, rules: Rules) -> Traits:
+def _statement(sql: str, text: str, first: str, rules: Rules) -> Traits:
+    if found := _setting(sql, first, rules):
+        return found
     called = _calls(text, first)
     stores = "into" in text and first in ("select", "with", "values", "table") and _INTO.search(text) is not None
     remembers = stores or _remembers(text, rules)
     leaves_state = remembers or first not in _stateless(rules) or not _all_pure(called, rules)
     may_commit = _may_commit(text, first, rules)
     read = first in rules.reading and not remembers and not may_commit and not _has_effect(text, called, rules)
-    plain = not leaves_state and not may_commit
-    return Traits(plain, read, leaves_state, may_commit, begins=False, commits=False, rolls_back=False)
+    rewinds = first == "rollback" and "prepared" not in text
+    plain = not (leaves_state or may_commit or rewinds)
+    return Traits(plain, read, leaves_state, may_commit, False, False, False, rewinds)
+
+
+def _setting(sql: str, first: str, rules: Rules) -> Traits | None:
+    """The traits of a setting whose text tells all of it; None: it is none, or not known to be one.
+
+    It writes no data, so it counts as a read; what is local to a transaction does not, for it may allow writes there.
+    """
+    if first not in ("set", "select", "reset", "use") or (first == "select" and "set_config" not in sql.lower()):
+        return None
+    found = setting(_without_comments(sql, rules.lexicon), rules.lexicon, rules.not_restored)
+    if found is None:
+        return None
+    if isinstance(found, Local):
+        return replace(_QUIET, plain=True, read=False)
+    return replace(_QUIET, setting=found)
 
 
 def _calls(text: str, first: str) -> set[str]:

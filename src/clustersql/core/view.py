@@ -122,6 +122,17 @@ class View:
         """Return the nodes whose connections may be used for ``want`` now: those that serve it, or, when there are none, in panic."""
         return self.serving(want, now) or self.panicking(want, now)
 
+    def is_mute(self, name: str, want: Want) -> bool:
+        """Tell whether nothing of ``want`` is to be heard from a node any more: it is down, of an older history, or no primary now.
+
+        Silence alone says nothing: only what a probe found.  A node that was removed serves those who have it to their end.
+        """
+        node = self.by_name.get(name)
+        if node is None:
+            return False
+        demoted = want.service is Service.WRITE and node.role is Role.REPLICA
+        return node.reach is Reach.DOWN or node.outdated or demoted
+
     def hopeless(self, want: Want) -> bool:
         """Tell whether waiting is pointless: no node is meant, or only a person can mend them all."""
         return all(n.readiness is Readiness.MISCONFIGURED for n in self.nodes if _named(n, want))

@@ -34,6 +34,7 @@ class Dialect:
     ``read_only_on``/``off`` make every later transaction of the session read-only, or not.
     ``reset`` gives a session its first state back; empty: there is no such statement, the connection is closed instead.
     ``measures_lag``: a report tells the position of the node's log.
+    ``settings_roll_back``: a rollback undoes what SET has set in its transaction.
     ``ask_members`` gives the statements that ask a node, whose report is known, for the members of its cluster; None: it cannot be asked.
     ``members`` reads their answers.  ``port`` is where servers listen by default.
     """
@@ -54,6 +55,7 @@ class Dialect:
     measures_lag: bool = False
     unsent: tuple[str, ...] = ()
     """Texts of errors by which a pooler says that it had no session of the server for the statement, so that nothing was sent to one."""
+    settings_roll_back: bool = False
     ask_members: Callable[[Report], tuple[str, ...]] | None = None
     members: Callable[[str, Report, Sequence[Rows]], Members] = lambda node, report, answers: Members(node)
     port: int | None = None

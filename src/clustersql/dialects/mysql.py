@@ -283,6 +283,15 @@ RULES = Rules(
         "next value for", "previous value for", "nextval", "currval", "lastval", "sql_calc_found_rows",
         "show warnings", "show errors", "show count",
     ),
+    # Of the connection's own mode or of one statement, for replication's use, or no variables at all.
+    not_restored=frozenset(
+        """
+        autocommit password role tx_isolation transaction_isolation tx_read_only transaction_read_only
+        timestamp insert_id last_insert_id identity rand_seed1 rand_seed2 skip_replication sql_log_bin sql_log_off
+        gtid_next gtid_seq_no gtid_domain_id server_id pseudo_thread_id pseudo_slave_mode pseudo_replica_mode
+        wsrep_on wsrep_trx_fragment_size character_set_client character_set_connection character_set_results
+        """.split()
+    ),
 )  # fmt: skip
 
 DIALECT = Dialect(

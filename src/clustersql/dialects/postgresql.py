@@ -303,6 +303,12 @@ RULES = Rules(
         (r"\bset_config ?\((?!.*\btrue ?\))", "set_config() without true as its third argument"),
         (r"\bpg_(?:try_)?advisory_(?:un)?lock(?:_shared|_all)? ?\(", "an advisory lock of the session"),
     ),
+    not_restored=frozenset(
+        """
+        role session_authorization is_superuser all seed transaction_isolation transaction_read_only transaction_deferrable
+        default_transaction_read_only transaction_snapshot session_replication_role
+        """.split()
+    ),
 )
 
 DIALECT = Dialect(
@@ -327,6 +333,7 @@ DIALECT = Dialect(
     reset=("DISCARD ALL",),  # refused inside a transaction: end it first
     rules=RULES,
     measures_lag=True,
+    settings_roll_back=True,
     ask_members=ask_members,
     members=members,
     port=5432,

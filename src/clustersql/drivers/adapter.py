@@ -42,6 +42,12 @@ class Adapter(Reader):
             finally:
                 cursor.close()
 
+    def reset(self, raw: Any) -> bool:
+        """Give the session its first state back by the dialect's statements; False: there are none."""
+        if self.dialect.reset:
+            self.ask(raw, self.dialect.reset)
+        return bool(self.dialect.reset)
+
     @staticmethod
     def _rows(cursor: Any, statement: str) -> list[tuple[Any, ...]]:
         cursor.execute(statement)

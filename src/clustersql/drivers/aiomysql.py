@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from . import transports
 from .async_adapter import AsyncAdapter
 from .contract import Target
-from .pymysql import PyMySQLReader
+from .pymysql import RESET_CONNECTION, PyMySQLReader
 from .reading import SAME_NAMES, converted, no_dsn, server_arguments
 
 
@@ -43,6 +43,8 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         except BaseException:
             self.terminate(raw)  # a dial that is cancelled leaves its socket to nobody else
             raise
+        # What it was opened with: the forks keep that under names of their own, or where Python cannot look.
+        raw.first = arguments.get(self.names["database"]), arguments.get("sql_mode"), arguments.get("init_command")
         raw.transport = self._transport(
             raw
         )  # the driver forgets it when a call is cancelled, however long TLS takes to close it
@@ -74,6 +76,22 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
     async def plain_cursor(self, raw: Any) -> Any:
         """Return a plain cursor."""
         return await self.cursor(raw, (self.module.cursors.Cursor,), {})
+
+    async def reset(self, raw: Any) -> bool:
+        """Reset the session, and set what the driver sets at connect; False: there was no database, and none cannot be chosen again."""
+        database, sql_mode, init_command = raw.first
+        if not database:
+            return False
+        await raw._execute_command(RESET_CONNECTION, b"")
+        await raw._read_ok_packet()
+        await raw.query(f"SET NAMES {raw.character_set_name()}")
+        await raw.select_db(database)
+        if sql_mode is not None:
+            await raw.query(f"SET sql_mode={sql_mode}")
+        if init_command is not None:
+            await raw.query(init_command)
+            await raw.commit()
+        return True
 
     async def close(self, raw: Any) -> None:
         """Say goodbye, and close; TLS would take more turns of the loop for that than a program may have at its end."""

@@ -71,6 +71,12 @@ class AsyncAdapter(Reader):
         await self.close_cursor(cursor)
         return answers
 
+    async def reset(self, raw: Any) -> bool:
+        """Give the session its first state back by the dialect's statements; False: there are none."""
+        if self.dialect.reset:
+            await self.ask(raw, self.dialect.reset)
+        return bool(self.dialect.reset)
+
     @staticmethod
     async def _rows(cursor: Any, statement: str) -> list[tuple[Any, ...]]:
         await cursor.execute(statement)

@@ -122,6 +122,12 @@ class Driver(Reading, Protocol):
     def ask(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         """Run ``statements`` and return the rows of each (empty where it returns none).  Leaves no transaction open."""
 
+    def reset(self, raw: Any) -> bool:
+        """Make the session as it was after `connect`, but for its autocommit mode; False: the driver cannot, and the connection is closed.
+
+        No transaction is open.  May cost round trips.
+        """
+
     def close(self, raw: Any) -> None:
         """Close quietly: a connection that is already broken raises nothing."""
 
@@ -183,6 +189,12 @@ class AsyncDriver(Reading, Protocol):
 
     async def ask(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         """Run ``statements`` and return the rows of each (empty where it returns none).  Leaves no transaction open."""
+
+    async def reset(self, raw: Any) -> bool:
+        """Make the session as it was after `connect`, but for its autocommit mode; False: the driver cannot, and the connection is closed.
+
+        No transaction is open.  May cost round trips.
+        """
 
     async def cursor(self, raw: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> AsyncCursor:
         """Return a cursor of the driver, or what stands in its place; the arguments are those of the driver's ``cursor()``."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from ..errors import ConfigError
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
@@ -32,6 +33,10 @@ class MariaDB(RememberedSocket, Adapter):
         "ssl_verify_cert": bool,
     }
 
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self._first: WeakKeyDictionary[Any, tuple[str, str, str]] = WeakKeyDictionary()
+
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect.  ``timeout`` in seconds, rounded up to whole ones: the C library knows no other.
 
@@ -47,6 +52,8 @@ class MariaDB(RememberedSocket, Adapter):
         waiting = {"connect_timeout": max(1, math.ceil(timeout))}
         raw = self.module.connect(**waiting | server_arguments(target) | given)
         self.remember(raw)
+        if "init_command" not in given:  # else the connection is closed rather than reset: what it had set is not known
+            self._first[raw] = raw.database, raw.character_set, raw.collation
         return raw
 
     def codes(self, exc: BaseException) -> Codes:
@@ -93,6 +100,15 @@ class MariaDB(RememberedSocket, Adapter):
     def set_autocommit(self, raw: Any, on: bool) -> None:
         """Costs a round trip when the mode changes."""
         raw.autocommit = on
+
+    def reset(self, raw: Any) -> bool:
+        """Reset the session by the C library's own call; the database, which that leaves as it is, is the one of the connect."""
+        database, charset, collation = self._first.get(raw, ("", "", ""))
+        if not database:
+            return False
+        raw.reset()
+        self.ask(raw, (f"SET NAMES {charset} COLLATE {collation}", f"USE `{database}`"))
+        return True
 
 
 def adapter(module: Any) -> MariaDB:

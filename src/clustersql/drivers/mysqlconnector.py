@@ -112,6 +112,13 @@ class MySQLConnector(MySQLReader, Adapter):
         if self.autocommit(raw) is not on:
             raw.autocommit = on
 
+    def reset(self, raw: Any) -> bool:
+        """Reset the session by the driver's own call, which sets again what it sets at connect; False: the server does not know it."""
+        if not raw._database or not raw.cmd_reset_connection():
+            return False
+        raw.cmd_init_db(raw._database)
+        return True
+
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor, made without the ping."""
         return self._plain(raw)

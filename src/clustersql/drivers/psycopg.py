@@ -137,6 +137,19 @@ class PsycopgReader(Reader):
         return Role.PRIMARY if standby == b"off" and read_only == b"off" else None
 
 
+def forget_prepared(raw: Any) -> bool:
+    """Tell psycopg that DISCARD ALL has dropped what it had prepared, which it does not notice; False: it keeps that elsewhere by now.
+
+    The next statement of the same text would be "prepared statement does not exist".  (``clear`` alone has it send DEALLOCATE ALL as well.)
+    """
+    prepared = getattr(raw, "_prepared", None)
+    if prepared is None or not hasattr(prepared, "_to_flush"):
+        return False
+    prepared.clear()
+    prepared._to_flush.clear()
+    return True
+
+
 class Psycopg(PsycopgReader, LocalAutocommit):
     """Adapter for psycopg 3."""
 
@@ -149,6 +162,10 @@ class Psycopg(PsycopgReader, LocalAutocommit):
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect.  ``timeout`` in seconds, rounded up, at least 2."""
         return self.module.connect(target.dsn or "", **self.keywords(target, timeout))
+
+    def reset(self, raw: Any) -> bool:
+        """DISCARD ALL."""
+        return super().reset(raw) and forget_prepared(raw)
 
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor with rows as tuples."""

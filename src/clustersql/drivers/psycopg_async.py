@@ -13,7 +13,7 @@ from typing import Any
 from . import sockets
 from .async_adapter import AsyncAdapter
 from .contract import Target
-from .psycopg import PsycopgReader
+from .psycopg import PsycopgReader, forget_prepared
 
 
 class AsyncPsycopg(PsycopgReader, AsyncAdapter):
@@ -40,6 +40,10 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
         """Run them in autocommit mode: one round trip for each, and nothing to roll back."""
         await self.set_autocommit(raw, True)
         return await super().answers(raw, statements)
+
+    async def reset(self, raw: Any) -> bool:
+        """DISCARD ALL."""
+        return await super().reset(raw) and forget_prepared(raw)
 
     async def leave_transaction(self, raw: Any, autocommit: bool | None) -> None:
         """Give the mode back."""

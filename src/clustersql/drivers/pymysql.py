@@ -14,6 +14,10 @@ from .contract import Target
 from .mysql import IN_TRANSACTION, MySQLReader
 from .reading import Codes, converted, no_dsn, server_arguments
 
+RESET_CONNECTION = 0x1F
+"""COM_RESET_CONNECTION (MySQL 5.7.3, MariaDB 10.2.4), which these drivers have no method for.  It leaves the database as it is, and brings
+back the server's character set and autocommit mode: https://dev.mysql.com/doc/c-api/8.4/en/mysql-reset-connection.html"""
+
 
 class PyMySQLReader(MySQLReader):
     """What PyMySQL, and what was made from it, tells without a round trip."""
@@ -98,6 +102,22 @@ class PyMySQL(PyMySQLReader, Adapter):
     def set_autocommit(self, raw: Any, on: bool) -> None:
         """Costs a round trip when the mode changes."""
         raw.autocommit(on)
+
+    def reset(self, raw: Any) -> bool:
+        """Reset the session, and set what the driver sets at connect; False: there was no database, and none cannot be chosen again."""
+        if not raw.db:
+            return False
+        raw._execute_command(RESET_CONNECTION, b"")
+        raw._read_ok_packet()
+        raw.set_character_set(raw.charset, raw.collation)
+        raw.select_db(raw.db)
+        with self.cursor(raw) as cursor:
+            if raw.sql_mode is not None:
+                cursor.execute("SET sql_mode=%s", (raw.sql_mode,))
+            if raw.init_command is not None:
+                cursor.execute(raw.init_command)
+                raw.commit()
+        return True
 
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor."""

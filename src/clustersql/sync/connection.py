@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 from ..awaited import awaited
+from ..core.procedures import Unrestorable, first_line
 from ..core.shelf import Session
 from ..core.statements import Traits
 from ..core.view import Want
@@ -214,27 +215,57 @@ class Connection(Handle):
         return self._revive() if session is None else session
 
     def _revive(self) -> Session:
-        self._state.require_revivable()
-        return self._acquire(self._timeout())
+        state = self._state
+        state.require_revivable()
+        try:
+            return self._acquire(self._timeout())
+        except Unrestorable as exc:
+            raise state.not_restored(exc) from exc
 
     def _acquire(self, timeout: float, avoid: str | None = None) -> Session:
-        """Get a session, the first one or one in place of one that is gone, within ``timeout`` seconds."""
+        """Get a session, the first one or one in place of one that is gone, within ``timeout`` seconds.
+
+        Raises `Unrestorable` when it could not be given the settings of the one that is gone.
+        """
         state = self._state
-        if state.arguments is None:
-            session = self._pool.checkout(state.want, timeout, avoid)
-        else:
-            session = self._pool.open_outside(state.want, timeout, state.arguments, avoid)
-            autocommit = state.want.autocommit if state.last_facts is not None else bool(session.autocommit)
-            try:
-                with awaited(session):
-                    self._pool.set_mode(session, autocommit, state.want.read_only)
-            except BaseException:  # nobody else knows of it
-                self._pool.give_back(session, keep=False)
-                raise
+        session = self._opened(timeout, avoid)
+        if state.ledger.kept:
+            session = self._restored(session, timeout, avoid)
         state.hold(session)
         if state.deadline:
             self._pool.wake_by(state.deadline)
         return session
+
+    def _opened(self, timeout: float, avoid: str | None) -> Session:
+        state = self._state
+        if state.arguments is None:
+            return self._pool.checkout(state.want, timeout, avoid)
+        session = self._pool.open_outside(state.want, timeout, state.arguments, avoid)
+        autocommit = state.want.autocommit if state.last_facts is not None else bool(session.autocommit)
+        try:
+            with awaited(session):
+                self._pool.set_mode(session, autocommit, state.want.read_only)
+        except BaseException:  # nobody else knows of it
+            self._pool.give_back(session, keep=False)
+            raise
+        return session
+
+    def _restored(self, session: Session, timeout: float, avoid: str | None) -> Session:
+        """Return ``session`` with the settings of the one that is gone, or another one with them, if it is lost meanwhile."""
+        end = monotonic() + timeout
+        while True:
+            try:
+                self._pool.restore(session, self._state.ledger)
+            except Exception as exc:
+                if not self._pool.lost_in_switch(session, exc):
+                    raise Unrestorable(f"its settings could not be restored: {first_line(exc)}") from exc
+            except BaseException:  # with the answer pending
+                session.tainted = True
+                self._pool.give_back(session, keep=False)
+                raise
+            else:
+                return session
+            session = self._opened(max(0.0, end - monotonic()), avoid)
 
     def _lose(self, error: BaseException) -> None:
         """The session is gone, which is news about its node."""
@@ -280,7 +311,7 @@ class Connection(Handle):
         try:
             if state.must_roll_back(session):
                 session.raw.rollback()
-            return not state.pins or bool(state.pool.reset(session))
+            return not (state.pins or state.unclean) or bool(state.pool.reset(session))
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
             note_lost(self._pool, session, exc)
             return False

@@ -49,8 +49,8 @@ def test_pin_to_a_node_that_is_not_there(stage: Stage) -> None:
 
 
 STATE = {
-    "SET": "SET search_path TO pg_catalog, public",
-    "set_config": "SELECT set_config('work_mem', '1MB', false)",
+    "SET": "SET search_path TO pg_catalog, public; SET work_mem = '1MB'",
+    "set_config": "SELECT set_config('work_mem', 1 || 'MB', false)",
     "SET ROLE": "SET ROLE pg_monitor",
     "temporary table": "CREATE TEMPORARY TABLE mine (a int)",
     "advisory lock": "SELECT pg_advisory_lock(42)",

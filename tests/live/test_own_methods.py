@@ -88,4 +88,4 @@ def test_what_passes_by_pins_the_connection(asyncpg_stage: Stage) -> None:
     with stage.db.connection() as conn:
         statement = conn.prepare("SELECT 1")
         assert stage.call(statement.fetchval) == 1
-        assert "prepare()" in conn.pins
+        assert [pin.what for pin in conn.pins] == ["prepare()"]

@@ -41,7 +41,7 @@ def _choice(quick: bool) -> Group:
     timers = {}
     for count in (3, 9, 100, 1000):
         loads = tuple(_load_of(i) for i in range(count))
-        for name in ("least-latency", "least-connections", "round-robin", "random"):
+        for name in ("least-latency", "nearest", "weighted", "priority", "least-connections", "round-robin", "random"):
             timers[f"{count} nodes: {name}"] = timer(_pick(NAMED[name](), loads), Cpu())
     times = rounds(timers, 5 if quick else 31, 0.004)
     return Group("Choice of a node", "us", [row(name, values) for name, values in times.items()])

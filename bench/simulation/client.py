@@ -171,7 +171,7 @@ class Client:
     def _perform(self, waiter: Waiter, step: Step, task: Task) -> Any:
         match step:
             case Look():
-                names = dial_plan(self.book, waiter.want, self.clock.now, waiter.avoid)
+                names = dial_plan(self.book, waiter, self.clock.now)
                 if not names and not self.book.view.serving(waiter.want):
                     self.monitor.wake()
                 return Picture(self.clock.now, names, self.book.view.hopeless(waiter.want))

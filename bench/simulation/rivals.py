@@ -115,4 +115,4 @@ def _named(name: str) -> Make:
 
 RULES: dict[str, Make] = {name: _named(name) for name in ("random", "round-robin", "least-connections")}
 RULES |= {rule.name: rule for rule in (Mongo, PeakEwma, Omniscient)}
-RULES |= {"least-latency": _named("least-latency")}
+RULES |= {name: _named(name) for name in ("nearest", "weighted", "least-latency")}

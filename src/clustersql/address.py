@@ -71,6 +71,7 @@ class Address:
     """Where a node is, as configured.  Texts may be `Template`; `resolve` gives the plain values.
 
     ``scheme`` is that of the URL it came from.  ``dsn`` is the driver's own connection string, passed as it is.
+    ``weight`` and ``priority`` say how much of the work the node gets, under the policies of these names.
     ``arguments`` are the driver's own connect arguments, such as its TLS options.  ``via`` is what stands before the server (`via`).
     """
 
@@ -84,6 +85,8 @@ class Address:
     unix_socket: str | None = None
     dsn: str | None = None
     via: str | None = None
+    weight: float | None = None
+    priority: int | None = None
     arguments: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +103,7 @@ class Address:
         return f"Address({', '.join(shown)})"
 
 
-_SHOWN = ("node", "scheme", "host", "port", "user", "database", "unix_socket", "via")
+_SHOWN = ("node", "scheme", "host", "port", "user", "database", "unix_socket", "via", "weight", "priority")
 
 
 def redacted(dsn: str) -> str:

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from . import fork
 from .address import Address
-from .checks import is_number
+from .checks import is_number, report
 from .describe import described
 from .dialects import by_name
 from .dialled import Dialled
@@ -19,7 +19,7 @@ from .drivers import load as load_driver
 from .drivers import load_async
 from .dsn import check_family, parse
 from .errors import ConfigError
-from .knobs import YEAR, settings
+from .knobs import NODE_KEYS, YEAR, settings, unused
 from .metrics import measured
 from .notes import Notes
 from .options import Options, check_options
@@ -91,7 +91,8 @@ class Cluster:
 
         ``dsn`` is a URL (``mysql://user:password@host:port/database``) or the driver's own connection string.  ``fields`` are ``host``,
         ``port``, ``user``, ``password`` (a text, or a function that is called at every dial), ``password_file``, ``database``,
-        ``unix_socket``, ``via`` (what stands before the server: "pgbouncer-transaction"), and any further argument of the driver's
+        ``unix_socket``, ``via`` (what stands before the server: "pgbouncer-transaction"), ``weight`` and ``priority`` (for the policies
+        of these names), and any further argument of the driver's
         ``connect``; they win over ``dsn``.  Raises `ConfigError`.
         """
         self._add(parse(name, dsn, fields))
@@ -99,6 +100,9 @@ class Cluster:
     def _add(self, address: Address) -> None:
         check_family(address.node, address, self._reading.family, self._reading.name)
         check_via(address, self._reading)
+        given = [key for key in NODE_KEYS if getattr(address, key) is not None]
+        if found := [f"node {address.node!r}: {key}: {what}" for key, what in unused(self._settings.policy, given)]:
+            raise report(f"node {address.node!r}", found)
         self._topology.add(address.node, address)
 
     def remove_node(self, name: str) -> None:

@@ -20,7 +20,7 @@ from .address import Address, Template
 from .checks import nearest, report
 from .dsn import FIELDS, read_address
 from .errors import ConfigError
-from .knobs import KNOBS, mistakes
+from .knobs import KNOBS, mistakes, unused
 from .schema import Path, load, structure
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def _ours(clusters: object) -> Iterator[ClusterConfig | Mistake]:
             address, wrong = _node(where, node, shared)
             nodes.append((where, address))
             yield from wrong
+            yield from (((*where, key), what) for key, what in unused(raw.get("policy", KNOBS["policy"].default), node))
         yield from _twice(nodes, "name")
         named = tuple((address.node, address) for _, address in nodes)
         yield ClusterConfig(name, raw.get("driver"), raw.get("async_driver"), MappingProxyType(knobs), named)

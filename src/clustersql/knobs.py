@@ -9,20 +9,30 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from .checks import Check, count, is_number, nearest, one_of, report
+from .core.configured import THRESHOLD
 from .core.endpoint import endpoint
 from .core.freshness import max_lag
 
-__all__ = ["DIALECTS", "KNOBS", "POLICIES", "WRITERS", "Knob", "Settings", "mistakes", "settings"]
+__all__ = ["DIALECTS", "KNOBS", "POLICIES", "WRITERS", "Knob", "Settings", "mistakes", "settings", "unused"]
 
 T = TypeVar("T")
 
-POLICIES = ("least-latency", "race", "least-connections", "round-robin", "random")
+POLICIES = (
+    "least-latency",
+    "race",
+    "least-connections",
+    "round-robin",
+    "random",
+    "nearest",
+    "weighted",
+    "priority",
+)
 WRITERS = ("single", "any")
 DIALECTS = ("postgresql", "mysql", "sqlite", "generic")
 YEAR = 31_536_000.0  # s; far more, and the wait of a lock raises OverflowError in the middle of a failover
@@ -133,6 +143,9 @@ class Settings:
     policy: str | Callable[..., Any] = _knob(  # noqa: RUF009 -- it is field()
         cast("str | Callable[..., Any]", "least-latency"), POLICY, "How a node is chosen among those that may serve."
     )
+    local_threshold: float = _time(
+        THRESHOLD, "Policy nearest: how much longer than the nearest node a node may take to answer, and still be near."
+    )
     writer: str = _knob(
         "single",
         WRITER,
@@ -217,6 +230,28 @@ def mistakes(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
                 yield small, f"must not exceed {large}, which is {high}, not {low}"
     if values.get("address_map") and not values.get("discover") and not wrong.keys() & {"discover", "address_map"}:
         yield "address_map", "is for the members that discover finds: set discover as well, or leave it out"
+    if not wrong.keys() & {"local_threshold", "policy"} and values.get("local_threshold", THRESHOLD) != THRESHOLD:
+        chosen = values.get("policy", KNOBS["policy"].default)
+        if chosen != "nearest":
+            yield "local_threshold", f'only policy "nearest" uses it, not {_policy_name(chosen)}'
+
+
+NODE_KEYS = {"weight": "weighted", "priority": "priority"}
+"""What stands at a node and counts under one policy only, or in a function of the user's."""
+
+
+def unused(policy: object, given: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the key and the mistake for each of a node's ``given`` keys that ``policy`` would ignore in silence."""
+    for key, name in NODE_KEYS.items():
+        if key in given and isinstance(policy, str) and policy in POLICIES and policy != name:
+            yield (
+                key,
+                f'only policy "{name}" uses it, not {_policy_name(policy)}: set the cluster\'s policy, or leave it out',
+            )
+
+
+def _policy_name(policy: object) -> str:
+    return f'"{policy}"' if isinstance(policy, str) else "a function"
 
 
 def _mistake(name: str, value: object) -> str | None:

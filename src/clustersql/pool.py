@@ -154,7 +154,7 @@ class BasePool(Upkeep[D]):
         with self._lock:
             if self._book.closed:
                 raise self.error(PoolClosed, f"the pool of cluster {self.topology.name!r} is closed")
-            names = dial_plan(self._book, waiter.want, now, waiter.avoid)
+            names = dial_plan(self._book, waiter, now)
             view = self._book.view
         if not names and not view.serving(waiter.want):
             self._wake()  # the one prober that asks for all waiters

@@ -84,7 +84,9 @@ class Topology:
                 )
             self.addresses[name] = address
             self.records[name] = Record()
-        self.tell(Added(name, where(address, self.driver.dialect.port)))
+        weight = 1.0 if address.weight is None else float(address.weight)
+        priority = 1 if address.priority is None else address.priority
+        self.tell(Added(name, where(address, self.driver.dialect.port), weight, priority))
 
     def is_shared(self, name: str) -> bool:
         """Whether the sessions of a node's server are shared with other clients, by a pooler in between."""

@@ -91,7 +91,7 @@ class Upkeep(Generic[D]):
 
     def _empty_book(self) -> Book:
         s = self.topology.settings
-        return Book(s.max_size, s.max_dials_per_node, policy(s.policy), random.random, s.slow_start)
+        return Book(s.max_size, s.max_dials_per_node, policy(s.policy, s.local_threshold), random.random, s.slow_start)
 
     def give_back(self, session: Session, keep: bool = True) -> None:
         """Take a connection back.  The caller has made it clean, or says that it is not worth keeping."""
@@ -233,8 +233,8 @@ class Upkeep(Generic[D]):
             want = Want(Service.READ if settings.read_only else Service.WRITE, settings.read_only)
             with self._lock:
                 shelves = self._book.shelves
-                ready = self._book.view.eligible(want)  # an idle connection to another node is ready for nobody
-                idle = sum(len(shelves[name].idle) for name in ready) + sum(shelf.dials for shelf in shelves.values())
+                ready = self._book.chosen(want)  # an idle connection to another node is ready for nobody
+                idle = sum(len(shelf.idle) for shelf in ready) + sum(shelf.dials for shelf in shelves.values())
                 room = (
                     self._book.max_size - self._book.total if ready else 0
                 )  # the prober is asking; its answer comes by here again

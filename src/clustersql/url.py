@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .checks import Check, is_int, one_of, string
+from .checks import Check, count, is_int, is_number, one_of, string
 
 __all__ = ["FIELDS", "HOST", "OWN", "PORT", "SCHEMES", "TRANSACTION", "read_url"]
 
@@ -44,6 +44,8 @@ OWN = string(
     "the driver's own connection string, with one host", lambda v: v != "" and not _SEVERAL_HOSTS.search(v), secret=True
 )
 
+WEIGHT = Check("float", "a number from 0 to 1000000", lambda value: is_number(value) and 0 <= value <= 1_000_000)
+
 # The neutral fields; what is no URL part goes to the driver as it is.
 FIELDS: Mapping[str, Check] = {
     "host": HOST,
@@ -55,6 +57,8 @@ FIELDS: Mapping[str, Check] = {
     "unix_socket": string("the path of a socket"),
     "dsn": OWN,
     "via": one_of((TRANSACTION,)),
+    "weight": WEIGHT,
+    "priority": count(0),
 }
 
 
@@ -118,7 +122,15 @@ def _read_query(query: str, wrong: Callable[[str], None]) -> dict[str, Any]:
             return {}
         values[_decoded(key)] = _decoded(value)
     port = _read_port(values.pop("port"), wrong) if "port" in values else {}
+    values |= {key: number(values[key]) for key, number in _NUMBERS.items() if _is_number(values.get(key, ""))}
     return _checked(values, wrong) | port
+
+
+_NUMBERS: Mapping[str, Callable[[str], float]] = {"weight": float, "priority": int}
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) is not None
 
 
 def _checked(values: dict[str, Any], wrong: Callable[[str], None]) -> dict[str, Any]:

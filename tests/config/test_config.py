@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from clustersql.address import PasswordFile, resolve
+from clustersql.cluster import from_config
 from clustersql.config import ClusterConfig, default_path, read
 from clustersql.errors import ConfigError
 from clustersql.knobs import KNOBS, settings
@@ -109,6 +110,17 @@ BAD = [
     (NODE + "[clusters.a]\ntimeout = inf", ["clusters.a.timeout: must be a number of seconds above 0"]),
     (NODE + "[clusters.a]\ntimeout = true", ["clusters.a.timeout: must be a number of seconds above 0"]),
     (NODE + "[cluster.b]\nx = 1", ["cluster: no such key; did you mean clusters?"]),
+    (NODE + "weight = 3", ['clusters.a.nodes[0].weight: only policy "weighted" uses it, not "least-latency"']),
+    (NODE + "priority = 2\n[clusters.a]\npolicy = 'weighted'",
+     ['clusters.a.nodes[0].priority: only policy "priority" uses it, not "weighted"']),
+    (NODE + "weight = -1\n[clusters.a]\npolicy = 'weighted'",
+     ["clusters.a.nodes[0].weight: must be a number from 0 to 1000000, not -1"]),
+    (NODE + "weight = nan\n[clusters.a]\npolicy = 'weighted'", ["clusters.a.nodes[0].weight: must be a number from 0"]),
+    (NODE + "weight = '3'\n[clusters.a]\npolicy = 'weighted'", ["clusters.a.nodes[0].weight: must be a number from 0"]),
+    (NODE + "priority = 1.5\n[clusters.a]\npolicy = 'priority'",
+     ["clusters.a.nodes[0].priority: must be a whole number, at least 0, not 1.5"]),
+    (NODE + "[clusters.a]\nlocal_threshold = 0.1",
+     ['clusters.a.local_threshold: only policy "nearest" uses it, not "least-latency"']),
     (OLD + NODE, ["holds both [clusters.NAME] and [[Nodes]]: keep one form"]),
     ("[[nodes]]\nName='n'", ["clusters: no clusters: add ", "nodes: no such key; did you mean Nodes?"]),
     ("Nodes = []", ["Nodes: no nodes: add at least one"]),
@@ -186,6 +198,16 @@ def test_every_knob_can_stand_in_a_file(name: str, tmp_path: Path) -> None:
     (cluster,) = read(file)
     assert cluster.settings == {**with_it, name: value}
     settings(**cluster.settings)
+
+
+def test_weights_and_priorities_of_a_file_reach_the_nodes(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    nodes = NODE + "weight = 0.5\n" + NODE.replace('"n"', '"m"').replace("//h", "//h?weight=2.5")
+    file.write_text(nodes + NODE.replace('"n"', '"o"') + "[clusters.a]\npolicy = 'weighted'\ndriver = 'pymysql'")
+    (config,) = read(file)
+    cluster = from_config(config.name, config.driver, None, config.settings, config.nodes)
+    assert {node.name: node.weight for node in cluster.view} == {"n": 0.5, "m": 2.5, "o": 1.0}
+    assert cluster._topology.addresses["m"].arguments == {}
 
 
 PLACES = [

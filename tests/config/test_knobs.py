@@ -24,6 +24,7 @@ DEFAULTS = {
     "stall_after": 2.0,
     "probe_interval": 1.0,
     "policy": "least-latency",
+    "local_threshold": 0.015,
     "writer": "single",
     "max_receive_queue": 500,
     "max_lag": None,

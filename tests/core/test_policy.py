@@ -68,6 +68,17 @@ def test_round_robin_goes_in_order() -> None:
     assert [chosen.rank(nodes, 1.0, Random(1).random)[0].name for _ in range(4)] == ["n0", "n1", "n2", "n0"]
 
 
+def test_a_caller_keeps_its_turn_however_often_it_looks() -> None:
+    """Found as a flake: who waited for a slow dial looked again, took the next one's turn, and a node was passed over."""
+    nodes, chosen = loads(3), policy("round-robin")
+    first, second = chosen.turn(), chosen.turn()
+    looks = [first.rank(nodes, 1.0, Random(1).random)[0].name for _ in range(3)]
+    assert looks == ["n0", "n0", "n0"]
+    assert second.rank(nodes, 1.0, Random(1).random)[0].name == "n1"
+    assert chosen.pick(nodes, 1.0, Random(1).random).name == "n2"
+    assert chosen.turn().rank(nodes, 1.0, Random(1).random)[0].name == "n2", "the dial of what was picked"
+
+
 def test_only_race_dials_all_at_once() -> None:
     assert [name for name in NAMED if policy(name).at_once] == ["race"]
 

@@ -29,7 +29,7 @@ from clustersql.core.observe import (
     Unreachable,
     observe,
 )
-from clustersql.core.policy import policy
+from clustersql.core.policy import NAMED, policy
 from clustersql.core.pooling import Book, dial_plan
 from clustersql.core.procedures import GaveUp, open_
 from clustersql.core.shelf import Actions, Session, Shelf, Waiter
@@ -70,16 +70,26 @@ class PoolModel(RuleBasedStateMachine):
     @initialize(
         max_size=st.integers(1, 4),
         max_dials=st.integers(1, 2),
-        name=st.sampled_from(["least-latency", "race", "round-robin", "random", "least-connections"]),
+        name=st.sampled_from(sorted(NAMED)),
         writer=st.sampled_from(["single", "any"]),
         roles=st.lists(st.sampled_from([Role.PRIMARY, Role.REPLICA]), min_size=3, max_size=3),
+        shares=st.lists(st.tuples(st.sampled_from([0.0, 1.0, 3.0]), st.integers(1, 2)), min_size=3, max_size=3),
         seed=st.integers(0, 9),
         eager=st.booleans(),
     )
     def begin(
-        self, max_size: int, max_dials: int, name: str, writer: str, roles: list[Role], seed: int, eager: bool
+        self,
+        max_size: int,
+        max_dials: int,
+        name: str,
+        writer: str,
+        roles: list[Role],
+        shares: list[tuple[float, int]],
+        seed: int,
+        eager: bool,
     ) -> None:
         self.now = 1.0
+        self.shares = dict(zip(NODES, shares, strict=True))
         self.eager = eager
         self.stagger = 0.0 if name == "race" else 0.25
         self.book = Book(max_size, max_dials, policy(name), random.Random(seed).random)
@@ -92,7 +102,7 @@ class PoolModel(RuleBasedStateMachine):
         self.outside: set[Session] = set()
         self.woken: set[Waiter] = set()
         for node, role in zip(NODES, roles, strict=True):
-            self.tell(Added(node))
+            self.tell(Added(node, None, *self.shares[node]))
             self.tell(Answered(node, Report(role)))
 
     # -- what the performer does
@@ -126,7 +136,7 @@ class PoolModel(RuleBasedStateMachine):
                         if self.book.closed:
                             self.leave(caller, None)
                             return
-                        caller.plan = dial_plan(self.book, caller.waiter.want, self.now, caller.waiter.avoid)
+                        caller.plan = dial_plan(self.book, caller.waiter, self.now)
                         answer = Picture(self.now, caller.plan, self.view.hopeless(caller.waiter.want))
                     case Dial(node):
                         answer, actions = self.book.begin_dial(node, caller.waiter)
@@ -283,7 +293,7 @@ class PoolModel(RuleBasedStateMachine):
             "drain": Draining(node),
             "undrain": Draining(node, False),
             "remove": Removed(node),
-            "add": Added(node),
+            "add": Added(node, None, *self.shares[node]),
         }
         self.tell(seen[kind])
         if known and kind in ("lost", "refused_ro", "refused_nr") and old:
@@ -310,12 +320,26 @@ class PoolModel(RuleBasedStateMachine):
             names = set(self.view.serving(waiter.want))
             if waiter.outside or any(isinstance(event, Served) for event in waiter.events):
                 continue
-            if session.node in (names - {waiter.avoid} or names):
+            fits = self.group(names - {waiter.avoid} or names)
+            dialled = (
+                session.node in names - {waiter.avoid} and session.node in waiter.names
+            )  # as its group refuses new ones
+            if session.node in fits or (dialled and fits < names):
                 return waiter
             full = self.book.total >= self.book.max_size
             if full and "" in waiter.blocked_on and waiter.passed_over >= self.book.max_size:
                 return None  # closed, to make room for this one
         return None
+
+    def group(self, names: set[str]) -> set[str]:
+        """Those that come into question by what was configured."""
+        weights, groups = ({node: self.shares[node][i] for node in names} for i in (0, 1))
+        match self.book.policy.name:
+            case "weighted":
+                return {node for node in names if weights[node]} or names
+            case "priority":
+                return {node for node in names if groups[node] == min(groups.values())}
+        return names
 
     def check_served(self, first: Waiter | None, session: Session) -> None:
         got = [c.waiter for c in self.callers if any(e == Served(session) for e in c.waiter.events)]
@@ -354,7 +378,7 @@ class PoolModel(RuleBasedStateMachine):
             waiter = caller.waiter
             if any(d.waiter is waiter for d in self.dials) or (caller.until or 0.0) < FOREVER / 2:
                 continue
-            now = dial_plan(self.book, waiter.want, self.now, waiter.avoid)
+            now = dial_plan(self.book, waiter, self.now)
             for node in set(now) & set(caller.plan) - caller.failed:
                 shelf = self.book.shelves[node]
                 room = shelf.dials < self.book.max_dials and (waiter.outside or self.book.total < self.book.max_size)
@@ -425,7 +449,7 @@ def test_two_nodes_are_both_dialled_by_round_robin() -> None:
         assert book.take(Want(), 1.0) is None
         waiter = Waiter(Want())
         book.enqueue(waiter)
-        first = dial_plan(book, Want(), 1.0)[0]
+        first = dial_plan(book, waiter, 1.0)[0]
         _, actions = book.begin_dial(first, waiter)
         assert actions.dial is not None
         order.append(first)

@@ -32,7 +32,7 @@ from clustersql.core.observe import (
 )
 from clustersql.core.obstacles import behind, obstacles
 from clustersql.core.owing import outstayed
-from clustersql.core.plan import avoiding, plan
+from clustersql.core.plan import plan
 from clustersql.core.policy import policy
 from clustersql.core.pooling import Book
 from clustersql.core.shelf import Actions, Session, Waiter
@@ -192,17 +192,19 @@ def test_a_long_track_is_thinned_and_never_flatters() -> None:
 
 def node_of(order: int, text: str) -> Node:
     name, reach, role, readiness, *flags = text.split(":")
-    retry = next((float(flag[9:]) for flag in flags if flag.startswith("retry_at=")), 0.0)
     slow = 99.0 if "slow" in flags else None
+    numbers = {key: float(number) for key, _, number in (flag.partition("=") for flag in flags) if number}
     return Node(
         name,
         order,
         Reach(reach),
         Role(role),
         Readiness(readiness),
-        retry_at=retry,
+        retry_at=numbers.get("retry_at", 0.0),
         slow_since=slow,
         draining="draining" in flags,
+        weight=numbers.get("weight", 1.0),
+        priority=int(numbers.get("priority", 1)),
     )
 
 
@@ -214,10 +216,11 @@ def test_plan(case: dict[str, Any]) -> None:
     loads = {node.name: Load(node.name, node.order) for node in view}
     for node in view:
         loads[node.name].slow_since = node.slow_since  # as the pool's shelves do
-    in_order = policy(lambda loads, now, random: loads)
+        loads[node.name].weight, loads[node.name].priority = node.weight, node.priority
+    chosen = policy(case.get("policy", lambda loads, now, random: loads))
     assert list(view.serving(want)) == case["serving"]
-    names = plan(view, want, loads, in_order, 100.0, lambda: 0.999)
-    assert list(avoiding(names, case.get("avoid"))) == case["plan"]
+    names = plan(view, want, loads, chosen, 100.0, lambda: 0.999, avoid=case.get("avoid"))
+    assert list(names) == case["plan"]
 
 
 def facts_of(told: dict[str, Any]) -> Facts:

@@ -38,9 +38,21 @@ class Load:
     ``in_flight``: connections checked out.  ``ewma``: seconds, 0.0 until the first dial; ``samples``: how many answers are in it.
     ``owing``: of the sessions that were found to owe an answer, the one that has owed it the longest.  It is looked at when the load is
     compared: a time, noted once a second, would go on counting against the node after the answer has come.
+    ``weight`` and ``priority``: as configured, see `core.configured`.
     """
 
-    __slots__ = ("ewma", "in_flight", "name", "order", "owing", "sampled_at", "samples", "slow_since")
+    __slots__ = (
+        "ewma",
+        "in_flight",
+        "name",
+        "order",
+        "owing",
+        "priority",
+        "sampled_at",
+        "samples",
+        "slow_since",
+        "weight",
+    )
 
     def __init__(self, name: str, order: int = 0) -> None:
         self.name = name
@@ -51,6 +63,8 @@ class Load:
         self.samples = 0
         self.owing: Asked | None = None
         self.slow_since: float | None = None
+        self.weight = 1.0
+        self.priority = 1
 
     @property
     def oldest(self) -> float:
@@ -86,13 +100,17 @@ class Load:
         """
         self.sampled_at = now
 
-    def score(self, now: float) -> float:
-        """Return the expected wait, in seconds, times the queue that a further request would join."""
+    def expected(self, now: float) -> float:
+        """Return the expected wait for an answer, in seconds."""
         value = self.ewma * exp((self.sampled_at - now) / TAU)
         owing = self.owing
         if owing is not None and owing.started > owing.ended:
             value = max(value, (now - owing.started) / 2)
-        return value * (self.in_flight + 1)
+        return value
+
+    def score(self, now: float) -> float:
+        """Return the expected wait, in seconds, times the queue that a further request would join."""
+        return self.expected(now) * (self.in_flight + 1)
 
     def __repr__(self) -> str:
         return f"<Load {self.name} in_flight={self.in_flight} ewma={self.ewma * 1000:.2f}ms>"

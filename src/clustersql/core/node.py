@@ -114,6 +114,7 @@ class Node:
     ``position``: of its log, when it was asked last; a measurement, so that a change of it alone is no news.
     ``outdated``: its ``epoch`` is older than the newest one seen (`core.epoch`).
     ``marks`` tell the same as ``since`` and ``why`` per axis, by the field's name, for those that have changed.
+    ``weight`` and ``priority``: as configured, for the policies of these names.
     ``draining``: the operator wants no new work there; ``ends_at`` is when the work that is still there is ended, None: never by us.
     ``origin`` and ``identity`` are for `core.discovery`.  ``endpoint``: where it was configured or reported to be; None: not by host and port.
     ``peers``: the addresses, ``10.0.0.1:5432``, at the other ends of its connections, until its name leads elsewhere.
@@ -141,6 +142,8 @@ class Node:
     endpoint: Endpoint | None = None
     peers: frozenset[str] = frozenset()
     identity: str = ""
+    weight: float = 1.0
+    priority: int = 1
 
     def confirmed_by(self, role: Role) -> bool:
         """Whether the role that a server tells at connect is no news: then nothing else has to be asked."""

@@ -80,10 +80,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A node was configured.  ``endpoint``: where, if that is known by host and port."""
+    """A node was configured.  ``endpoint``: where, if that is known by host and port; ``weight`` and ``priority`` for the policies of these names."""
 
     node: str
     endpoint: Endpoint | None = None
+    weight: float = 1.0
+    priority: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,8 @@ def _added(view: View, seen: Added, now: float) -> View:
     if any(n.name == seen.node and n.origin is Origin.CONFIGURED for n in view.nodes):
         return view
     order = max((n.order for n in view.nodes if n.origin is Origin.CONFIGURED), default=-1) + 1
-    added, at, known = Node(seen.node, order, since=now, endpoint=seen.endpoint), str(seen.endpoint), view.discovery
+    added = Node(seen.node, order, since=now, endpoint=seen.endpoint, weight=seen.weight, priority=seen.priority)
+    at, known = str(seen.endpoint), view.discovery
     if known is not None:
         known = replace(known, excluded=known.excluded - {at})
     left = [n for n in view.nodes if n.origin is Origin.CONFIGURED or (n.name not in (seen.node, at))]

@@ -1,8 +1,8 @@
-"""Whom to try, in order: the filter (`core.view`), then the rank (`core.policy`).  A plan is an order of preference, not a node."""
+"""Whom to try, in order: the filter (`core.view`), then the groups and the rank (`core.policy`).  A plan is an order of preference, not a node."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from .latency import Load
@@ -10,6 +10,19 @@ from .policy import Policy, Random, admitted
 from .view import SLOW_START, View, Want
 
 L = TypeVar("L", bound=Load)
+
+
+def chosen(
+    view: View, want: Want, loads: Mapping[str, L], policy: Policy, now: float | None = None, avoid: str | None = None
+) -> tuple[L, ...]:
+    """Return the nodes whose connections may be used for ``want`` now, in the configured order.
+
+    Those that serve it, or in panic those that answer; of them those that come into question by the policy.  ``avoid`` is left out where
+    there is another one, whatever the policy says of that: a retry goes to another node.
+    """
+    found = [loads[name] for name in view.eligible(want, now) if name in loads]
+    others = found if avoid is None else [load for load in found if load.name != avoid]
+    return tuple(policy.first(others or found))
 
 
 def plan(
@@ -20,29 +33,40 @@ def plan(
     now: float,
     random: Random,
     slow_start: float = SLOW_START,
+    avoid: str | None = None,
 ) -> tuple[str, ...]:
     """Return the nodes to dial for ``want``, best first.
 
-    The nodes that serve, ranked by the policy; then those that were never dialled or whose latest session was lost, in the configured
-    order; when there are none of both, those that answer but do not want work (panic).  A node that refuses new connections is left out
-    until its next probe (``retry_at``).
+    The nodes that serve, as far as they come into question by the policy, and ranked by it; then those that were never dialled or whose
+    latest session was lost, in the configured order, but those that come into question first; when there are none of both, those that
+    answer but do not want work (panic).  A node that refuses new connections is left out until its next probe (``retry_at``), but for
+    panic.  ``avoid`` comes last.
     """
-    serving = [loads[name] for name in view.serving(want, now) if name in loads and view.by_name[name].retry_at <= now]
-    if serving and now < view.slow_until:
-        first = admitted(serving, now, random, slow_start)
-        ranked = sorted(policy.rank(serving, now, random), key=lambda load: load not in first)
-    else:
-        ranked = policy.rank(serving, now, random) if len(serving) > 1 else serving
-    names = [load.name for load in ranked]
-    names += [name for name in view.dialable(want) if name in loads]
-    if not names and not view.serving(want, now):
-        tired = [loads[name] for name in view.panicking(want, now) if name in loads]
-        names = [load.name for load in (policy.rank(tired, now, random) if tired else ())]
+    serving = view.serving(want, now)
+    untried = [loads[name] for name in view.dialable(want) if name in loads]
+    usable = serving or (() if untried else view.panicking(want, now))
+    ready = {name for name in usable if name in loads and (not serving or view.by_name[name].retry_at <= now)}
+    best: Sequence[L] = [load for load in chosen(view, want, loads, policy, now, avoid) if load.name in ready]
+    if (
+        ready and not best
+    ):  # the group that comes first only refuses new connections: else a caller without any would wait for its retry
+        best = policy.first([loads[name] for name in usable if name in ready and name != avoid])
+    names = [load.name for load in _ranked(view, best, policy, now, random, slow_start)]
+    if untried:
+        first = policy.first(untried)
+        names += [load.name for load in (*first, *(load for load in untried if load not in first))]
+    if avoid in names or avoid in ready:
+        names = [*(name for name in names if name != avoid), avoid]
     return tuple(names)
 
 
-def avoiding(names: tuple[str, ...], avoid: str | None) -> tuple[str, ...]:
-    """Return ``names`` with ``avoid`` last: a retry goes to another node where there is one."""
-    if avoid is None or avoid not in names:
-        return names
-    return (*(name for name in names if name != avoid), avoid)
+def _ranked(
+    view: View, loads: Sequence[L], policy: Policy, now: float, random: Random, slow_start: float
+) -> Sequence[L]:
+    """Return ``loads``, best first; what is in its slow start and lost the draw is behind the others."""
+    if len(loads) < 2:
+        return loads
+    if now >= view.slow_until:
+        return policy.rank(loads, now, random)
+    first = admitted(loads, now, random, slow_start)
+    return sorted(policy.rank(loads, now, random), key=lambda load: load not in first)

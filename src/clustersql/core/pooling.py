@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .node import Origin
-from .plan import avoiding, plan
+from .plan import plan
 from .policy import LeastLatency, Policy, Random, admitted
 from .queue import Queue
 from .shelf import Actions, Session, Shelf, Waiter
@@ -32,8 +32,7 @@ class Book(Queue):
     def __init__(
         self, max_size: int, max_dials: int, policy: Policy, random: Random, slow_start: float = SLOW_START
     ) -> None:
-        super().__init__(max_size, max_dials)
-        self.policy = policy
+        super().__init__(max_size, max_dials, policy)
         self.random = random
         self.slow_start = slow_start
         self.served = 0
@@ -65,6 +64,7 @@ class Book(Queue):
                 self._welcome_back(shelf)
             shelf.order = node.order  # of a discovered node it changes when another one comes
             shelf.retired, shelf.ends_at = node.draining, node.ends_at
+            shelf.weight, shelf.priority = node.weight, node.priority
             if shelf.generation != node.generation:
                 shelf.generation = node.generation
                 self._retire(shelf, actions)
@@ -101,13 +101,13 @@ class Book(Queue):
         """Hand out an idle connection on the best node; None: a dial is better, or there is none."""
         shelves = self._candidates.get(want)
         if shelves is None:
-            shelves = tuple(self.shelves[name] for name in self.view.eligible(want, now))
+            shelves = self.chosen(want, now)
             if want.max_lag is None:  # a lag grows by itself
                 if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
                     self._candidates.clear()
                 self._candidates[want] = shelves
-        if avoid is not None and len(shelves) > 1:
-            shelves = tuple(shelf for shelf in shelves if shelf.name != avoid)
+        if avoid is not None:
+            shelves = self.chosen(want, now, avoid)
         if not shelves:
             return None
         if len(shelves) == 1:
@@ -302,6 +302,11 @@ class Book(Queue):
         return sum(len(shelf.open) - len(shelf.idle) for shelf in self.shelves.values())
 
 
-def dial_plan(book: Book, want: Want, now: float, avoid: str | None = None) -> tuple[str, ...]:
-    """Return the plan of ``want`` over the pool's own loads, ``avoid`` last."""
-    return avoiding(plan(book.view, want, book.shelves, book.policy, now, book.random, book.slow_start), avoid)
+def dial_plan(book: Book, waiter: Waiter, now: float) -> tuple[str, ...]:
+    """Return the plan of ``waiter`` over the pool's own loads.  What it is to dial now it may also be given, from whatever group it is."""
+    ranking = waiter.policy or book.policy
+    names = plan(book.view, waiter.want, book.shelves, ranking, now, book.random, book.slow_start, waiter.avoid)
+    if more := [name for name in names if name not in waiter.names and name != waiter.avoid]:
+        fits = book.view.eligible(waiter.want, now)
+        waiter.names += tuple(name for name in more if name in fits and not waiter.outside)
+    return names

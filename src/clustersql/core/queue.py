@@ -15,15 +15,18 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from .plan import chosen
+from .policy import Policy
 from .shelf import Actions, Session, Shelf, Waiter
 from .steps import Changed, Served
-from .view import View
+from .view import View, Want
 
 
 class Queue:
     """The waiters of one pool, and the room that they wait for: ``total`` of ``max_size`` connections, ``max_dials`` dials per node."""
 
-    def __init__(self, max_size: int, max_dials: int) -> None:
+    def __init__(self, max_size: int, max_dials: int, policy: Policy) -> None:
+        self.policy = policy
         self.max_size = max_size
         self.max_dials = max_dials
         self.view = View()
@@ -35,6 +38,7 @@ class Queue:
     def enqueue(self, waiter: Waiter) -> None:
         """Put a caller in the queue; from now on it may be served at any moment."""
         self._aim(waiter)
+        waiter.policy = self.policy.turn()
         self.waiters.append(waiter)
 
     def withdraw(self, waiter: Waiter) -> tuple[Session | None, Actions]:
@@ -54,10 +58,13 @@ class Queue:
     def _aim(self, waiter: Waiter) -> None:
         if waiter.outside:
             return
-        names = self.view.eligible(waiter.want)
-        others = tuple(name for name in names if name != waiter.avoid)
-        waiter.names = others or names
-        waiter.urgent = waiter.urgent or not names
+        chosen = self.chosen(waiter.want, avoid=waiter.avoid)
+        waiter.names = tuple(shelf.name for shelf in chosen)
+        waiter.urgent = waiter.urgent or not chosen
+
+    def chosen(self, want: Want, now: float | None = None, avoid: str | None = None) -> tuple[Shelf, ...]:
+        """Return the nodes whose connections may be used for ``want`` now."""
+        return chosen(self.view, want, self.shelves, self.policy, now, avoid)
 
     def _settle(self, session: Session, now: float, actions: Actions) -> None:
         """Give a connection that nobody holds to the first waiter it fits; else let it idle, or close it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .latency import Load
+from .policy import Policy
 from .view import Want
 
 
@@ -115,7 +116,18 @@ class Session:
 class Waiter:
     """A caller in the queue.  ``events`` is what happened for it; ``signal`` belongs to the performer, who waits on it."""
 
-    __slots__ = ("avoid", "blocked_on", "events", "names", "outside", "passed_over", "signal", "urgent", "want")
+    __slots__ = (
+        "avoid",
+        "blocked_on",
+        "events",
+        "names",
+        "outside",
+        "passed_over",
+        "policy",
+        "signal",
+        "urgent",
+        "want",
+    )
 
     def __init__(self, want: Want, avoid: str | None = None, signal: Any = None, outside: bool = False) -> None:
         self.want = want
@@ -125,6 +137,7 @@ class Waiter:
             outside  # wants a connection of its own, which the pool does not keep: only the dials per node are counted
         )
         self.names: tuple[str, ...] = ()
+        self.policy: Policy | None = None  # its turn, once it is in the queue
         self.events: deque[Any] = deque()
         self.passed_over = 0
         self.urgent = avoid is not None  # something failed for it, or no node had the role that it wants

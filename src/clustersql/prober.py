@@ -117,7 +117,8 @@ class BaseProber(Generic[D]):
         for node in self.topology.view:
             attempt = self._asking.get(node.name)
             if attempt is not None:
-                attempt.deadline = allowed(attempt, now, stalled)
+                if stalled:  # not otherwise: a probe that dials after all moves its deadline itself
+                    attempt.deadline = allowed(attempt, now, stalled)
                 if attempt.deadline <= now:
                     attempt.abandon()
                 due = min(due, max(attempt.deadline, now))

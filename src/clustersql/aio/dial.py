@@ -142,6 +142,7 @@ class Attempt:
         self.error: BaseException | None = None
         self.let_in = self.late = False
         self._driver = driver
+        self._connect_timeout = topology.settings.connect_timeout
         self._background = background
         self._work = work
         self._ended = ended
@@ -155,6 +156,11 @@ class Attempt:
     def entered(self) -> None:
         """The login has succeeded."""
         self.let_in = True
+
+    def redial(self) -> None:
+        """The open connection that it asked is gone, so it dials: that may take longer than one small answer."""
+        self.patience = self._connect_timeout
+        self.deadline = time.monotonic() + self.patience
 
     @property
     def held(self) -> Any:

@@ -58,7 +58,7 @@ class Prober(BaseProber[Attempt]):
                 try:
                     return kept, await ask(driver, kept), False
                 except Exception:  # it may be this connection only: a new one tells
-                    pass
+                    attempt.redial()
                 except BaseException:  # it hung, and was abandoned: a new dial would only hang as well
                     driver.terminate(kept)
                     raise

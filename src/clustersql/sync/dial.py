@@ -131,6 +131,11 @@ class Attempt:
         self.let_in = self.let_in or raw is not None
         self.hold(raw)
 
+    def redial(self) -> None:
+        """The open connection that it asked is gone, so it dials: that may take longer than one small answer."""
+        self.patience = self.topology.settings.connect_timeout
+        self.deadline = time.monotonic() + self.patience
+
     @property
     def settled(self) -> bool:
         """Whether it has ended, or was abandoned."""

@@ -65,6 +65,7 @@ class Prober(BaseProber[Attempt]):
                     if attempt.settled:  # it hung, and was abandoned: a new dial would only hang as well
                         driver.close(kept)
                         raise
+                    attempt.redial()
             driver.close(kept)
         raw, report = connect(self.topology, driver, attempt.name, hold=attempt.entered, in_full=True)
         self.topology.connected(attempt.name)

@@ -39,7 +39,8 @@ class Family:
 
 def _postgresql_told(statement: str, replica: bool, epoch: int, length: int) -> list[tuple[Any, ...]]:
     timeline = None if replica else f"{epoch:08X}"
-    return [(replica, "off", "18.0", "100", "3", False, False, length * 100, "7300000000000000001", timeline)]
+    system, since = "7300000000000000001", "1.5"
+    return [(replica, "off", "18.0", "100", "3", False, False, length * 100, system, timeline, since)]
 
 
 def _mysql_told(statement: str, replica: bool, epoch: int, length: int) -> list[tuple[Any, ...]]:

@@ -45,6 +45,11 @@ class Lookups:
                 found.append((node.name, node.endpoint.host))
         return found
 
+    def forget(self, names: Iterable[str]) -> None:
+        """These are no nodes any more."""
+        for name in names:
+            self._at.pop(name, None)
+
     def done(self, name: str, answer: Iterable[Any]) -> None:
         """A lookup has ended; ``answer`` is what ``getaddrinfo`` returned, or nothing after an error."""
         self._under_way.discard(name)

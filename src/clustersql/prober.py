@@ -146,6 +146,14 @@ class BaseProber(Generic[D]):
                     useless.append(self._kept.pop(name))
         for raw in useless:
             self._close(raw)
+        if len(self._last) > len(
+            view.nodes
+        ):  # members come and go under new addresses for as long as the process lives
+            gone = [name for name in list(self._last) if name not in view.by_name and name not in self._asking]
+            for name in gone:
+                for memory in (self._last, self._told, self._owed, self._refused_at):
+                    memory.pop(name, None)
+            self._lookups.forget(gone)
 
     def _begin(self, name: str, fresh: bool, now: float, owed: tuple[Owed, ...]) -> D | None:
         self._last[name] = now

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
+import re
+import signal
 import socket
 import socketserver
+import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from clustersql.testing import FaultProxy
+from clustersql.testing import FaultProxy, channel
+from clustersql.testing.watchdog import started
 
 
 class Shouter(socketserver.ThreadingTCPServer):
@@ -85,6 +94,12 @@ def eventually(condition: object, timeout: float = 3.0) -> bool:
     return bool(condition())
 
 
+def process() -> int:
+    """The process in which the proxies of this one work."""
+    assert channel._shared.channel is not None
+    return channel._shared.channel.pid
+
+
 def test_passes_everything(proxy: FaultProxy) -> None:
     with Client(proxy) as one, Client(proxy) as two:
         assert one.ask(b"a\n") == b"A\n"
@@ -110,11 +125,12 @@ def test_stop_closes_and_refuses_and_restart_serves_again(proxy: FaultProxy) -> 
         assert client.line() == b""
 
 
-def test_many_restarts_leave_no_thread(proxy: FaultProxy) -> None:
-    before = threading.active_count()
+def test_many_restarts_leave_nothing(proxy: FaultProxy) -> None:
+    open_files = Path(f"/proc/{process()}/fd")
+    before = threading.active_count(), len(list(open_files.iterdir()))
     for _ in range(50):
         proxy.restart()
-    assert threading.active_count() == before
+    assert (threading.active_count(), len(list(open_files.iterdir()))) == before
 
 
 def test_reset(proxy: FaultProxy) -> None:
@@ -253,3 +269,73 @@ def test_heal_calls_everything_off(proxy: FaultProxy) -> None:
     proxy.heal()
     with Client(proxy) as client:
         assert client.ask(b"a\n") == b"A\n"
+
+
+def test_a_client_that_holds_the_global_lock_is_served() -> None:
+    """As the driver mariadb does while it reads rows: no thread of this process runs until the answer is there."""
+    with socket.create_server(("127.0.0.1", 0)) as target, FaultProxy(target.getsockname()[1]) as proxy:
+        proxy.delay(0.2)  # so that the answer passes only when the lock is held
+        with Client(proxy) as client, target.accept()[0] as server:
+            server.sendall(b"rows")
+            client.sock.setblocking(True)
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 10, 0))
+            answer = ctypes.create_string_buffer(8)
+            assert ctypes.PyDLL(None).recv(client.sock.fileno(), answer, 4, socket.MSG_WAITALL) == 4
+            assert answer.value == b"rows"
+
+
+PROGRAM = """
+import os, sys, time
+from clustersql.testing import FaultProxy, channel
+proxy = FaultProxy(1)
+proxy.start()
+if os.fork() == 0:
+    assert FaultProxy(1).connections == 0  # of its own
+    child = channel._shared.channel.pid
+    print("child", os.getpid(), child, flush=True)
+    time.sleep(60)
+print("parent", os.getpid(), channel._shared.channel.pid, proxy.connections, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("end", ["by itself", "kill -9"])
+def test_the_process_ends_with_its_program(end: str) -> None:
+    """Also while a forked child, which has inherited the channel, lives on."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as popen:
+        assert popen.stdin is not None
+        assert popen.stdout is not None
+        told = dict(re.findall(r"(child|parent) (.*)", popen.stdout.readline() + popen.stdout.readline()))
+        child, of_child = map(int, told["child"].split())
+        _, of_parent, connections = map(int, told["parent"].split())
+        assert of_child != of_parent
+        assert connections == 0
+        assert started(of_parent)
+        if end == "kill -9":
+            popen.kill()
+        else:
+            popen.stdin.close()
+        try:
+            assert eventually(lambda: not started(of_parent), timeout=20)
+            assert started(of_child)
+        finally:
+            os.kill(child, signal.SIGKILL)
+        assert eventually(lambda: not started(of_child), timeout=20)
+
+
+def test_the_death_of_the_process_is_told(shouter: Shouter) -> None:
+    with FaultProxy(shouter.server_address[1]):
+        os.kill(process(), signal.SIGKILL)
+        with pytest.raises(RuntimeError, match="the process of the fault proxies is gone"):
+            FaultProxy(1)
+    with FaultProxy(shouter.server_address[1]) as proxy, Client(proxy) as client:
+        assert client.ask(b"a\n") == b"A\n"
+
+
+def test_bad_input(proxy: FaultProxy) -> None:
+    with pytest.raises(re.error):
+        proxy.cut_on(b"(", before=True)
+    with pytest.raises(OSError, match="in use"):
+        FaultProxy(1, port=proxy.port).start()

@@ -31,7 +31,8 @@ STAGES = dict.fromkeys(
     ("psycopg", "psycopg2", "pg8000", "asyncpg"), r"\b(postgres_)?stage: Stage|\b(POSTGRES|DRIVERS)\b"
 )
 STAGES |= dict.fromkeys(
-    ("pymysql", "mysqlclient", "aiomysql", "asyncmy"), r"\b(mariadb_)?stage: Stage|\b(MARIADB|DRIVERS)\b"
+    ("pymysql", "mysqlclient", "mysql-connector", "mariadb", "aiomysql", "asyncmy"),
+    r"\b(mariadb_)?stage: Stage|\b(MARIADB|DRIVERS)\b",
 )
 """How tests that run on several drivers say so (tests/live/stage.py), beside the drivers' names."""
 INSIDE = ("after_fork", "acquired")

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,7 @@ from clustersql.testing import FaultProxy
 
 # Those of asyncio are driven through `face`.
 POSTGRES = ("psycopg", "psycopg2", "pg8000", "psycopg-aio", "asyncpg")
-MARIADB = ("pymysql", "mysqlclient", "aiomysql", "asyncmy")
+MARIADB = ("pymysql", "mysqlclient", "mysql-connector", "mariadb", "aiomysql", "asyncmy")
 DRIVERS = POSTGRES + MARIADB
 
 COMMIT = rb"(?i:\bcommit\b)"
@@ -110,6 +111,12 @@ class Stage:
             cursor.execute(SELECT, (key or self.key,))
             return [tuple(row) for row in cursor.fetchall()]
 
+    def unbuffered(self, conn: Any) -> Any:
+        """Return MariaDB's cursor that reads rows when they are asked for."""
+        if self.driver in ("mysql-connector", "mariadb"):
+            return conn.cursor(buffered=False)
+        return conn.cursor(import_module(f"{self.errors.__name__}.cursors").SSCursor)
+
     def raw(self, conn: Any) -> Any:
         """The driver's connection that serves ``conn``, taken without our knowing."""
         return conn._state.session.raw
@@ -124,7 +131,7 @@ class Stage:
 
     def set(self, conn: Any, name: str, value: Any) -> None:
         """Set a property of the driver's connection in the driver's own way."""
-        if name == "autocommit" and not self.postgres:
+        if name == "autocommit" and self.driver in ("pymysql", "mysqlclient", "aiomysql", "asyncmy"):
             conn.autocommit(value)
         elif self.loop is not None and name in ("autocommit", "isolation_level", "read_only"):
             getattr(conn, f"set_{name}")(value)

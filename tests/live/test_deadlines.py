@@ -20,7 +20,7 @@ SLOW_INSERT = {
 }
 
 
-@pytest.fixture(params=[*DRIVERS, "mysql-connector", "mariadb"])
+@pytest.fixture(params=DRIVERS)
 def cluster(request: pytest.FixtureRequest) -> Iterator[Any]:
     """One node of each kind of server, over each driver."""
     kind = "_postgres" if request.param in POSTGRES else "_mariadb"

@@ -20,6 +20,9 @@ from pathlib import Path
 import pytest
 
 from clustersql.testing import FaultProxy, channel
+from clustersql.testing.ports import free_ports
+from clustersql.testing.relay.listener import Listener
+from clustersql.testing.relay.program import Program
 from clustersql.testing.watchdog import started
 
 
@@ -131,6 +134,21 @@ def test_many_restarts_leave_nothing(proxy: FaultProxy) -> None:
     for _ in range(50):
         proxy.restart()
     assert (threading.active_count(), len(list(open_files.iterdir()))) == before
+
+
+def test_a_client_that_came_in_the_round_of_the_loop_in_which_it_was_stopped() -> None:
+    """The selector has told of it, and the order to stop was carried out first."""
+    [port] = free_ports(1)
+    with socket.socket() as ours:
+        program = Program(ours, os.getpid())
+        listener = Listener(program)
+        listener.start(port)
+        with socket.create_connection(("127.0.0.1", port)):
+            [(key, events)] = [ready for ready in program.selector.select(5) if ready[0].fileobj is not ours]
+            listener.stop()
+            key.data(events)
+            assert listener.count() == (0, 0)
+        program.selector.close()
 
 
 def test_reset(proxy: FaultProxy) -> None:

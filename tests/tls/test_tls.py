@@ -18,7 +18,7 @@ from clustersql.testing.processes import Account, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "tls.md"
 POSTGRES = ["psycopg", "psycopg2", "pg8000"]
-MARIADB = ["pymysql", "mysqlclient"]
+MARIADB = ["pymysql", "mysqlclient", "mysql-connector", "mariadb"]
 ENCRYPTED = {
     "postgresql": "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
     "mysql": "SHOW SESSION STATUS LIKE 'Ssl_version'",
@@ -62,7 +62,7 @@ def servers(driver: str, request: pytest.FixtureRequest) -> PostgresCluster | Ma
 
 def page(driver: str) -> tuple[str, str]:
     """The language and the text of the page's example for a driver, which its first line names."""
-    found = re.findall(r"^```(\w+)\n# (\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w+)\n# ([\w-]+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     return next((language, text) for language, name, text in found if name == driver)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from .reading import Codes, Reader, converted, no_dsn, server_arguments
@@ -15,6 +16,7 @@ class Adapter(Reader):
     """A driver seen through `contract.Driver`: the parts that are the same for most."""
 
     leaving: str = "commit"
+    buffering: Mapping[str, Any] = MappingProxyType({})
 
     def close(self, raw: Any) -> None:
         """Close quietly."""

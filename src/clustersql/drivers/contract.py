@@ -110,6 +110,9 @@ class Driver(Reading, Protocol):
     leaving: str
     """What the driver's own ``with connection:`` does at its end: "commit" (or roll back), "close", or "commit-close"."""
 
+    buffering: Mapping[str, Any]
+    """Arguments of the driver's ``cursor()`` with which ``execute`` reads all rows before it returns; none where it does so anyway."""
+
     def connect(self, target: Target, timeout: float) -> Any:
         """Open a connection within about ``timeout`` seconds (where the driver can), with TCP keepalive and user timeout set."""
 

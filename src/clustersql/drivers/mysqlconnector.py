@@ -6,7 +6,9 @@ one; the driver chooses silently.  So ``use_pure`` is always given.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ..errors import ConfigError
@@ -25,6 +27,7 @@ class MySQLConnector(MySQLReader, Adapter):
 
     name = "mysql-connector"
     leaving = "close"
+    buffering: Mapping[str, Any] = MappingProxyType({"buffered": True})
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "connection_timeout": float,
@@ -76,10 +79,11 @@ class MySQLConnector(MySQLReader, Adapter):
         """Return its attributes; -1 stands for no number.
 
         A timeout of the driver's own carries 3024, with which a server says that it ended a statement: but here nobody has,
-        and its answer would come as the next one's.
+        and its answer would come as the next one's.  The ping of ``cursor()`` that had no answer carries nothing.
         """
-        number = _LOST if isinstance(exc, self._timeouts) else getattr(exc, "errno", None)
         message = getattr(exc, "msg", None) or str(exc)
+        lost = isinstance(exc, self._timeouts) or message == "MySQL Connection not available"
+        number = _LOST if lost else getattr(exc, "errno", None)
         return getattr(exc, "sqlstate", None), number if number and number > 0 else None, str(message)
 
     def descriptor(self, raw: Any) -> int | None:

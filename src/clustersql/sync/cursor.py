@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..notes import UNSET
 from ..state import State, passing
+from .recovery import recover_cursor
 
 if TYPE_CHECKING:
     from ..core.shelf import Session
@@ -70,7 +71,10 @@ class Cursor:
         ours["_connection"] = connection
         ours["_state"] = connection._state
         ours["_args"] = args, kwargs
-        self._bind()
+        try:
+            self._bind()
+        except Exception as exc:
+            self._bind_elsewhere(exc)
 
     def _bind(self) -> None:
         """Make a cursor of the driver on the connection's present session."""
@@ -85,6 +89,11 @@ class Cursor:
         ours["fetchone"] = raw.fetchone
         ours["fetchmany"] = raw.fetchmany
         ours["fetchall"] = raw.fetchall
+
+    def _bind_elsewhere(self, error: Exception) -> None:
+        """The driver asked for a sign of life to make a cursor, and there was none: nothing of the caller's was sent."""
+        self.__dict__["_session"] = None
+        recover_cursor(self._connection, self, error)
 
     def execute(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
         """Run a statement; arguments and result are the driver's (where that is its cursor, it is this one).
@@ -118,10 +127,13 @@ class Cursor:
         """Run a statement that something must be noted of: it was not seen before, it controls the transaction, or it leaves state behind."""
         connection = self._connection
         traits = connection._prepare(operation, many=method == "executemany")
+        if self._state.session is not self._session:
+            try:
+                self._bind()  # the connection has moved since; what is left of the old result stays readable until here
+            except Exception as exc:
+                self._bind_elsewhere(exc)
         session = self._state.session
         assert session is not None
-        if session is not self._session:
-            self._bind()  # the connection has moved since; what is left of the old result stays readable until here
         session.started = monotonic()
         try:
             result = self._call(method, operation, parameters, options)

@@ -101,7 +101,7 @@ class Database:
         deadline = self._deadline()
         connection = Connection(self._pool, self._options, self._single, self._notes, deadline=deadline)
         try:
-            cursor = connection.cursor()
+            cursor = connection.cursor(**self._pool.driver.buffering)  # a read whose rows break off is asked again
             cursor.execute(operation, parameters, **driver_options)
             result = Result.of(cursor._raw)
             session = connection._state.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from ..awaited import awaited
 from ..core.procedures import Lost, recover
 from ..core.statements import Traits
 from ..core.steps import Acquire, Discard, Execute, Failed, Rollback, Step, Tell
-from ..core.verdict import Phase
+from ..core.verdict import Phase, Situation
 from ..outcome import fail
 from .drive import drive
 
@@ -21,15 +22,15 @@ Call = tuple[str, Any, Any, dict[str, Any]]
 
 
 def recover_statement(
-    connection: Connection, cursor: Cursor, call: Call, traits: Traits | None, phase: Phase, error: Exception
+    connection: Connection, cursor: Cursor, call: Call | None, traits: Traits | None, phase: Phase, error: Exception
 ) -> Any:
-    """Return the statement's result from another try, or raise what has become of it."""
+    """Return the statement's result from another try, or raise what has become of it.  ``call`` None: only a cursor is to be made."""
     session = connection._state.session
     if session is None:  # given back, or forked, while the statement ran
         raise error
     pool = connection._pool
-    situation = connection._state.situation(error, phase, traits)
     performer = _Performer(connection, cursor, call, traits, phase, error)
+    situation = performer.situation(error)
     settings = pool.topology.settings
     steps = recover(
         error, situation, session.node, session.generation, settings.retry_limit, pool.topology.budget.spend
@@ -40,8 +41,13 @@ def recover_statement(
     serving = connection._state.session
     if serving is not None:
         pool.topology.recovered(serving.node)
-        serving.count += 1
+        serving.count += call is not None
     return outcome
+
+
+def recover_cursor(connection: Connection, cursor: Cursor, error: Exception) -> None:
+    """Make the driver's cursor on another session where that is safe, or raise what has become of the transaction."""
+    recover_statement(connection, cursor, None, None, Phase.EXECUTE, error)
 
 
 def recover_commit(connection: Connection, error: Exception) -> None:
@@ -75,6 +81,11 @@ class _Performer:
         self.phase = phase
         self.deadline = monotonic() + connection._timeout()
         self.error = error
+
+    def situation(self, error: BaseException) -> Situation:
+        """Return what the verdict depends on.  A driver that makes a cursor sends nothing that could have an effect."""
+        found = self.connection._state.situation(error, self.phase, self.traits)
+        return found if self.call is not None or self.phase is Phase.COMMIT else replace(found, proven=True)
 
     def perform(self, step: Step) -> object:
         match step:
@@ -115,15 +126,14 @@ class _Performer:
     def _execute(self) -> object:
         connection, cursor, call = self.connection, self.cursor, self.call
         assert cursor is not None
-        assert call is not None
         session = connection._state.session
         assert session is not None
         try:
             if cursor._session is not session:
                 cursor._bind()
             with awaited(session):
-                result = cursor._call(*call)
+                result = cursor._raw if call is None else cursor._call(*call)
         except Exception as exc:
             self.error = exc
-            return Failed(exc, connection._state.situation(exc, self.phase, self.traits))
+            return Failed(exc, self.situation(exc))
         return cursor if result is cursor._raw else result

@@ -99,7 +99,8 @@ class Listener:
         link.update()
 
     def _accept(self, events: int) -> None:
-        assert self._sock is not None  # registered by start
+        if self._sock is None:
+            return  # stopped in this same round
         try:
             sock, _ = self._sock.accept()
         except OSError:

@@ -124,7 +124,8 @@ def expected(case: Case) -> str:
             return "again" if phase in ("autocommit", "first") else "error"
         case _:  # refused: read-only, not ready, short of something
             row = {"autocommit": "again", "first": "again", "later": "lost"}
-            return row.get(phase) or ("done" if word == "read" else "error" if facts.undone_at_commit else "unknown")
+            open_ended = "lost" if facts.not_sent else "unknown"
+            return row.get(phase) or ("done" if word == "read" else "error" if facts.undone_at_commit else open_ended)
 
 
 def view_of(role: Role) -> View:

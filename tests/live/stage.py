@@ -70,6 +70,11 @@ class Stage:
         return self.key.encode()
 
     @property
+    def commit_bytes(self) -> bytes:
+        """A pattern for what a COMMIT has in it on the wire."""
+        return EXECUTED if self.driver == "pg8000" else COMMIT
+
+    @property
     def errors(self) -> Any:
         """The driver's module, for its exception classes; where it has others than PEP 249's, those that stand for them."""
         driver = self.cluster.driver
@@ -147,7 +152,7 @@ class Stage:
 
     def cut_commit(self, before: bool) -> None:
         """Cut the connection by way of "a" once, just before or after the server got COMMIT."""
-        self.cut(EXECUTED if self.driver == "pg8000" else COMMIT, before)
+        self.cut(self.commit_bytes, before)
 
     def cut(self, pattern: bytes, before: bool) -> None:
         """Cut the connection by way of "a" once, just before or after the server got ``pattern``."""

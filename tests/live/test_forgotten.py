@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from live.stage import COMMIT, EXECUTED, INSERT, SELECT, Stage, eventually, failure
+from live.stage import INSERT, SELECT, Stage, eventually, failure
 
 from clustersql import OutcomeUnknown
 
@@ -55,7 +55,7 @@ def test_commit_is_unknown(quick: Stage, before: bool) -> None:
     """The same for a COMMIT."""
     with quick.db.connection() as conn:
         quick.insert(conn)
-        quick.a.forget_on(EXECUTED if quick.driver == "pg8000" else COMMIT, before=before)
+        quick.a.forget_on(quick.commit_bytes, before=before)
         assert isinstance(failure(conn.commit), OutcomeUnknown)
     assert eventually(lambda: quick.count() == (0 if before else 1))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import face
+import pytest
 from live.load import load
 from live.stage import eventually, failure
 
@@ -13,18 +15,24 @@ from clustersql.testing import PostgresCluster
 INSERT = "INSERT INTO events (name) VALUES (%s)"
 
 
-def told(cluster: clustersql.Cluster, node: str) -> list[dict[str, Any]]:
+def told(cluster: Any, node: str) -> list[dict[str, Any]]:
     """What keeps a node out."""
     return [out for each in cluster.describe()["nodes"] if each["name"] == node for out in each["kept_out"]]
 
 
-def test_old_primary_back_from_the_dead_is_refused(postgres: PostgresCluster) -> None:
-    """Neither under load, nor in panic, does anything reach it; rebuilt, it serves again."""
-    postgres.execute("n1", "TRUNCATE events")
-    cluster = clustersql.Cluster("epoch", driver="psycopg", probe_interval=0.2, breaker_base=0.2, breaker_cap=0.5)
+def over_all(postgres: PostgresCluster, cluster: Any) -> Any:
+    """The database of a cluster over all nodes."""
     for name in postgres.nodes:
         cluster.add_node(name, postgres.dsn(name))
-    with cluster.open() as db:
+    return cluster.open()
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg-aio"])
+def test_old_primary_back_from_the_dead_is_refused(postgres: PostgresCluster, driver: str) -> None:
+    """Neither under load, nor in panic, does anything reach it; rebuilt, it serves again."""
+    postgres.execute("n1", "TRUNCATE events")
+    knobs = {"probe_interval": 0.2, "breaker_base": 0.2, "breaker_cap": 0.5}
+    with face.cluster_of(driver, "epoch", **knobs) as cluster, over_all(postgres, cluster) as db:
         reader = db.options(read_only=True)
         db.execute(INSERT, ("before",))
         assert eventually(lambda: all(node.usable for node in cluster.view))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import face
 import pytest
 from live.load import load
 from live.stage import eventually, failure
@@ -13,26 +16,26 @@ from live.stage import eventually, failure
 import clustersql
 from clustersql.testing import PostgresCluster
 
-Make = Callable[..., clustersql.Cluster]
+Make = Callable[..., Any]
 MAX_LAG = 1.0
 
 
-@pytest.fixture
-def make(postgres: PostgresCluster) -> Iterator[Make]:
+@pytest.fixture(params=["psycopg", "psycopg-aio"])
+def make(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Make]:
     """Make a cluster over all nodes of the healthy PostgreSQL cluster; closed after the test."""
-    clusters: list[clustersql.Cluster] = []
+    stack = ExitStack()
+    serial = itertools.count()
 
-    def made(**knobs: Any) -> clustersql.Cluster:
-        cluster = clustersql.Cluster(f"lag{len(clusters)}", driver="psycopg", **({"probe_interval": 0.2} | knobs))
+    def made(**knobs: Any) -> Any:
+        fixed: dict[str, Any] = {"probe_interval": 0.2}
+        cluster = stack.enter_context(face.cluster_of(request.param, f"lag{next(serial)}", **(fixed | knobs)))
         for name in postgres.nodes:
             cluster.add_node(name, postgres.dsn(name))
-        clusters.append(cluster)
         return cluster
 
     postgres.execute("n1", "TRUNCATE events")
-    yield made
-    for cluster in clusters:
-        cluster.close()
+    with stack:
+        yield made
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def setting(postgres: PostgresCluster) -> Iterator[Callable[[str, str, str], Non
         postgres.execute(node, "SELECT pg_reload_conf()")
 
 
-def serves(db: clustersql.Database, times: int = 8) -> set[str | None]:
+def serves(db: Any, times: int = 8) -> set[str | None]:
     """The nodes that serve several readers at once."""
     held = [db.connection() for _ in range(times)]
     try:
@@ -145,7 +148,7 @@ def test_bad_input(make: Make) -> None:
         with pytest.raises(
             clustersql.ConfigError, match=r"max_lag: must be a number of seconds .* or a size such as 16MB"
         ):
-            db.options(max_lag=value)  # type: ignore[arg-type]
+            db.options(max_lag=value)
     with pytest.raises(clustersql.ConfigError, match=r"set probe_interval to at most 0\.15"):
         db.options(max_lag=0.3)
     for driver in ("sqlite3", "pymysql"):

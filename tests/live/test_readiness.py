@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import face
 import pytest
 from live.load import load
 from live.stage import eventually, failure
 
-import clustersql
 from clustersql.testing import PostgresCluster
 
-Make = Callable[..., clustersql.Cluster]
+Make = Callable[..., Any]
 
 
-@pytest.fixture
-def make(postgres: PostgresCluster) -> Iterator[Make]:
+@pytest.fixture(params=["psycopg", "psycopg-aio"])
+def make(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Make]:
     """Make a cluster over all nodes of the healthy PostgreSQL cluster; closed after the test."""
-    clusters: list[clustersql.Cluster] = []
+    stack = ExitStack()
+    serial = itertools.count()
 
-    def made(**knobs: Any) -> clustersql.Cluster:
-        fixed: dict[str, Any] = {"driver": "psycopg", "probe_interval": 0.2, "breaker_base": 0.2, "breaker_cap": 0.5}
-        cluster = clustersql.Cluster(f"readiness{len(clusters)}", **(fixed | knobs))
+    def made(**knobs: Any) -> Any:
+        fixed: dict[str, Any] = {"probe_interval": 0.2, "breaker_base": 0.2, "breaker_cap": 0.5}
+        cluster = stack.enter_context(face.cluster_of(request.param, f"readiness{next(serial)}", **(fixed | knobs)))
         for name in postgres.nodes:
             cluster.add_node(name, postgres.dsn(name))
-        clusters.append(cluster)
         return cluster
 
-    yield made
-    for cluster in clusters:
-        cluster.close()
+    with stack:
+        yield made
 
 
-def told(cluster: clustersql.Cluster, node: str) -> dict[str, Any]:
+def told(cluster: Any, node: str) -> dict[str, Any]:
     """What `describe` says of a node, by way of JSON."""
     described = json.loads(json.dumps(cluster.describe()))
     found: dict[str, Any] = next(each for each in described["nodes"] if each["name"] == node)
@@ -84,7 +85,7 @@ def test_smart_shutdown_is_left_without_an_error(postgres: PostgresCluster, make
         assert eventually(lambda: db.stats()["nodes"]["n3"]["open"] == 0)
         reads.more(200)
         assert told(cluster, "n3")["kept_out"][0]["is"] == "not ready"
-        raw.close()
+        cluster.loop.call(raw.close) if isinstance(cluster, face.FaceCluster) else raw.close()
         assert eventually(lambda: told(cluster, "n3")["state"] == "down")
     assert reads.failed == []
 

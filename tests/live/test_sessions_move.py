@@ -38,7 +38,7 @@ ASKED = {
 SESSION = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT connection_id()"}
 
 
-@pytest.fixture(params=_params((*DRIVERS, "mysql-connector", "mariadb")))
+@pytest.fixture(params=_params(DRIVERS))
 def every(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A stage for every driver of a server: nothing here cuts a connection in the middle of rows."""
     yield from _stage(request.param, request)
@@ -285,16 +285,8 @@ def test_hooks_and_mode_are_set_again_after_a_reset(every: Stage) -> None:
 
 def counted(stage: Stage) -> Any:
     """Return a function that tells how many packets went to the server by either way since."""
-    packets = []
-    for proxy in (stage.a, stage.b):
-        seen = proxy._from_client
-
-        def count(link: Any, data: bytes, seen: Any = seen) -> None:
-            packets.append(data)
-            seen(link, data)
-
-        proxy._from_client = count  # type: ignore[method-assign]
-    return lambda: len(packets)
+    before = stage.a.packets + stage.b.packets
+    return lambda: stage.a.packets + stage.b.packets - before
 
 
 def test_a_return_costs_nothing_when_nothing_was_changed(every: Stage) -> None:

@@ -108,7 +108,7 @@ def test_passes_everything(proxy: FaultProxy) -> None:
         assert one.ask(b"a\n") == b"A\n"
         assert two.ask(b"b\n") == b"B\n"
         assert len(one.ask(b"BIG\n")) == 1_000_000
-        assert (proxy.connections, proxy.accepted) == (2, 2)
+        assert (proxy.connections, proxy.accepted, proxy.packets) == (2, 2, 3)
     assert eventually(lambda: proxy.connections == 0)
     assert "listening, 0 connections" in repr(proxy)
 
@@ -147,7 +147,7 @@ def test_a_client_that_came_in_the_round_of_the_loop_in_which_it_was_stopped() -
             [(key, events)] = [ready for ready in program.selector.select(5) if ready[0].fileobj is not ours]
             listener.stop()
             key.data(events)
-            assert listener.count() == (0, 0)
+            assert listener.count() == (0, 0, 0)
         program.selector.close()
 
 

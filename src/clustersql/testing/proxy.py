@@ -82,6 +82,12 @@ class FaultProxy:
         """How many clients are connected now."""
         return int(self._order("count")[1])
 
+    @property
+    def packets(self) -> int:
+        """How many packets came from clients, ever."""
+        self._order("count")  # what is there already is read in this round of the loop, before the next order
+        return int(self._order("count")[2])
+
     def _order(self, verb: str, *arguments: object) -> Any:
         return order(self._number, verb, *arguments)
 

@@ -56,6 +56,7 @@ class Link:
         self.server: End | None = None
         self.faults, self.seen = faults, Seen()
         self.forgotten = False
+        self.packets = 0  # that came from the client
         self._loop, self._gone = loop, gone
         self._held = 0  # delayed pieces under way to the client
         self._due = 0.0  # when the last of them is let go
@@ -119,6 +120,7 @@ class Link:
             self._closing = True
         elif end is self.client:
             assert self.server is not None  # the client is not read before
+            self.packets += 1
             data, then = self.faults.asked(self.seen, data)
             self.server.out += data
             self._then(then)

@@ -19,7 +19,7 @@ class Listener:
         self._sock: socket.socket | None = None
         self._links: set[Link] = set()
         self._faults = Faults()
-        self._accepted = 0
+        self._accepted = self._packets = 0
 
     def aim(self, host: str, port: int) -> None:
         """Forward connections to come to there."""
@@ -50,9 +50,9 @@ class Listener:
         for link in list(self._links):
             link.close()
 
-    def count(self) -> tuple[int, int]:
-        """Return how many connections were accepted, ever, and how many there are now."""
-        return self._accepted, len(self._links)
+    def count(self) -> tuple[int, int, int]:
+        """Return how many connections were accepted, ever, how many there are now, and how many packets came from clients, ever."""
+        return self._accepted, len(self._links), self._packets + sum(link.packets for link in self._links)
 
     def heal(self) -> None:
         """Call off every fault."""
@@ -98,6 +98,10 @@ class Listener:
             link.dial(*self._target)
         link.update()
 
+    def _gone(self, link: Link) -> None:
+        self._links.discard(link)
+        self._packets += link.packets
+
     def _accept(self, events: int) -> None:
         if self._sock is None:
             return  # stopped in this same round
@@ -109,6 +113,6 @@ class Listener:
         if self._faults.close_on_accept:
             sock.close()
             return
-        link = Link(sock, self._faults, self._loop, self._links.discard)
+        link = Link(sock, self._faults, self._loop, self._gone)
         self._links.add(link)
         self._wake(link)

@@ -268,7 +268,8 @@ def test_hooks_and_mode_are_set_again_after_a_reset(every: Stage) -> None:
         await cluster.driver.ask(raw, (ours,))
 
     cluster: Any = stage.make(
-        on_connect=hook_later if stage.loop is not None else lambda raw: cluster.driver.ask(raw, (ours,))
+        probe_interval=600.0,  # a probe would be counted
+        on_connect=hook_later if stage.loop is not None else lambda raw: cluster.driver.ask(raw, (ours,)),
     )
     db = cluster.open().options(read_only=True)
     with db.connection() as conn:

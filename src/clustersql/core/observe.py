@@ -173,9 +173,17 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     track = _tracked(view.track, still, now) if still is not None and isinstance(seen, Answered) else view.track
     if nodes == view.nodes and track is view.track and epoch == view.epoch:
         return view
-    unmeasured = tuple(replace(n, position=after.position) if n is node else n for n in view.nodes)
-    news = unmeasured != nodes  # a measurement alone is none
+    news = len(nodes) != len(view.nodes) or any(a is not b and _used(a) != _used(b) for a, b in zip(nodes, view.nodes))  # noqa: B905
     return replace(view, nodes=nodes, track=track, epoch=epoch, discovery=known, at=now, version=view.version + news)
+
+
+def _used(node: Node) -> Node:
+    """Return of a node what a waiter or a pool acts on: neither a measurement, nor how often and why a node that is down failed again.
+
+    Else each failed probe would wake every waiter: with a thousand of them, thirty times a second, a process that does nothing else.
+    """
+    retry_at = node.retry_at if node.reach is Reach.UP else 0.0  # who is not up is not dialled for a caller
+    return replace(node, position=None, failures=0, retry_at=retry_at, why="", marks={})
 
 
 def _tracked(track: Track, node: Node, now: float) -> Track:

@@ -45,9 +45,10 @@ class Book(Queue):
         actions = Actions()
         if view.version < self.view.version:
             return actions  # two threads publish in one order and get here in the other
-        news, self.view = view.version != self.view.version, view
-        if not news:
-            self._measured(actions)
+        before, self.view = self.view, view
+        if view.version == before.version:
+            if view.track is not before.track or [n.position for n in view] != [n.position for n in before]:
+                self._measured(actions)
             return actions
         self._candidates.clear()
         for name in [name for name in self.shelves if name not in view.by_name]:

@@ -54,7 +54,7 @@ class Want:
 class View:
     """All nodes, in the configured order, and the candidates per service, worked out once.
 
-    ``version`` is raised by every change but that of a measurement.  ``at``: when it was made, in monotonic seconds.
+    ``version`` is raised by every change that a caller may act on: not by a measurement, nor when a node that is down fails again.  ``at``: when it was made, in monotonic seconds.
     ``discovery``: what is known of the members; None: nobody asks.
     """
 

@@ -25,14 +25,23 @@ def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_a_standby_and_the_primary_are_killed_and_every_write_is_there_once() -> None:
+def test_a_standby_is_frozen_and_another_and_the_primary_are_killed_and_every_write_is_there_once() -> None:
     with started("--seconds", "5", "--plain") as process:
         out, err = process.communicate(timeout=150)
     assert (process.returncode, err) == (0, ""), out
-    for words in ("kill -9 n3 (standby)", "kill -9 n1 (primary)", "promoting n2", "n1 is back, a standby of n2"):
+    for words in (
+        "SIGSTOP n2 (standby)",
+        "SIGCONT n2",
+        "kill -9 n3 (standby)",
+        "kill -9 n1 (primary)",
+        "promoting n2",
+        "n1 is back, a standby of n2",
+    ):
         assert words in out
-    assert out.count("every worker has a good answer again") == 2
+    assert out.count("every worker has a good answer again") == 3
+    assert re.search(r"^standby n2 frozen:\n  reads good again after .*\n  writes good again after", out, re.M), out
     assert re.search(r"^PROVED: each of the \d\d+ acknowledged writes is in the database exactly once$", out, re.M)
+    assert out.rstrip().endswith("through: standby n2 frozen, standby n3 killed, primary n1 killed"), out
     assert "errors that the program saw: none" in out, out
     assert all(re.match(r" {0,5}\d+\.\d s  ", line) for line in out.partition("\n\n")[0].splitlines())
 

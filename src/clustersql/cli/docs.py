@@ -49,6 +49,9 @@ Starts servers of its own on free ports of 127.0.0.1, below a temporary folder, 
 postgres` needs nothing but `pip install "clustersql[demo]"`; `--engine galera` needs `apt-get install mariadb-server galera-4 rsync` and
 `pip install "clustersql[pymysql]"`.
 
+A node is frozen first (SIGSTOP: it accepts connections and answers nothing, as a hung host does) and continued, then others are killed. Whoever
+waits for the frozen one is woken after `stall_after` and a probe without an answer, some 3 seconds in all.
+
 Each write inserts a row with a number of its own and raises a counter in the same transaction. At the end the rows and counters are read
 by an administrator's connection, not through clustersql, and compared with what the program was told: acknowledged writes are there
 once, writes reported failed are not there. An `OutcomeUnknown` is counted apart: it may have happened or not, and the program was told so.

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from ... import Cluster
-from .frame import rows, summary
+from .frame import rows, summary, through
 from .proof import Proof, prove
 from .screen import LiveScreen, PlainScreen, Screen
 from .story import ENGINES, Engine, Stage
@@ -41,15 +41,21 @@ def demo(
         bool, typer.Option("--plain", help="Lines in place of the live table, as where there is no terminal.")
     ] = False,
 ) -> None:
-    """See a failover: real servers, killed and brought back.
+    """See a failover: real servers, frozen, killed and brought back.
 
-    A cluster on this machine, a workload through clustersql, and kill -9.  At the end it proves that every acknowledged write is in the database exactly once; exit status 1 if not.
+    A cluster on this machine, a workload through clustersql, SIGSTOP and kill -9.  At the end it proves that every acknowledged write is in the database exactly once; exit status 1 if not.
     """
     logging.getLogger("clustersql").addHandler(logging.NullHandler())  # its lines would tear the table apart
     console = Console(highlight=False)
     screen: Screen = PlainScreen(console) if plain or not console.is_terminal else LiveScreen(console)
     tally, proof = _perform(ENGINES[engine], seconds, nodes, screen)
-    for text in ("", *summary(tally.phases, tally.faults, tally.errors, tally.examples), "", *proof.lines()):
+    for text in (
+        "",
+        *summary(tally.phases, tally.faults, tally.errors, tally.examples),
+        "",
+        *proof.lines(),
+        through(tally.faults),
+    ):
         typer.echo(text)
     if not proof.holds:
         raise typer.Exit(1)

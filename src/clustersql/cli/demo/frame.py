@@ -9,7 +9,7 @@ from typing import Any
 
 from .tally import Fault, Phase, Sample
 
-__all__ = ["HEADINGS", "Row", "cells", "duration", "line", "rows", "summary"]
+__all__ = ["HEADINGS", "Row", "cells", "duration", "line", "rows", "summary", "through"]
 
 WINDOW = 5.0
 """Seconds that shares and percentiles look back."""
@@ -102,6 +102,11 @@ def summary(
     yield from (f"  {kind} at {examples[kind]}" for kind in sorted(seen) if kind in examples)
     if count := errors.get("OutcomeUnknown", 0):
         yield f"outcomes unknown: {count} (a COMMIT was sent to a node that died before it answered)"
+
+
+def through(faults: Iterable[Fault]) -> str:
+    """Return the line that says what the writes of the proof went through."""
+    return f"        through: {', '.join(fault.name for fault in faults) or 'no fault'}"
 
 
 def _recoveries(fault: Fault) -> Iterator[str]:

@@ -49,21 +49,38 @@ class Stage:
         self.tally.done(fault)
         return fault
 
+    def freeze(self, node: str, what: str) -> Fault:
+        """Let a node hang: it accepts connections and answers nothing."""
+        self.screen.say(f"SIGSTOP {node} ({what}): it accepts connections, and answers nothing")
+        fault = self.tally.fault(f"{what} {node} frozen")
+        self.servers.freeze(node)
+        self.tally.done(fault)
+        return fault
+
+    def thaw(self, node: str) -> None:
+        """Let it go on."""
+        self.servers.thaw(node)
+        self.screen.say(f"SIGCONT {node}")
+
     def recovered(self, fault: Fault) -> None:
         """Wait until every worker had a good answer, and tell how long it took."""
         if self.tally.all_back(fault, PATIENCE):
             last = max(ended for ended, _ in fault.back.values())
-            self.screen.say(f"every worker has a good answer again, {last - fault.at:.2f} s after the kill")
+            self.screen.say(f"every worker has a good answer again, {last - fault.at:.2f} s after the fault")
         else:
             self.screen.say(f"after {PATIENCE:g} s not every worker has a good answer yet")
 
 
 def postgres(stage: Stage) -> None:
-    """A standby dies, then the primary; another is promoted; all come back."""
+    """A standby hangs for a while; another dies, then the primary; one is promoted; all come back."""
     servers: PostgresCluster = stage.servers
-    first, last = servers.primary, servers.nodes[-1]
+    first, second, last = servers.primary, servers.nodes[1], servers.nodes[-1]
     stage.phase("all nodes up")
     stage.rest(0.2)
+    stage.phase("a standby is frozen")
+    stage.recovered(stage.freeze(second, "standby"))
+    stage.thaw(second)
+    stage.rest(0.1)
     stage.phase("a standby is down")
     stage.recovered(stage.kill(last, "standby"))
     stage.rest(0.2)
@@ -98,11 +115,16 @@ def _promote(stage: Stage, fault: Fault) -> None:
 
 
 def galera(stage: Stage) -> None:
-    """A node dies and comes back, for two of three must stay; then the writer dies, and the next is writer by itself."""
+    """A node hangs for a while; one dies and comes back, for two of three must stay; then the writer dies, and the next is writer by itself."""
     servers: GaleraCluster = stage.servers
-    first, last = servers.nodes[0], servers.nodes[-1]
+    first, second, last = servers.nodes[0], servers.nodes[1], servers.nodes[-1]
     stage.phase("all nodes up")
     stage.rest(0.2)
+    stage.phase("a node is frozen")
+    stage.recovered(stage.freeze(second, "node"))
+    stage.thaw(second)
+    servers.heal()  # the others have expelled it: it must join again before the next one may die
+    stage.screen.say(f"{second} has joined again")
     stage.phase("a node is down")
     stage.recovered(stage.kill(last, "node"))
     stage.rest(0.2)

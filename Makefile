@@ -1,6 +1,6 @@
 # make demo: see a failover.   make test: everything, on real servers.
 SHELL := /bin/bash
-.PHONY: demo test lint bench simulate clean setup
+.PHONY: demo test lint bench faults simulate clean setup
 
 demo:            ## a real PostgreSQL cluster, a workload, nodes killed and brought back
 	tools/venv.sh demo
@@ -23,6 +23,11 @@ bench:           ## what it costs and how it recovers, beside the raw drivers an
 	tools/apt-install.sh haproxy
 	tools/venv.sh all bench
 	.venv/bin/python -m bench $(ARGS)
+
+faults:          ## real clusters and real faults: what a program sees, with the defaults and with tuned knobs
+	tools/servers.sh
+	tools/venv.sh all bench
+	.venv/bin/python -m bench.faults $(ARGS)
 
 simulate:        ## the real core under a virtual clock: balancing beside other rules, then faults; it needs no server
 	tools/venv.sh toml simulation

@@ -8,26 +8,22 @@ good answer within `PATIENCE` is told as ``never``.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import pairwise
 from typing import Any
 
 import clustersql
 from clustersql.testing import PostgresCluster
 
 from . import asyncpeers
+from .contender import Contender, Operation
 from .haproxy import haproxy, installed
 from .measure import Group, Row
 from .peers import missing
 
-SETTLED = 0.1
-"""Seconds that a contender must go on having good answers: one may have been on its way."""
 PATIENCE = 20.0
 """Seconds after the fault that a contender may take."""
-Operation = Callable[[], object]
 Act = Callable[[PostgresCluster], object]
 INSERT, SELECT = "INSERT INTO log (who) VALUES ('bench')", "SELECT count(*) FROM pg_class"
 
@@ -42,37 +38,6 @@ def run(quick: bool) -> Iterator[Group]:
     yield _fault("kill -9 of one of three nodes: reads", _readers, (_kill_reader,), times)
     yield _fault("one of three nodes frozen: reads", _readers, (_freeze_reader,), times)
     yield _fault("node removed, with traffic: reads", _removable, (_remove,), times)
-
-
-class Contender(threading.Thread):
-    """One caller and what it saw."""
-
-    def __init__(self, name: str, operation: Operation) -> None:
-        super().__init__(name=name, daemon=True)
-        self.operation = operation
-        self.good: list[float] = []
-        self.errors: list[tuple[float, str]] = []
-        self.over = threading.Event()
-
-    def run(self) -> None:
-        """Work until the end; a driver's call that never returns is left behind."""
-        while not self.over.is_set():
-            try:
-                self.operation()
-            except Exception as exc:
-                self.errors.append((time.monotonic(), type(exc).__name__))
-            else:
-                self.good.append(time.monotonic())
-            time.sleep(0.005)
-
-    def stall(self, fault: float, over: float) -> float:
-        """Return the longest time without a good answer, in milliseconds, around a fault that had its effect between two moments."""
-        good = list(self.good)
-        before = [end for end in good if fault - 0.2 < end <= over] or [fault]
-        after = [end for end in good if end > over]
-        if not after or after[-1] < over + SETTLED:
-            return float("inf")
-        return max(b - a for a, b in pairwise(before + after)) * 1e3
 
 
 def _fault(title: str, prepare: Any, acts: Sequence[Act], times: int) -> Group:

@@ -1,0 +1,1 @@
+"""``make faults``: real clusters, real faults, and what programs saw of them."""

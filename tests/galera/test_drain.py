@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from galera.test_load import progress
 from galera.workload import Workload
 
@@ -12,8 +13,11 @@ from clustersql.testing import GaleraCluster
 from clustersql.testing.processes import wait_until
 
 
-def test_rolling_restart_under_load_shows_no_error(galera: GaleraCluster, client: Callable[..., Cluster]) -> None:
-    cluster = client("pymysql", breaker_base=0.2, breaker_cap=0.5, slow_start=0.5)
+@pytest.mark.parametrize("driver", ["pymysql", "aiomysql"])
+def test_rolling_restart_under_load_shows_no_error(
+    galera: GaleraCluster, client: Callable[..., Cluster], driver: str
+) -> None:
+    cluster = client(driver, breaker_base=0.2, breaker_cap=0.5, slow_start=0.5)
     load = Workload(cluster.open())
     load.prepare()
     with load.running():

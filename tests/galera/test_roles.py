@@ -179,3 +179,26 @@ def _rows(conn: Connection, sql: str) -> list[tuple[int, ...]]:
     cursor = conn.cursor()
     cursor.execute(sql)
     return list(cursor.fetchall())
+
+
+def test_a_node_that_cannot_keep_up_gets_no_work(
+    galera: GaleraCluster, client: Callable[..., Cluster], driver: str
+) -> None:
+    """A table is locked on n2, so what the others commit waits there to be applied; n2 still calls itself synced."""
+    cluster = client(driver, policy="round-robin", max_receive_queue=3, probe_interval=0.2)
+    db = opened(cluster)
+    db.execute("CREATE OR REPLACE TABLE queued (id INT PRIMARY KEY)")
+    seen = lambda: cluster.view.by_name["n2"]  # noqa: E731
+    with galera._session("n2", 60) as session, session.cursor() as cursor:
+        cursor.execute("FLUSH TABLES app.queued WITH READ LOCK")
+        for number in range(8):  # far below the length at which Galera's flow control stops all writes
+            db.execute("INSERT INTO queued VALUES (%s)", (number,))
+        wait_until(lambda: seen().readiness is Readiness.OVERLOADED, "n2 is overloaded", timeout=20)
+        assert galera.status("n2")["wsrep_local_state_comment"] == "Synced"
+        assert (
+            "write-sets wait to be applied, more than max_receive_queue (3)" in cluster.metrics()["Nodes"]["n2"]["Why"]
+        )
+        assert readers(db) == {"n1", "n3"}
+        cursor.execute("UNLOCK TABLES")
+    wait_until(lambda: readers(db) == {"n1", "n2", "n3"}, "n2 has caught up", timeout=20)
+    assert db.options(node="n2").execute("SELECT COUNT(*) FROM queued").fetchall() == [(8,)]

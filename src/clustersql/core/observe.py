@@ -250,9 +250,7 @@ def _completed(node: Node, report: Report) -> Report:
 def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, breaker: Breaker) -> Node:
     failures, retry_at = node.failures, node.retry_at
     resting = node.reach is Reach.DOWN and now < retry_at and seen.fault not in _ALIVE
-    if (
-        not resting
-    ):  # of several dials that fail at once, or while it rests, one counts: ten callers are not ten outages
+    if not resting:  # of several dials that fail at once one counts: ten callers are not ten outages
         failures += 1
         retry_at = now + breaker.delay(failures, jitter)
     alive = _ALIVE.get(seen.fault)

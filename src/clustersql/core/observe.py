@@ -162,7 +162,7 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
         nodes, epoch = (
             view.nodes,
             view.epoch,
-        )  # by far the most: a probe that tells what the last one told; all are judged already
+        )  # by far the most: a probe tells what the last one told, and all are judged
     else:
         nodes = tuple(after if n is node else n for n in view.nodes)
         if known is not None and isinstance(seen, Answered):

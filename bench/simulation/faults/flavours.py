@@ -28,8 +28,8 @@ class Family:
     keeps_sessions: bool
     fails_transactions: bool
     """After an error the transaction takes nothing more, and COMMIT rolls it back and reports success."""
-    told: Callable[[str, bool, int, int], list[tuple[Any, ...]]]
-    """The answer to a statement of the probe, by whether the node is a replica, its epoch and the length of its journal."""
+    told: Callable[[str, bool, int, int, str], list[tuple[Any, ...]]]
+    """The answer to a statement of the probe, by whether the node is a replica, its epoch, the length of its journal, and which start of it this is."""
     remember: str
     """Leaves a value in the session."""
     recall: str
@@ -37,13 +37,12 @@ class Family:
     """A write that does no harm when it is done twice."""
 
 
-def _postgresql_told(statement: str, replica: bool, epoch: int, length: int) -> list[tuple[Any, ...]]:
+def _postgresql_told(statement: str, replica: bool, epoch: int, length: int, since: str) -> list[tuple[Any, ...]]:
     timeline = None if replica else f"{epoch:08X}"
-    system, since = "7300000000000000001", "1.5"
-    return [(replica, "off", "18.0", "100", "3", False, False, length * 100, system, timeline, since)]
+    return [(replica, "off", "18.0", "100", "3", False, False, length * 100, "7300000000000000001", timeline, since)]
 
 
-def _mysql_told(statement: str, replica: bool, epoch: int, length: int) -> list[tuple[Any, ...]]:
+def _mysql_told(statement: str, replica: bool, epoch: int, length: int, since: str) -> list[tuple[Any, ...]]:
     if "STATUS" in statement:
         return [("Ssl_cipher", "")]
     return [("read_only", "ON" if replica else "OFF"), ("version", "11.8.2-MariaDB"), ("max_connections", "151")]

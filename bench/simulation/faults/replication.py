@@ -200,6 +200,7 @@ class Servers:
         if node.alive:
             return
         node.alive = node.starting = True
+        node.starts += 1
         self.told(f"{node.name} starts")
         if node is self.leader:
             node.confirmed = len(node.log)

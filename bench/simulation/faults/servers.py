@@ -64,6 +64,7 @@ class Node:
     alive: bool = True
     starting: bool = False
     frozen: bool = False
+    starts: int = 1
     full: bool = False
     upstream: Node | None = None
     log: list[Entry] = field(default_factory=list)
@@ -123,7 +124,7 @@ class Node:
             return
         family = self.servers.family
         if sql in family.dialect.probe:
-            reply(self._answer(session, rows=family.told(sql, not self.primary, self.epoch, len(self.log))))
+            reply(self._answer(session, rows=self._told(sql)))
         elif "READ ONLY" in sql or "READ WRITE" in sql:
             session.read_only = "READ ONLY" in sql
             reply(self._answer(session))
@@ -138,6 +139,9 @@ class Node:
             self._data(session, sql, parameters, reply)
         else:
             reply(self._answer(session, rows=self._administer(sql)))
+
+    def _told(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.servers.family.told(sql, not self.primary, self.epoch, len(self.log), f"{self.name} {self.starts}")
 
     def _administer(self, sql: str) -> list[tuple[Any, ...]]:
         """Answer which of some sessions still work on a statement, or end one; a statement is never cancelled alone."""

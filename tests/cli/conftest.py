@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -32,6 +33,14 @@ class Ran(NamedTuple):
     def findings(self) -> list[tuple[str, str]]:
         """Its findings as node and text."""
         return [(finding["node"], finding["what"]) for finding in self.json["findings"]]
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A command that a test starts may be interrupted, also where the tests run behind ``&`` or nohup: there it would inherit SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ async def _cancel(subject: AsyncSubject, raw: Any) -> None:
 @pytest.mark.parametrize(
     ("driver", "abilities"),
     [
-        ("psycopg", Abilities(True, True, True, True)),
-        ("asyncpg", Abilities(True, True, True, True)),
+        ("psycopg", Abilities(True, True, True, True, shared=True)),
+        ("asyncpg", Abilities(True, True, True, True, shared=True)),
         ("aiomysql", Abilities(True, False, True, True)),
         ("asyncmy", Abilities(True, False, True, True)),
         ("aiosqlite", Abilities(False, True, True, True)),

@@ -50,9 +50,9 @@ def _subject(driver: str, port: int) -> Subject:
 @pytest.mark.parametrize(
     ("driver", "abilities"),
     [
-        ("psycopg", Abilities(True, True, True, True)),
-        ("psycopg2", Abilities(True, True, True, True)),
-        ("pg8000", Abilities(True, True, True, True)),
+        ("psycopg", Abilities(True, True, True, True, shared=True)),
+        ("psycopg2", Abilities(True, True, True, True, shared=True)),
+        ("pg8000", Abilities(True, True, True, True, shared=True, shared_autocommit=False)),
         ("pymysql", Abilities(True, False, True, True)),
         ("mysqlclient", Abilities(True, False, True, True)),
         ("mysql-connector", Abilities(True, False, True, True)),

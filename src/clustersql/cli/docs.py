@@ -33,8 +33,20 @@ Reads a configuration file in either form. `clustersql check config.toml` asks e
 once, and each question has a deadline, so that a frozen node costs seconds. A node that cannot be reached, or that refuses the login, is
 a finding; the check goes on with the others.
 
-* *Notes* are worth knowing and leave the exit status as it is: settings with which an acknowledged commit can be lost, different versions.
-* *Findings* need a person: a node that is not reachable, refuses the login, is not ready, or whose clock is more than 1 s off; a table that
+* *Notes* are worth knowing and leave the exit status as it is: different versions; a replica that is more than 16 MB of log behind; and
+  settings that weaken a guarantee:
+
+  | setting | what it means |
+  |---|---|
+  | PostgreSQL `synchronous_standby_names` empty | Standbys follow when they can: what the primary acknowledged and did not send yet is lost with it. |
+  | PostgreSQL `synchronous_commit` `off` | A commit is acknowledged before it is on disk: a crash loses the latest ones. |
+  | PostgreSQL `synchronous_commit` `local` | No standby is waited for, whatever `synchronous_standby_names` says. |
+  | PostgreSQL `fsync` `off` | A crash of the machine may lose commits, or the database. |
+  | MariaDB, MySQL `innodb_flush_log_at_trx_commit` `0` or `2` | A commit is acknowledged before it is on disk. On Galera it is lost only when all nodes crash at once. |
+  | Galera with `writer = "any"`: `wsrep_sync_wait` `0` | A read on one node may not see what was just committed on another. |
+  | Galera with `writer = "any"`: `innodb_snapshot_isolation` `OFF` | A transaction may overwrite a change that it has not seen. |
+* *Findings* need a person: a node that is not reachable, refuses the login, is not ready, or whose clock is more than 1 s off; one that is kept
+  out because its history is older than the newest one, or that of another database (epoch); a table that
   cannot be created; a change that other nodes do not show in time; transactions that fail; no node, or (PostgreSQL) more than one, that
   accepts writes; pools that may open more connections on one node than it has room for.
 

@@ -30,6 +30,7 @@ def test_node_that_accepts_and_at_once_closes(psycopg_stage: Stage) -> None:
     """The other serves; no error; the node is dialled by the breaker, not by user traffic."""
     stage = psycopg_stage
     stage.a.close_on_accept()
+    stage.a.reset()  # also what a probe has opened there: in need it is lent
     for _ in range(50):
         stage.db.execute("SELECT 1")
         with stage.db.connection() as conn:
@@ -144,6 +145,7 @@ def test_no_node_carries_every_error(psycopg_stage: Stage) -> None:
     stage = psycopg_stage
     stage.a.stop()
     stage.b.close_on_accept()
+    stage.b.reset()  # also what a probe has opened there: in need it is lent
     error = failure(stage.db.options(timeout=0.7).execute, "SELECT 1")
     assert isinstance(error, NoNodeAvailable)
     assert isinstance(error, psycopg.OperationalError)

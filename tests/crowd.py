@@ -80,7 +80,7 @@ class Crowd:
     def check(self, rows: list[tuple[Any, ...]], lost: int = 0) -> None:
         """Acknowledged: there once.  Unknown: at most once.  Nothing else.  ``lost``: to asynchronous replication, at most."""
         tags = [tag for (tag,) in rows]
-        assert self.errors == []
+        assert self.errors == [], self.errors
         assert len(tags) == len(set(tags)), "nothing happened twice"
         assert len(self.acknowledged - set(tags)) <= lost
         assert set(tags) <= self.acknowledged | self.unknown

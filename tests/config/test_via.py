@@ -83,4 +83,5 @@ def test_in_a_file(tmp_path: Path) -> None:
         clustersql.load(file)
     file.write_text(text.replace("VIA", VIA))
     [cluster] = clustersql.load(file)
+    clustersql.unregister("pooled")
     assert cluster._topology.is_shared("pg1")

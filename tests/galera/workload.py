@@ -82,7 +82,7 @@ class Workload:
 
     def check(self) -> None:
         """Every acknowledged increment is there once, an unknown one once or not at all, and nothing else."""
-        assert self.errors == []
+        assert self.errors == [], self.errors
         with self.db.connection() as conn:
             cursor = conn.cursor()
             cursor.execute("SELECT tag, COUNT(*) FROM tags GROUP BY tag")

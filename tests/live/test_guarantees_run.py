@@ -221,11 +221,11 @@ def test_retry_budget(stage: Stage) -> None:
 
 def test_deadline_bounds_the_recovery(stage: Stage) -> None:
     """No node comes back: it ends at the operation's timeout.  A write that was sent, though idempotent, is of unknown outcome."""
-    db = stage.db.options(timeout=2.0, idempotent=True)
+    db = stage.make(retry_limit=20).open().options(timeout=2.0, idempotent=True)
     db.execute("SELECT 1")
     for proxy in (stage.a, stage.b):
         proxy.close_on_accept()
-        proxy.cut_on(stage.key_bytes, before=True)
+        proxy.cut_on(stage.key_bytes, before=True, count=1000)  # also on what a probe has opened: in need it is lent
     began = time.monotonic()
     error = failure(db.execute, INSERT, (stage.key,))
     assert 0.3 < time.monotonic() - began < 6
@@ -236,11 +236,11 @@ def test_deadline_bounds_the_recovery(stage: Stage) -> None:
 
 def test_deadline_bounds_the_recovery_of_a_read(stage: Stage) -> None:
     """The same for a read, with every node's error."""
-    db = stage.db.options(timeout=2.0, read_only=True)
+    db = stage.make(retry_limit=20).open().options(timeout=2.0, read_only=True)
     db.execute("SELECT 1")
     for proxy in (stage.a, stage.b):
         proxy.close_on_accept()
-        proxy.cut_on(stage.key_bytes, before=True)
+        proxy.cut_on(stage.key_bytes, before=True, count=1000)  # also on what a probe has opened: in need it is lent
     error = failure(db.execute, SELECT, (stage.key,))
     assert isinstance(error, NoNodeAvailable)
     assert set(error.errors) == {"a", "b"}

@@ -73,6 +73,7 @@ class MySQLConnector(MySQLReader, Adapter):
         raw = self.module.connect(**waiting | server_arguments(target) | given | {"use_pure": True})
         if not target.unix_socket and (descriptor := self.descriptor(raw)) is not None:
             sockets.keep_alive(descriptor)
+        raw._sql_mode_at_connect = raw._sql_mode  # for `reset`
         return raw
 
     def codes(self, exc: BaseException) -> Codes:
@@ -117,7 +118,11 @@ class MySQLConnector(MySQLReader, Adapter):
             raw.autocommit = on
 
     def reset(self, raw: Any) -> bool:
-        """Reset the session by the driver's own call, which sets again what it sets at connect; False: the server does not know it."""
+        """Reset the session by the driver's own call, which sets again what it sets at connect; False: the server does not know it.
+
+        It also keeps the ``sql_mode`` that it read when it first quoted a parameter, and would set that again: the last caller's.
+        """
+        raw._sql_mode = raw._sql_mode_at_connect
         if not raw._database or not raw.cmd_reset_connection():
             return False
         raw.cmd_init_db(raw._database)

@@ -163,6 +163,26 @@ def _rows(stage: Stage) -> None:
         cursor.executemany(INSERT, [(f"{stage.key}-{i}-{'x' * 100}",) for i in range(500)])
 
 
+def test_a_session_that_was_read_only_once_obeys_a_demotion(stage: Stage) -> None:
+    """What makes it writable again must not outlive the server's own setting, or it alone goes on writing to the old primary."""
+    db = stage.make(max_size=1).open().options(timeout=3.0)
+    which = "SELECT pg_backend_pid()" if stage.postgres else "SELECT connection_id()"
+    reader = db.options(read_only=True).execute(which).fetchall()
+    with db.connection() as conn:
+        with conn.cursor() as cursor:
+            cursor.execute(which)
+            assert [tuple(row) for row in cursor.fetchall()] == [tuple(row) for row in reader], "the same session"
+        conn.commit()
+        stage.server.set_read_only("n1")
+        try:
+            error = failure(stage.insert, conn)
+        finally:
+            stage.server.set_read_only("n1", False)
+        conn.rollback()
+    assert error is not None
+    assert stage.count() == 0
+
+
 def test_rows_partly_delivered_by_a_server_side_cursor(psycopg_stage: Stage) -> None:
     """The caller has seen some: the driver's error, and the transaction is lost, not committed in part."""
     stage = psycopg_stage

@@ -329,7 +329,8 @@ DIALECT = Dialect(
     probe=(PROBE,),
     report=report,
     read_only_on=("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",),
-    read_only_off=("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",),
+    # Not READ WRITE: that would stand against the default_transaction_read_only of a demoted server, for as long as the session lives.
+    read_only_off=("RESET default_transaction_read_only",),
     reset=("DISCARD ALL",),  # refused inside a transaction: end it first
     rules=RULES,
     measures_lag=True,

@@ -125,7 +125,7 @@ class Node:
         family = self.servers.family
         if sql in family.dialect.probe:
             reply(self._answer(session, rows=self._told(sql)))
-        elif "READ ONLY" in sql or "READ WRITE" in sql:
+        elif "READ ONLY" in sql or "READ WRITE" in sql or sql == "RESET default_transaction_read_only":
             session.read_only = "READ ONLY" in sql
             reply(self._answer(session))
         elif sql == "DISCARD ALL":

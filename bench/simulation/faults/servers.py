@@ -125,8 +125,8 @@ class Node:
         family = self.servers.family
         if sql in family.dialect.probe:
             reply(self._answer(session, rows=self._told(sql)))
-        elif "READ ONLY" in sql or "READ WRITE" in sql or sql == "RESET default_transaction_read_only":
-            session.read_only = "READ ONLY" in sql
+        elif sql in (*family.dialect.read_only_on, *family.dialect.read_only_off):
+            session.read_only = sql in family.dialect.read_only_on
             reply(self._answer(session))
         elif sql == "DISCARD ALL":
             session.who, session.read_only = None, False

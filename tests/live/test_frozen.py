@@ -10,6 +10,7 @@ from typing import Any
 import face
 import pytest
 from live.load import load
+from live.stage import Stage
 
 import clustersql
 from clustersql.testing import PostgresCluster
@@ -76,6 +77,19 @@ def test_a_frozen_primary_is_waited_for(database: Any, postgres: PostgresCluster
     thaw.join()
     assert database.execute("SELECT count(*) FROM events WHERE name = 'once'").fetchone()[0] == 1
     assert database.execute("SELECT count(*) FROM events WHERE name = 'sent'").fetchone()[0] in (0, 1)
+
+
+def test_a_read_on_a_way_that_fell_silent_is_answered_by_the_other(stage: Stage) -> None:
+    """To the client that is what a frozen host is: its kernel acknowledges, and nothing answers, a probe neither.  Every driver is woken."""
+    cluster = stage.make(**TUNED)
+    with cluster.open().connection(read_only=True) as conn:
+        assert (stage.read(conn), conn.node) == ([], "a")
+        conn.commit()
+        stage.a.deaf()
+        assert (stage.read(conn), conn.node) == ([], "b")
+    assert sum(node["Recoveries"] for node in cluster.metrics()["Nodes"].values()) == 1
+    assert cluster.view.by_name["a"].reach.value == "down"
+    stage.a.deaf(False)
 
 
 def insert(conn: Any, name: str) -> None:

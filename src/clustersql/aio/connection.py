@@ -155,7 +155,7 @@ class Connection(Handle):
                 if not state.facts(exc).lost:
                     raise
                 self._lose(exc)
-            except BaseException:
+            except BaseException:  # cancelled: the answer is on its way still
                 self._pool.interrupted(session)
                 raise
         state.broken = None
@@ -426,7 +426,7 @@ class Connection(Handle):
                 result = await function(*args, **kwargs)
         except Exception:
             raise
-        except BaseException:
+        except BaseException:  # cancelled: the answer is on its way still
             self._pool.interrupted(session)
             raise
         if not self._state.mode_changed():

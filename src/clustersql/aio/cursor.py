@@ -248,7 +248,7 @@ class Cursor:
         except Exception:  # on leaving ``async with`` that would mask OutcomeUnknown
             if session is self._state.session:
                 raise
-        except BaseException:
+        except BaseException:  # cancelled: the answer is on its way still
             self._broken_off()
             raise
 
@@ -282,7 +282,7 @@ class Cursor:
                 await self._bind(session)
             except Exception:  # the first statement meets it again, and is recovered
                 return self
-            except BaseException:
+            except BaseException:  # cancelled: the answer is on its way still
                 self._connection._pool.interrupted(session)
                 raise
         return self

@@ -51,7 +51,7 @@ async def close(driver: AsyncDriver, raw: Any) -> None:
             await driver.close(raw)
     except Exception:  # a goodbye that fails or is late: the connection is to go either way
         driver.terminate(raw)
-    except BaseException:
+    except BaseException:  # cancelled: there is no time for a goodbye
         driver.terminate(raw)
         raise
 
@@ -78,7 +78,7 @@ async def connect(
         told = None if in_full else told_at_connect(topology, driver, name, raw)
         report = await ask(driver, raw) if told is None else told
         await greet(topology, raw)
-    except BaseException:
+    except BaseException:  # nobody would know of it any more
         driver.terminate(raw)
         raise
     return raw, report

@@ -123,7 +123,7 @@ class Monitor:
         for pool in list(self._pools):
             try:
                 due = min(due, pool.tick(now, stalled))
-            except Exception:
+            except Exception:  # one pool's mistake must not leave the others without a monitor
                 log.exception("clustersql: the monitor failed in %r and goes on", pool)
         return due
 

@@ -91,7 +91,7 @@ class Pool(BasePool[Attempt]):
             try:
                 with awaited(session):
                     await self.set_mode(session, session.autocommit, True)
-            except BaseException:
+            except BaseException:  # nobody has it yet, so nobody would give it back
                 self.give_back(session, keep=False)
                 raise
         return self.hand_over(session, register, want)
@@ -175,7 +175,7 @@ class Pool(BasePool[Attempt]):
             outcome: Any | GaveUp = await drive(
                 open_(deadline, self._stagger()), lambda step: self._perform(step, waiter, arguments)
             )
-        except BaseException:
+        except BaseException:  # what is dialled or served for it meanwhile is the next one's
             self._interrupted(waiter)
             raise
         return self._outcome(waiter, outcome, began)

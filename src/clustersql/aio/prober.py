@@ -128,7 +128,7 @@ class Prober(BaseProber[Attempt]):
         except Exception:  # the statement's connection is dropped either way
             if raw is not None:
                 self.driver.terminate(raw)
-        except BaseException:
+        except BaseException:  # the loop ends
             if raw is not None:
                 self.driver.terminate(raw)
             raise

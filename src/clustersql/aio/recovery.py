@@ -107,7 +107,7 @@ class _Performer:
                     await self.connection._pool.driver.rollback(session.raw)
         except Exception:
             return False
-        except BaseException:
+        except BaseException:  # cancelled: the answer is on its way still
             self.connection._pool.interrupted(session)
             raise
         return True
@@ -121,6 +121,6 @@ class _Performer:
         except Exception as exc:
             self.error = exc
             return Failed(exc, self.connection._state.situation(exc, self.phase, self.traits))
-        except BaseException:
+        except BaseException:  # cancelled: the answer is on its way still
             self.connection._pool.interrupted(session)
             raise

@@ -55,7 +55,7 @@ def _subject(driver: str, port: int) -> Subject:
         ("pg8000", Abilities(True, True, True, True, shared=True, shared_autocommit=False)),
         ("pymysql", Abilities(True, False, True, True)),
         ("mysqlclient", Abilities(True, False, True, True)),
-        ("mysql-connector", Abilities(True, False, True, True)),
+        ("mysql-connector", Abilities(True, False, True, True, cursor_asks=True)),
         ("mariadb", Abilities(True, False, True, True)),
         ("sqlite3", Abilities(False, True, True, True)),
     ],

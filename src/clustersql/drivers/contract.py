@@ -34,6 +34,8 @@ class Abilities:
     """It can work in sessions that a pooler shares (`Target.shared`): it then prepares no statement by a name, and has `set_read_only`."""
     shared_autocommit: bool = True
     """In such a session it may be in autocommit mode: whatever it sends for one statement goes out as one unit, to one session."""
+    cursor_asks: bool = False
+    """Making a cursor asks the server for a sign of life, so it may hang there as a statement does, and must be woken."""
 
 
 @dataclass(frozen=True, slots=True)

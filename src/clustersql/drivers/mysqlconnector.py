@@ -7,6 +7,7 @@ one; the driver chooses silently.  So ``use_pure`` is always given.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -26,6 +27,7 @@ class MySQLConnector(MySQLReader, Adapter):
     """Adapter for MySQL Connector/Python.  Its ``cursor()`` pings the server, so that a lost connection may show there."""
 
     name = "mysql-connector"
+    abilities = replace(MySQLReader.abilities, cursor_asks=True)
     leaving = "close"
     buffering: Mapping[str, Any] = MappingProxyType({"buffered": True})
     numbers: ClassVar[dict[str, type]] = {

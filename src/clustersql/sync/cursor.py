@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ..awaited import awaited
 from ..notes import UNSET
 from ..state import State, passing
 from .recovery import recover_cursor
@@ -82,7 +83,11 @@ class Cursor:
         state = ours["_state"]
         session = state.session
         args, kwargs = ours["_args"]
-        raw = session.raw.cursor(*args, **kwargs) if args or kwargs else session.raw.cursor()
+        if state.driver.abilities.cursor_asks:
+            with awaited(session):
+                raw = session.raw.cursor(*args, **kwargs)
+        else:
+            raw = session.raw.cursor(*args, **kwargs) if args or kwargs else session.raw.cursor()
         ours["_session"] = session
         ours["_raw"] = raw
         ours["_hot"] = session, state.harmless, raw, raw.execute

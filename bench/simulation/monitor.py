@@ -50,7 +50,7 @@ class Monitor:
         client, book = self._client, self._client.book
         actions = book.reap(now, client.settings.max_idle_time)
         note_oldest(book.shelves.values())
-        client.budget.earn(book.served)
+        client.budget.earn(book.served, now)
         book.served = 0
         hung = silent(book.shelves.values(), now - client.settings.stall_after)
         for session in sorted(hung, key=lambda session: session.started):  # a set's order differs from run to run

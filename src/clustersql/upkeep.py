@@ -144,7 +144,7 @@ class Upkeep(Generic[D]):
         self._act(actions)
         for node, number in late:
             self._cancel(node, number)
-        self.topology.budget.earn(served)
+        self.topology.budget.earn(served, now)
         due = self._prober.tick(now, starving, owed, stalled)
         for attempt in attempts:
             attempt.deadline = allowed(attempt, now, stalled)

@@ -415,11 +415,11 @@ def test_budget_never_exceeds_its_ratio_and_reserve() -> None:
     for seed in range(50):
         rng = random.Random(seed)
         ratio, reserve = rng.choice([0.0, 0.1, 0.2, 1.0]), rng.choice([0.0, 3.0, 10.0])
-        budget, operations, spent = Budget(ratio, reserve), 0, 0
+        budget, operations, spent, now = Budget(ratio, reserve), 0, 0, 0.0
         for _ in range(400):
             if rng.random() < 0.5:
                 many = rng.randrange(1, 4)
-                budget.earn(many)
+                budget.earn(many, now := now + rng.random())
                 operations += many
             else:
                 spent += budget.spend()
@@ -430,11 +430,22 @@ def test_budget_counts_what_it_refused_and_earns_a_fifth() -> None:
     budget = Budget()
     assert [budget.spend() for _ in range(12)] == [True] * 10 + [False] * 2
     assert (budget.spent, budget.refused) == (10, 2)
-    budget.earn(5)
+    budget.earn(5, 1.0)
     assert (budget.spend(), budget.spend()) == (True, False)
-    budget.earn(10_000)
-    assert sum(budget.spend() for _ in range(100)) == 10, "no more than the reserve is saved up"
+    budget.earn(100, 1001.0)
+    budget.earn(0, 2001.0)
+    assert sum(budget.spend() for _ in range(100)) == 10, "after a while no more than the reserve is saved up"
     assert "refused=" in repr(budget)
+
+
+def test_budget_affords_the_loss_of_a_node_that_was_busy() -> None:
+    """The pool's connections may all have a statement under way there: more than the reserve."""
+    budget = Budget()
+    for second in range(10):
+        budget.earn(50, float(second))
+    assert sum(budget.spend() for _ in range(1000)) == 76, (
+        "the reserve, and what the last seconds have earned, the older the less"
+    )
 
 
 def test_two_nodes_are_both_dialled_by_round_robin() -> None:

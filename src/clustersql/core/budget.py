@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from math import exp
+
+WINDOW = 10.0
+"""Seconds for which what operations have earned is saved up."""
+
 
 class Budget:
-    """A token bucket: each operation earns ``ratio`` of a retry, at most ``reserve`` are saved up.
+    """A token bucket: each operation earns ``ratio`` of a retry; saved up are at most ``reserve`` and the earnings of the last 10 s.
 
-    Source: Finagle's RetryBudget (20 % of the traffic and 10 in reserve).  Two threads may read the same count; a retry more or less
-    does no harm, so there is no lock.
+    Source: Finagle's RetryBudget (20 % of the traffic of the last 10 s, and 10 in reserve).  With the reserve alone the loss of one node would
+    be too much for it: as many statements are under way there as the pool has connections, and each is to be run elsewhere.
+    Two threads may read the same count; a retry more or less does no harm, so there is no lock.
     """
 
-    __slots__ = ("_tokens", "ratio", "refused", "reserve", "spent")
+    __slots__ = ("_earned", "_seen", "_tokens", "ratio", "refused", "reserve", "spent")
 
     def __init__(self, ratio: float = 0.2, reserve: float = 10.0) -> None:
         self.ratio = ratio
@@ -18,10 +24,15 @@ class Budget:
         self.spent = 0
         self.refused = 0
         self._tokens = float(reserve)
+        self._earned = 0.0  # in the last seconds, the older the less
+        self._seen = 0.0
 
-    def earn(self, operations: int = 1) -> None:
-        """Count ``operations`` that were begun."""
-        self._tokens = min(self.reserve, self._tokens + self.ratio * operations)
+    def earn(self, operations: int, now: float) -> None:
+        """Count ``operations`` that were begun.  ``now`` is monotonic, in seconds."""
+        self._earned *= exp((self._seen - now) / WINDOW)
+        self._earned += self.ratio * operations
+        self._seen = now
+        self._tokens = min(self.reserve + self._earned, self._tokens + self.ratio * operations)
 
     def spend(self) -> bool:
         """Take one retry; False: there is none left."""

@@ -42,3 +42,25 @@ def test_a_live_node_that_refuses_new_connections_is_news() -> None:
     refused = observe(view, Refused("a", 0, Fault.OVERLOADED), 1.0)
     assert refused.version > view.version
     assert observe(refused, Answered("a", Report(Role.PRIMARY)), 2.0).version > refused.version
+
+
+def test_the_single_writer_is_not_who_answers_first() -> None:
+    """At the start of a process every node is asked at once; a later node's probe must not be lent before the earlier one has spoken."""
+    view = View(writer="single")
+    for name in "ab":
+        view = observe(view, Added(name), 0.0)
+    book = Book(10, 2, policy("random"), lambda: 0.5)
+    book.adopt(view)
+    waiter = Waiter(Want())
+    book.enqueue(waiter)
+    answered = observe(view, Answered("b", Report(Role.PRIMARY)), 0.1)
+    book.adopt(answered)
+    begun, actions = book.begin_dial("b", waiter)
+    assert (begun, actions.spare) == (True, None)
+    for first in (Answered("a", Report(Role.REPLICA)), Unreachable("a", why="refused")):
+        book.adopt(observe(answered, first, 0.2))
+        begun, actions = book.begin_dial("b", waiter)
+        assert begun
+        assert actions.spare is not None
+        assert actions.dial is not None
+        book.dial_failed(actions.dial, OSError(), 0.3, waiter)

@@ -49,6 +49,8 @@ class Stage:
         self.clusters: list[clustersql.Cluster] = []
         self.cluster = self.make()
         self.db = self.cluster.open()
+        # Else a fault on "a" finds no other node: "b" has not answered yet, and the work goes on by "a".
+        assert eventually(lambda: all(node.usable for node in self.cluster.view.nodes))
 
     def make(self, **knobs: Any) -> clustersql.Cluster:
         """Another cluster over the same two ways."""

@@ -12,6 +12,8 @@ import pytest
 from live.stage import Stage, eventually, failure
 
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'"
+LEFT = "SELECT pid, state, wait_event, query, clock_timestamp() - backend_start FROM pg_stat_activity WHERE usename = 'app'"
+"""The same, for whoever must find out why."""
 
 
 def _open_files() -> int:
@@ -79,7 +81,7 @@ def test_a_thousand_failovers(psycopg_stage: Stage, caplog: pytest.LogCaptureFix
     assert stage.recoveries >= 1000
     assert stage.db.stats()["size"] <= 10
     stage.close()
-    assert eventually(lambda: stage.ask(SESSIONS) == [(0,)])
+    assert eventually(lambda: stage.ask(SESSIONS) == [(0,)]), stage.ask(LEFT)
 
 
 def test_nodes_that_flap(psycopg_stage: Stage) -> None:
@@ -107,4 +109,4 @@ def test_nodes_that_flap(psycopg_stage: Stage) -> None:
     assert threading.active_count() <= threads + 1
     assert _open_files() <= files + 4  # two pools and their probes
     stage.close()
-    assert eventually(lambda: stage.ask(SESSIONS) == [(0,)])
+    assert eventually(lambda: stage.ask(SESSIONS) == [(0,)]), stage.ask(LEFT)

@@ -40,7 +40,8 @@ def plan(
     The nodes that serve, as far as they come into question by the policy, and ranked by it; then those that were never dialled or whose
     latest session was lost, in the configured order, but those that come into question first; when there are none of both, those that
     answer but do not want work (panic).  A node that refuses new connections is left out until its next probe (``retry_at``), but for
-    panic.  ``avoid`` comes last.
+    panic.  Where one node is to be the writer for all clients, those before it that have said nothing yet come first: at the start of a process
+    the first answer decides nothing.  ``avoid`` comes last.
     """
     serving = view.serving(want, now)
     untried = [loads[name] for name in view.dialable(want) if name in loads]
@@ -55,6 +56,8 @@ def plan(
     if untried:
         first = policy.first(untried)
         names += [load.name for load in (*first, *(load for load in untried if load not in first))]
+    if serving and names and (unheard := view.undecided(want, names[0])):
+        names = [*unheard, *(name for name in names if name not in unheard)]
     if avoid in names or avoid in ready:
         names = [*(name for name in names if name != avoid), avoid]
     return tuple(names)

@@ -156,11 +156,15 @@ class Book(Queue):
         self.total += 0 if outside else 1
         actions.dial = shelf
         if waiter is not None:
-            if waiter.urgent and not outside and not self.view.by_name[name].distrusted:
+            if waiter.urgent and not outside and not self._needs_dial(name, waiter):
                 actions.spare = shelf.generation
             waiter.blocked_on.discard(name)  # not what else it wanted: this dial may end in nothing
         self._room(actions)  # there may be room for the next one in the queue too
         return True, actions
+
+    def _needs_dial(self, name: str, waiter: Waiter) -> bool:
+        """Tell whether the probe's connection will not do: new ones may be refused, or the dial of a node before it is to have its chance."""
+        return self.view.by_name[name].distrusted or bool(self.view.undecided(waiter.want, name))
 
     def _block(self, waiter: Waiter | None, on: str, actions: Actions) -> bool:
         if waiter is not None:

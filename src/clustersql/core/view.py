@@ -111,6 +111,13 @@ class View:
         """Return the nodes worth dialling for ``want`` besides those that serve it: not known yet, or suspect.  Their role is asked at the dial."""
         return tuple(n.name for n in self.nodes if _untried(n, want))
 
+    def undecided(self, want: Want, name: str) -> tuple[str, ...]:
+        """Return the nodes before ``name`` that have said nothing yet: each may turn out to be the single writer that all clients agree on."""
+        if self.writer != "single" or want.service is not Service.WRITE or want.node is not None:
+            return ()
+        before = self.nodes[: self.nodes.index(self.by_name[name])]
+        return tuple(n.name for n in before if n.reach is Reach.UNKNOWN and _untried(n, want))
+
     def panicking(self, want: Want, now: float | None = None) -> tuple[str, ...]:
         """Return the nodes to try when none is usable: they answer, but do not want work.
 

@@ -11,7 +11,7 @@ setup:
 	tools/venv.sh all dev
 
 test: setup lint ## lint, types and all tests, on SQLite, PostgreSQL and three-node Galera
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python $(if $(ARGS),-m pytest $(ARGS),tools/tests.py)
 
 lint: setup
 	.venv/bin/ruff check .

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from clustersql.dsn import Address, check_family, parse, redacted, scheme_family
@@ -144,6 +144,7 @@ names = st.from_regex(r"[a-z][a-z0-9.-]{0,12}", fullmatch=True)
 def test_a_url_that_is_percent_encoded_is_read_back(
     host: str, port: int, user: str, password: str, database: str, arguments: dict[str, str]
 ) -> None:
+    assume(not arguments.keys() & {"via", "weight", "priority"})  # ours, with values of their own
     userinfo = f"{quote(user, '')}:{quote(password, '')}"
     query = "&".join(f"{quote(key, '')}={quote(value, '')}" for key, value in arguments.items())
     address = parse("n", f"postgresql://{userinfo}@{host}:{port}/{quote(database, '')}?{query}", {"host": host})

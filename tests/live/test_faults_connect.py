@@ -46,7 +46,7 @@ def test_node_that_is_deaf_at_connect_costs_the_stagger(psycopg_stage: Stage) ->
     stage = psycopg_stage
     stage.a.deaf()
     began = time.monotonic()
-    with stage.db.connection() as conn:
+    with stage.db.connection(read_only=True) as conn:  # a write has one node, until that is known to be down
         assert conn.node == "b"
         assert 0.2 < time.monotonic() - began < 2.5
     stage.a.deaf(False)  # the late winner arrives
@@ -55,6 +55,19 @@ def test_node_that_is_deaf_at_connect_costs_the_stagger(psycopg_stage: Stage) ->
     assert stats["size"] == stats["idle"] == stats["nodes"]["a"]["open"] + stats["nodes"]["b"]["open"]
     assert no_sessions(stage)
     assert eventually(lambda: stage.a.connections == stage.b.connections == 0)
+
+
+def test_a_process_that_begins_beside_a_deaf_node_writes_after_the_stagger(psycopg_stage: Stage) -> None:
+    """The first node may be the writer, and has said nothing: it gets the stagger, not its deadline."""
+    stage = psycopg_stage
+    stage.a.deaf()
+    db = stage.make().open()
+    began = time.monotonic()
+    with db.connection() as conn:
+        assert conn.node == "b"
+        assert 0.2 < time.monotonic() - began < 1.8  # before the probe of "a" has ended
+    stage.a.deaf(False)
+    assert no_sessions(stage)
 
 
 def test_deaf_node_for_ever_is_abandoned(psycopg_stage: Stage) -> None:

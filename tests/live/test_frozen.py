@@ -10,7 +10,7 @@ from typing import Any
 import face
 import pytest
 from live.load import load
-from live.stage import Stage
+from live.stage import Stage, eventually
 
 import clustersql
 from clustersql.testing import PostgresCluster
@@ -81,14 +81,16 @@ def test_a_frozen_primary_is_waited_for(database: Any, postgres: PostgresCluster
 
 def test_a_read_on_a_way_that_fell_silent_is_answered_by_the_other(stage: Stage) -> None:
     """To the client that is what a frozen host is: its kernel acknowledges, and nothing answers, a probe neither.  Every driver is woken."""
-    cluster = stage.make(**TUNED)
-    with cluster.open().connection(read_only=True) as conn:
+    cluster = stage.make(stagger=20.0, **TUNED)
+    db = cluster.open()
+    assert eventually(lambda: all(node.usable for node in cluster.view))
+    with db.connection(read_only=True) as conn:
         assert (stage.read(conn), conn.node) == ([], "a")
         conn.commit()
         stage.a.deaf()
         assert (stage.read(conn), conn.node) == ([], "b")
     assert sum(node["Recoveries"] for node in cluster.metrics()["Nodes"].values()) == 1
-    assert cluster.view.by_name["a"].reach.value == "down"
+    assert eventually(lambda: cluster.view.by_name["a"].reach.value == "down")  # a probe from before may be told after
     stage.a.deaf(False)
 
 

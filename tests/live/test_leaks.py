@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -10,6 +11,9 @@ import threading
 
 import pytest
 from live.stage import Stage, eventually, failure
+
+import clustersql
+from clustersql.testing import FaultProxy, PostgresCluster
 
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'"
 LEFT = "SELECT pid, state, wait_event, query, clock_timestamp() - backend_start FROM pg_stat_activity WHERE usename = 'app'"
@@ -110,3 +114,30 @@ def test_nodes_that_flap(psycopg_stage: Stage) -> None:
     assert _open_files() <= files + 4  # two pools and their probes
     stage.close()
     assert eventually(lambda: stage.ask(SESSIONS) == [(0,)]), stage.ask(LEFT)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+@pytest.mark.parametrize("moment", [0.15, 0.45, 0.65, 0.75])
+def test_a_dial_that_is_under_way_at_the_close_leaves_no_session(
+    postgres: PostgresCluster, driver: str, moment: float
+) -> None:
+    """Also without the collector: psycopg's half open connection hung on the task that was cancelled."""
+
+    async def main(proxy: FaultProxy) -> None:
+        cluster = clustersql.Cluster("closing", async_driver=driver)
+        cluster.add_node("a", postgres.dsn("n1").replace(str(postgres.port("n1")), str(proxy.port)))
+        db = cluster.aopen()
+        callers = [asyncio.ensure_future(db.execute("SELECT 1")) for _ in range(3)]
+        await asyncio.sleep(moment)  # of a login of several answers, each of which takes 0.2 s
+        await db.close()
+        await asyncio.gather(*callers, return_exceptions=True)
+        assert await asyncio.to_thread(eventually, lambda: postgres.execute("n1", SESSIONS) == [(0,)])
+
+    with FaultProxy(postgres.port("n1")) as proxy:
+        proxy.delay(0.2)
+        gc.collect()
+        gc.disable()
+        try:
+            asyncio.run(main(proxy))
+        finally:
+            gc.enable()

@@ -70,7 +70,14 @@ def test_reads_go_on_when_the_path_to_their_node_is_gone(
     with load(lambda thread, serial: reader.execute("SELECT 1"), threads=4) as reads:
         slow.start()
         reads.more(20)
-        network.drop(servers.port("n2"))
+        with reader.connection() as conn:
+            cursor = conn.cursor()
+            cursor.execute("SELECT 1")
+            assert conn.node == "n2"
+            conn.rollback()
+            network.drop(servers.port("n2"))
+            cursor.execute("SELECT 1")  # hangs there for certain, whatever the others were at
+            assert conn.node == "n1"
         assert eventually(lambda: told(cluster, "n2"))
         reads.more(100)
         slow.join(60)

@@ -193,6 +193,8 @@ class Attempt:
                 result, None
             ):  # the cancellation was lost on the way (asyncio.wait_for drops one that comes with the answer)
                 self._driver.terminate(result[0])
+        finally:
+            self._task = None  # a cycle by way of its error: what psycopg had half opened would stay until the collector comes by
 
     def _settle(self, result: Any, error: BaseException | None) -> bool:
         """Say how it ended; False: that was said already."""

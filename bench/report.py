@@ -99,9 +99,16 @@ def keep(
 
 def write() -> None:
     """Write the page and the plots anew from the results that are kept."""
-    for file in RESULTS.glob("*.json"):
-        (PLOTS / f"{file.stem}.svg").write_text(plot.bars(told(file.stem)))
-    PAGE.write_text(rewritten(PAGE.read_text("utf-8")), "utf-8")
+    page = PAGE.read_text("utf-8")
+    for name in named(page):
+        (PLOTS / f"{name}.svg").write_text(plot.bars(told(name)))
+    PAGE.write_text(rewritten(page), "utf-8")
+
+
+def named(page: str) -> list[str]:
+    """Return the kept results that have a place on the page.  Others are another page's, and have another form."""
+    kept = sorted(file.stem for file in RESULTS.glob("*.json"))
+    return [name for name in kept if f"<!-- bench: {name} -->" in page]
 
 
 def told(name: str) -> list[Group]:
@@ -135,10 +142,8 @@ def section(name: str) -> str:
 
 def rewritten(page: str) -> str:
     """Return the page with the sections of all kept results as they are now."""
-    for file in sorted(RESULTS.glob("*.json")):
-        name = file.stem
+    for name in named(page):
         begin, end = f"<!-- bench: {name} -->", f"<!-- end of bench: {name} -->"
-        if begin in page:
-            before, _, rest = page.partition(begin)
-            page = f"{before}{begin}\n\n{section(name)}\n\n{end}{rest.partition(end)[2]}"
+        before, _, rest = page.partition(begin)
+        page = f"{before}{begin}\n\n{section(name)}\n\n{end}{rest.partition(end)[2]}"
     return page

@@ -160,8 +160,10 @@ class BasePool(Upkeep[D]):
             self._wake()  # the one prober that asks for all waiters
         return Picture(now, names, view.hopeless(waiter.want))
 
-    def begin_dial(self, name: str, waiter: Waiter | None = None, arguments: Mapping[str, Any] | None = None) -> bool:
-        """Begin to dial ``name``, in the background; False when there is no room for a further connection or dial."""
+    def begin_dial(
+        self, name: str, waiter: Waiter | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> bool | None:
+        """Begin to dial ``name``, in the background.  Returns what `Dial` is answered by."""
         with self._lock:
             begun, actions = self._book.begin_dial(name, waiter)
         self._act(actions)

@@ -138,8 +138,11 @@ class Book(Queue):
 
     # -- dials -----------------------------------------------------------------------------------------------------------------
 
-    def begin_dial(self, name: str, waiter: Waiter | None = None) -> tuple[bool, Actions]:
-        """Reserve a dial of ``name``; a fitting idle connection there serves the waiter instead.  False: there is no room now."""
+    def begin_dial(self, name: str, waiter: Waiter | None = None) -> tuple[bool | None, Actions]:
+        """Reserve a dial of ``name``; a fitting idle connection there serves the waiter instead.
+
+        False: no room for a further dial of this node now; None: none in the pool, for no node.
+        """
         actions = Actions()
         shelf = self.shelves.get(name)
         if shelf is None or self.closed:
@@ -148,17 +151,19 @@ class Book(Queue):
             self._serve(waiter, shelf.lend(waiter.want), actions)
             return True, actions
         if shelf.dials >= self.max_dials:
-            return self._block(waiter, name, actions), actions
+            self._block(waiter, name, actions)
+            return False, actions
         outside = waiter is not None and waiter.outside
-        if not outside and self.total >= self.max_size and not self._evict(shelf, actions):
-            return self._block(waiter, "", actions), actions
+        if not outside and self.total >= self.max_size and not self._evict(shelf, waiter, actions):
+            self._block(waiter, "", actions)
+            return None, actions
         shelf.dials += 1
         self.total += 0 if outside else 1
         actions.dial = shelf
         if waiter is not None:
             if waiter.urgent and not outside and not self._needs_dial(name, waiter):
                 actions.spare = shelf.generation
-            waiter.blocked_on.discard(name)  # not what else it wanted: this dial may end in nothing
+            self._wants_no_room(waiter, name)  # not what else it wanted: this dial may end in nothing
         self._room(actions)  # there may be room for the next one in the queue too
         return True, actions
 
@@ -166,15 +171,18 @@ class Book(Queue):
         """Tell whether the probe's connection will not do: new ones may be refused, or the dial of a node before it is to have its chance."""
         return self.view.by_name[name].distrusted or bool(self.view.undecided(waiter.want, name))
 
-    def _block(self, waiter: Waiter | None, on: str, actions: Actions) -> bool:
+    def _block(self, waiter: Waiter | None, on: str, actions: Actions) -> None:
         if waiter is not None:
-            waiter.blocked_on.add(on)
+            self._wants_room(waiter, on)
             self._room(actions)  # what it was told of, and cannot use, is the next one's
-        return False
 
-    def _evict(self, wanted: Shelf, actions: Actions) -> bool:
-        """Make room by closing the connection that has been idle longest, on another node."""
-        idle = [shelf.idle[0] for shelf in self.shelves.values() if shelf.idle and shelf is not wanted]
+    def _evict(self, wanted: Shelf, waiter: Waiter | None, actions: Actions) -> bool:
+        """Make room by closing the connection that has been idle longest, on another node.
+
+        For a waiter on this one too: were it any use to it, it had it by now.  So when there is no room for it here, there is none anywhere.
+        """
+        unfit = [shelf for shelf in self.shelves.values() if shelf.idle and (shelf is not wanted or waiter is not None)]
+        idle = [shelf.idle[0] for shelf in unfit]
         if not idle:
             return False
         oldest = min(idle, key=lambda session: session.idle_since)
@@ -297,6 +305,11 @@ class Book(Queue):
         return actions
 
     @property
+    def is_exhausted(self) -> bool:
+        """Whether every connection is in use, and there is no room for another one."""
+        return self.total >= self.max_size and not any(shelf.idle for shelf in self.shelves.values())
+
+    @property
     def idle(self) -> int:
         """How many connections are idle."""
         return sum(len(shelf.idle) for shelf in self.shelves.values())
@@ -309,6 +322,8 @@ class Book(Queue):
 
 def dial_plan(book: Book, waiter: Waiter, now: float) -> tuple[str, ...]:
     """Return the plan of ``waiter`` over the pool's own loads.  What it is to dial now it may also be given, from whatever group it is."""
+    if waiter.names and book.is_exhausted and not waiter.outside:
+        return waiter.names  # none of them can be dialled: ranking them, for each of a thousand callers, would cost as much as serving them
     ranking = waiter.policy or book.policy
     names = plan(book.view, waiter.want, book.shelves, ranking, now, book.random, book.slow_start, waiter.avoid)
     if more := [name for name in names if name not in waiter.names and name != waiter.avoid]:

@@ -54,14 +54,14 @@ def open_(deadline: float, stagger: float) -> Steps[Any | GaveUp]:
             return GaveUp(errors, tuple(name for name in pending if name), picture.plan)
         left = [node for node in picture.plan if node not in tried]
         if left and (not pending or picture.now - latest >= stagger):
-            begun: bool = yield Dial(left[0])
+            begun: bool | None = yield Dial(left[0])
             tried.add(left[0])
             latest = picture.now
             if begun:
                 pending.add(left[0])
             if begun and stagger <= 0.0:
                 continue
-            left = left[1:]
+            left = [] if begun is None else left[1:]  # the pool is full: the others would be asked for nothing
         event = yield Await(_patience(deadline - picture.now, latest + stagger - picture.now, bool(left)))
         match event:
             case Served(session):

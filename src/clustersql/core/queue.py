@@ -8,11 +8,13 @@ Rules
    is closed, to make room.  Else readers, whom any node fits, would keep every writer waiting for ever once all connections are to
    replicas, as they are after a demotion.
 4. Whoever was told of room and uses it otherwise, or leaves, hands the news on (`_room`): a waiter that slept beside free room would sleep on.
+5. Nothing here that is done per operation looks at every waiter.  Else each answer takes the longer the more callers wait for it, and a
+   pool that was overloaded once stays so.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from typing import Any
 
 from .plan import chosen
@@ -31,7 +33,8 @@ class Queue:
         self.max_dials = max_dials
         self.view = View()
         self.shelves: dict[str, Shelf] = {}
-        self.waiters: deque[Waiter] = deque()
+        self.waiters: dict[Waiter, None] = {}  # in their order
+        self._blocked: Counter[str] = Counter()  # how many of them want room of which kind: `Waiter.blocked_on`
         self.total = 0
         self.closed = False
 
@@ -39,13 +42,12 @@ class Queue:
         """Put a caller in the queue; from now on it may be served at any moment."""
         self._aim(waiter)
         waiter.policy = self.policy.turn()
-        self.waiters.append(waiter)
+        self.waiters[waiter] = None
 
     def withdraw(self, waiter: Waiter) -> tuple[Session | None, Actions]:
         """Take a caller out of the queue.  Returns the connection that it was given in the same moment, if so: it must not be lost."""
         actions = Actions()
-        if waiter in self.waiters:
-            self.waiters.remove(waiter)
+        self._leave(waiter)
         self._room(actions)  # it may have been told of room that it did not use
         given = next((event.session for event in waiter.events if isinstance(event, Served)), None)
         return given, actions
@@ -79,7 +81,7 @@ class Queue:
                     return
                 if self._is_due(waiter):
                     break
-            usable = self.total < self.max_size or not any("" in waiter.blocked_on for waiter in self.waiters)  # rule 2
+            usable = self.total < self.max_size or not self._blocked[""]  # rule 2
         if usable:
             session.idle_since = now
             shelf.idle.append(session)
@@ -97,7 +99,7 @@ class Queue:
         return due
 
     def _serve(self, waiter: Waiter, session: Session, actions: Actions) -> None:
-        self.waiters.remove(waiter)
+        self._leave(waiter)
         session.shelf.owing = session.shelf.owing or session
         waiter.events.append(Served(session))
         actions.wake.append(waiter)
@@ -113,21 +115,45 @@ class Queue:
         if session.shelf.owing is session:
             session.shelf.owing = None
 
+    def _leave(self, waiter: Waiter) -> None:
+        if waiter in self.waiters:
+            del self.waiters[waiter]
+            self._blocked.subtract(waiter.blocked_on)
+            waiter.blocked_on.clear()
+
+    def _wants_room(self, waiter: Waiter, on: str) -> None:
+        """A waiter was refused for want of room ``on`` a node, or in the whole pool (``""``)."""
+        if waiter in self.waiters and on not in waiter.blocked_on:
+            waiter.blocked_on.add(on)
+            self._blocked[on] += 1
+
+    def _wants_no_room(self, waiter: Waiter, on: str) -> None:
+        if on in waiter.blocked_on:
+            waiter.blocked_on.discard(on)
+            self._blocked[on] -= 1
+
+    def _has_room(self, on: str) -> bool:
+        if not on:
+            return self.total < self.max_size
+        shelf = self.shelves.get(on)
+        return shelf is not None and shelf.dials < self.max_dials
+
     def _room(self, actions: Actions) -> None:
         """Whatever room there is for a dial: the first waiter that was refused for want of it looks again.
 
         Called whenever room may have come free, and when the one who was told of it used it otherwise or has left the queue.
         """
-        free = {name for name, shelf in self.shelves.items() if shelf.dials < self.max_dials}
-        if self.total < self.max_size:
-            free.add("")
+        free = {on for on, waiting in self._blocked.items() if waiting and self._has_room(on)}
+        if not free:
+            return  # by far the most: the pool is full
         for waiter in self.waiters:
-            if not free:
-                return  # a thousand waiters, and each would be looked at by each
             if room := waiter.blocked_on & free:
                 free -= room
+                self._blocked.subtract(waiter.blocked_on)
                 waiter.blocked_on.clear()  # it looks at everything anew
                 self._notify(waiter, Changed(), actions)
+                if not free:
+                    return
 
     @staticmethod
     def _notify(waiter: Waiter, event: Any, actions: Actions) -> None:

@@ -32,7 +32,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Begin to connect to ``node``.  Answered at once: True, begun; False, there is no room for a further dial now."""
+    """Begin to connect to ``node``.  Answered at once: True, begun; False, no room for a further dial of this node now; None, of any node.
+
+    When there is room again, an event says so.
+    """
 
     node: str
 

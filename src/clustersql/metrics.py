@@ -87,7 +87,7 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
 def lag(topology: Topology, node: Node) -> float | None:
     """Return by how many seconds ``node`` is behind, at most; None: not known, or this database cannot tell."""
     known = topology.view.lag(node, time.monotonic())
-    usable = node.reach is Reach.UP and topology.driver.dialect.measures_lag
+    usable = node.reach is Reach.UP and bool(topology.driver.dialect.measures_lag)
     return round(known, 3) if usable and known is not None else None
 
 

@@ -80,10 +80,14 @@ def check_options(options: Options, topology: Topology) -> None:
 def check_lag(value: float | str, topology: Topology) -> None:
     """Raise `ConfigError` when the database cannot tell its lag, or is not asked often enough to tell this one."""
     dialect, interval = topology.driver.dialect, topology.settings.probe_interval
+    asked = max_lag(value)
     if not dialect.measures_lag:
         text = f"max_lag: the lag of a {dialect.name} database cannot be measured here; leave it out, or read from the primary"
         raise ConfigError(f"cluster {topology.name!r}: {text}")
-    seconds = max_lag(value).seconds
+    if asked.seconds is None and "bytes" not in dialect.measures_lag:
+        text = f"max_lag: {value!r} is a size, and of a {dialect.name} database only the time is known by which a replica is behind: give seconds"
+        raise ConfigError(f"cluster {topology.name!r}: {text}")
+    seconds = asked.seconds
     if seconds is not None and seconds < 2 * interval:
         text = f"max_lag: {seconds:g} s is less than two probe intervals, so no replica would ever be known to keep it; set"
         raise ConfigError(f"cluster {topology.name!r}: {text} probe_interval to at most {seconds / 2:g}")

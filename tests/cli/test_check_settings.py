@@ -10,7 +10,7 @@ import pytest
 
 import clustersql
 from clustersql import Cluster, ConfigError
-from clustersql.cli.check.cluster import FAR_BEHIND, _durability, _histories
+from clustersql.cli.check.cluster import FAR_BEHIND, MANY_BEHIND, _backlog, _durability, _histories
 from clustersql.cli.check.result import ClusterResult, NodeResult
 from clustersql.core.node import Epoch
 
@@ -91,6 +91,18 @@ def test_a_replica_that_is_more_than_a_segment_behind_is_noted() -> None:
     assert told(*behind) == ([], []), "without a primary there is nothing to compare with"
 
 
+def test_a_replica_that_is_many_transactions_behind_is_noted() -> None:
+    result = ClusterResult("shop", "pymysql")
+    result.nodes = [
+        NodeResult("n1", "127.0.0.1", role="primary", position=MANY_BEHIND + 100),
+        NodeResult("n2", "127.0.0.1", role="replica", position=99),
+        NodeResult("n3", "127.0.0.1", role="replica", position=100),
+        NodeResult("n4", "127.0.0.1", role="replica"),
+    ]
+    _backlog(result)
+    assert [(note.node, note.what) for note in result.notes] == [("n2", "it is 1001 transactions behind n1")]
+
+
 def test_a_primary_of_an_older_epoch_is_a_finding() -> None:
     notes, findings = told(node("n1", "primary", 10, number=1), node("n2", "primary", 10, number=2))
     assert notes == []
@@ -100,16 +112,22 @@ def test_a_primary_of_an_older_epoch_is_a_finding() -> None:
     assert "timeline" in what
 
 
-@pytest.mark.parametrize("driver", ["sqlite3", "pymysql"])
+@pytest.mark.parametrize(
+    ("driver", "lag", "why"),
+    [
+        ("sqlite3", "5", "max_lag: the lag of a sqlite database cannot be measured"),
+        ("pymysql", "'16MB'", "max_lag: '16MB' is a size, and of a mysql database only the time is known"),
+    ],
+)
 def test_a_max_lag_that_cannot_be_measured_is_told_of_a_file(
-    driver: str, tmp_path: Path, cli: Callable[..., Any]
+    driver: str, lag: str, why: str, tmp_path: Path, cli: Callable[..., Any]
 ) -> None:
     file = tmp_path / "c.toml"
     url = "sqlite:///a.db" if driver == "sqlite3" else "mysql://app@127.0.0.1:1/shop"
     node = f'[[clusters.shop.nodes]]\nname = "a"\nurl = "{url}"\n'
-    file.write_text(f'[clusters.shop]\ndriver = "{driver}"\nmax_lag = 5\n{node}')
-    with pytest.raises(ConfigError, match=r"cluster 'shop': max_lag: the lag of a \w+ database cannot be measured"):
+    file.write_text(f'[clusters.shop]\ndriver = "{driver}"\nmax_lag = {lag}\n{node}')
+    with pytest.raises(ConfigError, match=f"cluster 'shop': {why}"):
         clustersql.load(file)
     ran = cli("check", file)
     assert ran.status != 0
-    assert "max_lag: the lag of a " in " ".join((ran.out + ran.err).split())
+    assert why in " ".join((ran.out + ran.err).split())

@@ -106,6 +106,23 @@ def test_the_mysql_probe(changes: dict[str, str], role: Role, readiness: Readine
     assert (report.role, report.readiness, report.why) == (role, readiness, why)
 
 
+@pytest.mark.parametrize(
+    ("told", "position"),
+    [
+        ({"read_only": "ON", "gtid_slave_pos": "0-1-120", "gtid_current_pos": "0-2-500"}, 120),
+        ({"read_only": "OFF", "gtid_slave_pos": "0-2-100", "gtid_current_pos": "0-1-123"}, 123),
+        ({"read_only": "ON", "gtid_slave_pos": "", "gtid_current_pos": ""}, None),
+        ({"read_only": "ON", "gtid_slave_pos": "0-1-120,1-1-7"}, None),
+        ({"read_only": "OFF", "gtid_executed": "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77"}, None),
+        ({"wsrep_on": "ON", "read_only": "OFF", "gtid_current_pos": "0-1-123"}, None),
+    ],
+    ids=["replica", "primary", "nothing applied yet", "two domains", "MySQL", "Galera"],
+)
+def test_a_position_in_mariadbs_replication(told: dict[str, str], position: int | None) -> None:
+    """A replica's own transactions count for nothing, and what one number cannot tell is not told."""
+    assert by_name("mysql").report([list(told.items()), []]).position == position
+
+
 def test_a_long_receive_queue_is_overload() -> None:
     report = by_name("mysql").report([list((GALERA | {"wsrep_local_recv_queue": "501"}).items()), []])
     assert (report.readiness, report.queue) == (Readiness.READY, 501)

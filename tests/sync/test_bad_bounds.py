@@ -63,3 +63,12 @@ def test_max_lag_on_an_asyncio_connection() -> None:
                     pass
 
     asyncio.run(main())
+
+
+def test_a_size_where_only_the_time_is_known() -> None:
+    cluster = clustersql.Cluster("shop", driver="pymysql")
+    cluster.add_node("a", "mysql://app@127.0.0.1:1/shop")
+    assert cluster.open().options(max_lag=5)
+    with pytest.raises(ConfigError, match="'16MB' is a size, and of a mysql database only the time is known"):
+        cluster.open().options(max_lag="16MB")
+    cluster.close()

@@ -25,7 +25,7 @@ POSITION_AGE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """Where the log of the primary ``node`` was, and when: (monotonic seconds, bytes), the oldest first."""
+    """Where the log of the primary ``node`` was, and when: (monotonic seconds, position), the oldest first."""
 
     node: str = ""
     samples: tuple[Sample, ...] = ()
@@ -46,7 +46,7 @@ class Track:
         return next((at for at, there in reversed(self.samples) if there <= position), None)
 
     def ahead(self, position: int, now: float) -> int | None:
-        """Return by how many bytes the primary is ahead of ``position``; None: its own position is not known well enough."""
+        """Return by how much (`core.node.Report.position`) the primary is ahead of ``position``; None: its own position is not known well enough."""
         if not self.samples or now - self.samples[-1][0] > POSITION_AGE:
             return None
         return max(0, self.samples[-1][1] - position)

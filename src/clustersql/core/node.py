@@ -69,7 +69,7 @@ class Report:
     """A node's own answer to a probe.  ``why`` says in words what keeps it from being ready.
 
     ``complete`` False: only the role was told, as a server does at connect.  ``queue``: write-sets received and not applied yet (Galera).
-    ``position``: of its log in bytes, what it has applied or, as a primary, written; None: not told.
+    ``position``: of its log, in bytes (PostgreSQL) or transactions (MariaDB), what it has applied or, as a primary, written; None: not told.
     ``identity``: the same for every way to this server, and no other server's; "": not told.
     """
 

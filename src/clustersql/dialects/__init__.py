@@ -33,7 +33,7 @@ class Dialect:
     ``probe`` are the statements that ask a node for its role and readiness; ``report`` reads their answers, in order.
     ``read_only_on``/``off`` make every later transaction of the session read-only, or not.
     ``reset`` gives a session its first state back; empty: there is no such statement, the connection is closed instead.
-    ``measures_lag``: a report tells the position of the node's log.
+    ``measures_lag``: in what a replica's lag can be told, "seconds" and "bytes"; nothing: a report tells no position of the node's log.
     ``settings_roll_back``: a rollback undoes what SET has set in its transaction.
     ``ask_members`` gives the statements that ask a node, whose report is known, for the members of its cluster; None: it cannot be asked.
     ``members`` reads their answers.  ``port`` is where servers listen by default.
@@ -52,7 +52,7 @@ class Dialect:
     read_only_off: tuple[str, ...]
     reset: tuple[str, ...]
     rules: Rules
-    measures_lag: bool = False
+    measures_lag: frozenset[str] = frozenset()
     unsent: tuple[str, ...] = ()
     """Texts of errors by which a pooler says that it had no session of the server for the statement, so that nothing was sent to one."""
     settings_roll_back: bool = False

@@ -122,7 +122,7 @@ MESSAGES = (
 VARIABLES = (
     "version", "max_connections", "read_only", "super_read_only", "innodb_read_only", "tx_read_only", "transaction_read_only",
     "offline_mode", "wsrep_on", "wsrep_reject_queries", "wsrep_desync", "wsrep_node_name", "wsrep_sst_donor_rejects_queries",
-    "pxc_maint_mode", "server_id", "hostname", "server_uuid", "group_replication_group_name",
+    "pxc_maint_mode", "server_id", "hostname", "server_uuid", "group_replication_group_name", "gtid_slave_pos", "gtid_current_pos",
 )  # fmt: skip
 STATUS = (
     "wsrep_ready", "wsrep_cluster_status", "wsrep_local_state", "wsrep_local_state_comment", "wsrep_cluster_size",
@@ -153,6 +153,7 @@ def report(answers: Sequence[Rows]) -> Report:
         version=_version(told.get("version", "")),
         details=_details(told, galera),
         queue=int(queue) if queue.isdigit() else 0,
+        position=None if galera else _position(told.get("gtid_slave_pos" if closed else "gtid_current_pos", "")),
         epoch=_epoch(told) if galera else None,
         identity=_identity(told, galera),
     )
@@ -164,6 +165,17 @@ def _identity(told: Mapping[str, str], galera: bool) -> str:
         return told.get("wsrep_gcomm_uuid", "")
     server_id = told.get("server_id", "")
     return told.get("server_uuid", "") or (f"server_id {server_id}" if server_id else "")
+
+
+def _position(gtid: str) -> int | None:
+    """Where a MariaDB server is in the stream of transactions: the last number of domain-server-number, of what it has applied or, as a primary, written.
+
+    A replica's own transactions are not in ``gtid_slave_pos``, so they count for nothing.  Several domains are several streams, of which no
+    one number tells how far a server is; and MySQL's GTIDs are sets, in which a replica's own would look like progress: not told.
+    https://mariadb.com/kb/en/gtid/
+    """
+    parts = gtid.split("-")
+    return int(parts[2]) if len(parts) == 3 and parts[2].isdigit() else None
 
 
 def _epoch(told: Mapping[str, str]) -> Epoch | None:
@@ -311,6 +323,9 @@ DIALECT = Dialect(
     read_only_off=("SET SESSION TRANSACTION READ WRITE",),
     reset=(),  # COM_RESET_CONNECTION is no statement, and drivers do not offer it alike
     rules=RULES,
+    measures_lag=frozenset(
+        {"seconds"}
+    ),  # of MariaDB's replication; elsewhere it is not known, and what is not known is too long
     ask_members=ask_members,
     members=members,
     port=3306,

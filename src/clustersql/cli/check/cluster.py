@@ -70,6 +70,8 @@ def _roles(topology: Topology, result: ClusterResult) -> None:
     if len(primaries) > 1 and _questions(topology).one_primary:
         result.find("", f"{', '.join(primaries)} all accept writes: they are separate databases (split brain)")
     _histories(result)
+    if "bytes" not in topology.driver.dialect.measures_lag:
+        _backlog(result)
     versions = Counter(node.version for node in result.nodes if node.version)
     if len(versions) > 1:
         result.note("", "the nodes have different versions: " + ", ".join(versions))
@@ -93,6 +95,20 @@ def _histories(result: ClusterResult) -> None:
             behind = newest.position - node.position
             if behind > FAR_BEHIND:
                 result.note(node.name, f"it is {behind >> 20} MB of log behind {newest.name}")
+
+
+MANY_BEHIND = 1000
+"""Transactions."""
+
+
+def _backlog(result: ClusterResult) -> None:
+    """Note replicas that are far behind, where the position is a number of transactions (MariaDB) and there is no epoch."""
+    primaries = [node for node in result.nodes if node.role == "primary" and node.position is not None]
+    for node in result.nodes:
+        if len(primaries) == 1 and node.role == "replica" and node.position is not None:
+            behind = (primaries[0].position or 0) - node.position
+            if behind > MANY_BEHIND:
+                result.note(node.name, f"it is {behind} transactions behind {primaries[0].name}")
 
 
 def _durability(topology: Topology, wires: Sequence[Wire], result: ClusterResult) -> None:

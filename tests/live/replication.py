@@ -1,0 +1,28 @@
+"""MariaDB's replication: a source and its replica, which says where it is (report_host)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from clustersql.testing import MariaDBServer
+
+Pair = tuple[MariaDBServer, MariaDBServer]
+
+
+@contextmanager
+def replication() -> Iterator[Pair]:
+    """Start both, and let the replica follow."""
+    with ExitStack() as stack:
+        source = stack.enter_context(MariaDBServer(settings=["--server-id=1", "--log-bin=binlog"]))
+        replica = stack.enter_context(MariaDBServer(settings=["--server-id=2", "--report-host=127.0.0.1"]))
+        source.execute("n1", "CREATE USER repl IDENTIFIED BY 'secret'")
+        source.execute("n1", "GRANT REPLICATION SLAVE ON *.* TO repl")
+        file, position = source.execute("n1", "SHOW MASTER STATUS")[0][:2]
+        where = f"MASTER_HOST = '127.0.0.1', MASTER_PORT = {source.port('n1')}, MASTER_HEARTBEAT_PERIOD = 0.2"
+        who = "MASTER_USER = 'repl', MASTER_PASSWORD = 'secret', MASTER_CONNECT_RETRY = 1"
+        at = f"MASTER_LOG_FILE = '{file}', MASTER_LOG_POS = {position}"
+        replica.execute("n1", f"CHANGE MASTER TO {where}, {who}, {at}")
+        replica.execute("n1", "START SLAVE")
+        replica.set_read_only("n1")
+        yield source, replica

@@ -79,6 +79,17 @@ def test_a_frozen_primary_is_waited_for(database: Any, postgres: PostgresCluster
     assert database.execute("SELECT count(*) FROM events WHERE name = 'sent'").fetchone()[0] in (0, 1)
 
 
+def test_the_end_does_not_wait_for_a_frozen_node(database: Any, postgres: PostgresCluster) -> None:
+    """Its connections, in the pool and under a probe, are closed without its word; psycopg's asyncio API would wait 10 s for a cancelled probe."""
+    wait_for_every_node(database)
+    postgres.freeze("n2")
+    topology = database._cluster._topology if hasattr(database, "_cluster") else database._pool.topology
+    assert eventually(lambda: not topology.view.by_name["n2"].usable)
+    began = time.monotonic()
+    database.close()
+    assert time.monotonic() - began < 5
+
+
 def test_a_read_on_a_way_that_fell_silent_is_answered_by_the_other(stage: Stage) -> None:
     """To the client that is what a frozen host is: its kernel acknowledges, and nothing answers, a probe neither.  Every driver is woken."""
     cluster = stage.make(stagger=20.0, **TUNED)

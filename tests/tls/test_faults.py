@@ -18,10 +18,9 @@ from live import test_frozen as frozen
 from live import test_guarantees_autocommit as autocommit
 from live import test_guarantees_commit as commit
 from live import test_guarantees_transaction as transaction
-from live.conftest import _MARIADB_SCHEMA, _POSTGRES_SCHEMA
 from live.stage import INSERT, SELECT, Stage
 
-from clustersql.testing import FaultProxy, MariaDBServer, PostgresCluster
+from clustersql.testing import FaultProxy
 
 RECORD = rb"\x17\x03\x03\x00"
 """The head of a record of TLS 1.3 with data in it, less than 256 bytes (RFC 8446, 5.2); the last byte of its length follows."""
@@ -53,22 +52,6 @@ class EncryptedStage(Stage):
     @property
     def commit_bytes(self) -> bytes:
         return RECORD + rb"\x%02x" % (len(COMMITS[self.driver]) + SEALED)
-
-
-@pytest.fixture(scope="module")
-def encrypted_postgres() -> Iterator[PostgresCluster]:
-    with PostgresCluster(1, tls=True) as cluster:
-        for statement in _POSTGRES_SCHEMA:
-            cluster.execute("n1", statement)
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def encrypted_mariadb() -> Iterator[MariaDBServer]:
-    with MariaDBServer(tls=True) as server:
-        for statement in _MARIADB_SCHEMA:
-            server.execute("n1", statement)
-        yield server
 
 
 @pytest.fixture(params=COMMITS)

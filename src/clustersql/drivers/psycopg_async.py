@@ -1,11 +1,12 @@
 """psycopg 3's asyncio API.
 
-A cancelled call asks the server to cancel and waits up to 5 seconds for that (``AsyncConnection._try_cancel``); the connection
+A cancelled call of the program's asks the server to cancel and waits up to 5 seconds for that (``AsyncConnection._try_cancel``); the connection
 is good afterwards, in a failed transaction where there was one.  The driver closes a dial that was cancelled.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +38,22 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
         return self.module.AsyncCursor(raw, row_factory=self.module.rows.tuple_row)
 
     async def answers(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
-        """Run them in autocommit mode: one round trip for each, and nothing to roll back."""
+        """Run them in autocommit mode: one round trip for each, and nothing to roll back.
+
+        In a task of its own, which is not cancelled: psycopg would ask the server to cancel, and wait for one that is frozen 5 seconds for the
+        connection to do that and 5 more for the statement's end; so long would `close` take.  The connection is shut down instead, which is closed after a cancellation
+        anyway, and the task ends.
+        """
+        asking = asyncio.ensure_future(self._answers(raw, statements))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            self.terminate(raw)
+            with contextlib.suppress(Exception):
+                await asking
+            raise
+
+    async def _answers(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         await self.set_autocommit(raw, True)
         return await super().answers(raw, statements)
 

@@ -27,7 +27,7 @@ from .topology import Topology
 from .via import check as check_via
 
 if TYPE_CHECKING:
-    from .aio.connection import Checkout
+    from .aio.checkout import Checkout
     from .aio.database import Database as AsyncDatabase
     from .aio.pool import Pool as AsyncPool
     from .core.view import View

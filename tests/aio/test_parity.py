@@ -10,7 +10,7 @@ import pytest
 
 import clustersql
 from clustersql import aio
-from clustersql.aio.connection import Checkout
+from clustersql.aio.checkout import Checkout
 from clustersql.aio.connection import Connection as AsyncConnection
 from clustersql.aio.cursor import Cursor as AsyncCursor
 from clustersql.aio.database import Database as AsyncDatabase

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..registry import get
-from .connection import Checkout, Connection
+from .checkout import Checkout
+from .connection import Connection
 from .cursor import Cursor
 from .database import Database
 

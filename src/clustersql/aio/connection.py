@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import iscoroutinefunction
 from time import monotonic
@@ -23,6 +23,7 @@ from ..notes import UNSET, Notes, phase_of
 from ..options import Options
 from ..outcome import CANCELLED_COMMIT, note_lost
 from ..state import HARMLESS_METHODS, State, passing
+from .checkout import Checkout
 from .cursor import Cursor
 from .pool import Pool
 from .recovery import recover_commit, recover_statement
@@ -432,32 +433,6 @@ class Connection(Handle):
         if not self._state.mode_changed():
             self._state.unmanaged("autocommit()")
         return result
-
-
-class Checkout:
-    """A connection to come: ``async with db.connection() as conn``, or ``conn = await db.connection()``."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def __await__(self) -> Generator[Any, Any, Connection]:
-        yield from self._connection._begin().__await__()
-        return self._connection
-
-    async def __aenter__(self) -> Connection:
-        await self._connection._begin()
-        return self._connection
-
-    async def __aexit__(self, kind: type[BaseException] | None, *details: Any) -> None:
-        await self._connection.__aexit__(kind, *details)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"{name!r}: a connection to come has none; await it, or enter it with `async with`")
-
-    def __repr__(self) -> str:
-        return f"<clustersql.aio.Checkout of {self._connection!r}>"
 
 
 _set = object.__setattr__

@@ -11,7 +11,8 @@ from ..errors import ConfigError
 from ..notes import UNSET
 from ..options import Options, check_options
 from ..result import Result
-from .connection import Checkout, Connection
+from .checkout import Checkout
+from .connection import Connection
 from .result import fetched
 from .run import run
 

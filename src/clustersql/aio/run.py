@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..rerun import may_rerun, pause
 
 if TYPE_CHECKING:
-    from .connection import Checkout
+    from .checkout import Checkout
 
 T = TypeVar("T")
 

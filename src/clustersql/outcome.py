@@ -28,8 +28,10 @@ def fail(connection: Handle, outcome: Lost, phase: Phase, situation: Situation) 
     node = f"node {session.node!r}" if session is not None else "the node"
     facts = connection._state.facts(error) if session is not None else None
     in_transaction = phase is Phase.EXECUTE and situation.transaction is not Transaction.NONE
-    connection._state.last_facts, connection._state.timed_out = facts, situation.timed_out
     ended = facts is not None and (facts.lost or facts.fault is Fault.ROLLED_BACK)
+    if ended or connection._state.refused is None:  # of a transaction that has ended, the later errors prove nothing
+        connection._state.last_facts = facts
+    connection._state.timed_out = situation.timed_out
     if facts is not None and facts.lost:
         connection._drop()
     for note in (outcome.note, TIMED_OUT if situation.timed_out else ""):
@@ -40,7 +42,8 @@ def fail(connection: Handle, outcome: Lost, phase: Phase, situation: Situation) 
     if phase is Phase.COMMIT and outcome.verdict is Verdict.UNKNOWN:
         connection._state.doubtful_commit()
     if outcome.verdict is Verdict.PASS:
-        connection._state.refused = error if ended else None
+        if ended:  # and stays so: a later error of a statement alone must not let `run` commit what is left
+            connection._state.refused = error
         if phase is Phase.COMMIT:
             connection._state.boundary(committed=False)
         elif in_transaction and connection._state.session is None:

@@ -248,6 +248,31 @@ def test_deadlock_on_a_later_statement(stage: Stage, by_run: bool) -> None:
     assert rival.numbers() == ([2, 2] if by_run else [1, 1])
 
 
+def test_a_swallowed_deadlock_is_not_forgotten_for_a_later_error(stage: Stage) -> None:
+    """It has undone what came before; ``run`` commits nothing of the rest, though the latest error ended no transaction, and reruns."""
+    rival, threads, attempts = Rival(stage), [], []
+
+    def work(conn: object) -> None:
+        attempts.append(conn.attempt)  # type: ignore[attr-defined]
+        _add(conn, rival.one)
+        if not threads:
+            threads.append(rival.want_the_other_row())
+            assert "eadlock" in str(failure(_add, conn, rival.two))
+            with conn.cursor() as cursor:  # type: ignore[attr-defined]
+                assert isinstance(failure(cursor.execute, "SELECT * FROM nowhere"), stage.errors.Error)
+        else:
+            _add(conn, rival.two)
+
+    try:
+        stage.db.run(work)
+    finally:
+        for thread in threads:
+            thread.join(20)
+        rival.raw.close()
+    assert attempts == [1, 2]
+    assert rival.numbers() == [2, 2]
+
+
 def test_deadlock_on_the_first_statement(mariadb_stage: Stage) -> None:
     """1213 at once: re-executed on the same connection, exactly once."""
     stage = mariadb_stage

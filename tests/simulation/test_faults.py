@@ -24,6 +24,8 @@ from bench.simulation.faults.servers import Entry
 
 ROOT = Path(__file__).parents[2]
 CORPUS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "corpus.json").read_text())
+FOUND = (73443,)
+"""Seeds of the 100,000 that found a defect: a deadlock that the function of `run` had swallowed was forgotten for a later error, and the rest committed."""
 SEEDS = 300
 ENOUGH = 600
 """Seeds within which a breakage is found; the one that was kept comes first, and finds it while the library draws its chances as it does now."""
@@ -41,7 +43,7 @@ def test_what_is_reported_is_true_for_some_hundreds_of_seeds() -> None:
 
 
 def test_the_seeds_that_were_kept_are_fine() -> None:
-    done = run(*(f"--seed={entry['seed']}" for entry in CORPUS))
+    done = run(*(f"--seed={seed}" for seed in (*FOUND, *(entry["seed"] for entry in CORPUS))))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
 
 

@@ -151,6 +151,9 @@ def test_bad_input(make: Make) -> None:
             db.options(max_lag=value)
     with pytest.raises(clustersql.ConfigError, match=r"set probe_interval to at most 0\.15"):
         db.options(max_lag=0.3)
-    for driver in ("sqlite3", "pymysql"):
-        with pytest.raises(clustersql.ConfigError, match=r"the lag of a .* database cannot be measured here"):
-            clustersql.Cluster("no_lag", driver=driver, max_lag=5)
+    for driver, value, why in (
+        ("sqlite3", 5, r"the lag of a sqlite database cannot be measured here"),
+        ("pymysql", "16MB", r"'16MB' is a size, and of a mysql database only the time is known"),
+    ):
+        with pytest.raises(clustersql.ConfigError, match=why):
+            clustersql.Cluster("no_lag", driver=driver, max_lag=value)

@@ -323,9 +323,8 @@ DIALECT = Dialect(
     read_only_off=("SET SESSION TRANSACTION READ WRITE",),
     reset=(),  # COM_RESET_CONNECTION is no statement, and drivers do not offer it alike
     rules=RULES,
-    measures_lag=frozenset(
-        {"seconds"}
-    ),  # of MariaDB's replication; elsewhere it is not known, and what is not known is too long
+    # Of MariaDB's replication only.  Elsewhere the lag is not known, and what is not known is too long.
+    measures_lag=frozenset({"seconds"}),
     ask_members=ask_members,
     members=members,
     port=3306,

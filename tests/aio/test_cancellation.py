@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -278,6 +279,40 @@ def test_dial_that_swallows_its_cancellation_leaves_no_connection() -> None:
         waiting.cancel()
         await db.close()
         assert swallowed
+        assert not driver.open
+
+    asyncio.run(main())
+
+
+def test_probe_that_is_cancelled_before_its_first_step_leaves_no_connection() -> None:
+    """The pool is closed in the moment in which its monitor has begun a probe, on a connection that was kept."""
+
+    async def main() -> None:
+        cluster, driver = fake_cluster("a")
+        db = cluster.aopen()
+        await db.execute("SELECT 1")
+        prober = db._pool()._prober
+        while not prober._kept:
+            await asyncio.sleep(0.001)
+        prober._begin("a", False, 0.0, ())
+        await db.close()
+        assert not driver.open
+
+    asyncio.run(main())
+
+
+def test_goodbye_that_is_cancelled_before_its_first_step_leaves_no_connection() -> None:
+    """As when the program's main function ends just then: asyncio cancels every task."""
+
+    async def main() -> None:
+        cluster, driver = fake_cluster("a")
+        pool = cluster.aopen()._pool()
+        raw = await driver.connect(SimpleNamespace(host="a"), 1.0)  # type: ignore[arg-type]
+        pool._background.close(driver, raw)
+        for task in tuple(pool._background._tasks):
+            task.cancel()
+        await pool._background.ended()
+        await pool.aclose()
         assert not driver.open
 
     asyncio.run(main())

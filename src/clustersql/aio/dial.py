@@ -38,22 +38,27 @@ class Background:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def close(self, driver: AsyncDriver, raw: Any) -> None:
+        """Close a connection of the driver in the background: politely, and when that takes too long or is cancelled, at once."""
+
+        def gone(task: asyncio.Task[Any]) -> None:
+            if task.cancelled():  # there is no time for a goodbye; a task that had not begun yet has not even tried
+                driver.terminate(raw)
+
+        self.spawn(_close(driver, raw), "close").add_done_callback(gone)
+
     async def ended(self) -> None:
         """Wait until all have ended."""
         while tasks := [task for task in self._tasks if task is not asyncio.current_task()]:
             await asyncio.wait(tasks)
 
 
-async def close(driver: AsyncDriver, raw: Any) -> None:
-    """Close a connection of the driver: politely, and when that takes too long or is cancelled, at once."""
+async def _close(driver: AsyncDriver, raw: Any) -> None:
     try:
         async with asyncio.timeout(PATIENCE):
             await driver.close(raw)
     except Exception:  # a goodbye that fails or is late: the connection is to go either way
         driver.terminate(raw)
-    except BaseException:  # cancelled: there is no time for a goodbye
-        driver.terminate(raw)
-        raise
 
 
 async def connect(

@@ -29,7 +29,7 @@ from ..dialled import Dialled
 from ..drivers.contract import AsyncDriver
 from ..pool import BasePool
 from ..topology import Topology
-from .dial import Attempt, Background, close, connect, greet
+from .dial import Attempt, Background, connect, greet
 from .drive import drive
 from .monitor import monitor
 from .prober import Prober
@@ -205,7 +205,7 @@ class Pool(BasePool[Attempt]):
         for attempt in tuple(self._attempts):
             attempt.cancel()
         for raw in [session.raw for session in idle] + self._prober.end():
-            self._background.spawn(close(self.driver, raw), "close")
+            self._background.close(self.driver, raw)
         await self._background.ended()  # each is bounded in time
         for _ in range(
             3
@@ -271,7 +271,7 @@ class Pool(BasePool[Attempt]):
         ):  # in the middle of an answer, for which a polite goodbye would wait
             self._drop(session.raw)
         else:
-            self._background.spawn(close(self.driver, session.raw), "close")
+            self._background.close(self.driver, session.raw)
 
     def _drive_fill(self, steps: Steps[int], waiter: Waiter) -> None:
         with contextlib.suppress(StopIteration):

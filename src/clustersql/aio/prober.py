@@ -12,7 +12,7 @@ from ..core.node import Report
 from ..drivers.contract import AsyncDriver
 from ..prober import BaseProber, Heard
 from ..topology import Topology
-from .dial import Attempt, Background, ask, close, connect
+from .dial import Attempt, Background, ask, connect
 
 
 class Prober(BaseProber[Attempt]):
@@ -33,15 +33,13 @@ class Prober(BaseProber[Attempt]):
         return contextlib.nullcontext()
 
     def _attempt(self, name: str, kept: Any, fresh: bool, patience: float, question: str) -> Attempt:
-        return Attempt(
-            self.topology,
-            self.driver,
-            self._background,
-            name,
-            lambda attempt: self._work(attempt, kept, fresh, question),
-            self._ended,
-            patience,
-        )
+        def ended(attempt: Attempt) -> None:
+            if attempt.error is not None and kept is not None:  # here and not in the task, as in `_learn_attempt`
+                self.driver.terminate(kept)
+            self._ended(attempt)
+
+        work = lambda attempt: self._work(attempt, kept, fresh, question)  # noqa: E731 - a line too long inside the call
+        return Attempt(self.topology, self.driver, self._background, name, work, ended, patience)
 
     async def _work(self, attempt: Attempt, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, bool, Any]:
         try:
@@ -59,9 +57,6 @@ class Prober(BaseProber[Attempt]):
                     return kept, await ask(driver, kept), False
                 except Exception:  # it may be this connection only: a new one tells
                     attempt.redial()
-                except BaseException:  # it hung, and was abandoned: a new dial would only hang as well
-                    driver.terminate(kept)
-                    raise
             driver.terminate(kept)
         raw, report = await connect(self.topology, driver, attempt.name, in_full=True, entered=attempt.entered)
         self.topology.connected(attempt.name)
@@ -145,7 +140,7 @@ class Prober(BaseProber[Attempt]):
                 raise
 
     def _close(self, raw: Any) -> None:
-        self._background.spawn(close(self.driver, raw), "close")
+        self._background.close(self.driver, raw)
 
     def _wake(self) -> None:
         self._wake_monitor()

@@ -49,8 +49,11 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
             return await asyncio.shield(asking)
         except asyncio.CancelledError:
             self.terminate(raw)
-            with contextlib.suppress(Exception):
-                await asking
+            try:
+                with contextlib.suppress(Exception):
+                    await asking
+            finally:  # its answer may have been in the socket already: then it went well, and nobody has closed the connection
+                self.terminate(raw)
             raise
 
     async def _answers(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -61,6 +62,22 @@ class AsyncServerContract(AsyncDriverContract):
             dialled = await cancelled(subject.connect(), moment * 0.002)
             if dialled is not None:
                 subject.driver.terminate(dialled)
+        await self._no_more_than(before)
+
+    async def test_a_question_that_is_cancelled_as_its_answer_comes_leaves_nothing(self, subject: AsyncSubject) -> None:
+        """At any of its moments, one of which has the answer in the socket already: nothing in it shows that the connection was shut down."""
+        await subject.driver.close(await subject.connect())
+        before = descriptors()
+        for moment in range(30):
+            raw = await subject.connect()
+            asked = asyncio.create_task(subject.driver.ask(raw, ["SELECT 1"]))
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            time.sleep(0.01)  # the loop does not see it come
+            asked.cancel()
+            subject.driver.terminate(raw)  # at once, as a pool does that is closed
+            await asyncio.wait([asked])
+            assert subject.driver.is_closed(raw), moment
         await self._no_more_than(before)
 
     @staticmethod

@@ -110,6 +110,12 @@ def mariadb_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     yield from _stage(request.param, request)
 
 
+@pytest.fixture(params=POSTGRES)
+def driver(request: pytest.FixtureRequest) -> str:
+    """Each driver of PostgreSQL, for tests that make their own clusters; tests/tls has fewer."""
+    return str(request.param)
+
+
 @pytest.fixture(params=["psycopg", "psycopg-aio"])
 def psycopg_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A stage for psycopg, and one for its asyncio API."""

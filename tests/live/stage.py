@@ -204,6 +204,18 @@ def eventually(condition: Callable[[], Any], timeout: float = 15.0, every: float
     return bool(condition())
 
 
+def execute(conn: Any, sql: str, *params: Any) -> Any:
+    """Execute on a cursor of its own, and return that: not every driver's connections have `execute`."""
+    cursor = conn.cursor()
+    cursor.execute(sql, *params)
+    return cursor
+
+
+def rows(cursor: Any) -> list[tuple[Any, ...]]:
+    """All rows of a cursor, as tuples: those of pg8000 are lists, those of asyncpg records."""
+    return [tuple(row) for row in cursor.fetchall()]
+
+
 def failure(function: Callable[..., Any], *args: Any, **kwargs: Any) -> BaseException | None:
     """What ``function`` raises, without the frames that would keep its connections alive; None: nothing."""
     try:

@@ -19,15 +19,15 @@ Make = Callable[..., clustersql.Cluster]
 QUICK: dict[str, Any] = {"probe_interval": 0.1, "forget_after": 0.5, "breaker_base": 0.1, "breaker_cap": 0.2}
 
 
-@pytest.fixture(params=["psycopg", "asyncpg"])
-def make(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Make]:
+@pytest.fixture
+def make(postgres: PostgresCluster, driver: str) -> Iterator[Make]:
     """Make a cluster that discovers, of which "n1" is configured; closed after the test."""
     postgres.execute("n1", "TRUNCATE events")
     stack, names = ExitStack(), itertools.count()
 
     def made(user: str = "app", **knobs: Any) -> clustersql.Cluster:
         knobs = {"discover": True, "address_map": places(postgres), **QUICK, **knobs}
-        cluster = stack.enter_context(face.cluster_of(request.param, f"discovering{next(names)}", **knobs))
+        cluster = stack.enter_context(face.cluster_of(driver, f"discovering{next(names)}", **knobs))
         cluster.add_node("n1", postgres.dsn("n1").replace("//app", f"//{user}"))
         return cluster
 

@@ -10,7 +10,7 @@ from typing import Any
 import face
 import pytest
 from live.load import load
-from live.stage import eventually, failure
+from live.stage import eventually, execute, failure, rows
 
 import clustersql
 from clustersql.testing import PostgresCluster
@@ -19,13 +19,13 @@ Make = Callable[..., clustersql.Cluster]
 INSERT = "INSERT INTO events (name) VALUES (%s)"
 
 
-@pytest.fixture(params=["psycopg", "psycopg-aio"])
-def make(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Make]:
+@pytest.fixture
+def make(postgres: PostgresCluster, driver: str) -> Iterator[Make]:
     """Make a cluster over all nodes of the healthy PostgreSQL cluster; closed after the test."""
     stack, names = ExitStack(), itertools.count()
 
     def made(**knobs: Any) -> clustersql.Cluster:
-        cluster = stack.enter_context(face.cluster_of(request.param, f"drained{next(names)}", **knobs))
+        cluster = stack.enter_context(face.cluster_of(driver, f"drained{next(names)}", **knobs))
         for name in postgres.nodes:
             cluster.add_node(name, postgres.dsn(name))
         return cluster
@@ -70,7 +70,7 @@ def test_planned_switchover_under_load(postgres: PostgresCluster, make: Make) ->
 
     def write(thread: int, serial: int) -> None:
         name = f"{thread}-{serial}"
-        db.run(lambda conn: conn.execute(INSERT, (name,)))
+        db.run(lambda conn: execute(conn, INSERT, (name,)))
         acknowledged.append(name)
 
     with load(write, threads=4) as writes, load(lambda t, s: reader.execute("SELECT 1"), threads=4) as reads:
@@ -82,24 +82,24 @@ def test_planned_switchover_under_load(postgres: PostgresCluster, make: Make) ->
         writes.more(50)
         reads.more(50)
     assert (writes.failed, reads.failed) == ([], [])
-    rows = [name for (name,) in postgres.execute("n2", "SELECT name FROM events")]
-    assert sorted(rows) == sorted(acknowledged)
+    there = [name for (name,) in postgres.execute("n2", "SELECT name FROM events")]
+    assert sorted(there) == sorted(acknowledged)
 
 
 def test_open_transaction_ends_by_itself(postgres: PostgresCluster, make: Make) -> None:
     cluster = make()
     db = cluster.open()
     with db.connection() as conn:
-        conn.execute(INSERT, ("drained",))
+        execute(conn, INSERT, ("drained",))
         cluster.drain("n1")
-        conn.execute("SELECT 1")
+        execute(conn, "SELECT 1")
         assert conn.node == "n1"
     assert postgres.execute("n1", "SELECT count(*) FROM events WHERE name = 'drained'") == [(1,)]
     assert eventually(lambda: db.stats()["nodes"]["n1"]["open"] == 0)
     error = failure(lambda: db.options(timeout=0.5).execute("SELECT 1"))
     assert isinstance(error, clustersql.NoNodeAvailable)  # n1 is the only primary
     cluster.undrain("n1")
-    assert db.execute("SELECT 1").fetchall() == [(1,)]
+    assert rows(db.execute("SELECT 1")) == [(1,)]
 
 
 def test_what_outstays_its_grace_is_ended_and_recovered(postgres: PostgresCluster, make: Make) -> None:
@@ -108,18 +108,18 @@ def test_what_outstays_its_grace_is_ended_and_recovered(postgres: PostgresCluste
     db = cluster.open()
     assert eventually(lambda: all(node.usable for node in cluster.view))
     with db.connection(node="n2") as pinned:
-        pinned.execute("SELECT 1")
+        execute(pinned, "SELECT 1")
         reading = db.connection(read_only=True)
-        reading.execute("SELECT 1")
+        execute(reading, "SELECT 1")
         reading.rollback()
         first = reading.node
         cluster.drain("n2", grace=30)
         if first != "n2":
             cluster.drain(str(first), grace=0)
         cluster.drain("n2", grace=0)  # the operator has thought again
-        assert eventually(lambda: failure(lambda: pinned.execute("SELECT 1")) is not None)
+        assert eventually(lambda: failure(lambda: execute(pinned, "SELECT 1")) is not None)
         pinned.rollback()
-        reading.execute("SELECT 1")
+        execute(reading, "SELECT 1")
         assert reading.node not in ("n2", first)
         reading.close()
     assert eventually(lambda: db.stats()["nodes"]["n2"]["open"] == 0)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import face
-import pytest
 from live.load import load
-from live.stage import eventually, failure
+from live.stage import eventually, execute, failure
 
 import clustersql
 from clustersql.testing import PostgresCluster
@@ -27,7 +26,6 @@ def over_all(postgres: PostgresCluster, cluster: Any) -> Any:
     return cluster.open()
 
 
-@pytest.mark.parametrize("driver", ["psycopg", "psycopg-aio"])
 def test_old_primary_back_from_the_dead_is_refused(postgres: PostgresCluster, driver: str) -> None:
     """Neither under load, nor in panic, does anything reach it; rebuilt, it serves again."""
     postgres.execute("n1", "TRUNCATE events")
@@ -40,7 +38,7 @@ def test_old_primary_back_from_the_dead_is_refused(postgres: PostgresCluster, dr
         postgres.promote("n2")
 
         def write(thread: int, serial: int) -> None:
-            db.run(lambda conn: conn.execute(INSERT, ("after",)))
+            db.run(lambda conn: execute(conn, INSERT, ("after",)))
 
         with load(write, threads=4) as writes, load(lambda t, s: reader.execute("SELECT 1"), threads=4) as reads:
             writes.more(20)

@@ -11,7 +11,7 @@ from typing import Any
 import face
 import pytest
 from live.load import load
-from live.stage import eventually, failure
+from live.stage import eventually, execute, failure, rows
 
 import clustersql
 from clustersql.testing import PostgresCluster
@@ -20,15 +20,15 @@ Make = Callable[..., Any]
 MAX_LAG = 1.0
 
 
-@pytest.fixture(params=["psycopg", "psycopg-aio"])
-def make(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Make]:
+@pytest.fixture
+def make(postgres: PostgresCluster, driver: str) -> Iterator[Make]:
     """Make a cluster over all nodes of the healthy PostgreSQL cluster; closed after the test."""
     stack = ExitStack()
     serial = itertools.count()
 
     def made(**knobs: Any) -> Any:
         fixed: dict[str, Any] = {"probe_interval": 0.2}
-        cluster = stack.enter_context(face.cluster_of(request.param, f"lag{next(serial)}", **(fixed | knobs)))
+        cluster = stack.enter_context(face.cluster_of(driver, f"lag{next(serial)}", **(fixed | knobs)))
         for name in postgres.nodes:
             cluster.add_node(name, postgres.dsn(name))
         return cluster
@@ -59,7 +59,7 @@ def serves(db: Any, times: int = 8) -> set[str | None]:
     held = [db.connection() for _ in range(times)]
     try:
         for conn in held:
-            conn.execute("SELECT 1")
+            execute(conn, "SELECT 1")
         return {conn.node for conn in held}
     finally:
         for conn in held:
@@ -137,7 +137,7 @@ def test_no_replica_is_fresh_while_the_primary_is_silent(postgres: PostgresClust
     assert eventually(
         lambda: isinstance(failure(lambda: fresh.options(timeout=0.3).execute("SELECT 1")), clustersql.NoNodeAvailable)
     )
-    assert db.execute("SELECT 1").fetchall() == [(1,)]
+    assert rows(db.execute("SELECT 1")) == [(1,)]
     postgres.thaw("n1")
     assert eventually(lambda: serves(fresh) >= {"n2", "n3"})
 

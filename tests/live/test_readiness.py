@@ -20,15 +20,15 @@ from clustersql.testing import PostgresCluster
 Make = Callable[..., Any]
 
 
-@pytest.fixture(params=["psycopg", "psycopg-aio"])
-def make(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Make]:
+@pytest.fixture
+def make(postgres: PostgresCluster, driver: str) -> Iterator[Make]:
     """Make a cluster over all nodes of the healthy PostgreSQL cluster; closed after the test."""
     stack = ExitStack()
     serial = itertools.count()
 
     def made(**knobs: Any) -> Any:
         fixed: dict[str, Any] = {"probe_interval": 0.2, "breaker_base": 0.2, "breaker_cap": 0.5}
-        cluster = stack.enter_context(face.cluster_of(request.param, f"readiness{next(serial)}", **(fixed | knobs)))
+        cluster = stack.enter_context(face.cluster_of(driver, f"readiness{next(serial)}", **(fixed | knobs)))
         for name in postgres.nodes:
             cluster.add_node(name, postgres.dsn(name))
         return cluster

@@ -6,7 +6,7 @@ import time
 
 from .core.obstacles import behind, too_far_behind
 from .core.pooling import Book
-from .core.procedures import GaveUp
+from .core.procedures import GaveUp, in_one_line
 from .core.shelf import Waiter
 from .core.view import Service, View, Want
 from .errors import ClusterError, NoNodeAvailable, PoolTimeout, bind
@@ -50,7 +50,7 @@ def none_to_be_had(
         if want.node
         else {Service.WRITE: "a primary", Service.REPLICA: "a replica"}.get(want.service, "a ready node")
     )
-    told = "; ".join(f"{n}: {topology.redacted(n, str(e).strip().replace(chr(10), ' '))}" for n, e in errors.items())
+    told = "; ".join(f"{n}: {topology.redacted(n, in_one_line(e))}" for n, e in errors.items())
     text = f"cluster {name!r}: {wanted} could not be had within {seconds:.1f} s{': ' + told if told else ''}"
     error = bind(NoNodeAvailable, operational_error)(text, errors)
     error.__cause__ = list(errors.values())[-1] if errors else None

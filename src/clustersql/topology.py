@@ -25,6 +25,7 @@ from .core.budget import Budget
 from .core.discovery import complaints
 from .core.node import Node, Origin
 from .core.observe import Added, Answered, Breaker, Draining, Observation, Removed, observe
+from .core.procedures import in_one_line
 from .core.view import View
 from .discovery import begun, derived, where
 from .drivers.contract import Reading
@@ -179,7 +180,7 @@ class Topology:
             self.latest[name] = _bare(error)
             record.errors += 1
             record.last_error = time.time()
-            record.last_error_message = self.redacted(name, f"{type(error).__name__}: {error}")
+            record.last_error_message = self.redacted(name, f"{type(error).__name__}: {in_one_line(error)}")
 
     def redacted(self, name: str, text: str) -> str:
         """Return ``text`` without the node's password: drivers quote connection strings in their messages."""
@@ -224,7 +225,9 @@ class Topology:
 def _bare(error: BaseException) -> BaseException:
     """Return a copy without its traceback: that would keep the caller's variables alive, a forgotten connection among them."""
     try:
-        return copy.copy(error).with_traceback(None)
+        bare, cause = copy.copy(error).with_traceback(None), error.__cause__
+        bare.__cause__ = None if cause is None else copy.copy(cause).with_traceback(None)
+        return bare
     except Exception:  # its class wants other arguments than it keeps
         return RuntimeError(f"{type(error).__name__}: {error}")
 

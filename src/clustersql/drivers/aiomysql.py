@@ -7,9 +7,11 @@ when it answers.  So may a cancelled COMMIT.
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, ClassVar
 
+from ..errors import ConfigError
 from . import transports
 from .async_adapter import AsyncAdapter
 from .contract import Target
@@ -31,12 +33,13 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         "echo": bool,
         "use_unicode": bool,
         "local_infile": bool,
+        "ssl_verify_identity": bool,
     }
 
     async def dial(self, target: Target, timeout: float) -> Any:
         """Connect; the driver's own connect_timeout ends with the TCP connect, ours with the handshake."""
         no_dsn(self.name, target)
-        arguments = server_arguments(target, self.names) | converted(target.arguments, self.numbers)
+        arguments = server_arguments(target, self.names) | with_tls(converted(target.arguments, self.numbers))
         raw = self.module.Connection(**arguments)
         try:
             await self._open(raw)
@@ -49,6 +52,11 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
             raw
         )  # the driver forgets it when a call is cancelled, however long TLS takes to close it
         transports.keep_alive(raw.transport)
+        if arguments.get("ssl") and not target.unix_socket and not transports.is_encrypted(raw.transport):
+            self.terminate(
+                raw
+            )  # else whoever sits in between only has to say that the server knows no TLS, and reads along
+            raise ConfigError("the server offers no TLS, and ssl was asked for: the driver would go on without")
         return raw
 
     async def _open(self, raw: Any) -> None:
@@ -104,6 +112,32 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         transports.end(getattr(raw, "transport", None) or self._transport(raw))
         with contextlib.suppress(Exception):
             raw.close()
+
+
+def with_tls(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Make of ``ssl_ca`` and the like, which a URL and a file can name, the context that the driver takes as ``ssl``.
+
+    They mean what they mean to PyMySQL: with ``ssl_ca`` the server's certificate is verified, and with ``ssl_verify_identity`` its name too;
+    ``ssl_cert`` and ``ssl_key`` are the client's own.  Raises ConfigError when a file cannot be read, and when ``ssl`` is given besides.
+    """
+    given = {
+        name: arguments[name] for name in ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_identity") if name in arguments
+    }
+    if not given:
+        return arguments
+    if "ssl" in arguments:
+        raise ConfigError(f"ssl and {', '.join(given)}: give the context, or what it is to be made of")
+    if "ssl_ca" not in given:
+        raise ConfigError(f"{', '.join(given)} without ssl_ca: say whose certificates are accepted, ssl_ca=FILE")
+    try:
+        context = ssl.create_default_context(cafile=given["ssl_ca"])
+        context.check_hostname = bool(given.get("ssl_verify_identity"))
+        if "ssl_cert" in given:
+            context.load_cert_chain(given["ssl_cert"], given.get("ssl_key"))
+    except OSError as exc:  # ssl.SSLError is one
+        files = ", ".join(f"{name}={given[name]!r}" for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in given)
+        raise ConfigError(f"{files}: {exc.strerror or exc}") from exc
+    return {name: value for name, value in arguments.items() if name not in given} | {"ssl": context}
 
 
 def adapter(module: Any) -> AioMySQL:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
+from ...core import procedures
 from ...core.faults import Fault
 from ...core.node import Readiness, Report
 from ...dialling import connect_facts
@@ -26,8 +27,7 @@ TRIPS = 5
 
 def first_line(topology: Topology, node: str, error: BaseException) -> str:
     """Return the error's first line, without the node's password."""
-    text = str(error).strip()
-    return topology.redacted(node, text.splitlines()[0] if text else type(error).__name__)
+    return topology.redacted(node, procedures.first_line(error))
 
 
 def inspect(topology: Topology, name: str, wire: Wire, cluster: ClusterResult) -> NodeResult:

@@ -36,7 +36,7 @@ def galera(servers: GaleraCluster) -> GaleraCluster:
     return servers
 
 
-@pytest.fixture(params=["pymysql", "mysqlclient", "mysql-connector", "mariadb", "aiomysql"])
+@pytest.fixture(params=["pymysql", "mysqlclient", "mysql-connector", "mariadb", "aiomysql", "asyncmy"])
 def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

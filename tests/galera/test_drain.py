@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from galera.test_load import progress
 from galera.workload import Workload
 
@@ -13,7 +12,6 @@ from clustersql.testing import GaleraCluster
 from clustersql.testing.processes import wait_until
 
 
-@pytest.mark.parametrize("driver", ["pymysql", "aiomysql"])
 def test_rolling_restart_under_load_shows_no_error(
     galera: GaleraCluster, client: Callable[..., Cluster], driver: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -65,9 +66,32 @@ def test_removal_of_a_node_under_load_shows_no_error(client: Callable[..., Clust
     assert list(stats["nodes"]) == ["n2"]
 
 
-def test_refusal_and_desync_under_load_show_no_error(galera: GaleraCluster, client: Callable[..., Cluster]) -> None:
+def test_a_frozen_writer_under_load(galera: GaleraCluster, client: Callable[..., Cluster], driver: str) -> None:
+    """What waits for it goes on elsewhere, while a slow statement on a live node is left alone."""
+    cluster = client(driver)
+    load, slept = Workload(cluster.open()), []
+    there = load.db.options(node="n3", read_only=True)
+    slow = threading.Thread(target=lambda: slept.extend(there.execute("SELECT SLEEP(5)").fetchall()))
+    load.prepare()
+    with load.running():
+        progress(load)
+        slow.start()
+        galera.freeze("n1")
+        progress(load)
+        slow.join(60)
+        galera.thaw("n1")  # the others have expelled it meanwhile: it finds back by itself
+        wait_until(lambda: cluster.view.by_name["n1"].usable, "n1 is used again", timeout=60)
+        progress(load)
+    load.check()
+    assert [tuple(row) for row in slept] == [(0,)], "1: it was interrupted"
+    assert cluster.metrics()["Pool"]["Hung"] > 0
+
+
+def test_refusal_and_desync_under_load_show_no_error(
+    galera: GaleraCluster, client: Callable[..., Cluster], driver: str
+) -> None:
     """The writer refuses queries, then another falls behind on purpose; both come back."""
-    load = Workload(client().open())
+    load = Workload(client(driver).open())
     load.prepare()
     with load.running():
         progress(load)

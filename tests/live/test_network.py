@@ -13,7 +13,7 @@ from typing import Any
 import face
 import pytest
 from live.load import load
-from live.stage import POSTGRES, eventually, failure, in_order
+from live.stage import eventually, failure, in_order
 
 import clustersql
 from clustersql.core.node import Reach
@@ -22,11 +22,7 @@ from clustersql.testing import Network, PostgresCluster
 OBSTACLE = Network.obstacle()
 pytestmark = pytest.mark.skipif(bool(OBSTACLE), reason=f"this machine cannot drop packets: {OBSTACLE}")
 
-_LEAKS = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
-)
 TUNED = {"stall_after": 0.3, "probe_interval": 0.2, "connect_timeout": 1.0}
-DRIVERS = [pytest.param(driver, marks=[_LEAKS] if driver == "pg8000" else []) for driver in POSTGRES]
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +34,19 @@ def network() -> Iterator[Network]:
 @pytest.fixture(scope="module")
 def servers(network: Network) -> Iterator[PostgresCluster]:
     with PostgresCluster(2, network=network) as servers:
-        servers.execute("n1", "CREATE TABLE events (name text)")
-        servers.execute("n1", "GRANT ALL ON events TO app")
+        make_table(servers)
         yield servers
 
 
-@pytest.fixture(params=DRIVERS)
-def cluster(request: pytest.FixtureRequest, network: Network, servers: PostgresCluster) -> Iterator[Any]:
+def make_table(servers: PostgresCluster) -> None:
+    servers.execute("n1", "CREATE TABLE events (name text)")
+    servers.execute("n1", "GRANT ALL ON events TO app")
+
+
+@pytest.fixture
+def cluster(driver: str, network: Network, servers: PostgresCluster) -> Iterator[Any]:
     """Both nodes, of which reads prefer the standby."""
-    with face.cluster_of(request.param, "dropped", policy=lambda *seen: in_order(*seen)[::-1], **TUNED) as cluster:
+    with face.cluster_of(driver, "dropped", policy=lambda *seen: in_order(*seen)[::-1], **TUNED) as cluster:
         for name in servers.nodes:
             cluster.add_node(name, servers.dsn(name))
         cluster.open().execute("SELECT 1")

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from live import test_commit_held as commit_held
 from live import test_forgotten as forgotten
 from live import test_frozen as frozen
 from live import test_guarantees_autocommit as autocommit
@@ -54,19 +55,28 @@ class EncryptedStage(Stage):
         return RECORD + rb"\x%02x" % (len(COMMITS[self.driver]) + SEALED)
 
 
-@pytest.fixture(params=COMMITS)
-def stage(request: pytest.FixtureRequest) -> Iterator[EncryptedStage]:
-    """A stage for each of the drivers."""
-    kind = "encrypted_postgres" if request.param in ("psycopg", "asyncpg") else "encrypted_mariadb"
-    server = request.getfixturevalue(kind)
+def encrypted(driver: str, request: pytest.FixtureRequest) -> Iterator[EncryptedStage]:
+    server = request.getfixturevalue("encrypted_postgres" if driver in ("psycopg", "asyncpg") else "encrypted_mariadb")
     server.heal()
     with ExitStack() as stack:
         a, b = (stack.enter_context(FaultProxy(server.port("n1"))) for _ in "ab")
-        stage = EncryptedStage(request.param, server, a, b)
+        stage = EncryptedStage(driver, server, a, b)
         stack.callback(stage.end)
         stage.db.execute("SELECT 1")  # the login's records are as long as the key's
         yield stage
     server.heal()
+
+
+@pytest.fixture(params=COMMITS)
+def stage(request: pytest.FixtureRequest) -> Iterator[EncryptedStage]:
+    """A stage for each of the drivers."""
+    yield from encrypted(request.param, request)
+
+
+@pytest.fixture(params=["psycopg", "asyncpg"])
+def postgres_stage(request: pytest.FixtureRequest) -> Iterator[EncryptedStage]:
+    """A stage for those of PostgreSQL."""
+    yield from encrypted(request.param, request)
 
 
 @pytest.fixture
@@ -82,6 +92,7 @@ def database(stage: EncryptedStage) -> Any:
 
 
 quick = forgotten.quick
+held = commit_held.held
 
 # An answer is lost, before and after the server got the statement.
 test_write_without_an_answer_is_unknown = autocommit.test_write_without_an_answer_is_unknown
@@ -94,6 +105,9 @@ test_commit_of_proven_reads_is_a_success = commit.test_commit_of_proven_reads_is
 test_session_terminated_in_the_middle = transaction.test_session_terminated_in_the_middle
 test_refused_write_is_retried_when_the_failover_ends = autocommit.test_refused_write_is_retried_when_the_failover_ends
 test_a_frozen_primary_is_waited_for = frozen.test_a_frozen_primary_is_waited_for
+# The standby that a COMMIT waits for is not there.
+test_held_commit_is_ended_by_the_deadline = commit_held.test_the_deadline_ends_it_and_says_that_nobody_knows
+test_held_commit_is_waited_for = commit_held.test_it_goes_on_waiting_without_a_deadline_of_its_own
 # The path is forgotten, or the time is over.
 test_forgotten_read_goes_on_elsewhere = forgotten.test_proven_read_goes_on_elsewhere
 test_forgotten_write_is_unknown = forgotten.test_write_is_unknown

@@ -14,17 +14,11 @@ from live.stage import eventually
 from clustersql.testing import PostgresCluster
 
 
-@pytest.fixture
-def postgres(encrypted_postgres: PostgresCluster) -> Iterator[PostgresCluster]:
-    yield encrypted_postgres
-    encrypted_postgres.heal()
-
-
 @pytest.fixture(params=_params(("psycopg", "psycopg2", "psycopg-aio", "asyncpg")))
 def database(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A cluster that notices quickly; its one node encrypts."""
     with face.cluster_of(request.param, "listening", **listen.TUNED) as cluster:
-        cluster.add_node("n1", f"{postgres.dsn('n1')}?sslmode=verify-ca&sslrootcert={postgres.ca_file}")
+        cluster.add_node("n1", postgres.dsn("n1"))
         database = cluster.open()
         assert eventually(lambda: cluster.view.by_name["n1"].usable)
         question = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"

@@ -1,0 +1,45 @@
+"""The faults of Galera once more, through TLS: nodes that are killed, frozen, refuse, fall behind, lose the quorum, are drained or discovered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from galera import conftest as galera_fixtures
+from galera import test_discovery as discovery
+from galera import test_drain as drain
+from galera import test_load as load
+from galera import test_roles as roles
+from tls.conftest import EncryptedGalera
+
+from clustersql.testing import GaleraCluster
+
+galera = galera_fixtures.galera
+client = galera_fixtures.client
+say = galera_fixtures.say
+cluster = discovery.cluster
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[GaleraCluster]:
+    with EncryptedGalera(tls=True) as servers:
+        servers.execute("n1", "ALTER USER app REQUIRE SSL")
+        yield servers
+
+
+@pytest.fixture(params=["pymysql", "aiomysql"])
+def driver(request: pytest.FixtureRequest) -> str:
+    """One driver for threads and one of asyncio."""
+    return str(request.param)
+
+
+test_kill_9_of_the_writer_under_load = load.test_kill_9_of_the_writer_under_load
+test_a_frozen_writer_under_load = load.test_a_frozen_writer_under_load
+test_refusal_and_desync_under_load_show_no_error = load.test_refusal_and_desync_under_load_show_no_error
+test_a_node_that_does_not_want_work_is_rerouted_and_shown = (
+    roles.test_a_node_that_does_not_want_work_is_rerouted_and_shown
+)
+test_callers_wait_for_the_quorum = roles.test_callers_wait_for_the_quorum
+test_one_session_killed_does_not_take_its_node_out = roles.test_one_session_killed_does_not_take_its_node_out
+test_rolling_restart_under_load_shows_no_error = drain.test_rolling_restart_under_load_shows_no_error
+test_members_come_and_go = discovery.test_members_come_and_go

@@ -60,7 +60,12 @@ def observation(kind: str, node: str, *more: Any) -> Observation:
             role, readiness, why, flags = (*more, *("ready", "", {})[len(more) - 1 :])
             dialled, complete = flags.get("dialled", True), flags.get("complete", True)
             epoch = Epoch(*flags["epoch"]) if "epoch" in flags else None
-            told = {"complete": complete, "position": flags.get("position"), "epoch": epoch}
+            told = {
+                "complete": complete,
+                "position": flags.get("position"),
+                "epoch": epoch,
+                "asked": flags.get("asked"),
+            }
             report = Report(Role(role), Readiness(readiness), why, identity=flags.get("identity", ""), **told)
             return Answered(node, report, dialled, flags.get("peer", ""))
         case "unreachable":
@@ -181,7 +186,7 @@ def test_discovery(case: dict[str, Any]) -> None:
 def test_a_long_track_is_thinned_and_never_flatters() -> None:
     track = Track()
     for second in range(1000):
-        track = track.seen("a", second * 10, float(second))
+        track = track.seen("a", second * 10, float(second), float(second))
         assert len(track.samples) <= KEEP
     for position in (0, 5, 3333, 9000, 9990, 12000):
         reached = track.reached(position)

@@ -117,8 +117,10 @@ async def greet(topology: Topology, raw: Any) -> None:
 
 async def ask(driver: AsyncDriver, raw: Any) -> Report:
     """Ask the node behind ``raw`` for its role and readiness, with the dialect's probe."""
-    dialect = driver.dialect
-    return dialect.report(await driver.ask(raw, dialect.probe)) if dialect.probe else Report(Role.PRIMARY)
+    dialect, asked = driver.dialect, time.monotonic()
+    if not dialect.probe:
+        return Report(Role.PRIMARY)
+    return replace(dialect.report(await driver.ask(raw, dialect.probe)), asked=asked)
 
 
 class Attempt:

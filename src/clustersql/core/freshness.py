@@ -5,9 +5,12 @@ Rules
 1. A replica that has applied position P holds everything that was committed before the primary passed P.  So its lag is the time since the
    primary was last seen at P or before: no server's clock, no privilege, and no belief in a replica's own idea of being up to date.
    (Received minus replayed is 0 when the link is dead; ``now() - pg_last_xact_replay_timestamp()`` grows on an idle primary.)
-2. That is an upper bound: between two probes of the primary the lag seems to grow.
+2. That is an upper bound: between two probes of the primary the lag seems to grow; and an answer counts from when it was asked for, since the
+   primary may have gone on while the answer was on its way.
 3. While the primary does not answer, nobody knows how far it has gone: the lag grows, and in bytes it is not known.
 4. What is not known is not zero.
+5. Answers overtake each other: a dial's and a probe's come by different connections.  So a position below the latest one is old news, unless
+   it was asked for after that had been told: then the primary's log is another one.
 """
 
 from __future__ import annotations
@@ -25,21 +28,30 @@ POSITION_AGE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """Where the log of the primary ``node`` was, and when: (monotonic seconds, position), the oldest first."""
+    """Where the log of the primary ``node`` was, and when: (monotonic seconds, position), the oldest first.
+
+    ``told``: when the latest of them was told (monotonic seconds).
+    """
 
     node: str = ""
     samples: tuple[Sample, ...] = ()
+    told: float = 0.0
 
-    def seen(self, node: str, position: int, now: float) -> Track:
-        """Return the track after ``node``, the primary, said that it is at ``position``.  Another primary begins another track."""
+    def seen(self, node: str, position: int, asked: float, now: float) -> Track:
+        """Return the track after ``node``, the primary, said ``now`` that it is at ``position``, for which it was ``asked`` then (monotonic seconds).
+
+        Another primary begins another track.
+        """
         samples = self.samples
-        if node != self.node or (samples and position < samples[-1][1]):
-            return Track(node, ((now, position),))
-        if samples and samples[-1][1] == position:
+        if node != self.node or not samples or (position < samples[-1][1] and asked >= self.told):
+            return Track(node, ((asked, position),), now)
+        if position < samples[-1][1] or asked < samples[-1][0]:
+            return self  # overtaken
+        if samples[-1][1] == position:
             samples = samples[:-1]  # still there
         if len(samples) >= KEEP:
             samples = (*samples[:-2:2], *samples[-2:])
-        return Track(node, (*samples, (now, position)))
+        return Track(node, (*samples, (asked, position)), now)
 
     def reached(self, position: int) -> float | None:
         """Return when the primary was last seen at ``position`` or before; None: never, as far as is remembered."""

@@ -70,6 +70,7 @@ class Report:
 
     ``complete`` False: only the role was told, as a server does at connect.  ``queue``: write-sets received and not applied yet (Galera).
     ``position``: of its log, in bytes (PostgreSQL) or transactions (MariaDB), what it has applied or, as a primary, written; None: not told.
+    ``asked``: when the question was put (monotonic seconds), so that the position is of then or later; None: just now.
     ``identity``: the same for every way to this server, and no other server's; "": not told.
     """
 
@@ -81,6 +82,7 @@ class Report:
     complete: bool = True
     queue: int = 0
     position: int | None = None
+    asked: float | None = None
     epoch: Epoch | None = None
     identity: str = ""
 

@@ -170,7 +170,11 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
         nodes, epoch = guarded(nodes, node.name, view.epoch, now)
         still = next((n for n in nodes if n.name == node.name), None)  # None: another node's double, or a stranger
         after = still or after
-    track = _tracked(view.track, still, now) if still is not None and isinstance(seen, Answered) else view.track
+    track = (
+        _tracked(view.track, still, seen.report, now)
+        if still is not None and isinstance(seen, Answered)
+        else view.track
+    )
     if nodes == view.nodes and track is view.track and epoch == view.epoch:
         return view
     news = len(nodes) != len(view.nodes) or any(a is not b and _used(a) != _used(b) for a, b in zip(nodes, view.nodes))  # noqa: B905
@@ -186,11 +190,11 @@ def _used(node: Node) -> Node:
     return replace(node, position=None, failures=0, retry_at=retry_at, why="", marks={})
 
 
-def _tracked(track: Track, node: Node, now: float) -> Track:
-    """Return the track of the primary's log, with what ``node`` has just said."""
-    if node.role is not Role.PRIMARY or node.outdated or node.position is None:
+def _tracked(track: Track, node: Node, report: Report, now: float) -> Track:
+    """Return the track of the primary's log, with what ``node`` has just said: not the position that it told before, where a dial tells none."""
+    if node.role is not Role.PRIMARY or node.outdated or report.position is None:
         return track
-    return track.seen(node.name, node.position, now)
+    return track.seen(node.name, report.position, now if report.asked is None else report.asked, now)
 
 
 def _added(view: View, seen: Added, now: float) -> View:

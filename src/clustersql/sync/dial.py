@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .. import fork
@@ -54,8 +55,10 @@ def connect(
 
 def ask(driver: Driver, raw: Any) -> Report:
     """Ask the node behind ``raw`` for its role and readiness, with the dialect's probe."""
-    dialect = driver.dialect
-    return dialect.report(driver.ask(raw, dialect.probe)) if dialect.probe else Report(Role.PRIMARY)
+    dialect, asked = driver.dialect, time.monotonic()
+    if not dialect.probe:
+        return Report(Role.PRIMARY)
+    return replace(dialect.report(driver.ask(raw, dialect.probe)), asked=asked)
 
 
 _running: weakref.WeakSet[threading.Thread] = weakref.WeakSet()

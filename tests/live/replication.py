@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from clustersql.testing import MariaDBServer
 
@@ -11,11 +12,11 @@ Pair = tuple[MariaDBServer, MariaDBServer]
 
 
 @contextmanager
-def replication() -> Iterator[Pair]:
-    """Start both, and let the replica follow."""
+def replication(kind: type[MariaDBServer] = MariaDBServer, **options: Any) -> Iterator[Pair]:
+    """Start both, of this kind and with these options, and let the replica follow."""
     with ExitStack() as stack:
-        source = stack.enter_context(MariaDBServer(settings=["--server-id=1", "--log-bin=binlog"]))
-        replica = stack.enter_context(MariaDBServer(settings=["--server-id=2", "--report-host=127.0.0.1"]))
+        source = stack.enter_context(kind(settings=["--server-id=1", "--log-bin=binlog"], **options))
+        replica = stack.enter_context(kind(settings=["--server-id=2", "--report-host=127.0.0.1"], **options))
         source.execute("n1", "CREATE USER repl IDENTIFIED BY 'secret'")
         source.execute("n1", "GRANT REPLICATION SLAVE ON *.* TO repl")
         file, position = source.execute("n1", "SHOW MASTER STATUS")[0][:2]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import face
 import pytest
 from live.replication import Pair, replication
-from live.stage import eventually
+from live.stage import MARIADB, eventually
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +19,19 @@ def pair() -> Iterator[Pair]:
 GRANTS = "REPLICATION MASTER ADMIN, REPLICA MONITOR"
 
 
-@pytest.mark.parametrize("driver", ["pymysql", "aiomysql"])
+@pytest.fixture(params=MARIADB)
+def driver(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 def test_a_replica_is_found_and_goes(pair: Pair, driver: str) -> None:
     source, replica = pair
     source.execute("n1", "CREATE OR REPLACE USER finder IDENTIFIED BY 'secret'")
+    source.execute("n1", "GRANT SELECT ON app.* TO finder")
     found = f"127.0.0.1:{replica.port('n1')}"
     knobs = {"probe_interval": 0.1, "forget_after": 0.5, "breaker_base": 0.1, "breaker_cap": 0.2}
     with face.cluster_of(driver, "replicated", discover=True, address_map={"server_id 2": found}, **knobs) as cluster:
-        cluster.add_node("source", host="127.0.0.1", port=source.port("n1"), user="finder", password="secret")
+        cluster.add_node("source", source.dsn("n1").replace("//app:", "//finder:"))
         db = cluster.open()
         complaints = lambda: cluster.describe()["discovery"]["complaints"]  # noqa: E731
         assert eventually(lambda: any("REPLICATION MASTER ADMIN" in text for text in complaints())), complaints()

@@ -16,13 +16,16 @@ class EncryptedPostgres(PostgresCluster):
 
 
 class EncryptedMariaDB(MariaDBServer):
+    trusted = ""
+    """The authorities; by default its own."""
+
     def dsn(self, name: str = "n1") -> str:
-        return f"{super().dsn(name)}?ssl_ca={self.ca_file}"
+        return f"{super().dsn(name)}?ssl_ca={self.trusted or self.ca_file}&ssl_verify_cert=true"
 
 
 class EncryptedGalera(GaleraCluster):
     def dsn(self, name: str = "n1") -> str:
-        return f"{super().dsn(name)}?ssl_ca={self.ca_file}"
+        return f"{super().dsn(name)}?ssl_ca={self.ca_file}&ssl_verify_cert=true"
 
 
 @pytest.fixture(scope="package")

@@ -105,6 +105,7 @@ def test_what_is_refused(driver: str, mariadb: MariaDBServer, tmp_path: Path, mo
     assert error(f"{dsn}?ssl_ca={mariadb.ca_file}&ssl_verify_identity=true") == ""
     assert "db.test" in error(f"{elsewhere}?ssl_ca={mariadb.ca_file}&ssl_verify_identity=true")
     assert error(f"{elsewhere}?ssl_ca={mariadb.ca_file}") == ""
+    assert error(f"{dsn}?ssl_ca={tmp_path}/tls/ca.pem&ssl_verify_cert=false") == ""
 
 
 @pytest.mark.parametrize("driver", ["aiomysql", "asyncmy"])

@@ -18,6 +18,8 @@ from .contract import Target
 from .pymysql import RESET_CONNECTION, PyMySQLReader
 from .reading import SAME_NAMES, converted, no_dsn, server_arguments
 
+_TLS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity")
+
 
 class AioMySQL(PyMySQLReader, AsyncAdapter):
     """Adapter for aiomysql, and base of its fork's: `names` and what begins with an underscore differ."""
@@ -33,6 +35,7 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         "echo": bool,
         "use_unicode": bool,
         "local_infile": bool,
+        "ssl_verify_cert": bool,
         "ssl_verify_identity": bool,
     }
 
@@ -117,12 +120,10 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
 def with_tls(arguments: dict[str, Any]) -> dict[str, Any]:
     """Make of ``ssl_ca`` and the like, which a URL and a file can name, the context that the driver takes as ``ssl``.
 
-    They mean what they mean to PyMySQL: with ``ssl_ca`` the server's certificate is verified, and with ``ssl_verify_identity`` its name too;
-    ``ssl_cert`` and ``ssl_key`` are the client's own.  Raises ConfigError when a file cannot be read, and when ``ssl`` is given besides.
+    They are named as PyMySQL's: with ``ssl_ca`` the server's certificate is verified, unless ``ssl_verify_cert`` is false, and with
+    ``ssl_verify_identity`` its name too; ``ssl_cert`` and ``ssl_key`` are the client's own.  Raises ConfigError when a file cannot be read, and when ``ssl`` is given besides.
     """
-    given = {
-        name: arguments[name] for name in ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_identity") if name in arguments
-    }
+    given = {name: arguments[name] for name in _TLS if name in arguments}
     if not given:
         return arguments
     if "ssl" in arguments:
@@ -132,10 +133,12 @@ def with_tls(arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         context = ssl.create_default_context(cafile=given["ssl_ca"])
         context.check_hostname = bool(given.get("ssl_verify_identity"))
+        if not context.check_hostname and given.get("ssl_verify_cert") is False:
+            context.verify_mode = ssl.CERT_NONE
         if "ssl_cert" in given:
             context.load_cert_chain(given["ssl_cert"], given.get("ssl_key"))
     except OSError as exc:  # ssl.SSLError is one
-        files = ", ".join(f"{name}={given[name]!r}" for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in given)
+        files = ", ".join(f"{name}={given[name]!r}" for name in _TLS[:3] if name in given)
         raise ConfigError(f"{files}: {exc.strerror or exc}") from exc
     return {name: value for name, value in arguments.items() if name not in given} | {"ssl": context}
 

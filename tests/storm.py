@@ -116,7 +116,7 @@ def threads(storm: Storm, driver: str) -> None:
                 storm.served.append(number)
                 with conn.cursor() as cursor:
                     cursor.execute("SELECT 1")
-                    assert cursor.fetchone() == (1,)
+                    assert tuple(cursor.fetchone()) == (1,)
         except BaseException as exc:
             storm.errors.append(exc)
 

@@ -43,7 +43,7 @@ def counted(galera: GaleraCluster) -> Iterator[Counted]:
         yield Counted(galera, ways)
 
 
-@pytest.mark.parametrize("driver", ["pymysql", "mysqlclient"])
+@pytest.mark.parametrize("driver", ["pymysql", "mysqlclient", "mysql-connector", "mariadb"])
 def test_a_thousand_threads(counted: Counted, driver: str) -> None:
     storm.threads(counted, driver)
 

@@ -34,7 +34,8 @@ def records(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     return records
 
 
-@pytest.mark.parametrize("driver", ["pg8000", "asyncpg"])
+# libpq itself looks names up for psycopg2, out of the reach of these records.
+@pytest.mark.parametrize("driver", ["psycopg", "pg8000", "psycopg-aio", "asyncpg"])
 def test_a_name_that_leads_elsewhere(server: PostgresCluster, records: dict[str, list[str]], driver: str) -> None:
     at = "SELECT host(inet_server_addr())"
     with face.cluster_of(driver, "named", probe_interval=0.1) as cluster:

@@ -60,8 +60,9 @@ def logged(postgres: PostgresCluster) -> Iterator[Logged]:
         yield Logged(postgres, ways)
 
 
-def test_a_thousand_threads(logged: Logged) -> None:
-    storm.threads(logged, "psycopg")
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "pg8000"])
+def test_a_thousand_threads(logged: Logged, driver: str) -> None:
+    storm.threads(logged, driver)
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])

@@ -1,6 +1,6 @@
-"""Run the tests: those of ``tests/live`` and all others at the same time, each in a process of its own.
+"""Run the tests in two processes at the same time: those of ``tests/live`` and a few folders more, and all others.
 
-Most of them wait for servers, and one after the other they take half an hour.  Galera has fixed ports (those of the ancestor's config.toml),
+Most of them wait for servers, and one after the other they take three quarters of an hour.  Galera has fixed ports (those of the ancestor's config.toml),
 so all that starts it is in one of the two.  Usage: ``python tools/tests.py``; what is to be chosen is for ``python -m pytest``.
 """
 
@@ -10,15 +10,15 @@ import subprocess
 import sys
 import tempfile
 
-APART = "tests/live"
+APART = ("tests/live", "tests/pgbouncer", "tests/integrations")
 PYTEST = [sys.executable, "-m", "pytest"]
 
 
 def main() -> int:
     """Return 0 when both runs have passed.  The output of the one apart is printed after that of the others."""
     with tempfile.TemporaryFile() as output:
-        apart = subprocess.Popen([*PYTEST, APART], stdout=output, stderr=subprocess.STDOUT)
-        others = subprocess.Popen([*PYTEST, f"--ignore={APART}"])
+        apart = subprocess.Popen([*PYTEST, *APART], stdout=output, stderr=subprocess.STDOUT)
+        others = subprocess.Popen([*PYTEST, *(f"--ignore={folder}" for folder in APART)])
         ended = [_status(others), _status(apart)]
         output.seek(0)
         sys.stdout.flush()

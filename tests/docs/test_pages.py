@@ -141,7 +141,7 @@ def test_what_support_calls_proved_names_a_test_of_that_driver(features: Any, lo
     names = [name.strip("`") for name in features()[0][1:-1]]
     for feature, *cells, where in features()[1:]:
         folders = [ROOT / "docs" / link for link in re.findall(r"\]\(([^)]+)\)", where)]
-        texts = "".join(file.read_text("utf-8") for folder in folders for file in sources(folder))
+        texts = "".join(drivers_in(file) for folder in folders for file in sources(folder))
         for name, cell in zip(names, cells, strict=True):
             if cell != "real":
                 continue
@@ -149,6 +149,14 @@ def test_what_support_calls_proved_names_a_test_of_that_driver(features: Any, lo
             if not re.search(rf"(?i)\b({name}|{module})\b|{STAGES.get(name)}", texts):
                 unproved.append((feature, name))
     assert unproved == []
+
+
+def drivers_in(file: Path) -> str:
+    """The text of a test's file; and what its folder's fixture `driver` goes through, where the tests take that one."""
+    text, shared = file.read_text("utf-8"), file.with_name("conftest.py")
+    if "driver: str" not in text or "def driver(" in text or not shared.exists():
+        return text
+    return text + "".join(re.findall(r"@pytest.fixture\((.*)\)\ndef driver\(", shared.read_text("utf-8")))
 
 
 def sources(place: Path) -> list[Path]:

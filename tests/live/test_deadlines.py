@@ -54,7 +54,8 @@ def ended(error: type[BaseException], function: object, *args: object) -> BaseEx
 
 def test_a_read_ends_with_the_drivers_error_and_a_note(cluster: Any, database: Any) -> None:
     read = database.options(timeout=0.3, read_only=True)
-    exc = ended(cluster.driver.error, read.execute, sleep(cluster))
+    exc = ended(Exception, read.execute, sleep(cluster))
+    assert isinstance(exc, (cluster.driver.error, OSError))  # pg8000 passes a reset of the socket on as it is
     assert not isinstance(exc, clustersql.ClusterError)
     assert "the time of the operation was over" in exc.__notes__[0]
 

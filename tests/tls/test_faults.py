@@ -19,7 +19,7 @@ from live import test_frozen as frozen
 from live import test_guarantees_autocommit as autocommit
 from live import test_guarantees_commit as commit
 from live import test_guarantees_transaction as transaction
-from live.stage import INSERT, SELECT, Stage
+from live.stage import INSERT, SELECT, Stage, eventually
 
 from clustersql.testing import FaultProxy
 
@@ -46,12 +46,22 @@ class EncryptedStage(Stage):
             return plain | {"ssl_disabled": False, "ssl_ca": self.server.ca_file, "ssl_verify_cert": True}
         return plain | {"ssl": ssl.create_default_context(cafile=self.server.ca_file)}
 
+    def rest(self) -> None:
+        """Wait until no login is under way, by way of a probe: its records are as long as the key's, and would be taken for it.
+
+        The connection for probes may have been lent to a caller, and is dialled anew a moment later.
+        """
+        kept = lambda cluster: cluster.open()._pool._prober._kept  # noqa: E731
+        eventually(lambda: all(set(kept(cluster)) == {"a", "b"} for cluster in self.clusters), timeout=5)
+
     @property
     def key_bytes(self) -> bytes:
+        self.rest()  # asked for as the fault is set
         return RECORD + rb"[\x89-\xff]"
 
     @property
     def commit_bytes(self) -> bytes:
+        self.rest()
         return RECORD + rb"\x%02x" % (len(COMMITS[self.driver]) + SEALED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from galera import conftest as galera_fixtures
@@ -12,6 +13,7 @@ from galera import test_load as load
 from galera import test_roles as roles
 from tls.conftest import EncryptedGalera
 
+import clustersql
 from clustersql.testing import GaleraCluster
 
 galera = galera_fixtures.galera
@@ -31,6 +33,15 @@ def servers() -> Iterator[GaleraCluster]:
 def driver(request: pytest.FixtureRequest) -> str:
     """One driver for threads and one of asyncio."""
     return str(request.param)
+
+
+def test_who_does_not_encrypt_is_not_let_in(galera: GaleraCluster) -> None:
+    """So that every test of this file that gets an answer has encrypted."""
+    for name in galera.nodes:
+        with closing(clustersql.Cluster("plain", driver="pymysql")) as plain:
+            plain.add_node(name, galera.dsn(name).partition("?")[0], ssl_disabled=True)
+            with pytest.raises(clustersql.NoNodeAvailable, match="Access denied"):
+                plain.open().options(timeout=1.0).execute("SELECT 1")
 
 
 test_kill_9_of_the_writer_under_load = load.test_kill_9_of_the_writer_under_load

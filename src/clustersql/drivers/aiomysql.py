@@ -18,7 +18,8 @@ from .contract import Target
 from .pymysql import RESET_CONNECTION, PyMySQLReader
 from .reading import SAME_NAMES, converted, no_dsn, server_arguments
 
-_TLS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity")
+_TLS_FILES = ("ssl_ca", "ssl_cert", "ssl_key")
+_TLS = (*_TLS_FILES, "ssl_verify_cert", "ssl_verify_identity")
 
 
 class AioMySQL(PyMySQLReader, AsyncAdapter):
@@ -138,7 +139,7 @@ def with_tls(arguments: dict[str, Any]) -> dict[str, Any]:
         if "ssl_cert" in given:
             context.load_cert_chain(given["ssl_cert"], given.get("ssl_key"))
     except OSError as exc:  # ssl.SSLError is one
-        files = ", ".join(f"{name}={given[name]!r}" for name in _TLS[:3] if name in given)
+        files = ", ".join(f"{name}={given[name]!r}" for name in _TLS_FILES if name in given)
         raise ConfigError(f"{files}: {exc.strerror or exc}") from exc
     return {name: value for name, value in arguments.items() if name not in given} | {"ssl": context}
 

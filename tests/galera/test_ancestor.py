@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from galera.workload import in_step
 
 import clustersql
 from clustersql import Cluster
@@ -48,13 +49,14 @@ def everywhere(cluster: Cluster, sql: str, expected: list[tuple[object, ...]]) -
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_sequence_of_the_ancestor(load: Callable[[str], Cluster], name: str) -> None:
+def test_the_sequence_of_the_ancestor(galera: GaleraCluster, load: Callable[[str], Cluster], name: str) -> None:
     cluster = load(name)
     assert cluster.nodes == ["maria1", "maria2", "maria3"]
     db = clustersql.open(name, "this dsn is ignored")
     everything = "SELECT id, text FROM ancestor ORDER BY id"
     db.execute("DROP TABLE IF EXISTS ancestor")
     db.execute("CREATE TABLE ancestor (id INT PRIMARY KEY, text VARCHAR(50))")
+    in_step(galera)
     everywhere(cluster, everything, [])
     assert db.execute("INSERT INTO ancestor VALUES (%s, %s)", (1, "one")).rowcount == 1
     everywhere(cluster, everything, [(1, "one")])
@@ -68,13 +70,16 @@ def test_the_sequence_of_the_ancestor(load: Callable[[str], Cluster], name: str)
     assert [node["Errors"] for node in figures["Nodes"].values()] == [0, 0, 0]
 
 
-def test_the_three_names_are_independent_clusters_over_the_same_servers(load: Callable[[str], Cluster]) -> None:
+def test_the_three_names_are_independent_clusters_over_the_same_servers(
+    galera: GaleraCluster, load: Callable[[str], Cluster]
+) -> None:
     clusters = {name: load(name) for name in NAMES}
     write, read, sess = [clustersql.open(name) for name in NAMES]
     write.execute("CREATE OR REPLACE TABLE three (id INT PRIMARY KEY)")
     write.execute("INSERT INTO three VALUES (1)")
+    in_step(galera)
     for db in (read, sess):
-        wait_until(lambda db=db: db.execute("SELECT id FROM three").fetchall() == [(1,)], "the row is seen", timeout=10)
+        assert db.execute("SELECT id FROM three").fetchall() == [(1,)]
     clusters["read_conn"].remove_node("maria2")
     assert clusters["read_conn"].nodes == ["maria1", "maria3"]
     assert clusters["sess_conn"].nodes == ["maria1", "maria2", "maria3"]

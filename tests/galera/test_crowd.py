@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from crowd import Crowd
+from galera.workload import CAUSAL, in_step
 
 from clustersql import Cluster
 from clustersql.testing import GaleraCluster
@@ -25,12 +26,13 @@ async def crowd(driver: str, galera: GaleraCluster, **knobs: Any) -> AsyncIterat
         await db.execute(
             "CREATE OR REPLACE TABLE crowd (id INT AUTO_INCREMENT PRIMARY KEY, tag VARCHAR(40), KEY (tag))"
         )
+        await asyncio.to_thread(in_step, galera)
         yield Crowd(db)
         assert db.stats()["in_flight"] == 0
 
 
 async def finish(load: Crowd) -> None:
-    load.check((await load.db.execute("SELECT tag FROM crowd")).fetchall())
+    load.check((await load.db.execute(f"{CAUSAL} SELECT tag FROM crowd")).fetchall())
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

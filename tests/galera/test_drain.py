@@ -16,7 +16,7 @@ def test_rolling_restart_under_load_shows_no_error(
     galera: GaleraCluster, client: Callable[..., Cluster], driver: str
 ) -> None:
     cluster = client(driver, breaker_base=0.2, breaker_cap=0.5, slow_start=0.5)
-    load = Workload(cluster.open())
+    load = Workload(galera, cluster.open())
     load.prepare()
     with load.running():
         progress(load)

@@ -27,7 +27,7 @@ def progress(load: Workload, reads: int = 50, runs: int = 20) -> None:
 def test_kill_9_of_the_writer_under_load(
     galera: GaleraCluster, client: Callable[..., Cluster], driver: str, say: Callable[[str], None]
 ) -> None:
-    load = Workload(client(driver).open())
+    load = Workload(galera, client(driver).open())
     load.prepare()
     with load.running():
         progress(load)
@@ -50,9 +50,11 @@ def test_kill_9_of_the_writer_under_load(
         assert conn.node == "n2"
 
 
-def test_removal_of_a_node_under_load_shows_no_error(client: Callable[..., Cluster], driver: str) -> None:
+def test_removal_of_a_node_under_load_shows_no_error(
+    galera: GaleraCluster, client: Callable[..., Cluster], driver: str
+) -> None:
     cluster = client(driver)
-    load = Workload(cluster.open())
+    load = Workload(galera, cluster.open())
     load.prepare()
     with load.running():
         progress(load)
@@ -69,7 +71,7 @@ def test_removal_of_a_node_under_load_shows_no_error(client: Callable[..., Clust
 def test_a_frozen_writer_under_load(galera: GaleraCluster, client: Callable[..., Cluster], driver: str) -> None:
     """What waits for it goes on elsewhere, while a slow statement on a live node is left alone."""
     cluster = client(driver)
-    load, slept = Workload(cluster.open()), []
+    load, slept = Workload(galera, cluster.open()), []
     there = load.db.options(node="n3", read_only=True)
     slow = threading.Thread(target=lambda: slept.extend(there.execute("SELECT SLEEP(5)").fetchall()))
     load.prepare()
@@ -91,7 +93,7 @@ def test_refusal_and_desync_under_load_show_no_error(
     galera: GaleraCluster, client: Callable[..., Cluster], driver: str
 ) -> None:
     """The writer refuses queries, then another falls behind on purpose; both come back."""
-    load = Workload(client(driver).open())
+    load = Workload(galera, client(driver).open())
     load.prepare()
     with load.running():
         progress(load)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
+from galera.workload import in_step
 
 from clustersql import Cluster
 from clustersql.core.node import Reach, Readiness, Role
@@ -80,6 +81,7 @@ def test_a_node_that_does_not_want_work_is_rerouted_and_shown(
     cluster = client(driver, policy="round-robin")
     db = opened(cluster)
     db.execute("CREATE OR REPLACE TABLE refused (id INT PRIMARY KEY)")
+    in_step(galera)
     change("n1")
     for number in range(20):
         db.execute("INSERT INTO refused VALUES (%s)", (number,))
@@ -123,15 +125,13 @@ def test_callers_wait_for_the_quorum(galera: GaleraCluster, client: Callable[...
     assert writer(db) == "n1"
 
 
-def test_a_certification_conflict_at_commit_is_rerun(client: Callable[..., Cluster], driver: str) -> None:
+def test_a_certification_conflict_at_commit_is_rerun(
+    galera: GaleraCluster, client: Callable[..., Cluster], driver: str
+) -> None:
     db = opened(client(driver, writer="any", policy="round-robin"))
     db.execute("CREATE OR REPLACE TABLE conflict (id INT PRIMARY KEY, n INT)")
     db.execute("INSERT INTO conflict VALUES (1, 0)")
-    for node in ("n1", "n2", "n3"):
-        there = db.options(node=node)
-        wait_until(
-            lambda there=there: len(there.execute("SELECT id FROM conflict")) == 1, f"the row on {node}", timeout=10
-        )
+    in_step(galera)
     both_updated = threading.Barrier(2)
     first: list[str | None] = []
     attempts: list[int] = []
@@ -148,9 +148,9 @@ def test_a_certification_conflict_at_commit_is_rerun(client: Callable[..., Clust
             done.result(30)
     assert len(set(first)) == 2, "the two transactions began on different nodes"
     assert max(attempts) > 1, "one of them was rolled back by certification"
-    for node in ("n1", "n2", "n3"):
-        there = db.options(node=node)
-        wait_until(lambda there=there: there.execute("SELECT n FROM conflict").fetchall() == [(2,)], node, timeout=10)
+    in_step(galera)
+    for node in galera.nodes:
+        assert db.options(node=node).execute("SELECT n FROM conflict").fetchall() == [(2,)]
 
 
 def test_one_session_killed_does_not_take_its_node_out(
@@ -188,6 +188,7 @@ def test_a_node_that_cannot_keep_up_gets_no_work(
     cluster = client(driver, policy="round-robin", max_receive_queue=3, probe_interval=0.2)
     db = opened(cluster)
     db.execute("CREATE OR REPLACE TABLE queued (id INT PRIMARY KEY)")
+    in_step(galera)
     seen = lambda: cluster.view.by_name["n2"]  # noqa: E731
     with galera._session("n2", 60) as session, session.cursor() as cursor:
         cursor.execute("FLUSH TABLES app.queued WITH READ LOCK")
@@ -201,4 +202,5 @@ def test_a_node_that_cannot_keep_up_gets_no_work(
         assert readers(db) == {"n1", "n3"}
         cursor.execute("UNLOCK TABLES")
     wait_until(lambda: readers(db) == {"n1", "n2", "n3"}, "n2 has caught up", timeout=20)
+    in_step(galera)
     assert db.options(node="n2").execute("SELECT COUNT(*) FROM queued").fetchall() == [(8,)]

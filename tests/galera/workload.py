@@ -11,14 +11,27 @@ from typing import Any
 from clustersql import OutcomeUnknown
 from clustersql.sync.connection import Connection
 from clustersql.sync.database import Database
+from clustersql.testing import GaleraCluster
 
 READERS = WRITERS = 4
+CAUSAL = "SET STATEMENT wsrep_sync_wait = 1 FOR"
+"""Before a SELECT: the node first applies what any node has committed.
+
+What is acknowledged is certain to come everywhere, yet on a busy machine other nodes apply it tens of milliseconds later.
+"""
+
+
+def in_step(galera: GaleraCluster) -> None:
+    """Wait until every node has applied what was committed: a table made on one is else not there yet, or empty, on another."""
+    for name in galera.nodes:
+        galera.execute(name, f"{CAUSAL} SELECT 1")
 
 
 class Workload:
-    """Eight threads on ``db``.  A writer counts its row up and leaves a tag per increment, both in one transaction."""
+    """Eight threads on ``db``, a client of ``galera``.  A writer counts its row up and leaves a tag per increment, both in one transaction."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, galera: GaleraCluster, db: Database) -> None:
+        self.galera = galera
         self.db = db
         self.acknowledged: set[str] = set()
         self.unknown: set[str] = set()
@@ -30,7 +43,7 @@ class Workload:
         self._threads += [threading.Thread(target=self._write, args=(number,)) for number in range(WRITERS)]
 
     def prepare(self) -> None:
-        """Make the tables anew."""
+        """Make the tables anew, on every node."""
         for sql in (
             "CREATE OR REPLACE TABLE counters (id INT PRIMARY KEY, n INT NOT NULL)",
             "CREATE OR REPLACE TABLE tags (id INT AUTO_INCREMENT PRIMARY KEY, tag VARCHAR(40), writer INT, KEY (tag))",
@@ -41,6 +54,7 @@ class Workload:
                 "INSERT INTO counters VALUES (%s, 0)", [(i,) for i in range(WRITERS)]
             )
         )
+        in_step(self.galera)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -59,7 +73,8 @@ class Workload:
         while not self._stop.is_set():
             began = time.monotonic()
             try:
-                assert len(reading.execute("SELECT id, n FROM counters").fetchall()) == WRITERS
+                rows = reading.execute("SELECT id, n FROM counters").fetchall()
+                assert len(rows) == WRITERS, f"read {self.reads} sees {rows}"
                 self.reads += 1
             except Exception as exc:
                 self.errors.append(exc)
@@ -85,7 +100,7 @@ class Workload:
         assert self.errors == [], self.errors
         with self.db.connection() as conn:
             cursor = conn.cursor()
-            cursor.execute("SELECT tag, COUNT(*) FROM tags GROUP BY tag")
+            cursor.execute(f"{CAUSAL} SELECT tag, COUNT(*) FROM tags GROUP BY tag")
             present: dict[str, Any] = dict(cursor.fetchall())
             cursor.execute("SELECT SUM(n) FROM counters")
             [(total,)] = cursor.fetchall()

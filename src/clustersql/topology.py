@@ -4,6 +4,7 @@ Rules
 -----
 1. The view is replaced in one place, `Topology.tell`; everybody else reads the reference once, without a lock.
 2. Listeners (the pools) are told after the lock is released; they may hear of two views in either order, and ignore the older one.
+   A checkout that comes before they are told looks here by itself.
 3. One log line per change of a node's state, none per statement.
 4. A node that was discovered, or is one no longer, is known by the view first decided; its address is made or dropped under the same lock.
 5. What keeps discovery from being complete is logged once, however often it is found.

@@ -4,6 +4,7 @@ Rules
 -----
 * Everything here runs in the loop's thread, and what is between two awaits happens at once: so there is no lock.
 * An idle connection is looked at, without a round trip, before it is handed out.
+* A checkout goes by the published view: who has seen there that a node is out is not given it.
 * A cancellation is thrown in at an await.  Giving a connection back has none, so that nothing can come between: what takes a round trip
   to close is closed by a task of its own.
 """
@@ -59,6 +60,10 @@ class Pool(BasePool[Attempt]):
         """
         began = now = time.monotonic()
         while True:
+            view = self.topology.view
+            # Just published by another thread (`Topology.tell`), whose call is on its way.
+            if self._book.view is not view:
+                self._adopt(view)
             session = self._book.take(want, now, avoid)
             fresh = False
             if session is None:

@@ -4,6 +4,7 @@ Rules
 -----
 * Under the lock there is only the bookkeeping, never a call of a driver that may block.
 * An idle connection is looked at, without a round trip, before it is handed out.
+* A checkout goes by the published view: who has seen there that a node is out is not given it.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class Pool(BasePool[Attempt]):
         """
         began = now = time.monotonic()
         while True:
+            view = self.topology.view
+            # Just published by another thread (`Topology.tell`), which is about to tell us.
+            if self._book.view is not view:
+                self._adopt(view)
             with self._lock:
                 session = self._book.take(want, now, avoid)
             fresh = False

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from live.stage import DRIVERS, MARIADB, POSTGRES, Stage
+from live.stage import DRIVERS, MARIADB, POSTGRES, Stage, in_step
 
 from clustersql.testing import FaultProxy, MariaDBServer, PostgresCluster
 
@@ -49,6 +49,7 @@ def _postgres(postgres_cluster: PostgresCluster) -> PostgresCluster:
     postgres_cluster.heal()
     for statement in _POSTGRES_SCHEMA:
         postgres_cluster.execute("n1", statement)
+    in_step(postgres_cluster)
     return postgres_cluster
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import face
 
 import clustersql
-from clustersql.testing import FaultProxy
+from clustersql.testing import FaultProxy, PostgresCluster
+from clustersql.testing.processes import wait_until
 
 # Those of asyncio are driven through `face`.
 POSTGRES = ("psycopg", "psycopg2", "pg8000", "psycopg-aio", "asyncpg")
@@ -191,6 +192,16 @@ class Stage:
 
 LOCKS = 0.15
 """Seconds between two looks at InnoDB's locks: it renews what it shows only when nobody has looked for 0.1 s (trx0i_s.cc)."""
+
+
+def in_step(servers: PostgresCluster) -> None:
+    """Wait until the standbys have applied what the primary has committed: a table is there some time later than on the primary."""
+    primary = servers.primary
+    [(at,)] = servers.execute(primary, "SELECT pg_current_wal_flush_lsn()::text")
+    applied = f"SELECT pg_last_wal_replay_lsn() >= '{at}'"
+    for name in servers.nodes:
+        if name != primary:
+            wait_until(lambda name=name: servers.execute(name, applied) == [(True,)], f"{name} has applied {at}")
 
 
 def eventually(condition: Callable[[], Any], timeout: float = 15.0, every: float = 0.005) -> bool:

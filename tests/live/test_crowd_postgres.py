@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 from crowd import Crowd
+from live.stage import in_step
 
 import clustersql
 from clustersql.aio import Database
@@ -25,6 +26,7 @@ def driver(request: pytest.FixtureRequest, postgres: PostgresCluster) -> str:
     """Each asyncio driver of PostgreSQL, over a healthy cluster with an empty table."""
     for sql in ("DROP TABLE IF EXISTS crowd", "CREATE TABLE crowd (tag text)", "GRANT ALL ON crowd TO app"):
         postgres.execute("n1", sql)
+    in_step(postgres)
     return str(request.param)
 
 

@@ -47,14 +47,17 @@ def test_node_that_accepts_and_at_once_closes(stage: Stage) -> None:
 
 def test_node_that_is_deaf_at_connect_costs_the_stagger(stage: Stage) -> None:
     """The next node is dialled after 250 ms; the late winner is kept or closed, never leaked."""
+    cluster = stage.make(connect_timeout=40.0, stall_after=40.0)
+    db = cluster.open()
+    assert eventually(lambda: all(node.usable for node in cluster.view))
     stage.a.deaf()
     began = time.monotonic()
-    with stage.db.connection(read_only=True) as conn:  # a write has one node, until that is known to be down
+    with db.connection(read_only=True) as conn:  # a write has one node, until that is known to be down
         assert conn.node == "b"
-        assert 0.2 < time.monotonic() - began < 2.5
+        assert 0.2 < time.monotonic() - began < 20  # long before any deadline
     stage.a.deaf(False)  # the late winner arrives
-    assert eventually(lambda: not stage.dials(stage.cluster))
-    stats = stage.db.stats()
+    assert eventually(lambda: not stage.dials(cluster))
+    stats = db.stats()
     assert stats["size"] == stats["idle"] == stats["nodes"]["a"]["open"] + stats["nodes"]["b"]["open"]
     assert no_sessions(stage)
     assert eventually(lambda: stage.a.connections == stage.b.connections == 0)
@@ -63,11 +66,11 @@ def test_node_that_is_deaf_at_connect_costs_the_stagger(stage: Stage) -> None:
 def test_a_process_that_begins_beside_a_deaf_node_writes_after_the_stagger(stage: Stage) -> None:
     """The first node may be the writer, and has said nothing: it gets the stagger, not its deadline."""
     stage.a.deaf()
-    db = stage.make().open()
+    db = stage.make(connect_timeout=40.0).open()
     began = time.monotonic()
     with db.connection() as conn:
         assert conn.node == "b"
-        assert 0.2 < time.monotonic() - began < 1.8  # before the probe of "a" has ended
+        assert 0.2 < time.monotonic() - began < 20  # before the probe of "a" has ended
     stage.a.deaf(False)
     assert no_sessions(stage)
 

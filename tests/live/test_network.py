@@ -13,7 +13,7 @@ from typing import Any
 import face
 import pytest
 from live.load import load
-from live.stage import eventually, failure, in_order
+from live.stage import eventually, failure, in_order, in_step
 
 import clustersql
 from clustersql.core.node import Reach
@@ -41,6 +41,7 @@ def servers(network: Network) -> Iterator[PostgresCluster]:
 def make_table(servers: PostgresCluster) -> None:
     servers.execute("n1", "CREATE TABLE events (name text)")
     servers.execute("n1", "GRANT ALL ON events TO app")
+    in_step(servers)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import face
 import pytest
+from live.stage import in_step
 
 from clustersql.testing import PgBouncer, PostgresCluster
 
@@ -30,6 +31,7 @@ def _postgres(postgres_cluster: PostgresCluster) -> PostgresCluster:
     postgres_cluster.heal()
     for statement in _SCHEMA:
         postgres_cluster.execute("n1", statement)
+    in_step(postgres_cluster)
     return postgres_cluster
 
 

@@ -148,10 +148,12 @@ def test_total_outage_starts_from_the_most_advanced_node(cluster: GaleraCluster)
     ask(cluster, "n1", "DROP TABLE t")
 
 
-def test_heal_of_a_healthy_cluster_is_quick(cluster: GaleraCluster) -> None:
-    began = time.monotonic()
-    cluster.heal()
-    assert time.monotonic() - began < 0.2  # 0.005 s on an idle machine
+def test_heal_leaves_a_healthy_cluster_alone(cluster: GaleraCluster) -> None:
+    pids = [cluster.pid(name) for name in cluster.nodes]
+    with connect(cluster, "n1") as conn, conn.cursor() as cursor:
+        cluster.heal()
+        cursor.execute("SELECT 1")
+    assert [cluster.pid(name) for name in cluster.nodes] == pids
 
 
 def test_the_saved_state_of_a_node(tmp_path: Path) -> None:

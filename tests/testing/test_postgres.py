@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from live.stage import in_step
 
 from clustersql.testing import PostgresCluster, StartError
 from clustersql.testing.postgres import copy_server, find_binaries
@@ -92,6 +93,7 @@ def test_a_frozen_node_can_be_killed_or_stopped(cluster: PostgresCluster) -> Non
 
 def test_failover_and_rejoin(cluster: PostgresCluster) -> None:
     ask(cluster, "n1", "CREATE TABLE kept (a int)")
+    in_step(cluster)  # replication is asynchronous: what was not sent yet is lost with the primary
     cluster.kill("n1")
     cluster.promote("n2")
     assert cluster.primary == "n2"
@@ -160,13 +162,12 @@ def test_total_outage_and_restart_keep_the_data(cluster: PostgresCluster) -> Non
     ask(cluster, "n1", "DROP TABLE kept")
 
 
-def test_heal_of_a_healthy_cluster_is_quick(cluster: PostgresCluster) -> None:
-    times = []
-    for _ in range(5):
-        began = time.monotonic()
+def test_heal_leaves_a_healthy_cluster_alone(cluster: PostgresCluster) -> None:
+    pids = [cluster.pid(name) for name in cluster.nodes]
+    with connect(cluster, "n1") as conn:
         cluster.heal()
-        times.append(time.monotonic() - began)
-    assert min(times) < 0.2  # 0.03 s on an idle machine
+        conn.execute("SELECT 1")
+    assert [cluster.pid(name) for name in cluster.nodes] == pids
 
 
 def test_tls_and_a_synchronous_standby_on_the_system_s_server() -> None:

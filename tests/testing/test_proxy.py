@@ -180,15 +180,17 @@ def test_deaf_is_silent_on_old_and_new_connections(proxy: FaultProxy, shouter: S
 
 
 def test_delay_is_latency_not_bandwidth(proxy: FaultProxy) -> None:
-    proxy.delay(0.1)
+    proxy.delay(1.0)
     with Client(proxy) as client:
         began = time.monotonic()
-        assert len(client.ask(b"BIG\n")) == 1_000_000  # many packets
-        assert 0.1 <= time.monotonic() - began < 0.5
+        assert (
+            len(client.ask(b"BIG\n")) == 1_000_000
+        )  # at least 16 packets, that is 16 s if each had to wait for the one before
+        assert 1.0 <= time.monotonic() - began < 8
         proxy.delay(0)
         began = time.monotonic()
         client.ask(b"a\n")
-        assert time.monotonic() - began < 0.09
+        assert time.monotonic() - began < 1.0
 
 
 def test_delay_keeps_the_order(proxy: FaultProxy) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from live.conftest import _MARIADB_SCHEMA, _POSTGRES_SCHEMA
+from live.stage import in_step
 
 from clustersql.testing import GaleraCluster, MariaDBServer, PostgresCluster
 
@@ -37,6 +38,7 @@ def encrypted_postgres() -> Iterator[PostgresCluster]:
             cluster.execute(name, "SELECT pg_reload_conf()")
         for statement in _POSTGRES_SCHEMA:
             cluster.execute("n1", statement)
+        in_step(cluster)
         yield cluster
 
 

@@ -30,6 +30,9 @@ class Dialling(Protocol):
     late: bool
     """Whether it was abandoned."""
 
+    def heed(self, now: float, most: float) -> None:
+        """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see `more_time`."""
+
     @property
     def held(self) -> Any:
         """The driver's connection that it is working on, if any."""
@@ -67,6 +70,15 @@ class Spare:
 def allowed(attempt: Dialling, now: float, stalled: float) -> float:
     """Return the deadline of a dial after this process did not run for ``stalled`` seconds: later by that, but no more than its patience."""
     return min(attempt.deadline + stalled, now + attempt.patience) if stalled else attempt.deadline
+
+
+def more_time(attempt: Dialling, now: float, most: float) -> float:
+    """Return the deadline of a question that is late although the node has answered: it is this process that has not come to heed it.
+
+    With many busy threads, or a blocked event loop, an answer waits longer for us than the node took: a node must not be condemned for that.
+    One that froze in the middle of its answer has no more to say, and is late the next time.  ``most``: seconds from its begin, in all.
+    """
+    return min(now + attempt.patience, attempt.began + most)
 
 
 class Probing(Protocol):

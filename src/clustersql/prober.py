@@ -111,16 +111,14 @@ class BaseProber(Generic[D]):
             self._look_up(name, host)
         for asked in tuple(self._learning.values()):
             asked.deadline = allowed(asked, now, stalled)
-            if asked.deadline <= now:
-                asked.abandon()
+            self._judge(asked, now)
             due = min(due, max(asked.deadline, now + settings.failover_probe))
         for node in self.topology.view:
             attempt = self._asking.get(node.name)
             if attempt is not None:
                 if stalled:  # not otherwise: a probe that dials after all moves its deadline itself
                     attempt.deadline = allowed(attempt, now, stalled)
-                if attempt.deadline <= now:
-                    attempt.abandon()
+                self._judge(attempt, now)
                 due = min(due, max(attempt.deadline, now))
                 continue
             last = self._last.get(
@@ -135,6 +133,13 @@ class BaseProber(Generic[D]):
                 at = now + settings.failover_probe if begun is None else begun.deadline  # its end wakes the monitor
             due = min(due, at)
         return due
+
+    def _judge(self, attempt: D, now: float) -> None:
+        """Abandon a question that is late, unless the node is not to blame."""
+        if attempt.deadline <= now:
+            attempt.heed(now, attempt.patience + self.topology.settings.connect_timeout)
+            if attempt.deadline <= now:
+                attempt.abandon()
 
     def _drop_useless(self) -> None:
         """Close what leads to a node that was removed, or to an address that its name no longer leads to."""

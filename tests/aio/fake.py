@@ -141,6 +141,12 @@ class FakeDriver:
     def peer(self, raw: Raw) -> str:
         return ""
 
+    def received(self, raw: Raw) -> None:
+        return None
+
+    def has_answered(self, raw: Raw, since: int | None) -> bool:
+        return False
+
     def session_id(self, raw: Raw) -> None:
         return None
 

@@ -62,6 +62,33 @@ def test_shut_down_spares_a_stranger_under_the_same_number() -> None:
             os.close(number)
 
 
+def test_what_has_come_is_counted_read_or_not() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        peer = server.accept()[0]
+        with peer:
+            assert sockets.received(client.fileno()) == 0
+            for count in (3, 6):
+                peer.sendall(b"abc")
+                assert client.recv(2) == b"ab"
+                assert sockets.received(client.fileno()) == count
+                assert client.recv(1) == b"c"
+                assert sockets.received(client.fileno()) == count
+    assert sockets.received(client.fileno()) is None
+    left, right = socket.socketpair()
+    with left, right:
+        assert sockets.received(left.fileno()) is None
+
+
+def test_a_number_means_the_same_socket_only_while_that_is_open() -> None:
+    left, right = socket.socketpair()
+    number, identity = left.fileno(), sockets.identity(left.fileno())
+    assert sockets.is_still(number, identity)
+    left.close()
+    assert not sockets.is_still(number, identity)
+    assert not sockets.is_still(right.fileno(), identity)
+    right.close()
+
+
 def test_keep_alive_is_set_on_tcp_and_tolerates_the_rest() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         sockets.keep_alive(client.fileno())

@@ -139,8 +139,10 @@ def test_a_frozen_pooler_is_a_dead_node(
     """It lets nobody in: what waits there is woken, and a read has its answer by way of the other one."""
     first, second = bouncer(), bouncer()
     ports = {"a": first.port("n1"), "b": second.port("n1")}
-    cluster = opened(driver, ports, **QUICK)
+    cluster = opened(driver, ports, stagger=20.0, **QUICK)
     db = cluster.open().options(read_only=True)
+    db.execute("SELECT 1")
+    assert eventually(lambda: all(node.usable for node in cluster.view))  # until then whoever has answered serves
     with db.connection() as conn:
         assert conn.node == "a"
         first.freeze("n1")

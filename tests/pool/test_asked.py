@@ -31,3 +31,24 @@ def test_the_report_knows_when_it_was_asked_for() -> None:
         assert report.position == 7
         assert report.asked is not None
         assert report.asked <= moment
+
+
+def test_a_question_s_time_runs_from_when_it_is_put() -> None:
+    """What went by before was not the node's: a thread had to be started, or a loop to come to it."""
+    settings: Any = SimpleNamespace(connect_timeout=9.0)
+    driver: Any = SimpleNamespace(received=lambda raw: 7, has_answered=lambda raw, since: since == 7)
+    topology: Any = SimpleNamespace(settings=settings, name="shop")
+    nothing: Any = lambda *_: None  # noqa: E731
+    for attempt in (
+        sync_dial.Attempt(topology, driver, "a", nothing, nothing, 5.0),
+        aio_dial.Attempt(topology, driver, aio_dial.Background("shop"), "a", nothing, nothing, 5.0),
+    ):
+        time.sleep(0.05)
+        put = time.monotonic()
+        attempt.asks("raw")
+        assert put + 5.0 <= attempt.deadline <= time.monotonic() + 5.0
+        for most, deadline in ((100.0, put + 15.0), (12.0, attempt.began + 12.0)):
+            attempt.heed(put + 10.0, most)
+            assert attempt.deadline == deadline
+        attempt.redial()
+        assert attempt.deadline >= put + 9.0

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..address import Address
 from ..core.node import Report, Role
+from ..dialling import more_time
 from ..drivers.contract import AsyncDriver
 from ..errors import ConfigError
 from ..target import address_of, target_of, told_at_connect
@@ -153,6 +154,8 @@ class Attempt:
         self._background = background
         self._work = work
         self._ended = ended
+        self._raw: Any = None
+        self._received: int | None = None
         self._settled = False
         self._task: asyncio.Task[Any] | None = None
 
@@ -160,12 +163,25 @@ class Attempt:
         """Begin in a task of its own."""
         self._task = self._background.spawn(self._run(), f"dial-{self.name}")
 
+    def asks(self, raw: Any) -> None:
+        """A question is put on ``raw`` now.  Its time runs from here: until now it was this process that had to come to it."""
+        self._raw, self._received = raw, self._driver.received(raw)
+        self.deadline = max(self.deadline, time.monotonic() + self.patience)
+
+    def heed(self, now: float, most: float) -> None:
+        """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see `more_time`."""
+        raw = self._raw
+        if raw is not None and not self._settled and self._driver.has_answered(raw, self._received):
+            self._received = self._driver.received(raw)
+            self.deadline = more_time(self, now, most)
+
     def entered(self) -> None:
         """The login has succeeded."""
         self.let_in = True
 
     def redial(self) -> None:
         """The open connection that it asked is gone, so it dials: that may take longer than one small answer."""
+        self._raw = None
         self.patience = self._connect_timeout
         self.deadline = time.monotonic() + self.patience
 
@@ -201,6 +217,7 @@ class Attempt:
             ):  # the cancellation was lost on the way (asyncio.wait_for drops one that comes with the answer)
                 self._driver.terminate(result[0])
         finally:
+            self._raw = None
             self._task = None  # a cycle by way of its error: what psycopg had half opened would stay until the collector comes by
 
     def _settle(self, result: Any, error: BaseException | None) -> bool:

@@ -44,7 +44,10 @@ class Prober(BaseProber[Attempt]):
     async def _work(self, attempt: Attempt, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, bool, Any]:
         try:
             raw, report, dialled = await self._question(attempt, kept, fresh)
-            return raw, report, dialled, await self._rows(raw, question) if question else None
+            if not question:
+                return raw, report, dialled, None
+            attempt.asks(raw)
+            return raw, report, dialled, await self._rows(raw, question)
         finally:
             self._done(attempt.name)
 
@@ -53,6 +56,7 @@ class Prober(BaseProber[Attempt]):
         driver = self.driver
         if kept is not None:
             if not fresh:
+                attempt.asks(kept)
                 try:
                     return kept, await ask(driver, kept), False
                 except Exception:  # it may be this connection only: a new one tells
@@ -78,11 +82,12 @@ class Prober(BaseProber[Attempt]):
             self._heard_out(name)
             self._learned(attempt, report)
 
-        work = lambda _: self._ask_members(raw, statements)  # noqa: E731 - a line too long inside the call
+        work = lambda attempt: self._ask_members(attempt, raw, statements)  # noqa: E731 - a line too long inside the call
         patience = self._patience(dials=False)
         return Attempt(self.topology, self.driver, self._background, name, work, ended, patience)
 
-    async def _ask_members(self, raw: Any, statements: Sequence[str]) -> tuple[Any, Any]:
+    async def _ask_members(self, attempt: Attempt, raw: Any, statements: Sequence[str]) -> tuple[Any, Any]:
+        attempt.asks(raw)
         try:
             return raw, await self.driver.ask(raw, statements)
         except Exception as exc:

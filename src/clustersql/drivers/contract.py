@@ -102,6 +102,12 @@ class Reading(Protocol):
     def peer(self, raw: Any) -> str:
         """Return the address and port at the other end of the connection, ``10.0.0.1:5432``, without a round trip; "": not known."""
 
+    def received(self, raw: Any) -> int | None:
+        """Return how many bytes have come from the node so far, without a round trip; None: not known."""
+
+    def has_answered(self, raw: Any, since: int | None) -> bool:
+        """Tell whether anything has come from the node since `received` was ``since``, or waits to be read.  Any thread may call it, during a call too."""
+
     def abort(self, raw: Any) -> bool:
         """Wake a call that hangs on this connection by shutting its socket down; False: the driver cannot.  Any thread may call it."""
 

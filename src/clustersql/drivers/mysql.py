@@ -47,6 +47,13 @@ class RememberedSocket(MySQLReader):
         """Tell, also while another thread is in a call, whether the connection was closed."""
         return self.is_closed(raw)
 
+    def descriptor_in_call(self, raw: Any) -> int | None:
+        """Return the number that was remembered at connect, if it still means the same socket."""
+        if self.is_given_up(raw) or raw not in self._sockets:
+            return None
+        descriptor, expected = self._sockets[raw]
+        return descriptor if sockets.is_still(descriptor, expected) else None
+
     def abort(self, raw: Any) -> bool:
         """Shut down the socket that was remembered at connect, if that number still means the same socket."""
         if self.is_given_up(raw) or raw not in self._sockets:

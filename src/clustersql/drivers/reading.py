@@ -57,6 +57,10 @@ class Reader:
         """Return the socket's descriptor; None: unknown, or closed."""
         return None
 
+    def descriptor_in_call(self, raw: Any) -> int | None:
+        """Return the socket's descriptor, also while another thread is in a call."""
+        return self.descriptor(raw)
+
     def is_closed(self, raw: Any) -> bool:
         """Tell whether this side knows that the connection is closed or broken."""
         raise NotImplementedError
@@ -97,6 +101,19 @@ class Reader:
         """Return the address and port at the other end of its socket; "": not known."""
         descriptor = self.descriptor(raw)
         return sockets.peer(descriptor) if descriptor is not None else ""
+
+    def received(self, raw: Any) -> int | None:
+        """Return how many bytes have come from the node so far; None: not known."""
+        descriptor = self.descriptor_in_call(raw)
+        return None if descriptor is None else sockets.received(descriptor)
+
+    def has_answered(self, raw: Any, since: int | None) -> bool:
+        """Tell whether anything has come from the node since `received` was ``since``, or waits to be read."""
+        descriptor = self.descriptor_in_call(raw)
+        if descriptor is None:
+            return False
+        now = sockets.received(descriptor)
+        return (None not in (now, since) and now != since) or sockets.is_readable(descriptor)
 
     def pushed_role(self, raw: Any) -> Role | None:
         """Return the role that the server told at connect; None: it did not."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
 
 from ..core.endpoint import Endpoint, plain
 
@@ -52,6 +53,20 @@ def peer(descriptor: int) -> str:
     return str(Endpoint(plain(name[0]), name[1])) if isinstance(name, tuple) else ""
 
 
+RECEIVED = slice(128, 136)
+"""Where Linux has ``tcpi_bytes_received`` in its ``struct tcp_info`` (include/uapi/linux/tcp.h; since 4.1)."""
+
+
+def received(descriptor: int) -> int | None:
+    """Return how many bytes have come from the other end so far, unread ones included; None: not over TCP, or the system does not tell."""
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as twin:
+            told = twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, RECEIVED.stop)
+    except (OSError, AttributeError):
+        return None
+    return int.from_bytes(told[RECEIVED], sys.byteorder) if len(told) == RECEIVED.stop else None
+
+
 _polls: dict[int, select.poll] = {}
 """A poll object knows a descriptor's number and nothing of what is open behind it, so one per number does for all times."""
 
@@ -84,6 +99,14 @@ def peek(descriptor: int, size: int = 65_536) -> bytes:
 def identity(descriptor: int) -> int:
     """Return a number that no other open socket has: a descriptor's number is given away again, this is not while it lives."""
     return os.fstat(descriptor).st_ino
+
+
+def is_still(descriptor: int, expected: int) -> bool:
+    """Tell whether a remembered number still means the socket of the `identity` ``expected``."""
+    try:
+        return identity(descriptor) == expected
+    except OSError:
+        return False
 
 
 def shut_down(descriptor: int, expected: int | None = None) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 from .. import fork
 from ..core.node import Report, Role
+from ..dialling import more_time
 from ..drivers.contract import Driver
 from ..target import target_of, told_at_connect
 from ..topology import Topology
@@ -117,6 +118,7 @@ class Attempt:
         self._ended = ended
         self._came_late = came_late
         self._raw: Any = None
+        self._received: int | None = None
         self._settled = False
         self._lock = threading.Lock()
 
@@ -127,7 +129,22 @@ class Attempt:
     def hold(self, raw: Any) -> None:
         """Remember the connection, so that `abandon` can wake a call that hangs on it; None: forget it."""
         with self._lock:
-            self._raw = raw
+            self._raw, self._received = raw, None
+
+    def asks(self, raw: Any) -> None:
+        """As `hold`, before a question is put on it.  Its time runs from here: until now it was this process that had to start a thread."""
+        received = self.driver.received(raw)
+        with self._lock:
+            self._raw, self._received = raw, received
+            self.deadline = max(self.deadline, time.monotonic() + self.patience)
+
+    def heed(self, now: float, most: float) -> None:
+        """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see `more_time`."""
+        with self._lock:  # the thread may not close it, and its descriptor be reused, meanwhile; nor dial, and move the deadline itself
+            raw = self._raw
+            if raw is not None and not self._settled and self.driver.has_answered(raw, self._received):
+                self._received = self.driver.received(raw)
+                self.deadline = more_time(self, now, most)
 
     def entered(self, raw: Any) -> None:
         """As `hold`, of a connection that was dialled for this."""

@@ -47,7 +47,7 @@ class Prober(BaseProber[Attempt]):
             raw, report, dialled = self._question(attempt, kept, fresh)
             if not question:
                 return raw, report, dialled, None
-            attempt.hold(raw)
+            attempt.asks(raw)
             return raw, report, dialled, self.driver.ask(raw, (question,))[0]
         finally:
             self._done(attempt.name)
@@ -57,7 +57,7 @@ class Prober(BaseProber[Attempt]):
         driver = self.driver
         if kept is not None:
             if not fresh:
-                attempt.hold(kept)
+                attempt.asks(kept)
                 try:
                     return kept, ask(driver, kept), False
                 except Exception:
@@ -82,7 +82,7 @@ class Prober(BaseProber[Attempt]):
         )
 
     def _ask_members(self, attempt: Attempt, raw: Any, statements: Sequence[str]) -> tuple[Any, Any]:
-        attempt.hold(raw)
+        attempt.asks(raw)
         try:
             return raw, self.driver.ask(raw, statements)
         except Exception as exc:

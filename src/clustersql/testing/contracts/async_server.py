@@ -23,6 +23,19 @@ class AsyncServerContract(AsyncDriverContract):
 
     for_servers: ClassVar = True
 
+    async def test_an_answer_is_told_from_silence(self, subject: AsyncSubject, raw: Any) -> None:
+        """Also while it waits for one: the silence of a node is what it is judged by."""
+        driver = subject.driver
+        assert not driver.has_answered(raw, driver.received(raw))
+        call = asyncio.create_task(driver.ask(raw, [subject.say("nap")]))
+        await asyncio.sleep(0.1)  # the driver's BEGIN may have an answer of its own
+        before = driver.received(raw)
+        await call
+        assert driver.has_answered(raw, before) is driver.abilities.descriptor
+        await driver.close(raw)
+        assert driver.received(raw) is None
+        assert not driver.has_answered(raw, before)
+
     # Connecting
 
     async def test_it_tells_the_sessions_number(self, subject: AsyncSubject, raw: Any) -> None:

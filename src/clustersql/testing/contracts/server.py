@@ -24,6 +24,23 @@ class ServerContract(DriverContract):
 
     for_servers: ClassVar = True
 
+    def test_an_answer_is_told_from_silence(self, subject: Subject, raw: Any) -> None:
+        """Also while another thread is in a call: the silence of a node is what it is judged by."""
+        driver = subject.driver
+        before = driver.received(raw)
+        assert not driver.has_answered(raw, before)
+        driver.ask(raw, ["SELECT 1"])
+        assert driver.has_answered(raw, before) is driver.abilities.descriptor
+        call = Background(lambda: self._run(raw, subject.say("nap")))
+        time.sleep(0.1)  # the driver's BEGIN may have an answer of its own
+        until(lambda: not driver.has_answered(raw, driver.received(raw)))
+        before = driver.received(raw)
+        assert call.error() is None
+        assert driver.has_answered(raw, before) is driver.abilities.descriptor
+        driver.close(raw)
+        assert driver.received(raw) is None
+        assert not driver.has_answered(raw, before)
+
     # Connecting
 
     def test_a_closed_port_is_lost_and_unsent(self, subject: Subject) -> None:

@@ -13,8 +13,9 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-PATIENCE = 0.5
-"""Seconds that a fork waits for our threads to come back from the drivers: a dial takes milliseconds, and a hung one must not hold it up."""
+PATIENCE = 2.0
+"""Seconds that a fork waits for our threads to come back from the drivers: a dial takes milliseconds, though on a busy machine more than half a
+second was seen, and one that hangs must not hold the fork up for ever."""
 
 
 class Forkable(Protocol):

@@ -20,7 +20,7 @@ _LEAKS = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
 )
 DRIVERS = ("psycopg", "psycopg2", pytest.param("pg8000", marks=_LEAKS), "psycopg-aio", "asyncpg")
-TUNED = {"stall_after": 0.5, "probe_interval": 0.2, "connect_timeout": 1.0}
+TUNED = {"stall_after": 0.5, "probe_interval": 0.2, "connect_timeout": 3.0}
 
 
 @pytest.fixture(params=DRIVERS)

@@ -212,6 +212,8 @@ def _added(view: View, seen: Added, now: float) -> View:
 
 def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Breaker) -> Node:
     report = seen.report if seen.report.complete else _completed(node, seen.report)
+    if _is_overtaken(node, report):
+        return node
     was_primary = node.role is Role.PRIMARY or (node.role is Role.UNKNOWN and node.reach in (Reach.UP, Reach.SUSPECT))
     demoted = was_primary and report.role not in (Role.PRIMARY, node.role)  # unknown: it refused a write a moment ago
     returned = node.failures > 0 and not node.usable  # also by way of "the database system is starting up"
@@ -232,6 +234,17 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         peers=node.peers | {seen.peer} if seen.peer else node.peers,
     )
     return _dated(node, after, now, report.why)
+
+
+def _is_overtaken(node: Node, report: Report) -> bool:
+    """Whether it was asked for before the node refused: it would be called ready again, and probed on a connection that it still serves.
+
+    At a smart shutdown that went on for as long as the connection lived.  What is asked after a refusal is asked by a dial (`Node.distrusted`).
+    """
+    if node.reach is not Reach.UP or node.readiness is not Readiness.NOT_READY or report.asked is None:
+        return False
+    mark = node.marks.get("readiness")
+    return mark is not None and report.asked < mark.since
 
 
 def _changed(node: Node, **fields: object) -> Node:

@@ -209,6 +209,9 @@ class PostgresCluster(BaseCluster):
             self.thaw(name)
         if self._healthy():
             return
+        for name in self.nodes:
+            if self.state(name) == "running" and self._is_leaving(name):
+                self.kill(name)
         self.start()
         for name in self.nodes:
             if self._health(name).read_only:
@@ -338,6 +341,16 @@ class PostgresCluster(BaseCluster):
         super().kill(name)
         _free_shared_memory(self.directory / name / "postmaster.pid")
 
+    def _is_leaving(self, name: str) -> bool:
+        """Whether it lets nobody in any more and waits for its last sessions to end (a smart shutdown)."""
+        import psycopg
+
+        try:
+            self._ask(name, "SELECT 1")
+        except psycopg.OperationalError as exc:
+            return "shutting down" in str(exc)
+        return False
+
     def _health(self, name: str) -> _Health:
         [row] = self._ask(name, _HEALTH)
         return _Health(*row)
@@ -345,10 +358,16 @@ class PostgresCluster(BaseCluster):
     def _healthy(self) -> bool:
         if any(self.state(name) == "down" for name in self.nodes):
             return False
-        first, others = self._health("n1"), self._others("n1")
+        import psycopg
+
+        others = self._others("n1")
+        try:
+            first, healths = self._health("n1"), [self._health(name) for name in others]
+        except psycopg.OperationalError:
+            return False
         if first.standby or first.read_only or set(first.streaming) != set(others):
             return False
-        return all(health.standby and not health.read_only for health in map(self._health, others))
+        return all(health.standby and not health.read_only for health in healths)
 
     def _gather(self, primary: str) -> None:
         """Make every other node a standby of ``primary``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..core.faults import Fault
 from ..core.node import Role
 from ..errors import ConfigError
 from . import sockets
@@ -72,6 +73,10 @@ class PsycopgReader(Reader):
     def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
         """Raised by ``_check_connection_ok`` before anything is written."""
         return codes[0] is None and codes[2] == "the connection is closed"
+
+    def _is_lost(self, fault: Fault | None, codes: Codes, exc: BaseException, raw: Any) -> bool:
+        """Also when libpq cannot leave its pipeline mode: ``executemany`` broke off, and what the server did with the rest was not read."""
+        return codes[2].startswith("cannot exit pipeline mode") or super()._is_lost(fault, codes, exc, raw)
 
     def descriptor(self, raw: Any) -> int | None:
         """Return libpq's socket."""

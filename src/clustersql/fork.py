@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 PATIENCE = 2.0
-"""Seconds that a fork waits for our threads to come back from the drivers: a dial takes milliseconds, though on a busy machine more than half a
-second was seen, and one that hangs must not hold the fork up for ever."""
+"""Seconds that a fork waits for our threads to come back from the drivers: a dial takes milliseconds, and one that hangs must not hold the fork
+up for ever.  Half a second was too short on a busy machine: a child was forked inside a dial, and never got a connection."""
 
 
 class Forkable(Protocol):

@@ -65,6 +65,7 @@ WRONG = [
     ("writer", "both", "must be one of single, any, not 'both'"),
     ("dialect", "postgres", "did you mean postgresql?"),
     ("discover", "yes", "must be true or false, not 'yes'"),
+    ("stall_after", 0, "must be a number of seconds above 0"),
     ("forget_after", 0, "must be a number of seconds above 0"),
     (
         "address_map",

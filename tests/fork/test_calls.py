@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import os, threading, time, warnings
 from clustersql import Cluster
@@ -40,8 +42,9 @@ def ran(seconds: float) -> str:
     ).stdout.strip()
 
 
-def test_a_fork_waits_for_a_dial() -> None:
-    assert ran(0.1) == "0 True"
+@pytest.mark.parametrize("seconds", [0.1, 0.7])  # the probe dials as well, so twice that
+def test_a_fork_waits_for_a_dial(seconds: float) -> None:
+    assert ran(seconds) == "0 True"
 
 
 def test_a_fork_does_not_wait_for_a_dial_that_hangs() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from live.stage import in_step
 
 from clustersql.testing import PostgresCluster, StartError
 from clustersql.testing.postgres import copy_server, find_binaries
+from clustersql.testing.processes import wait_until
 
 
 @pytest.fixture
@@ -141,6 +144,14 @@ def test_set_read_only_acts_on_open_sessions_too(cluster: PostgresCluster) -> No
         cluster.execute("n1", "DELETE FROM t")  # the administrator still can
         cluster.set_read_only("n1", False)
         ask(cluster, "n1", "DROP TABLE t")
+
+
+def test_heal_ends_a_shutdown_that_waits_for_a_session(cluster: PostgresCluster) -> None:
+    with connect(cluster, "n3"):
+        os.kill(cluster.pid("n3") or 0, signal.SIGTERM)
+        wait_until(lambda: cluster._is_leaving("n3"), "n3 lets nobody in")
+        cluster.heal()
+        assert ask(cluster, "n3", "SELECT pg_is_in_recovery()") == [(True,)]
 
 
 def test_terminate_sessions(cluster: PostgresCluster) -> None:

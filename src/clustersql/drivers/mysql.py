@@ -47,15 +47,16 @@ class RememberedSocket(MySQLReader):
         """Tell, also while another thread is in a call, whether the connection was closed."""
         return self.is_closed(raw)
 
+    def _remembered(self, raw: Any) -> tuple[int, int] | None:
+        """Return the number and the identity of the socket, as they were at connect; None: it was closed here."""
+        return None if self.is_given_up(raw) else self._sockets.get(raw)
+
     def descriptor_in_call(self, raw: Any) -> int | None:
         """Return the number that was remembered at connect, if it still means the same socket."""
-        if self.is_given_up(raw) or raw not in self._sockets:
-            return None
-        descriptor, expected = self._sockets[raw]
-        return descriptor if sockets.is_still(descriptor, expected) else None
+        remembered = self._remembered(raw)
+        return remembered[0] if remembered is not None and sockets.is_still(*remembered) else None
 
     def abort(self, raw: Any) -> bool:
         """Shut down the socket that was remembered at connect, if that number still means the same socket."""
-        if self.is_given_up(raw) or raw not in self._sockets:
-            return False
-        return sockets.shut_down(*self._sockets[raw])
+        remembered = self._remembered(raw)
+        return remembered is not None and sockets.shut_down(*remembered)

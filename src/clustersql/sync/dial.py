@@ -129,7 +129,7 @@ class Attempt:
     def hold(self, raw: Any) -> None:
         """Remember the connection, so that `abandon` can wake a call that hangs on it; None: forget it."""
         with self._lock:
-            self._raw, self._received = raw, None
+            self._raw, self._received = raw, None  # what another connection has received says nothing of this one
 
     def asks(self, raw: Any) -> None:
         """As `hold`, before a question is put on it.  Its time runs from here: until now it was this process that had to start a thread."""

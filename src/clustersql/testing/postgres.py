@@ -356,14 +356,14 @@ class PostgresCluster(BaseCluster):
         return _Health(*row)
 
     def _healthy(self) -> bool:
-        if any(self.state(name) == "down" for name in self.nodes):
-            return False
         import psycopg
 
+        if any(self.state(name) == "down" for name in self.nodes):
+            return False
         others = self._others("n1")
         try:
             first, healths = self._health("n1"), [self._health(name) for name in others]
-        except psycopg.OperationalError:
+        except psycopg.OperationalError:  # it runs, and lets nobody in
             return False
         if first.standby or first.read_only or set(first.streaming) != set(others):
             return False

@@ -79,11 +79,20 @@ def _wait_at_exit() -> None:
 def in_background(work: Callable[[], object], name: str) -> None:
     """Do ``work`` in a thread that the end of the process waits for, though not for long."""
     try:
-        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread = threading.Thread(target=_to_the_end, args=(work,), name=name, daemon=True)
         thread.start()
         _running.add(thread)
     except RuntimeError:  # no thread can be started, as at interpreter shutdown: better to wait here than to fail
-        work()
+        with fork.calls:
+            work()
+
+
+def _to_the_end(work: Callable[[], object]) -> None:
+    with fork.calls:
+        try:
+            work()
+        finally:
+            fork.calls.ends()
 
 
 class Attempt:
@@ -184,8 +193,7 @@ class Attempt:
     def _run(self) -> None:
         result, error = None, None
         try:
-            with fork.calls:
-                result = self._work(self)
+            result = self._work(self)
         except Exception as exc:
             error = exc
         self.let_go()

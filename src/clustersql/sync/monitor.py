@@ -100,11 +100,13 @@ class Monitor:
         self.due = 0.0  # while there was no pool to go round, nothing was late
         while True:
             self._woken.clear()
-            due = self._round()
-            with self._lock:
-                if self._stopped or not self._pools:
-                    self._thread = None  # under the lock: `watch` adds before it looks for the thread, so one of the two sees the other
-                    return
+            with fork.calls:  # a round closes connections
+                due = self._round()
+                with self._lock:
+                    if self._stopped or not self._pools:
+                        self._thread = None  # under the lock: `watch` adds before it looks for the thread, so one of the two sees the other
+                        fork.calls.ends()
+                        return
             self.due = due
             self._woken.wait(max(LEAST, due - time.monotonic()))
 

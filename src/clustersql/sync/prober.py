@@ -8,7 +8,6 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from .. import fork
 from ..core.node import Report
 from ..core.observe import Answered
 from ..drivers.contract import Driver
@@ -99,7 +98,7 @@ class Prober(BaseProber[Attempt]):
 
         def look() -> None:
             found: Sequence[Any] = ()
-            with contextlib.suppress(OSError, UnicodeError), fork.calls:
+            with contextlib.suppress(OSError, UnicodeError):
                 found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             self._lookups.done(name, found)
 

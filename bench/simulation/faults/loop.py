@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from types import SimpleNamespace
@@ -205,9 +206,11 @@ class Lock:
 class Thread:
     """`threading.Thread`."""
 
-    def __init__(self, loop: Loop, target: Callable[[], object], name: str = "", daemon: bool = True) -> None:
+    def __init__(
+        self, loop: Loop, target: Callable[..., object], args: tuple[Any, ...] = (), name: str = "", daemon: bool = True
+    ) -> None:
         self._loop = loop
-        self._target = target
+        self._target = partial(target, *args)
         self._greenlet: greenlet | None = None
 
     def start(self) -> None:
@@ -230,6 +233,7 @@ def _fakes(loop: Loop) -> dict[int, Any]:
         Lock=Lock,
         Thread=lambda **given: Thread(loop, **given),
         current_thread=getcurrent,
+        get_native_id=threading.get_native_id,
     )
     return {
         id(time): clock,

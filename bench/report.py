@@ -137,7 +137,9 @@ def section(name: str) -> str:
     took = f", {kept['seconds'] / 60:.0f} min" if kept.get("seconds", 0) >= 60 else ""
     head = f"`{kept['command']}`, {where['date']}{took}, Python {where['python']}, {where['machine']}, load {where['load']}"
     tables = ["\n".join(table) for table in kept.get("tables", ())] or [markdown(group) for group in told(name)]
-    return "\n\n".join([f"{head}; {versions}." if versions else f"{head}.", *tables, f"![{name}](performance/{name}.svg)"])
+    return "\n\n".join(
+        [f"{head}; {versions}." if versions else f"{head}.", *tables, f"![{name}](performance/{name}.svg)"]
+    )
 
 
 def rewritten(page: str) -> str:

@@ -18,6 +18,10 @@ NODE_ARGUMENTS = frozenset(
 )
 """Drivers' names for address and credentials.  Those are the node's: a program's unchanged ``connect(host=...)`` would lead all dials to one host."""
 
+DATABASE_ARGUMENTS = frozenset("database dbname db".split())
+"""Drivers' names for the database.  That is the caller's, where he names one: a test runner that works in a database of its own must never get
+the node's, whatever the driver would make of two names."""
+
 
 def address_of(topology: Topology, name: str) -> Address:
     """Return the address of a node.  Raises `ConfigError` when it was removed meanwhile."""
@@ -36,8 +40,8 @@ def target_of(
 ) -> Target:
     """Return where and how to connect to ``name``, everything resolved.
 
-    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``address`` is given where
-    its password was asked for already.  Raises `ConfigError`, and what a password function raises.
+    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials; a database that is None is
+    none at all.  ``address`` is given where its password was asked for already.  Raises `ConfigError`, and what a password function raises.
     """
     target = resolve(address or address_of(topology, name))
     if target.password:
@@ -45,7 +49,7 @@ def target_of(
     if arguments:
         if target.shared:
             check_arguments(name, arguments)
-        target = replace(target, arguments={**target.arguments, **_callers(arguments, driver.family)})
+        target = _with_callers(target, _callers(arguments, driver.family))
     return target
 
 
@@ -60,6 +64,14 @@ def told_at_connect(topology: Topology, driver: Reading, name: str, raw: Any) ->
     if pushed is not None and node is not None and node.confirmed_by(pushed):
         return Report(pushed, complete=False)
     return None
+
+
+def _with_callers(target: Target, given: Mapping[str, Any]) -> Target:
+    if not DATABASE_ARGUMENTS.isdisjoint(given):
+        others = {name: value for name, value in target.arguments.items() if name not in DATABASE_ARGUMENTS}
+        target = replace(target, database=None, arguments=others)
+    named = {name: value for name, value in given.items() if value is not None or name not in DATABASE_ARGUMENTS}
+    return replace(target, arguments={**target.arguments, **named})
 
 
 def _callers(arguments: Mapping[str, Any], family: str | None) -> dict[str, Any]:

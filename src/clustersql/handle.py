@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .functions import check_plain
+from .hooks import INSTEAD
 from .options import changed_here
 
 if TYPE_CHECKING:
@@ -78,7 +80,14 @@ class Handle:
             self._pool.wake_by(monotonic() + patience)
 
     def on_commit(self, function: Callable[[], object]) -> None:
-        """Call ``function`` once, after the COMMIT of this transaction was acknowledged, and never if it is not."""
+        """Call ``function`` once, after the COMMIT of this transaction was acknowledged, and never if it is not.
+
+        When it raises, the others are called all the same, and then it is raised, though the transaction is committed.  In ``run``, and
+        when a ``with`` commits, the connection has been given back by then.  Raises `ConfigError` for an async or a generator function.
+        """
+        check_plain(function, "on_commit()", INSTEAD)
+        if self._state.given_back:
+            raise self._state.returned()
         self._state.callbacks += (function,)
 
     def _timeout(self) -> float:

@@ -293,7 +293,7 @@ class State:
     def boundary(self, committed: bool) -> Callbacks:
         """A transaction has ended; a new one begins with the next statement.  Returns what is to be called, if it was committed."""
         session = self.session
-        self.committed |= committed and (self.count > 0 or self.may_commit)
+        self.committed |= committed and (self.count > 0 or self.may_commit or bool(self.callbacks))
         if session is not None:
             session.statements += session.count
             session.count = 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from live.stage import INSERT, SELECT, Stage, failure
 
-from clustersql import ConfigError, NoNodeAvailable, OutcomeUnknown, TransactionLost
+from clustersql import NoNodeAvailable, OutcomeUnknown, TransactionLost
 
 before_or_after = pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 
@@ -137,13 +137,6 @@ def test_swallowed_unknown_is_not_a_success(stage: Stage, before: bool) -> None:
 
     assert isinstance(failure(stage.db.run, work), OutcomeUnknown)
     assert (len(attempts), stage.count()) == (1, 0 if before else 1)
-
-
-def test_nesting_is_refused(stage: Stage) -> None:
-    """The inner transaction would be another one."""
-    error = failure(stage.db.run, lambda conn: stage.db.run(lambda inner: None))
-    assert isinstance(error, ConfigError)
-    assert "inside db.run()" in str(error)
 
 
 def test_serialization_failure_by_two_transactions(psycopg_stage: Stage) -> None:

@@ -122,7 +122,7 @@ def count(file: str) -> int:
 
 
 def test_run_and_its_helpers(make: Make) -> None:
-    """Value, arguments, ``attempt``, ``on_commit`` once after the commit, nesting refused."""
+    """Value, arguments, ``attempt``, ``on_commit`` once after the commit."""
     cluster, told = make(), []
     db, file = cluster.open(), cluster._topology.addresses["a"].database
 
@@ -134,8 +134,6 @@ def test_run_and_its_helpers(make: Make) -> None:
 
     assert db.run(work, 1, b=2) == 3
     assert told == [1]
-    with pytest.raises(clustersql.ConfigError, match="inside"):
-        db.run(lambda conn: db.run(work, 1, b=2))
     with pytest.raises(sqlite3.IntegrityError):
         db.run(
             lambda conn: (

@@ -19,10 +19,11 @@ from ..core.verdict import Transaction
 from ..core.view import Want
 from ..errors import TransactionLost
 from ..handle import Handle
+from ..hooks import call_hooks
 from ..notes import UNSET, Notes, phase_of
 from ..options import Options
 from ..outcome import CANCELLED_COMMIT, note_lost
-from ..state import HARMLESS_METHODS, State, passing
+from ..state import HARMLESS_METHODS, Callbacks, State, passing
 from .checkout import Checkout
 from .cursor import Cursor
 from .pool import Pool
@@ -120,6 +121,11 @@ class Connection(Handle):
 
         Cancelled while the answer is awaited, the outcome is unknown: the `CancelledError` has a note that says so.
         """
+        if hooks := await self._commit():
+            call_hooks(hooks)
+
+    async def _commit(self) -> Callbacks:
+        """Commit, and return what is to be called because of it."""
         session = self._state.session
         if session is None:
             self._require_nothing_lost()
@@ -139,8 +145,7 @@ class Connection(Handle):
                 raise
             if not done:
                 await self._refuse_commit()
-        for callback in self._state.boundary(committed=True):
-            callback()
+        return self._state.boundary(committed=True)
 
     async def rollback(self) -> None:
         """Roll back.  A connection that was lost meanwhile has rolled back already, so that is no error."""
@@ -167,6 +172,7 @@ class Connection(Handle):
         state = self._state
         session, state.session = state.session, None
         state.given_back = True
+        state.callbacks = ()
         if session is None:
             return
         keep = False
@@ -229,15 +235,21 @@ class Connection(Handle):
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         leaving = self._pool.driver.leaving if self._arguments is not None else "pool"
+        state = self._state
+        hooks: Callbacks = ()
         try:
             if leaving in ("commit", "commit-close") or leaving == "pool":
-                if kind is None and self._state.has_work():
-                    await self.commit()
-                elif leaving != "pool" and not self._state.closed:
+                if kind is None and (state.has_work() or state.callbacks):
+                    hooks = await self._commit()
+                elif leaving != "pool" and not state.closed:
                     await self.rollback()
         finally:
-            if leaving != "commit":
-                await self.close()
+            try:
+                if leaving != "commit":
+                    await self.close()
+            finally:  # only now: a hook may want a connection, and this may be the last one
+                if hooks:
+                    call_hooks(hooks)
 
     def __del__(self) -> None:
         try:
@@ -366,8 +378,8 @@ class Connection(Handle):
 
     def _after(self, traits: Traits) -> None:
         """A noted statement has succeeded."""
-        for callback in self._state.after(traits):
-            callback()
+        if hooks := self._state.after(traits):
+            call_hooks(hooks)
 
     def _no_sample(self) -> None:
         """An error's latency is none: an instant error must not look fast."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from asyncio import current_task
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from ..errors import ConfigError
+from ..functions import check_async
 from ..notes import UNSET
 from ..options import Options, check_options
 from ..result import Result
+from ..running import Running
 from .checkout import Checkout
 from .connection import Connection
 from .result import fetched
@@ -24,8 +25,6 @@ _NOTHING = (None,) * 6
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_running: ContextVar[tuple[int, ...]] = ContextVar("clustersql_running", default=())
 
 
 class Database:
@@ -124,22 +123,14 @@ class Database:
         must have no effect but on ``conn``; use ``conn.on_commit(fn)`` for what must follow the commit, and ``conn.attempt`` to count.
         A function that commits by itself is not called again.  Raises what it raises, the driver's errors, and `OutcomeUnknown`.
         """
-        pool, notes = self._pool(), self._cluster._notes
-        running = _running.get()
-        if id(pool) in running:
-            raise ConfigError(
-                f"db.run() of cluster {self._cluster.name!r} is called inside db.run(): use the connection that your function was given"
-            )
-        token = _running.set((*running, id(pool)))
-        try:
-            deadline = self._deadline()
+        check_async(function, "db.run()")
+        pool, notes, deadline = self._pool(), self._cluster._notes, self._deadline()
 
-            def connect() -> Checkout:
-                return Connection.acquired(pool, self._options, self._want, notes, depth=4, deadline=deadline)
+        def connect() -> Checkout:
+            return Connection.acquired(pool, self._options, self._want, notes, depth=4, deadline=deadline)
 
+        with Running(pool, current_task(), self._cluster.name):
             return await run(connect, function, args, kwargs)
-        finally:
-            _running.reset(token)
 
     def _pool(self) -> Pool:
         """Return the pool of the running event loop."""

@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..functions import awaitable, returned
+from ..hooks import call_hooks
 from ..rerun import may_rerun, pause
 
 if TYPE_CHECKING:
@@ -33,21 +35,22 @@ async def run(
         state.attempt = attempt
         at_commit = False
         try:
-            value = await function(connection, *args, **kwargs)
+            awaited = await awaitable(function(connection, *args, **kwargs), "db.run()")
+            value = returned(awaited, "db.run()", connection)
             if state.refused is not None and not state.committed:
                 raise state.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
             at_commit = True
-            if state.has_work():
-                await connection.commit()
-            else:
-                for callback in state.boundary(committed=True):
-                    callback()
+            hooks = await connection._commit() if state.has_work() else state.boundary(committed=True)
         except Exception as exc:
             again = may_rerun(state, exc, at_commit) and time.monotonic() < deadline
             await connection.close()
             if not again:
                 raise
         else:
+            try:
+                await connection.close()
+            finally:  # only now: a hook may want a connection; and whatever it raises, nothing is run again
+                call_hooks(hooks)
             return value
         finally:
             await connection.close()

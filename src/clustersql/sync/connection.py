@@ -15,10 +15,11 @@ from ..core.shelf import Session
 from ..core.statements import Traits
 from ..core.view import Want
 from ..handle import Handle
+from ..hooks import call_hooks
 from ..notes import Notes, phase_of
 from ..options import Options
 from ..outcome import note_lost
-from ..state import HARMLESS_METHODS, State, passing
+from ..state import HARMLESS_METHODS, Callbacks, State, passing
 from .cursor import CLOSED, Cursor
 from .pool import Pool
 from .recovery import recover_commit, recover_statement
@@ -83,6 +84,11 @@ class Connection(Handle):
 
     def commit(self) -> None:
         """Commit.  Raises the driver's error, `TransactionLost` (it did not happen) or `OutcomeUnknown`."""
+        if hooks := self._commit():
+            call_hooks(hooks)
+
+    def _commit(self) -> Callbacks:
+        """Commit, and return what is to be called because of it."""
         state = self._state
         session = state.session
         if session is None:
@@ -98,8 +104,7 @@ class Connection(Handle):
             except BaseException:
                 session.tainted = True
                 raise
-        for callback in state.boundary(committed=True):
-            callback()
+        return state.boundary(committed=True)
 
     def rollback(self) -> None:
         """Roll back.  A connection that was lost meanwhile has rolled back already, so that is no error."""
@@ -122,6 +127,7 @@ class Connection(Handle):
         state = self._state
         session, state.session = state.session, None
         state.given_back = True
+        state.callbacks = ()
         if session is not None:
             self._finish(session)
 
@@ -165,7 +171,7 @@ class Connection(Handle):
     def __exit__(self, kind: type[BaseException] | None, error: object = None, trace: object = None) -> None:
         state = self._state
         session = state.session
-        if session is None or state.touched:
+        if session is None or state.touched or state.callbacks:
             self._leave(kind is None)
             return
         state.session = None  # nothing was done with it: there is nothing to commit, and nothing to undo
@@ -176,11 +182,16 @@ class Connection(Handle):
         if self._state.arguments is not None:
             self._leave_outside(success)
             return
+        hooks: Callbacks = ()
         try:
-            if success and self._state.has_work():
-                self.commit()
+            if success and (self._state.has_work() or self._state.callbacks):
+                hooks = self._commit()
         finally:
-            self.close()
+            try:
+                self.close()
+            finally:  # only now: a hook may want a connection, and this may be the last one
+                if hooks:
+                    call_hooks(hooks)
 
     def _leave_outside(self, success: bool) -> None:
         """Do what the driver's own ``with`` does with the transaction and the connection."""
@@ -331,8 +342,8 @@ class Connection(Handle):
         if session is not None and ended and self._pool.driver.in_transaction(session.raw) is False:
             # psycopg2 has not noticed, and would send what follows without BEGIN; for the others, and at the server, there is nothing to undo.
             session.raw.rollback()
-        for callback in self._state.after(traits):
-            callback()
+        if hooks := self._state.after(traits):
+            call_hooks(hooks)
 
     def _recover(
         self,

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ..errors import ConfigError
+from ..functions import check_plain
 from ..notes import UNSET, Notes
 from ..options import Options, check_options
 from ..result import Result
+from ..running import Running, here
 from .connection import Connection
 from .pool import Pool
 from .run import run
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_running: ContextVar[tuple[int, ...]] = ContextVar("clustersql_running", default=())
 
 
 class Database:
@@ -118,21 +116,14 @@ class Database:
         must have no effect but on ``conn``; use ``conn.on_commit(fn)`` for what must follow the commit, and ``conn.attempt`` to count.
         A function that commits by itself is not called again.  Raises what it raises, the driver's errors, and `OutcomeUnknown`.
         """
-        running = _running.get()
-        if id(self._pool) in running:
-            raise ConfigError(
-                f"db.run() of cluster {self._pool.topology.name!r} is called inside db.run(): use the connection that your function was given"
-            )
-        token = _running.set((*running, id(self._pool)))
-        try:
-            deadline = self._deadline()
+        check_plain(function, "db.run()", "give a plain function, or use clustersql.aio")
+        deadline = self._deadline()
 
-            def connect() -> Connection:
-                return Connection(self._pool, self._options, self._want, self._notes, depth=4, deadline=deadline)
+        def connect() -> Connection:
+            return Connection(self._pool, self._options, self._want, self._notes, depth=4, deadline=deadline)
 
+        with Running(self._pool, here(), self._pool.topology.name):
             return run(connect, function, args, kwargs)
-        finally:
-            _running.reset(token)
 
     def _deadline(self) -> float:
         """When an operation that begins now must end, in monotonic seconds; 0.0: only its waiting is bounded, by the cluster's timeout."""

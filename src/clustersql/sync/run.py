@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..functions import returned
+from ..hooks import call_hooks
 from ..rerun import may_rerun, pause
 
 if TYPE_CHECKING:
@@ -28,21 +30,22 @@ def run(
         connection._state.attempt = attempt
         at_commit = False
         try:
-            value = function(connection, *args, **kwargs)
+            value = returned(function(connection, *args, **kwargs), "db.run()", connection)
             if connection._state.refused is not None and not connection._state.committed:
                 raise connection._state.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
             at_commit = True
-            if connection._state.has_work():
-                connection.commit()
-            else:
-                for callback in connection._state.boundary(committed=True):
-                    callback()
+            has_work = connection._state.has_work()
+            hooks = connection._commit() if has_work else connection._state.boundary(committed=True)
         except Exception as exc:
             again = may_rerun(connection._state, exc, at_commit) and time.monotonic() < deadline
             connection.close()
             if not again:
                 raise
         else:
+            try:
+                connection.close()
+            finally:  # only now: a hook may want a connection; and whatever it raises, nothing is run again
+                call_hooks(hooks)
             return value
         finally:
             connection.close()

@@ -112,6 +112,25 @@ def tell_failure(topology: Topology, driver: Reading, attempt: Dialling, error: 
         topology.tell(Unreachable(attempt.name, connect_facts(driver, error).fault, first_line(error)))
 
 
+def is_callers(driver: Reading, error: BaseException) -> bool:
+    """Whether an error at connect may be due to the arguments of the one who dials, and so is no news about the node.
+
+    What the server refuses for good (no such database, no right to it), what the driver takes for a mistake of the program, and what is none
+    of its errors: an argument that it does not know.
+    """
+    if not isinstance(error, (OSError, *_kinds(driver.error))) or isinstance(error, _kinds(_mistake(driver))):
+        return True
+    return connect_facts(driver, error).fault is Fault.MISCONFIGURED
+
+
+def _mistake(driver: Reading) -> Any:
+    return getattr(driver.module, "ProgrammingError", ())
+
+
+def _kinds(error: Any) -> tuple[type[BaseException], ...]:
+    return error if isinstance(error, tuple) else (error,)
+
+
 def is_behind(topology: Topology, driver: Reading, attempt: Dialling, error: BaseException) -> bool:
     """Whether it was a pooler's queue that gave no answer: it is alive, and has let us in."""
     if not (attempt.let_in and topology.is_shared(attempt.name)):

@@ -24,7 +24,7 @@ from .core.shelf import Actions, Session, Shelf, Waiter
 from .core.steps import Dial, Look, Picture, Step
 from .core.view import View, Want
 from .dialled import Dialled, Origin
-from .dialling import tell_failure
+from .dialling import is_callers, tell_failure
 from .errors import ClusterError, PoolClosed, bind
 from .no_connection import none_to_be_had, unfit
 from .upkeep import D, Upkeep
@@ -158,7 +158,7 @@ class BasePool(Upkeep[D]):
             view = self._book.view
         if not names and not view.serving(waiter.want):
             self._wake()  # the one prober that asks for all waiters
-        return Picture(now, names, view.hopeless(waiter.want))
+        return Picture(now, names, view.hopeless(waiter.want, waiter.refused))
 
     def begin_dial(
         self, name: str, waiter: Waiter | None = None, arguments: Mapping[str, Any] | None = None
@@ -193,10 +193,13 @@ class BasePool(Upkeep[D]):
         self._act(actions)
         return True
 
-    def _dial_ended(self, attempt: D, shelf: Shelf, waiter: Waiter | None) -> None:
+    def _dial_ended(self, attempt: D, shelf: Shelf, waiter: Waiter | None, own: bool = False) -> None:
+        """A dial has ended; ``own``: it had arguments of its caller's."""
         topology, name = self.topology, attempt.name
         if attempt.error is not None:
-            if isinstance(attempt.error, Exception):  # a cancellation is no news about the node
+            if own and waiter is not None and is_callers(self.reading, attempt.error):
+                waiter.refused |= {name}
+            elif isinstance(attempt.error, Exception):  # a cancellation is no news about the node
                 # Before the waiter is told: its next look must not see the node up.
                 tell_failure(topology, self.reading, attempt, attempt.error)
             with self._lock:

@@ -24,7 +24,8 @@ def story(request: pytest.FixtureRequest, stage: Callable[[str], Stage]) -> Iter
         settings.configure()
         django.setup()
     databases = importlib.import_module("settings").DATABASES
-    databases["default"] |= {"ENGINE": "shop.postgresql" if set_up.postgres else "shop.mysql"}
+    engine = "shop.postgresql" if set_up.postgres else "shop.mysql"
+    databases["default"] |= {"ENGINE": engine, "NAME": "app"}
     connection = ConnectionHandler(databases)["default"]
     django.db.connections["default"] = connection
     with connection.cursor() as cursor:

@@ -9,6 +9,9 @@ import pytest
 from face import cluster_of
 from live.stage import DRIVERS, POSTGRES
 
+from clustersql import NoNodeAvailable
+from clustersql.core.node import Reach, Readiness
+
 NAMES = dict.fromkeys(("psycopg", "psycopg2", "psycopg-aio"), ("dbname",))
 NAMES |= {"pg8000": ("database",), "asyncpg": ("database", "dbname"), "mysql-connector": ("database", "db")}
 NAMES |= {"aiomysql": ("db",), "asyncmy": ("db", "database"), "mariadb": ("database", "db")}
@@ -51,3 +54,22 @@ def test_no_database_at_all(asking: Asking, driver: str) -> None:
     """A caller who says None is not given the node's: Django makes and drops its test database from outside of any."""
     cluster, _, sql = asking
     assert told(cluster, cluster.dial(database=None), sql) is None
+
+
+WRONG = {"psycopg": {"dbname": "absent"}, "pymysql": {"database": "absent"}, "aiomysql": {"db": "absent"}}
+# Of aiomysql a connection that was never begun warns at its end.
+MISTAKE = {driver: {"nonsense": 1} for driver in DRIVERS if driver != "aiomysql"}
+
+
+@pytest.mark.parametrize(("driver", "arguments"), [*WRONG.items(), *MISTAKE.items()])
+def test_a_callers_mistake_is_no_news_about_the_nodes(asking: Asking, driver: str, arguments: dict[str, Any]) -> None:
+    """A database that is not there, an argument that the driver does not know: the error comes at once, and nobody else is refused."""
+    cluster, _, sql = asking
+    with pytest.raises(NoNodeAvailable) as caught:
+        cluster.dial(timeout=20.0, **arguments)
+    assert "within 20" not in str(caught.value), "it waited for a mistake to heal"
+    assert [(node.reach, node.readiness) for node in cluster.view if node.reach is not Reach.UNKNOWN] in (
+        [],
+        [(Reach.UP, Readiness.READY)],
+    )
+    assert told(cluster, cluster.dial(), sql) == "app"

@@ -262,7 +262,7 @@ class Pool(BasePool[Attempt]):
             self._background,
             shelf.name,
             lambda attempt: connect(self.topology, self.driver, shelf.name, arguments, entered=attempt.entered),
-            lambda attempt: self._dial_ended(attempt, shelf, waiter),
+            lambda attempt: self._dial_ended(attempt, shelf, waiter, bool(arguments)),
         )
 
     def _close_all(self, sessions: Sequence[Session]) -> None:

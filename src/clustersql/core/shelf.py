@@ -124,6 +124,7 @@ class Waiter:
         "outside",
         "passed_over",
         "policy",
+        "refused",
         "signal",
         "urgent",
         "want",
@@ -141,6 +142,8 @@ class Waiter:
         self.events: deque[Any] = deque()
         self.passed_over = 0
         self.urgent = avoid is not None  # something failed for it, or no node had the role that it wants
+        # The nodes that do not take what this caller's own arguments ask for.
+        self.refused: frozenset[str] = frozenset()
         self.blocked_on: set[str] = set()  # nodes whose dials are at their limit, and "" for the whole pool
 
 

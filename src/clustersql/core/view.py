@@ -140,9 +140,13 @@ class View:
         demoted = want.service is Service.WRITE and node.role is Role.REPLICA
         return node.reach is Reach.DOWN or node.outdated or demoted
 
-    def hopeless(self, want: Want) -> bool:
-        """Tell whether waiting is pointless: no node is meant, or only a person can mend them all."""
-        return all(n.readiness is Readiness.MISCONFIGURED for n in self.nodes if _named(n, want))
+    def hopeless(self, want: Want, refused: frozenset[str] = frozenset()) -> bool:
+        """Tell whether waiting is pointless: no node is meant, or only a person can mend them all.
+
+        ``refused``: the nodes that this caller's own arguments do not fit.
+        """
+        meant = [node for node in self.nodes if _named(node, want)]
+        return all(node.readiness is Readiness.MISCONFIGURED or node.name in refused for node in meant)
 
 
 SLOW_START = 10.0

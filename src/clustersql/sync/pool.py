@@ -192,7 +192,7 @@ class Pool(BasePool[Attempt]):
             self.driver,
             shelf.name,
             lambda attempt: connect(self.topology, self.driver, shelf.name, arguments, attempt.entered),
-            lambda attempt: self._dial_ended(attempt, shelf, waiter),
+            lambda attempt: self._dial_ended(attempt, shelf, waiter, bool(arguments)),
         )
 
     def _close_all(self, sessions: Sequence[Session]) -> None:

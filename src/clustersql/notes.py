@@ -53,7 +53,11 @@ class Notes:
     @staticmethod
     def many(one: Traits) -> Traits:
         """Return the traits of a statement that is run many times without a transaction: each run may commit by itself."""
-        return replace(one, plain=False, may_commit=True)
+        return replace(one, plain=False, may_commit=True, many=True)
+
+    def told_once(self, operation: Any, one: Traits | None) -> Traits:
+        """Return the traits of a statement whose parameters can be read once only.  ``one`` None: it leaves nothing behind."""
+        return replace(self.look(operation) if one is None else one, once=True)
 
     def pin(self, operation: Any) -> Pin:
         """Return what a statement that leaves state says in `Connection.pins`."""

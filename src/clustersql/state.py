@@ -24,6 +24,7 @@ from .core.statements import kept, several
 from .core.verdict import Phase, Situation, Transaction
 from .core.view import Want
 from .errors import ClusterError, PoolClosed, TransactionLost, bind
+from .rows import Spent, read_once
 from .via import one_by_one, refused
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ WAITING = frozenset(("notifies()", "add_listener()", "add_notify_handler()"))
 MOST_PINS = 16
 """Pins that are remembered: a loop must not fill the memory with what says the same."""
 
+_READ_BEFORE = (
+    "a former attempt of run has read rows from the same iterator, and what it gives now is not known to be all: give executemany a "
+    "list, or make the iterator, and what it reads from, inside the function"
+)
+
 HARMLESS_METHODS = frozenset(
     "character_set_name escape escape_string escape_sequence get_backend_pid get_parameter_status get_server_info get_host_info"
     " get_proto_info get_autocommit get_dsn_parameters get_transaction_status get_character_set_info fileno insert_id literal"
@@ -59,7 +65,7 @@ class State:
     of this transaction may commit by itself.  ``unproven``: not every one of it is a proven read.  ``committed``: something was committed
     since checkout.  ``refused``: the error that ended the transaction.  ``broken``: raised until the caller rolls back.
     ``pool``: who serves it.  ``arguments``: the caller's own for the driver, of a handle outside the pool.  ``touched``: something may
-    have been done on the session, so that there is something to commit or to undo.
+    have been done on the session, so that there is something to commit or to undo.  ``spent``: the iterators that ``run``'s attempts have read.
     ``deadline`` (monotonic, of the whole operation) and ``patience`` (seconds, of each statement) bound it; 0.0: nothing does.
     """
 
@@ -86,6 +92,7 @@ class State:
         "refused",
         "session",
         "site",
+        "spent",
         "timed_out",
         "topology",
         "touched",
@@ -114,6 +121,7 @@ class State:
         self.pool: Any = None
         self.arguments: Mapping[str, Any] | None = None
         self.attempt = 1
+        self.spent: Spent | None = None
         self.deadline = 0.0
         self.patience = 0.0
         self.pins: tuple[Pin, ...] = ()
@@ -230,7 +238,7 @@ class State:
             self.explicit = True
         if self.transaction is Transaction.NONE:
             if many:
-                traits = self.notes.many(traits)
+                traits = self._many(traits)
             self.may_commit = traits.may_commit
         else:  # MySQL's BEGIN commits what is open: with nothing open that is nothing
             self.may_commit |= traits.may_commit and not (traits.begins and not traits.commits and self.count == 0)
@@ -244,6 +252,22 @@ class State:
         elif traits.rewinds and self.ledger.pending:
             self.pin(Pin("ROLLBACK TO SAVEPOINT", "it may have undone a setting"))
         return traits
+
+    def _many(self, traits: Traits) -> Traits:
+        """Return the traits of what is sent once per row in autocommit mode; to a session that is closed here nothing of it is sent at all."""
+        many = self.notes.many(traits)
+        return replace(many, many=False) if self.session and self.driver.is_closed(self.session.raw) else many
+
+    def reads(self, rows: Any) -> None:
+        """``executemany`` is about to read ``rows``, which are no list.  Raises `TransactionLost` where a former attempt of ``run`` has read of them."""
+        if self.spent is None or self.spent.lasts(rows, self.attempt):
+            return
+        self.refused = self.error(TransactionLost, _READ_BEFORE)
+        raise self.refused
+
+    def told(self, operation: Any, parameters: Any, traits: Traits | None, many: bool) -> Traits | None:
+        """Return the traits of a statement that has failed, by which it is decided whether it is sent again."""
+        return self.notes.told_once(operation, traits) if read_once(parameters, many) else traits
 
     def _require_nothing_left(self, operation: Any, session: Session) -> None:
         left = kept(operation, self.notes.rules)
@@ -332,6 +356,8 @@ class State:
             declared = self.options.idempotent and not read
             proven = read or declared or (traits is not None and (traits.begins or traits.setting is not None))
         facts, transaction, may_commit = self.facts(error), self.transaction, self.may_commit
+        if traits is not None and traits.many:  # that is said of the latest row
+            facts = replace(facts, not_sent=False)
         if transaction is Transaction.NONE and self.pins and not facts.lost and self._may_be_open(session):
             transaction, may_commit = Transaction.LATER, True
         return Situation(
@@ -345,6 +371,7 @@ class State:
             read_only=bool(session.read_only),
             on_replica=node is not None and node.role is Role.REPLICA,
             timed_out=session.timed_out,
+            repeatable=traits is None or not traits.once,
         )
 
     def _may_be_open(self, session: Session) -> bool:

@@ -11,9 +11,9 @@ RERUN = (Verdict.AGAIN, Verdict.ELSEWHERE)
 FLAG = (False, True)
 OPEN = (Fault.LOST, Fault.AMBIGUOUS)
 EVERY = [
-    Situation(Facts(fault, lost, not_sent, undone), phase, where, *flags)
-    for fault, lost, not_sent, undone, phase, where, *flags in product(
-        Fault, FLAG, FLAG, FLAG, Phase, Transaction, FLAG, FLAG, FLAG, FLAG, FLAG
+    Situation(Facts(fault, lost, not_sent, undone), phase, where, *flags, repeatable=repeatable)
+    for fault, lost, not_sent, undone, phase, where, repeatable, *flags in product(
+        Fault, FLAG, FLAG, FLAG, Phase, Transaction, FLAG, FLAG, FLAG, FLAG, FLAG, FLAG
     )
 ]
 
@@ -38,6 +38,11 @@ def test_nothing_immovable_moves_and_nothing_lost_is_reused() -> None:
     for s in EVERY:
         assert s.movable or verdict(s) is not Verdict.ELSEWHERE, s
         assert verdict(s) is not Verdict.AGAIN or (s.facts.fault is Fault.ROLLED_BACK and not s.facts.lost), s
+
+
+def test_rows_that_can_be_read_once_are_not_sent_again() -> None:
+    for s in EVERY:
+        assert s.repeatable or verdict(s) not in RERUN, s
 
 
 def test_an_open_commit_is_never_said_not_to_have_happened() -> None:

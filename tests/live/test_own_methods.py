@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from live.conftest import _stage
@@ -89,3 +90,23 @@ def test_what_passes_by_pins_the_connection(asyncpg_stage: Stage) -> None:
         statement = conn.prepare("SELECT 1")
         assert stage.call(statement.fetchval) == 1
         assert [pin.what for pin in conn.pins] == ["prepare()"]
+
+
+@pytest.mark.parametrize("name", ["executemany", "copy_records_to_table"])
+def test_rows_that_can_be_read_once_only(asyncpg_stage: Stage, name: str) -> None:
+    """Never a part of them in silence: a further attempt of ``run`` does not read on, and a COPY is not run again."""
+    stage = asyncpg_stage
+    rows = ((f"{stage.key}-{i}",) for i in range(5))
+    attempts: list[int] = []
+
+    def work(conn: Any) -> None:
+        attempts.append(conn.attempt)
+        if name == "executemany":
+            conn.executemany(command="INSERT INTO events (name) VALUES ($1)", args=rows)
+        else:
+            conn.copy_records_to_table("events", records=rows, columns=["name"])
+
+    stage.cut(f"{stage.key}-2".encode(), True)
+    assert failure(stage.db.run, work) is not None
+    assert attempts == ([1, 2] if name == "executemany" else [1])
+    assert stage.ask("SELECT count(*) FROM events WHERE name LIKE %s", f"{stage.key}%") == [(0,)]

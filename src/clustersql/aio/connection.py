@@ -23,6 +23,7 @@ from ..hooks import call_hooks
 from ..notes import UNSET, Notes, phase_of
 from ..options import Options
 from ..outcome import CANCELLED_COMMIT, note_lost
+from ..rows import LASTING
 from ..state import HARMLESS_METHODS, Callbacks, State, passing
 from .checkout import Checkout
 from .cursor import Cursor
@@ -390,8 +391,14 @@ class Connection(Handle):
     async def _own(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Run a statement by one of the driver's own methods, recovered as `execute` is."""
         function = self._pool.driver.methods[name]
-        operation = args[0] if args else kwargs.get("query")
-        traits = await self._prepare(operation, many=name == "executemany")
+        many = name == "executemany"
+        operation = args[0] if args else kwargs.get("command" if many else "query")
+        rows: Any = ()
+        if many:
+            rows = args[1] if len(args) > 1 else kwargs.get("args")
+        if rows.__class__ not in LASTING:
+            self._state.reads(rows)
+        traits = await self._prepare(operation, many)
         session = self._state.session
         assert session is not None
         session.started = monotonic()
@@ -399,8 +406,9 @@ class Connection(Handle):
             result = await function(session.raw, *args, **kwargs)
         except Exception as exc:
             self._no_sample()
+            told = self._state.told(operation, rows, traits, many)
             result = await recover_statement(
-                self, lambda session: function(session.raw, *args, **kwargs), traits, phase_of(traits), exc
+                self, lambda session: function(session.raw, *args, **kwargs), told, phase_of(traits), exc
             )
         except BaseException as exc:
             self._interrupted(session, traits, exc)

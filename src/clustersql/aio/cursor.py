@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.statements import Traits
 from ..notes import UNSET, phase_of
+from ..rows import LASTING
 from ..state import State, passing
 from .recovery import recover_statement
 
@@ -103,7 +104,12 @@ class Cursor:
         return self if result is self._raw else result
 
     async def executemany(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
-        """Run a statement once per item of ``parameters``; as `execute`.  Without a transaction a part may have been committed."""
+        """Run a statement once per item of ``parameters``; as `execute`.  Without a transaction a part may have been committed.
+
+        Only rows in a list or a tuple are sent again where the node fails; what can be read once only never is.
+        """
+        if parameters.__class__ not in LASTING:
+            self._state.reads(parameters)
         return await self._noted("executemany", operation, parameters, options)
 
     async def _noted(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:
@@ -149,6 +155,7 @@ class Cursor:
 
         connection = self._connection
         connection._no_sample()
+        traits = self._state.told(operation, parameters, traits, method == "executemany")
         result = await recover_statement(connection, again, traits, phase_of(traits), error)
         if traits is not None:
             connection._after(traits)

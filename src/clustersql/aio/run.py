@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..functions import awaitable, returned
 from ..hooks import call_hooks
 from ..rerun import may_rerun, pause
+from ..rows import Spent
 
 if TYPE_CHECKING:
     from .checkout import Checkout
@@ -25,14 +26,14 @@ async def run(
     kwargs: dict[str, Any],
 ) -> T:
     """Await ``function`` with a connection from ``connect`` until an attempt commits or may not be repeated."""
-    attempt, deadline = 0, None
+    attempt, deadline, spent = 0, None, Spent()
     while True:
         attempt += 1
         connection = await connect()
         if deadline is None:
             deadline = time.monotonic() + connection._timeout()
         state = connection._state
-        state.attempt = attempt
+        state.attempt, state.spent = attempt, spent
         at_commit = False
         try:
             awaited = await awaitable(function(connection, *args, **kwargs), "db.run()")

@@ -81,6 +81,9 @@ def _patience(until_deadline: float, until_next: float, more: bool) -> float:
     return max(0.0, min(until_deadline, until_next) if more else until_deadline)
 
 
+READ_ONCE = "clustersql: not sent again, its rows can be read once only; a list or a tuple is read again"
+
+
 class Unrestorable(Exception):
     """A new session could not be given the settings of the lost one: which, and why."""
 
@@ -113,7 +116,7 @@ def recover(
             yield Discard()
             return None
         if decision not in (Verdict.AGAIN, Verdict.ELSEWHERE):
-            return Lost(Verdict.UNKNOWN if doubt else decision, error)
+            return Lost(Verdict.UNKNOWN if doubt else decision, error, _kept_from_it(situation))
         unaffordable = Verdict.UNKNOWN if doubt else _unaffordable(situation)
         if retries <= 0:
             return Lost(unaffordable, error, "clustersql: tried as often as retry_limit allows")
@@ -140,6 +143,12 @@ def recover(
         if not isinstance(answer, Failed):
             return answer
         error, situation = answer.error, answer.situation
+
+
+def _kept_from_it(situation: Situation) -> str:
+    """Return the note of a statement that would have been sent again, had its rows been there still."""
+    again = not situation.repeatable and verdict(replace(situation, repeatable=True))
+    return READ_ONCE if again in (Verdict.AGAIN, Verdict.ELSEWHERE) else ""
 
 
 def _unaffordable(situation: Situation) -> Verdict:

@@ -66,6 +66,10 @@ class Traits:
     """ROLLBACK TO SAVEPOINT: on PostgreSQL it undoes settings too."""
     setting: Setting | None = None
     """What it sets in the session, where the text tells it in full: another session can be given the same."""
+    many: bool = False
+    """It was sent once per row, each of which may have committed: that the last one was not sent says nothing of those before."""
+    once: bool = False
+    """Its parameters came from what can be read once only, so it is never sent again."""
 
 
 _QUIET = Traits(False, read=True, leaves_state=False, may_commit=False, begins=False, commits=False, rolls_back=False)

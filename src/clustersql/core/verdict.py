@@ -56,6 +56,7 @@ class Situation:
     ``read_only``: we made the session read-only, so a refused write is the caller's mistake and no news about the node.
     ``timed_out``: it was we who shut the connection down, because the operation's time was over: no news about the node, and no time left.
     ``on_replica``: the node is a replica, where a "serialization failure" is a recovery conflict and would come again.
+    ``repeatable``: what was sent can be sent once more; not where its rows came from what can be read once only, a generator for one.
     """
 
     facts: Facts
@@ -68,6 +69,7 @@ class Situation:
     read_only: bool = False
     on_replica: bool = False
     timed_out: bool = False
+    repeatable: bool = True
 
 
 def verdict(s: Situation) -> Verdict:
@@ -160,8 +162,10 @@ def _later(s: Situation) -> Verdict:
 def _rolled_back(s: Situation) -> Verdict:
     if s.on_replica and not s.facts.lost:
         return _move(s, Verdict.PASS)
-    return _move(s, Verdict.PASS) if s.facts.lost else Verdict.AGAIN
+    if s.facts.lost:
+        return _move(s, Verdict.PASS)
+    return Verdict.AGAIN if s.repeatable else Verdict.PASS
 
 
 def _move(s: Situation, otherwise: Verdict) -> Verdict:
-    return Verdict.ELSEWHERE if s.movable and not s.timed_out else otherwise
+    return Verdict.ELSEWHERE if s.movable and s.repeatable and not s.timed_out else otherwise

@@ -358,6 +358,7 @@ class Connection(Handle):
         session = self._state.session
         if session is not None:  # an error's latency is no sample: an instant error must not look fast
             session.started = session.ended = monotonic()
+        traits = self._state.told(operation, parameters, traits, method == "executemany")
         call = (method, operation, parameters, options)
         result = recover_statement(self, cursor, call, traits, phase_of(traits), exc)
         if traits is not None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..awaited import awaited
 from ..notes import UNSET
+from ..rows import LASTING
 from ..state import State, passing
 from .recovery import recover_cursor
 
@@ -125,7 +126,12 @@ class Cursor:
         return self if result is raw else result
 
     def executemany(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
-        """Run a statement once per item of ``parameters``; as `execute`.  Without a transaction a part may have been committed."""
+        """Run a statement once per item of ``parameters``; as `execute`.  Without a transaction a part may have been committed.
+
+        Only rows in a list or a tuple are sent again where the node fails; what can be read once only never is.
+        """
+        if parameters.__class__ not in LASTING:
+            self._state.reads(parameters)
         return self._noted("executemany", operation, parameters, options)
 
     def _noted(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..functions import returned
 from ..hooks import call_hooks
 from ..rerun import may_rerun, pause
+from ..rows import Spent
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -21,13 +22,13 @@ def run(
     connect: Callable[[], Connection], function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> T:
     """Call ``function`` with a connection from ``connect`` until an attempt commits or may not be repeated."""
-    attempt, deadline = 0, None
+    attempt, deadline, spent = 0, None, Spent()
     while True:
         attempt += 1
         connection = connect()
         if deadline is None:
             deadline = time.monotonic() + connection._timeout()
-        connection._state.attempt = attempt
+        connection._state.attempt, connection._state.spent = attempt, spent
         at_commit = False
         try:
             value = returned(function(connection, *args, **kwargs), "db.run()", connection)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from .core.faults import Fault
 from .core.procedures import Lost, blamed, first_line
 from .core.shelf import Session
-from .core.verdict import Phase, Situation, Transaction, Verdict
+from .core.verdict import Phase, Situation, Standing, Verdict
 from .errors import OutcomeUnknown, TransactionLost
 from .handle import Handle
 from .pool import BasePool
@@ -27,7 +27,7 @@ def fail(connection: Handle, outcome: Lost, phase: Phase, situation: Situation) 
     session = connection._state.session
     node = f"node {session.node!r}" if session is not None else "the node"
     facts = connection._state.facts(error) if session is not None else None
-    in_transaction = phase is Phase.EXECUTE and situation.transaction is not Transaction.NONE
+    in_transaction = phase is Phase.EXECUTE and situation.transaction is not Standing.NONE
     ended = facts is not None and (facts.lost or facts.fault is Fault.ROLLED_BACK)
     if ended or connection._state.refused is None:  # of a transaction that has ended, the later errors prove nothing
         connection._state.last_facts = facts

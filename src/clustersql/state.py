@@ -21,7 +21,7 @@ from .core.ledger import EMPTY
 from .core.node import Role
 from .core.pins import Pin
 from .core.statements import kept, several
-from .core.verdict import Phase, Situation, Transaction
+from .core.verdict import Phase, Situation, Standing
 from .core.view import Want
 from .errors import ClusterError, PoolClosed, TransactionLost, bind
 from .rows import Spent, read_once
@@ -206,12 +206,12 @@ class State:
     # -- the transaction -------------------------------------------------------------------------------------------------------------
 
     @property
-    def transaction(self) -> Transaction:
+    def transaction(self) -> Standing:
         """Where the next statement stands."""
         session = self.session
         if session is not None and session.autocommit and not self.explicit and self.driver.abilities.autocommit:
-            return Transaction.NONE
-        return Transaction.LATER if self.count else Transaction.FIRST
+            return Standing.NONE
+        return Standing.LATER if self.count else Standing.FIRST
 
     def has_work(self) -> bool:
         """Whether a COMMIT has anything to do, or must say that it cannot."""
@@ -236,7 +236,7 @@ class State:
             self._require_nothing_left(operation, self.session)
         if traits.begins:
             self.explicit = True
-        if self.transaction is Transaction.NONE:
+        if self.transaction is Standing.NONE:
             if many:
                 traits = self._many(traits)
             self.may_commit = traits.may_commit
@@ -294,13 +294,13 @@ class State:
     def after(self, traits: Traits) -> Callbacks:
         """A noted statement has succeeded.  Returns what is to be called, because it has committed."""
         if traits.setting is not None:
-            undone = self.driver.dialect.settings_roll_back and self.transaction is not Transaction.NONE
+            undone = self.driver.dialect.settings_roll_back and self.transaction is not Standing.NONE
             self.ledger = self.ledger.noted(traits.setting, undone)
         if traits.commits or traits.rolls_back:
             callbacks = self.boundary(committed=traits.commits)
             self.explicit = traits.begins  # AND CHAIN
             return callbacks
-        if self.transaction is Transaction.NONE:
+        if self.transaction is Standing.NONE:
             self.committed |= traits.may_commit
             self.may_commit = False  # it was an operation of its own, and has happened
         return ()
@@ -358,8 +358,8 @@ class State:
         facts, transaction, may_commit = self.facts(error), self.transaction, self.may_commit
         if traits is not None and traits.many:  # that is said of the latest row
             facts = replace(facts, not_sent=False)
-        if transaction is Transaction.NONE and self.pins and not facts.lost and self._may_be_open(session):
-            transaction, may_commit = Transaction.LATER, True
+        if transaction is Standing.NONE and self.pins and not facts.lost and self._may_be_open(session):
+            transaction, may_commit = Standing.LATER, True
         return Situation(
             facts=facts,
             phase=phase,

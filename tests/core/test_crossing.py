@@ -17,7 +17,7 @@ from clustersql.core.node import Epoch, Node, Reach, Readiness, Role
 from clustersql.core.observe import observe
 from clustersql.core.procedures import Lost, blamed, recover
 from clustersql.core.steps import Acquire, Discard, Execute, Rollback, Step, Tell
-from clustersql.core.verdict import Phase, Situation, Transaction
+from clustersql.core.verdict import Phase, Situation, Standing
 from clustersql.core.view import Service, View, Want
 from clustersql.dialects import Dialect, by_name
 from clustersql.drivers.reading import Codes, Reader
@@ -86,7 +86,7 @@ class Case(NamedTuple):
 
     @property
     def situation(self) -> Situation:
-        where = {"autocommit": Transaction.NONE, "first": Transaction.FIRST}.get(self.phase, Transaction.LATER)
+        where = {"autocommit": Standing.NONE, "first": Standing.FIRST}.get(self.phase, Standing.LATER)
         commit = self.phase == "commit"
         return Situation(
             self.facts,

@@ -28,7 +28,7 @@ from clustersql.core.steps import (
     Served,
     Tell,
 )
-from clustersql.core.verdict import Phase, Situation, Transaction, Verdict
+from clustersql.core.verdict import Phase, Situation, Standing, Verdict
 
 ERROR = RuntimeError("boom")
 LOST = Situation(Facts(Fault.LOST, lost=True), proven=True)
@@ -145,7 +145,7 @@ def test_recover_stops_after_its_retries_and_at_the_budget() -> None:
         end = ends(g)
         assert (end.verdict, end.error) == (Verdict.PASS, ERROR)
         assert ("retry_limit" if afford else "budget") in end.note
-    first = Situation(Facts(Fault.LOST, lost=True), transaction=Transaction.FIRST)
+    first = Situation(Facts(Fault.LOST, lost=True), transaction=Standing.FIRST)
     g = recover(ERROR, first, "a", 0, 0, lambda: True)
     next(g)
     assert ends(g).verdict is Verdict.LOST
@@ -172,7 +172,7 @@ def test_recover_of_a_lost_write_is_unknown_and_blames_the_node() -> None:
 
 
 def test_recover_of_a_commit_of_reads_is_done() -> None:
-    done = Situation(Facts(Fault.LOST, lost=True), Phase.COMMIT, Transaction.LATER, proven=True)
+    done = Situation(Facts(Fault.LOST, lost=True), Phase.COMMIT, Standing.LATER, proven=True)
     g = recover(ERROR, done, "a", 0, 2, lambda: True)
     next(g)
     assert g.send(None) == Discard()
@@ -216,7 +216,7 @@ def test_an_idempotent_write_is_unknown_when_no_other_node_can_be_had() -> None:
 
 
 def test_an_idempotent_write_in_a_transaction_has_not_happened() -> None:
-    inside = Situation(Facts(Fault.LOST, lost=True), transaction=Transaction.FIRST, proven=True, declared=True)
+    inside = Situation(Facts(Fault.LOST, lost=True), transaction=Standing.FIRST, proven=True, declared=True)
     g = recover(ERROR, inside, "a", 0, 0, lambda: True)
     next(g)
     assert ends(g).verdict is Verdict.LOST

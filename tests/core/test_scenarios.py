@@ -37,7 +37,7 @@ from clustersql.core.policy import policy
 from clustersql.core.pooling import Book
 from clustersql.core.shelf import Actions, Session, Waiter
 from clustersql.core.steps import Served
-from clustersql.core.verdict import Phase, Situation, Transaction, rerunnable, verdict
+from clustersql.core.verdict import Phase, Situation, Standing, rerunnable, verdict
 from clustersql.core.view import Service, View, Want
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
@@ -235,9 +235,9 @@ def facts_of(told: dict[str, Any]) -> Facts:
 COLUMNS = {
     "read": {"proven": True},
     "write": {},
-    "first": {"transaction": Transaction.FIRST},
-    "later": {"transaction": Transaction.LATER},
-    "commit": {"transaction": Transaction.LATER, "phase": Phase.COMMIT},
+    "first": {"transaction": Standing.FIRST},
+    "later": {"transaction": Standing.LATER},
+    "commit": {"transaction": Standing.LATER, "phase": Phase.COMMIT},
 }
 
 

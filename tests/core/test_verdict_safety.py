@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 from clustersql.core.faults import Facts, Fault
-from clustersql.core.verdict import Phase, Situation, Transaction, Verdict, rerunnable, verdict
+from clustersql.core.verdict import Phase, Situation, Standing, Verdict, rerunnable, verdict
 
 RERUN = (Verdict.AGAIN, Verdict.ELSEWHERE)
 FLAG = (False, True)
@@ -13,7 +13,7 @@ OPEN = (Fault.LOST, Fault.AMBIGUOUS)
 EVERY = [
     Situation(Facts(fault, lost, not_sent, undone), phase, where, *flags, repeatable=repeatable)
     for fault, lost, not_sent, undone, phase, where, repeatable, *flags in product(
-        Fault, FLAG, FLAG, FLAG, Phase, Transaction, FLAG, FLAG, FLAG, FLAG, FLAG, FLAG
+        Fault, FLAG, FLAG, FLAG, Phase, Standing, FLAG, FLAG, FLAG, FLAG, FLAG, FLAG
     )
 ]
 
@@ -21,7 +21,7 @@ EVERY = [
 def test_what_may_have_happened_is_never_run_again() -> None:
     for s in EVERY:
         may_have = s.facts.fault in OPEN and not s.facts.not_sent and not s.proven
-        commits = s.transaction is Transaction.NONE or s.may_commit
+        commits = s.transaction is Standing.NONE or s.may_commit
         if may_have and commits:
             assert verdict(s) not in RERUN, s
         if s.may_commit and not s.proven and not s.facts.not_sent:
@@ -30,7 +30,7 @@ def test_what_may_have_happened_is_never_run_again() -> None:
 
 def test_only_a_statement_that_opens_the_work_is_run_again() -> None:
     for s in EVERY:
-        if s.phase is not Phase.EXECUTE or s.transaction is Transaction.LATER:
+        if s.phase is not Phase.EXECUTE or s.transaction is Standing.LATER:
             assert verdict(s) not in RERUN, s
 
 
@@ -68,8 +68,8 @@ def test_unknown_only_where_nothing_proves_the_outcome() -> None:
         assert s.facts.fault is not Fault.ROLLED_BACK, s
         if s.phase is Phase.EXECUTE:
             assert s.facts.fault in OPEN, s
-            assert s.transaction is Transaction.NONE or s.may_commit, s
-            assert not s.facts.not_sent or s.transaction is Transaction.LATER, s
+            assert s.transaction is Standing.NONE or s.may_commit, s
+            assert not s.facts.not_sent or s.transaction is Standing.LATER, s
         else:
             assert s.phase is Phase.COMMIT, s
             assert not (s.proven and not s.may_commit), s

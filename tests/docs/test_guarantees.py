@@ -8,7 +8,7 @@ import pytest
 from docs.pages import pages, table
 
 from clustersql.core.faults import Facts, Fault
-from clustersql.core.verdict import Phase, Situation, Transaction, Verdict, verdict
+from clustersql.core.verdict import Phase, Situation, Standing, Verdict, verdict
 
 COLUMNS = (
     "autocommit, proven read",
@@ -38,7 +38,7 @@ CELLS = [pair for pair in itertools.product(ROWS, COLUMNS) if pair != ("while ro
 
 def situation(row: str, column: str, **more: bool) -> Situation:
     phase = Phase.FETCH if row.startswith("while rows") else Phase.COMMIT if column == "at COMMIT" else Phase.EXECUTE
-    stands = dict(zip(COLUMNS, (Transaction.NONE,) * 2 + (Transaction.FIRST,) + (Transaction.LATER,) * 2, strict=True))
+    stands = dict(zip(COLUMNS, (Standing.NONE,) * 2 + (Standing.FIRST,) + (Standing.LATER,) * 2, strict=True))
     given = {"proven": column == COLUMNS[0]} | more
     return Situation(ROWS[row], phase, stands[column], **given)
 
@@ -71,6 +71,6 @@ def test_the_exceptions_in_the_cells() -> None:
     assert "run again elsewhere if declared idempotent" in cell(sent, "autocommit, write")
     assert verdict(situation(sent, "at COMMIT", proven=True)) is Verdict.DONE
     assert "success if all of it were proven reads" in cell(sent, "at COMMIT")
-    told = Situation(Facts(Fault.NOT_READY, undone_at_commit=True), Phase.COMMIT, Transaction.LATER)
+    told = Situation(Facts(Fault.NOT_READY, undone_at_commit=True), Phase.COMMIT, Standing.LATER)
     assert verdict(told) is Verdict.PASS
     assert "the driver's error for 1290 and 1047" in cell(refused, "at COMMIT")

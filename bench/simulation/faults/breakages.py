@@ -11,7 +11,7 @@ from unittest.mock import patch
 from clustersql import OutcomeUnknown, rerun
 from clustersql.core import verdict as rules
 from clustersql.core.faults import Fault
-from clustersql.core.verdict import Phase, Situation, Transaction, Verdict
+from clustersql.core.verdict import Phase, Situation, Standing, Verdict
 from clustersql.state import State
 
 
@@ -34,7 +34,7 @@ _verdict, _may_rerun = rules.verdict, rerun.may_rerun
 
 
 def _retries_writes(s: Situation) -> Verdict:
-    lost = s.phase is Phase.EXECUTE and s.transaction is Transaction.NONE and s.facts.lost
+    lost = s.phase is Phase.EXECUTE and s.transaction is Standing.NONE and s.facts.lost
     return _verdict(replace(s, proven=True) if lost and not s.may_commit else s)
 
 
@@ -43,7 +43,7 @@ def _retries_calls(s: Situation) -> Verdict:
 
 
 def _goes_on_alone(s: Situation) -> Verdict:
-    return _verdict(replace(s, transaction=Transaction.FIRST) if s.transaction is Transaction.LATER else s)
+    return _verdict(replace(s, transaction=Standing.FIRST) if s.transaction is Standing.LATER else s)
 
 
 def _commit_did_not_happen(s: Situation) -> Verdict:

@@ -15,7 +15,7 @@ from ..awaited import awaited
 from ..core.procedures import Unrestorable, first_line
 from ..core.shelf import Session
 from ..core.statements import Traits
-from ..core.verdict import Transaction
+from ..core.verdict import Standing
 from ..core.view import Want
 from ..errors import TransactionLost
 from ..handle import Handle
@@ -426,7 +426,7 @@ class Connection(Handle):
         """
         self._pool.interrupted(session)
         reads = session.read_only and (traits is None or traits.read)
-        alone = self._state.transaction is Transaction.NONE or (traits is not None and traits.commits)
+        alone = self._state.transaction is Standing.NONE or (traits is not None and traits.commits)
         if alone and not reads and not self._state.options.idempotent:
             self._outcome_unknown(error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.verdict import Transaction
+from ..core.verdict import Standing
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -23,10 +23,10 @@ class Block:
     async def __aenter__(self) -> Connection:
         connection = self._connection
         state = connection._state
-        if state.explicit or state.transaction is Transaction.LATER:
+        if state.explicit or state.transaction is Standing.LATER:
             self._savepoint = f"clustersql_{state.count}"
             await connection.cursor().execute(f"SAVEPOINT {self._savepoint}")
-        elif state.transaction is Transaction.NONE:
+        elif state.transaction is Standing.NONE:
             await connection.cursor().execute("BEGIN")
             self._begun = True
         return connection

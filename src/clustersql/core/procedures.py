@@ -26,7 +26,7 @@ from .steps import (
     Steps,
     Tell,
 )
-from .verdict import Situation, Transaction, Verdict, in_doubt, verdict
+from .verdict import Situation, Standing, Verdict, in_doubt, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def _kept_from_it(situation: Situation) -> str:
 
 def _unaffordable(situation: Situation) -> Verdict:
     """The statement did not happen, or only read; in a transaction the caller must learn that all of it is gone."""
-    gone = situation.facts.lost and situation.transaction is not Transaction.NONE
+    gone = situation.facts.lost and situation.transaction is not Standing.NONE
     return Verdict.LOST if gone else Verdict.PASS
 
 

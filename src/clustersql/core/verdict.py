@@ -25,7 +25,7 @@ class Phase(Enum):
     COMMIT = "commit"
 
 
-class Transaction(Enum):
+class Standing(Enum):
     """Where the statement stands.  What is not known to be outside a transaction is inside."""
 
     NONE = "autocommit"
@@ -61,7 +61,7 @@ class Situation:
 
     facts: Facts
     phase: Phase = Phase.EXECUTE
-    transaction: Transaction = Transaction.NONE
+    transaction: Standing = Standing.NONE
     proven: bool = False
     declared: bool = False
     may_commit: bool = False
@@ -81,14 +81,14 @@ def verdict(s: Situation) -> Verdict:
         return Verdict.PASS
     if s.phase is Phase.COMMIT:
         return _at_commit(s)
-    decide = {Transaction.NONE: _autocommit, Transaction.FIRST: _first, Transaction.LATER: _later}[s.transaction]
+    decide = {Standing.NONE: _autocommit, Standing.FIRST: _first, Standing.LATER: _later}[s.transaction]
     return decide(s)
 
 
 def in_doubt(s: Situation) -> bool:
     """Tell whether this try of a write that was declared idempotent may have happened, so that only another try's success is an answer."""
     lost = s.facts.fault in (Fault.LOST, Fault.AMBIGUOUS) and not s.facts.not_sent
-    commits = s.transaction is Transaction.NONE or s.may_commit
+    commits = s.transaction is Standing.NONE or s.may_commit
     return s.declared and lost and commits and s.phase is Phase.EXECUTE
 
 

@@ -1,75 +1,93 @@
-"""What becomes of a connection and its caller when recovery gave up: which error is raised, and what the connection is worth then.
-
-Shared by both APIs; nothing here waits.
-"""
+"""The end of a recovery, and the half of its performing that is the same in both APIs; nothing here waits."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from time import monotonic
 from typing import Any, NoReturn
 
-from .core.faults import Fault
-from .core.procedures import Lost, blamed, first_line
+from .core.aftermath import aftermath
+from .core.procedures import Lost, blamed, recover
 from .core.shelf import Session
-from .core.verdict import Phase, Situation, Standing, Verdict
+from .core.statements import Traits
+from .core.steps import Steps
+from .core.verdict import Phase, Situation, Verdict
 from .errors import OutcomeUnknown, TransactionLost
 from .handle import Handle
 from .pool import BasePool
 
-TIMED_OUT = "clustersql: the time of the operation was over, so its connection was shut down"
-
-
 CANCELLED_COMMIT = "clustersql: OutcomeUnknown: cancelled after it was sent, so it may have been committed or not"
 
 
-def fail(connection: Handle, outcome: Lost, phase: Phase, situation: Situation) -> NoReturn:
+class BasePerformer:
+    """Holds the statement in hand, and does what `recover` asks for where that waits for nothing."""
+
+    def __init__(
+        self,
+        connection: Handle,
+        call: Any,
+        traits: Traits | None,
+        phase: Phase,
+        error: BaseException,
+        sends: bool = True,
+    ) -> None:
+        """``sends`` False: nothing that could have an effect is sent, only a cursor is made."""
+        self.connection = connection
+        self.call = call
+        self.traits = traits
+        self.phase = phase
+        self.error = error
+        self.sends = sends
+        self.deadline = monotonic() + connection._timeout()
+
+    def steps(self) -> Steps[Any | Lost]:
+        """Return the recovery from the error."""
+        session, topology = self.connection._state.session, self.connection._pool.topology
+        assert session is not None
+        limit, where = topology.settings.retry_limit, (session.node, session.generation)
+        return recover(self.error, self.situation(self.error), *where, limit, topology.budget.spend, self.call)
+
+    def situation(self, error: BaseException) -> Situation:
+        """Return what the verdict depends on."""
+        found = self.connection._state.situation(error, self.phase, self.traits)
+        return found if self.sends else replace(found, proven=True)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the operation's time is over."""
+        return max(0.0, self.deadline - monotonic())
+
+    def tell(self, seen: Any) -> None:
+        """Tell the cluster what the error means for its node."""
+        session = self.connection._state.session
+        if session is not None:
+            self.connection._pool.blame(session, seen, self.error)
+
+    def ended(self, outcome: Any) -> Any:
+        """Return what the recovery returned, or raise what has become of the operation."""
+        if isinstance(outcome, Lost):
+            fail(self.connection, outcome)
+        serving = self.connection._state.session
+        if serving is not None and self.phase is not Phase.COMMIT:
+            self.connection._pool.topology.recovered(serving.node)
+            serving.count += self.sends
+        return outcome
+
+
+def fail(connection: Handle, lost: Lost) -> NoReturn:
     """Raise the error that a verdict asks for, and leave the connection in the state that goes with it."""
-    error = outcome.error
-    session = connection._state.session
-    node = f"node {session.node!r}" if session is not None else "the node"
-    facts = connection._state.facts(error) if session is not None else None
-    in_transaction = phase is Phase.EXECUTE and situation.transaction is not Standing.NONE
-    ended = facts is not None and (facts.lost or facts.fault is Fault.ROLLED_BACK)
-    if ended or connection._state.refused is None:  # of a transaction that has ended, the later errors prove nothing
-        connection._state.last_facts = facts
-    connection._state.timed_out = situation.timed_out
-    if facts is not None and facts.lost:
+    state, error = connection._state, lost.error
+    after = aftermath(lost, state.session is not None, state.refused is not None)
+    for note in after.notes:
+        error.add_note(note)
+    if after.drop:
         connection._drop()
-    for note in (outcome.note, TIMED_OUT if situation.timed_out else ""):
-        if note:
-            error.add_note(note)
-    if in_transaction:
-        connection._state.failed()
-    if phase is Phase.COMMIT and outcome.verdict is Verdict.UNKNOWN:
-        connection._state.doubtful_commit()
-    if outcome.verdict is Verdict.PASS:
-        if ended:  # and stays so: a later error of a statement alone must not let `run` commit what is left
-            connection._state.refused = error
-        if phase is Phase.COMMIT:
-            connection._state.boundary(committed=False)
-        elif in_transaction and connection._state.session is None:
-            connection._state.broken = error
-        elif in_transaction and connection._state.session is not None:
-            connection._state.session.count += (
-                1  # it may have opened the transaction, and on PostgreSQL has failed it: somebody must roll back
-            )
+    if after.verdict is Verdict.PASS:
+        state.apply(after, error)
         raise error
-    kind = TransactionLost if outcome.verdict is Verdict.LOST else OutcomeUnknown
-    raised = connection._state.error(kind, _words(kind, node, phase, error, situation.timed_out))
-    if in_transaction:
-        connection._drop()
-        connection._state.broken = raised  # until the caller rolls back: the rest of the transaction must not run alone
-    if phase is Phase.COMMIT:
-        connection._state.boundary(committed=False)
-    connection._state.refused = raised
+    raised = state.error(TransactionLost if after.verdict is Verdict.LOST else OutcomeUnknown, after.words)
+    state.apply(after, raised)
     raise raised from error
-
-
-def _words(kind: type[Exception], node: str, phase: Phase, error: BaseException, timed_out: bool) -> str:
-    failed = f"the time of the operation on {node} was over" if timed_out else f"{node} failed"
-    if kind is TransactionLost:
-        return f"{failed} before COMMIT was sent: nothing of the transaction has happened, run it again ({first_line(error)})"
-    what = "COMMIT" if phase is Phase.COMMIT else "the statement"
-    return f"{failed} after {what} was sent: it may have happened or not ({first_line(error)})"
 
 
 def note_lost(pool: BasePool[Any], session: Session, error: BaseException) -> None:

@@ -28,6 +28,7 @@ from .rows import Spent, read_once
 from .via import one_by_one, refused
 
 if TYPE_CHECKING:
+    from .core.aftermath import Aftermath
     from .core.shelf import Session
     from .core.statements import Traits
     from .drivers.contract import Reading
@@ -342,6 +343,24 @@ class State:
         """Return what an error of the present session proves."""
         assert self.session is not None
         return self.driver.facts(error, self.session.raw)
+
+    def apply(self, after: Aftermath, error: BaseException) -> None:
+        """An operation has ended with ``error``: leave the handle as that says."""
+        if after.facts is not None:
+            self.last_facts = after.facts
+        self.timed_out = after.timed_out
+        if after.fails:
+            self.failed()
+        if after.doubtful:
+            self.doubtful_commit()
+        if after.ends:
+            self.boundary(committed=False)
+        if after.counts and self.session is not None:
+            self.session.count += 1
+        if after.broken:
+            self.broken = error
+        if after.refused:
+            self.refused = error
 
     def situation(self, error: BaseException, phase: Phase, traits: Traits | None) -> Situation:
         """Return everything that the verdict on ``error`` depends on.  ``traits`` None: the statement leaves nothing behind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -138,6 +139,24 @@ def test_recover_moves_a_read_and_tells_the_cluster() -> None:
     assert ends(g, "rows") == "rows"
 
 
+def test_recover_names_the_statement_that_it_runs_again() -> None:
+    g = recover(ERROR, LOST, "a", 0, 2, lambda: True, "SELECT 1")
+    next(g)
+    g.send(None)
+    g.send(None)
+    assert g.send(("b", 0)) == Execute("SELECT 1")
+
+
+def test_what_is_lost_carries_the_last_try() -> None:
+    """After a retry whose time was over, its error, its situation and its node count: the first try's would blame the wrong node."""
+    g = recover(ERROR, LOST, "a", 0, 2, lambda: True)
+    for _ in range(3):
+        next(g)
+    g.send(("b", 0))
+    late, error = replace(LOST, timed_out=True), OSError("late")
+    assert ends(g, Failed(error, late)) == Lost(Verdict.PASS, error, late, "b")
+
+
 def test_recover_stops_after_its_retries_and_at_the_budget() -> None:
     for retries, afford in ((0, True), (2, False)):
         g = recover(ERROR, LOST, "a", 0, retries, lambda afford=afford: afford)
@@ -168,7 +187,7 @@ def test_recover_goes_elsewhere_when_the_rollback_is_lost() -> None:
 def test_recover_of_a_lost_write_is_unknown_and_blames_the_node() -> None:
     g = recover(ERROR, Situation(Facts(Fault.LOST, lost=True)), "a", 0, 2, lambda: True)
     assert next(g) == Tell(SessionLost("a", 0, "boom"))
-    assert ends(g) == Lost(Verdict.UNKNOWN, ERROR)
+    assert ends(g) == Lost(Verdict.UNKNOWN, ERROR, Situation(Facts(Fault.LOST, lost=True)), "a")
 
 
 def test_recover_of_a_commit_of_reads_is_done() -> None:
@@ -183,7 +202,7 @@ def test_a_refusal_is_news_unless_the_session_was_made_read_only() -> None:
     g = recover(ERROR, Situation(Facts(Fault.READ_ONLY)), "a", 5, 2, lambda: True)
     assert next(g) == Tell(Refused("a", 5, Fault.READ_ONLY, "boom"))
     g = recover(ERROR, Situation(Facts(Fault.READ_ONLY), read_only=True), "a", 5, 2, lambda: True)
-    assert ends(g) == Lost(Verdict.PASS, ERROR)
+    assert ends(g) == Lost(Verdict.PASS, ERROR, Situation(Facts(Fault.READ_ONLY), read_only=True), "a")
 
 
 PUT = Situation(Facts(Fault.LOST, lost=True), proven=True, declared=True)

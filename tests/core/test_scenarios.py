@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from clustersql.core.aftermath import TIMED_OUT, aftermath
 from clustersql.core.discovery import Discovery, Member, Members, complaints, reported
 from clustersql.core.endpoint import endpoint
 from clustersql.core.faults import Facts, Fault
@@ -35,9 +37,10 @@ from clustersql.core.owing import outstayed
 from clustersql.core.plan import plan
 from clustersql.core.policy import policy
 from clustersql.core.pooling import Book
+from clustersql.core.procedures import Lost
 from clustersql.core.shelf import Actions, Session, Waiter
 from clustersql.core.steps import Served
-from clustersql.core.verdict import Phase, Situation, Standing, rerunnable, verdict
+from clustersql.core.verdict import Phase, Situation, Standing, Verdict, rerunnable, verdict
 from clustersql.core.view import Service, View, Want
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
@@ -252,6 +255,27 @@ def test_verdict(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", cases("verdict", "rerunnable"))
 def test_rerunnable(case: dict[str, Any]) -> None:
     assert rerunnable(facts_of(case["facts"]), case["at_commit"], case["may_commit"]) is case["rerun"]
+
+
+@pytest.mark.parametrize("case", cases("aftermath"))
+def test_aftermath(case: dict[str, Any]) -> None:
+    """``left``: the fields that say yes; all others say no."""
+    kinds: dict[str, Any] = {"transaction": lambda name: Standing[name], "phase": Phase}
+    told = {key: kinds.get(key, bool)(value) for key, value in case["situation"].items()}
+    lost = Lost(
+        Verdict[case["verdict"]],
+        RuntimeError("boom"),
+        Situation(facts_of(case["facts"]), **told),
+        "b",
+        case.get("note", ""),
+    )
+    after = aftermath(lost, case.get("held", True), case.get("refused", False))
+    flags = {one.name for one in fields(after)} - {"verdict", "words", "notes"}
+    assert sorted(name for name in flags if getattr(after, name)) == sorted(case["left"])
+    assert (after.verdict, after.words) == (lost.verdict, case.get("says", ""))
+    assert after.notes == tuple(
+        note for note in (case.get("note"), TIMED_OUT if told.get("timed_out") else None) if note
+    )
 
 
 @pytest.mark.parametrize("case", cases("latency"))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..awaited import awaited
-from ..core.procedures import Lost, recover
 from ..core.shelf import Session
 from ..core.statements import Traits
 from ..core.steps import Acquire, Discard, Execute, Failed, Rollback, Step, Tell
 from ..core.verdict import Phase
-from ..outcome import fail
+from ..outcome import BasePerformer
 from .drive import drive
 
 if TYPE_CHECKING:
@@ -26,59 +24,30 @@ async def recover_statement(
     connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: Exception
 ) -> Any:
     """Return the statement's result from another try, or raise what has become of it."""
-    session = connection._state.session
-    if session is None:  # given back while the statement ran
+    if connection._state.session is None:  # given back while the statement ran
         raise error
-    pool = connection._pool
-    situation = connection._state.situation(error, phase, traits)
     performer = _Performer(connection, again, traits, phase, error)
-    settings = pool.topology.settings
-    steps = recover(
-        error, situation, session.node, session.generation, settings.retry_limit, pool.topology.budget.spend
-    )
-    outcome = await drive(steps, performer.perform)
-    if isinstance(outcome, Lost):
-        fail(connection, outcome, phase, situation)
-    serving = connection._state.session
-    if serving is not None:
-        pool.topology.recovered(serving.node)
-        serving.count += 1
-    return outcome
+    return performer.ended(await drive(performer.steps(), performer.perform))
 
 
 async def recover_commit(connection: Connection, error: Exception) -> None:
     """Return when the COMMIT that raised has happened all the same; else raise what has become of it."""
-    session = connection._state.session
-    if session is None:
-        raise error
-    situation = connection._state.situation(error, Phase.COMMIT, None)
-    steps = recover(error, situation, session.node, session.generation, 0, lambda: False)
-    outcome = await drive(steps, _Performer(connection, _never, None, Phase.COMMIT, error).perform)
-    if isinstance(outcome, Lost):
-        fail(connection, outcome, Phase.COMMIT, situation)
+    await recover_statement(connection, _never, None, Phase.COMMIT, error)
 
 
 async def _never(session: Session) -> Any:
     raise AssertionError("a COMMIT is not run again")
 
 
-class _Performer:
+class _Performer(BasePerformer):
     """Does what `recover` asks for, with the statement in hand."""
 
-    def __init__(
-        self, connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: BaseException
-    ) -> None:
-        self.connection = connection
-        self.again = again
-        self.traits = traits
-        self.phase = phase
-        self.deadline = monotonic() + connection._timeout()
-        self.error = error
+    connection: Connection
 
     async def perform(self, step: Step) -> object:
         match step:
             case Tell(seen):
-                self._tell(seen)
+                self.tell(seen)
                 return None
             case Discard():
                 self.connection._drop()
@@ -86,16 +55,11 @@ class _Performer:
             case Rollback():
                 return await self._rollback()
             case Acquire(avoid):
-                session = await self.connection._acquire(max(0.0, self.deadline - monotonic()), avoid)
+                session = await self.connection._acquire(self.left, avoid)
                 return session.node, session.generation
-            case Execute():
-                return await self._execute()
+            case Execute(call):
+                return await self._execute(call)
         raise AssertionError(step)
-
-    def _tell(self, seen: Any) -> None:
-        session = self.connection._state.session
-        if session is not None:
-            self.connection._pool.blame(session, seen, self.error)
 
     async def _rollback(self) -> bool:
         session = self.connection._state.session
@@ -112,15 +76,15 @@ class _Performer:
             raise
         return True
 
-    async def _execute(self) -> object:
+    async def _execute(self, call: Again) -> object:
         session = self.connection._state.session
         assert session is not None
         try:
             with awaited(session):
-                return await self.again(session)
+                return await call(session)
         except Exception as exc:
             self.error = exc
-            return Failed(exc, self.connection._state.situation(exc, self.phase, self.traits))
+            return Failed(exc, self.situation(exc))
         except BaseException:  # cancelled: the answer is on its way still
             self.connection._pool.interrupted(session)
             raise

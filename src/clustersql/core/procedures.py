@@ -90,17 +90,30 @@ class Unrestorable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The end of `recover` that is an error: which one, the driver's error that caused it, and what else there is to say."""
+    """The end of `recover` that is an error: everything about the last try, which is the one that decides what is left."""
 
     verdict: Verdict
+    """What the caller is told."""
     error: BaseException
+    """The driver's, of the last try."""
+    situation: Situation
+    """The one that this error left, not the one that the recovery began with."""
+    node: str
+    """The node that failed it."""
     note: str = ""
+    """What else there is to say: why it was not tried again."""
 
 
 def recover(
-    error: BaseException, situation: Situation, node: str, generation: int, retries: int, afford: Callable[[], bool]
+    error: BaseException,
+    situation: Situation,
+    node: str,
+    generation: int,
+    retries: int,
+    afford: Callable[[], bool],
+    call: Any = None,
 ) -> Steps[Any | Lost]:
-    """Recover the statement in hand from ``error``: tell the cluster, and run it again where the verdict allows it.
+    """Recover ``call``, the statement in hand, from ``error``: tell the cluster, and run it again where the verdict allows it.
 
     ``retries`` is how often at most, ``afford`` takes one from the budget.  Returns the statement's result, or a `Lost`.  Once a try of
     a write may have happened, every end but success is `Verdict.UNKNOWN`, whatever the later tries or the search for a node say.
@@ -116,30 +129,26 @@ def recover(
             yield Discard()
             return None
         if decision not in (Verdict.AGAIN, Verdict.ELSEWHERE):
-            return Lost(Verdict.UNKNOWN if doubt else decision, error, _kept_from_it(situation))
-        unaffordable = Verdict.UNKNOWN if doubt else _unaffordable(situation)
-        if retries <= 0:
-            return Lost(unaffordable, error, "clustersql: tried as often as retry_limit allows")
-        if not afford():
-            return Lost(
-                unaffordable,
-                error,
-                "clustersql: not tried again, the retry budget is spent (retry_ratio, retry_reserve)",
-            )
+            return Lost(Verdict.UNKNOWN if doubt else decision, error, situation, node, _kept_from_it(situation))
+        if why := _refused(retries, afford):
+            return Lost(Verdict.UNKNOWN if doubt else _unaffordable(situation), error, situation, node, why)
         retries -= 1
+        failed = node
         same = decision is Verdict.AGAIN and (yield Rollback())
         if not same:
             yield Discard()
             try:
                 node, generation = yield Acquire(avoid=node)
             except Unrestorable as exc:
-                stuck = verdict(replace(situation, movable=False))
-                return Lost(Verdict.UNKNOWN if doubt else stuck, error, f"clustersql: not moved, {first_line(exc)}")
+                stuck = replace(situation, movable=False)
+                why = f"clustersql: not moved, {first_line(exc)}"
+                return Lost(Verdict.UNKNOWN if doubt else verdict(stuck), error, stuck, failed, why)
             except Exception as exc:
                 if not doubt:
                     raise
-                return Lost(Verdict.UNKNOWN, error, f"clustersql: not tried again, {first_line(exc)}")
-        answer = yield Execute()
+                why = f"clustersql: not tried again, {first_line(exc)}"
+                return Lost(Verdict.UNKNOWN, error, situation, failed, why)
+        answer = yield Execute(call)
         if not isinstance(answer, Failed):
             return answer
         error, situation = answer.error, answer.situation
@@ -149,6 +158,13 @@ def _kept_from_it(situation: Situation) -> str:
     """Return the note of a statement that would have been sent again, had its rows been there still."""
     again = not situation.repeatable and verdict(replace(situation, repeatable=True))
     return READ_ONCE if again in (Verdict.AGAIN, Verdict.ELSEWHERE) else ""
+
+
+def _refused(retries: int, afford: Callable[[], bool]) -> str:
+    """Return why it is not tried again; "": it is, and the try is paid for."""
+    if retries <= 0:
+        return "clustersql: tried as often as retry_limit allows"
+    return "" if afford() else "clustersql: not tried again, the retry budget is spent (retry_ratio, retry_reserve)"
 
 
 def _unaffordable(situation: Situation) -> Verdict:

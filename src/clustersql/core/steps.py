@@ -102,7 +102,9 @@ class Acquire:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run the statement in hand once more.  Answered by its result, or the exception is returned inside `Failed`."""
+    """Run ``call``, the statement in hand, once more.  Answered by its result, or the exception is returned inside `Failed`."""
+
+    call: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -359,8 +359,8 @@ class Connection(Handle):
         if session is not None:  # an error's latency is no sample: an instant error must not look fast
             session.started = session.ended = monotonic()
         traits = self._state.told(operation, parameters, traits, method == "executemany")
-        call = (method, operation, parameters, options)
-        result = recover_statement(self, cursor, call, traits, phase_of(traits), exc)
+        again = cursor._again(method, operation, parameters, options)
+        result = recover_statement(self, again, traits, phase_of(traits), exc)
         if traits is not None:
             self._after(traits)
         return result

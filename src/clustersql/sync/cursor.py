@@ -16,10 +16,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..awaited import awaited
+from ..core.verdict import Phase
 from ..notes import UNSET
 from ..rows import LASTING
 from ..state import State, passing
-from .recovery import recover_cursor
+from .recovery import recover_statement
 
 if TYPE_CHECKING:
     from ..core.shelf import Session
@@ -99,7 +100,12 @@ class Cursor:
     def _bind_elsewhere(self, error: Exception) -> None:
         """The driver asked for a sign of life to make a cursor, and there was none: nothing of the caller's was sent."""
         self.__dict__["_session"] = None
-        recover_cursor(self._connection, self, error)
+        recover_statement(self._connection, self._rebound, None, Phase.EXECUTE, error, sends=False)
+
+    def _rebound(self, session: Session) -> None:
+        """Make a cursor of the driver on ``session``, unless there is one."""
+        if self._session is not session:
+            self._bind()
 
     def execute(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
         """Run a statement; arguments and result are the driver's (where that is its cursor, it is this one).
@@ -161,6 +167,16 @@ class Cursor:
     def _call(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:
         given = tuple(value for value in (operation, parameters) if value is not UNSET)
         return getattr(self._raw, method)(*given, **options)
+
+    def _again(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Callable[[Session], Any]:
+        """Return what runs the statement once more, on the session that it is given."""
+
+        def again(session: Session) -> Any:
+            self._rebound(session)
+            result = self._call(method, operation, parameters, options)
+            return self if result is self._raw else result
+
+        return again
 
     def _detach(self) -> None:
         """The connection was given back: from now on every use raises, or it would work on somebody else's session."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from .core.pins import Pin, pin_of
-from .core.statements import Rules, Traits, traits
+from .core.statements import Rules, Traits, outlasts, traits
 from .core.verdict import Phase
 
 UNSET: Any = object()
@@ -62,6 +62,10 @@ class Notes:
     def pin(self, operation: Any) -> Pin:
         """Return what a statement that leaves state says in `Connection.pins`."""
         return pin_of(operation, self.rules)
+
+    def outlasts(self, operation: Any) -> bool:
+        """Tell whether a statement that leaves state is known to leave what no reset undoes."""
+        return outlasts(operation, self.rules)
 
 
 def phase_of(traits: Traits | None) -> Phase:

@@ -67,12 +67,14 @@ class State:
     since checkout.  ``refused``: the error that ended the transaction.  ``broken``: raised until the caller rolls back.
     ``pool``: who serves it.  ``arguments``: the caller's own for the driver, of a handle outside the pool.  ``touched``: something may
     have been done on the session, so that there is something to commit or to undo.  ``spent``: the iterators that ``run``'s attempts have read.
+    ``behind``: a session was lost, and with it what its statements have left there for a later one to ask (LAST_INSERT_ID).
     ``deadline`` (monotonic, of the whole operation) and ``patience`` (seconds, of each statement) bound it; 0.0: nothing does.
     """
 
     __slots__ = (
         "arguments",
         "attempt",
+        "behind",
         "broken",
         "callbacks",
         "committed",
@@ -131,7 +133,7 @@ class State:
         self.callbacks: Callbacks = ()
         self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = self.timed_out = (
             self.touched
-        ) = self.unclean = False
+        ) = self.unclean = self.behind = False
         self.refused: BaseException | None = None
         self.broken: BaseException | None = None
         self.last_facts: Facts | None = None
@@ -143,6 +145,22 @@ class State:
         self.session = session
         session.holder = self
         session.deadline, session.patience = self.deadline, self.patience
+
+    def lose(self) -> Session | None:
+        """The session is gone: return it.
+
+        Until something is inserted on the next one, no statement but a proven read is known to be harmless there: it may ask for what
+        the lost one alone has known.
+        """
+        session, self.session = self.session, None
+        self.behind, self.harmless = True, self.notes.proven
+        return session
+
+    def require_answerable(self, traits: Traits) -> None:
+        """Raise for a statement that asks for what an earlier one has left in a session that is gone."""
+        if traits.reads_session and self.behind:
+            why = "the session was lost, and with it what this statement asks for, which an earlier one has left there"
+            raise self.error(TransactionLost, f"{why}; take a new connection")
 
     @property
     def count(self) -> int:
@@ -232,6 +250,8 @@ class State:
     def prepare(self, operation: Any, many: bool) -> Traits:
         """Note what a statement may leave behind, before it is sent.  Raises `ConfigError` for what a shared session must not keep."""
         traits = self.notes.look(operation)
+        if self.behind:
+            self.require_answerable(traits)
         leaves = traits.leaves_state or traits.setting is not None
         if leaves and self.session is not None and self.session.shared:
             self._require_nothing_left(operation, self.session)
@@ -289,11 +309,15 @@ class State:
             return
         words = pin.what.lower()
         session.listening |= words.startswith("listen")
+        session.tainted |= self.notes.outlasts(operation)
         if not traits.read and "read" in words:  # it may allow writes, and then nothing is proven to only read any more
             session.read_only = None
 
     def after(self, traits: Traits) -> Callbacks:
         """A noted statement has succeeded.  Returns what is to be called, because it has committed."""
+        if self.behind and (traits.inserts or traits.leaves_state):
+            self.behind = False
+            self.harmless = self.notes.proven if self.want.read_only else self.notes.plain
         if traits.setting is not None:
             undone = self.driver.dialect.settings_roll_back and self.transaction is not Standing.NONE
             self.ledger = self.ledger.noted(traits.setting, undone)
@@ -386,7 +410,7 @@ class State:
             proven=proven,
             declared=declared,
             may_commit=may_commit,
-            movable=self.movable,
+            movable=self.movable and not (traits is not None and traits.reads_session),
             read_only=bool(session.read_only),
             on_replica=node is not None and node.role is Role.REPLICA,
             timed_out=session.timed_out,

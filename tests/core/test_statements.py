@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clustersql.core.statements import LONGEST, UNKNOWN, kept, several, traits
+from clustersql.core.statements import LONGEST, UNKNOWN, kept, outlasts, several, traits
 from clustersql.dialects import by_name
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios" / "statements"
@@ -19,6 +19,11 @@ DIALECTS = ("postgresql", "mysql", "sqlite", "generic")
 CASES = [
     (scenario["dialect"], case["sql"], case["traits"])
     for scenario in map(json.loads, (path.read_text() for path in sorted(SCENARIOS.glob("*.json"))))
+    for case in scenario["cases"]
+]
+OUTLASTING = [
+    (scenario["dialect"], case)
+    for scenario in (json.loads(path.read_text()) for path in (SCENARIOS.parent / "outlasting").glob("*.json"))
     for case in scenario["cases"]
 ]
 KEPT = json.loads((SCENARIOS.parent / "kept" / "postgresql.json").read_text())["cases"]
@@ -49,6 +54,14 @@ def test_what_is_known_to_stay_in_a_session(case: dict[str, str]) -> None:
     if case["kept"]:
         found = traits(case["sql"], rules)
         assert found.leaves_state or found.setting is not None, "or it would not be looked at"
+
+
+@pytest.mark.parametrize(("dialect", "case"), OUTLASTING, ids=str)
+def test_what_no_reset_undoes(dialect: str, case: dict[str, Any]) -> None:
+    rules = by_name(dialect).rules
+    assert outlasts(case["sql"], rules) is case["outlasts"]
+    if case["outlasts"]:
+        assert traits(case["sql"], rules).leaves_state, "or it would not be looked at"
 
 
 def test_several_statements_in_one_text() -> None:

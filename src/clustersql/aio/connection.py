@@ -342,7 +342,7 @@ class Connection(Handle):
 
     def _drop(self) -> None:
         """Close the session; nothing of it can be used again."""
-        session, self._state.session = self._state.session, None
+        session = self._state.lose()
         if session is not None:
             session.tainted = True
             self._pool.give_back(session, keep=False)

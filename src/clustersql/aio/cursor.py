@@ -157,6 +157,8 @@ class Cursor:
         connection._no_sample()
         traits = self._state.told(operation, parameters, traits, method == "executemany")
         result = await recover_statement(connection, again, traits, phase_of(traits), error)
+        if traits is None and self._state.behind:
+            traits = self._state.notes.look(operation)
         if traits is not None:
             connection._after(traits)
         return result

@@ -110,6 +110,9 @@ class Pool(BasePool[Attempt]):
             return True
         if not await self.driver.reset(session.raw):
             return False
+        proof = self.driver.dialect.reset_proof
+        if proof and not (await self.driver.ask(session.raw, (proof,)))[0][0][0]:
+            return False
         autocommit, read_only = self.has_reset(session)
         await greet(self.topology, session.raw)
         await self.set_mode(session, bool(autocommit), bool(read_only))

@@ -18,7 +18,7 @@ from typing import Literal
 
 from .settings import Local, Setting, setting
 
-__all__ = ["UNKNOWN", "Rules", "Traits", "flatten", "impure", "kept", "several", "shown", "traits"]
+__all__ = ["UNKNOWN", "Rules", "Traits", "flatten", "impure", "kept", "outlasts", "several", "shown", "traits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,16 @@ class Rules:
     """Statements that are known to leave something in their session beyond the transaction: (pattern over the flattened text, what it is)."""
     not_restored: frozenset[str] = frozenset()
     """Settings that no other session is given: who somebody is, what works once, and whether writes are allowed."""
+    session_readers: frozenset[str] = frozenset()
+    """Functions that tell what an earlier statement left in its session, and leave nothing themselves: ``lastval``."""
+    reading_session: str = ""
+    """The same for what is no function, as a pattern over the flattened text: ``@@identity``."""
+    reading_session_by_name: str = ""
+    """The same for the literals of SHOW and of a query of the server's variables, as a pattern over their text."""
+    leaving_state: str = ""
+    """What leaves session state, as a pattern over the flattened text: ``last_insert_id(5)``."""
+    outlasting: str = ""
+    """What no reset of the session undoes, as a pattern over the flattened text, so that it is closed instead: ``LOAD``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,10 @@ class Traits:
     """It was sent once per row, each of which may have committed: that the last one was not sent says nothing of those before."""
     once: bool = False
     """Its parameters came from what can be read once only, so it is never sent again."""
+    reads_session: bool = False
+    """Reads what an earlier statement left in its session (LAST_INSERT_ID), so that no other session can answer it."""
+    inserts: bool = False
+    """INSERT or the like: what is read of the session afterwards is its own."""
 
 
 _QUIET = Traits(False, read=True, leaves_state=False, may_commit=False, begins=False, commits=False, rolls_back=False)
@@ -108,9 +122,14 @@ _CTE = re.compile(
     r"(?=\( ?(?:select|values|with|insert|update|delete|merge|table)\b)"
 )
 _TARGET_OF_DDL = re.compile(r"\b(?:on|using|function|procedure) [^\W\d][\w$.]* ?(?=\()")
-_INTO = re.compile(r"\binto\b(?<!insert into)(?<!merge into)(?<!replace into)")
+_INTO = re.compile(r"\binto\b(?<!insert into)(?<!merge into)(?<!replace into)(?<!ignore into)")
+_STORING = frozenset(("select", "with", "values", "table", "explain", "analyze", "describe", "desc"))
+"""May end in INTO, or begin a statement that does: EXPLAIN ANALYZE executes it."""
 _WRITES = re.compile(r"\b(?:insert|update|delete|merge|replace) ")
-_TEMPORARY = re.compile(r"\A(?:create|declare) (?:or replace )?(?:local |global )?temp(?:orary)?\b|\bpg_temp\b")
+_TEMPORARY = re.compile(r"\b(?:create|declare) (?:or replace )?(?:local |global )?temp(?:orary)?\b|\bpg_temp\b")
+_WITH_SETTINGS = re.compile(r"set statement [^@(]*? for ")
+"""MariaDB's SET STATEMENT a = 1 FOR SELECT ..., which gives the settings back; an expression among them may do anything."""
+_INSERTING = frozenset(("insert", "replace", "load", "copy", "merge"))
 _VARIABLE = re.compile(r"(?<!@)@(?!@)")
 _FIRST = re.compile(r"[( ]*([a-z]+)\b")
 
@@ -165,6 +184,12 @@ def kept(sql: object, rules: Rules) -> str:
     return next((what for pattern, what in rules.keeping if re.search(pattern, text)), "")
 
 
+def outlasts(sql: object, rules: Rules) -> bool:
+    """Tell whether a statement that leaves session state is known to leave what no reset undoes."""
+    text = flatten(sql, rules.lexicon) if isinstance(sql, str) and rules.outlasting else None
+    return text is not None and re.search(rules.outlasting, text) is not None
+
+
 def several(sql: object, rules: Rules) -> bool:
     """Tell whether ``sql`` is a text of several statements, or one that cannot be understood."""
     text = flatten(sql, rules.lexicon) if isinstance(sql, str) and len(sql) <= LONGEST else None
@@ -203,7 +228,7 @@ def impure(flat: str, rules: Rules) -> list[str]:
     """Return the functions that a flattened statement names and that are not known to leave no state."""
     words = _FIRST.match(flat)
     called = _calls(flat, words[1] if words else "")
-    return sorted(_bare(name, rules) for name in called if _bare(name, rules) not in rules.pure_functions)
+    return sorted(bare for name in called if (bare := _bare(name, rules)) not in rules.pure_functions | rules.session_readers)
 
 
 def _replacement(found: str, nested: bool) -> str:
@@ -269,15 +294,42 @@ def _transaction(text: str, first: str, rules: Rules) -> Traits | None:
 def _statement(sql: str, text: str, first: str, rules: Rules) -> Traits:
     if found := _setting(sql, first, rules):
         return found
+    if first == "set" and (settings := _WITH_SETTINGS.match(text)):
+        text = text[settings.end() :]
+        words = _FIRST.match(text)
+        if words is None or _transaction(text, words[1], rules):
+            return UNKNOWN
+        first = words[1]
     called = _calls(text, first)
-    stores = "into" in text and first in ("select", "with", "values", "table") and _INTO.search(text) is not None
+    reads_session = _reads_session(sql, text, called, rules)
+    stores = "into" in text and first in _STORING and _INTO.search(text) is not None
     remembers = stores or _remembers(text, rules)
     leaves_state = remembers or first not in _stateless(rules) or not _all_pure(called, rules)
     may_commit = _may_commit(text, first, rules)
-    read = first in rules.reading and not remembers and not may_commit and not _has_effect(text, called, rules)
+    read = first in rules.reading and not (remembers or may_commit or reads_session or _has_effect(text, called, rules))
     rewinds = first == "rollback" and "prepared" not in text
-    plain = not (leaves_state or may_commit or rewinds)
-    return Traits(plain, read, leaves_state, may_commit, False, False, False, rewinds)
+    return Traits(
+        plain=not (leaves_state or may_commit or rewinds or reads_session),
+        read=read,
+        leaves_state=leaves_state,
+        may_commit=may_commit,
+        begins=False,
+        commits=False,
+        rolls_back=False,
+        rewinds=rewinds,
+        reads_session=reads_session,
+        inserts=first in _INSERTING or (first == "with" and _WRITES.search(text) is not None),
+    )
+
+
+def _reads_session(sql: str, text: str, called: set[str], rules: Rules) -> bool:
+    """Whether it asks for what an earlier statement left in its session, by a function, a variable or SHOW."""
+    if any(_bare(name, rules) in rules.session_readers for name in called):
+        return True
+    if rules.reading_session and _compiled(rules.reading_session).search(text):
+        return True
+    asks = rules.reading_session_by_name and (text.startswith("show ") or "_variables" in text)
+    return bool(asks) and _compiled(rules.reading_session_by_name).search(sql.lower()) is not None
 
 
 def _setting(sql: str, first: str, rules: Rules) -> Traits | None:
@@ -318,7 +370,9 @@ def _call(before: str) -> str:
 
 
 def _all_pure(called: set[str], rules: Rules) -> bool:
-    return called <= rules.pure_functions or all(_bare(name, rules) in rules.pure_functions for name in called)
+    if called <= rules.pure_functions:
+        return True
+    return all(bare in rules.pure_functions or bare in rules.session_readers for bare in (_bare(n, rules) for n in called))
 
 
 def _bare(name: str, rules: Rules) -> str:
@@ -337,15 +391,17 @@ def _has_effect(text: str, called: set[str], rules: Rules) -> bool:
 def _remembers(text: str, rules: Rules) -> bool:
     variable = "@" in text and rules.lexicon == "mysql" and _VARIABLE.search(text) is not None
     temporary = "temp" in text and _TEMPORARY.search(text) is not None
-    return variable or temporary or _said(rules.phrases_with_state, text)
+    if variable or temporary or _said(rules.phrases_with_state, text):
+        return True
+    return bool(rules.leaving_state) and _compiled(rules.leaving_state).search(text) is not None
 
 
 def _may_commit(text: str, first: str, rules: Rules) -> bool:
-    """An unknown leading word may; SET may when it turns autocommit on or sets a password."""
+    """An unknown leading word may; SET may when it turns autocommit on, sets a password or is for another statement."""
     if first in rules.implicit_commit or text.startswith("prepare transaction"):
         return True
     if first == "set":
-        return "autocommit" in text or "password" in text
+        return "autocommit" in text or "password" in text or text.startswith("set statement")
     return first not in rules.stateless and first not in _NEVER_COMMIT
 
 
@@ -359,6 +415,11 @@ def _said(phrases: tuple[str, ...], text: str) -> bool:
 @lru_cache(maxsize=64)
 def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(phrases)})\b")
+
+
+@lru_cache(maxsize=64)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
 
 
 @lru_cache(maxsize=16)

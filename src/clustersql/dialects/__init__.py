@@ -59,6 +59,8 @@ class Dialect:
     ask_members: Callable[[Report], tuple[str, ...]] | None = None
     members: Callable[[str, Report, Sequence[Rows]], Members] = lambda node, report, answers: Members(node)
     port: int | None = None
+    reset_proof: str = ""
+    """Gives true in a session that the reset has made as it was at first, where a reset may leave something; empty: it leaves nothing."""
     cancel: str = ""
     """Ends the statement that another session is executing, by its number; empty: there is none."""
     terminate: str = ""

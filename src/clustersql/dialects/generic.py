@@ -59,5 +59,6 @@ DIALECT = Dialect(
         ),
         functions_with_effect=frozenset(),
         phrases_with_effect=("for update",),
+        reading_session="@@",
     ),
 )

@@ -280,7 +280,7 @@ RULES = Rules(
         """
         get_lock release_lock release_all_locks master_pos_wait master_gtid_wait source_pos_wait wait_for_executed_gtid_set
         wait_until_sql_thread_after_gtids wsrep_sync_wait_upto_gtid wsrep_last_written_gtid wsrep_last_seen_gtid
-        last_insert_id found_rows row_count nextval setval lastval currval load_file sys_exec sys_eval
+        last_insert_id found_rows row_count nextval setval lastval load_file sys_exec sys_eval
         service_get_read_locks service_get_write_locks service_release_locks
         group_replication_set_as_primary group_replication_switch_to_single_primary_mode
         group_replication_switch_to_multi_primary_mode group_replication_set_write_concurrency
@@ -292,15 +292,25 @@ RULES = Rules(
     ),
     phrases_with_effect=("for update", "for share", "lock in share mode", "into outfile", "into dumpfile", "procedure analyse"),
     phrases_with_state=(
-        "next value for", "previous value for", "nextval", "currval", "lastval", "sql_calc_found_rows",
-        "show warnings", "show errors", "show count",
+        "next value for", "nextval", "currval", "sql_calc_found_rows", "with read lock", "for export",
     ),
+    leaving_state=r"last_insert_id ?\( ?(?!\))",
+    session_readers=frozenset(
+        "last_insert_id found_rows row_count lastval wsrep_last_written_gtid wsrep_last_seen_gtid".split()
+    ),
+    reading_session=(
+        r"@@ ?(?:session\.|local\.)?\u02bc?(?:identity|last_insert_id|insert_id|warning_count|error_count|last_gtid|rand_seed)"
+        r"|\A\(?(?:show (?:warnings|errors|count|profile|profiles)\b|get )|previous value for|\binformation_schema.profiling\b"
+    ),
+    reading_session_by_name="identity|insert_id|warning_count|error_count|last_gtid",
+    outlasting=r"\block instance\b|\bsession authorization\b",
     # Of the connection's own mode or of one statement, for replication's use, or no variables at all.
     not_restored=frozenset(
         """
         autocommit password role tx_isolation transaction_isolation tx_read_only transaction_read_only
         timestamp insert_id last_insert_id identity rand_seed1 rand_seed2 skip_replication sql_log_bin sql_log_off
         gtid_next gtid_seq_no gtid_domain_id server_id pseudo_thread_id pseudo_slave_mode pseudo_replica_mode
+        profiling profiling_history_size
         wsrep_on wsrep_trx_fragment_size character_set_client character_set_connection character_set_results
         """.split()
     ),
@@ -321,6 +331,10 @@ DIALECT = Dialect(
     report=report,
     read_only_on=("SET SESSION TRANSACTION READ ONLY",),
     read_only_off=("SET SESSION TRANSACTION READ WRITE",),
+    # COM_RESET_CONNECTION leaves a role that was set, also by a procedure, a function or in a prepared text, and the profiles of the
+    # statements, which show their texts.  An error (MySQL 5.7 knows no role) is no proof either, and the connection is closed.
+    reset_proof="SELECT COALESCE(CAST(NULLIF(CURRENT_ROLE(), 'NONE') AS BINARY), '') = COALESCE((SELECT MAX(CAST(role_name AS BINARY))"
+    " FROM information_schema.applicable_roles WHERE is_default = 'YES'), '') AND NOT EXISTS (SELECT 1 FROM information_schema.profiling)",
     reset=(),  # COM_RESET_CONNECTION is no statement, and drivers do not offer it alike
     rules=RULES,
     # Of MariaDB's replication only.  Elsewhere the lag is not known, and what is not known is too long.

@@ -261,6 +261,7 @@ RULES = Rules(
         format_type to_regclass to_regtype has_table_privilege has_schema_privilege has_database_privilege
         pg_table_is_visible pg_is_in_recovery pg_last_wal_replay_lsn pg_last_wal_receive_lsn pg_current_wal_lsn
         pg_wal_lsn_diff pg_last_xact_replay_timestamp pg_postmaster_start_time pg_conf_load_time current_setting
+        txid_current_if_assigned pg_current_xact_id_if_assigned pg_my_temp_schema pg_listening_channels
         pg_backend_pid pg_sleep pg_sleep_for pg_sleep_until inet_server_addr inet_server_port inet_client_addr
         pg_stat_get_activity pg_blocking_pids num_nulls num_nonnulls host hostmask masklen netmask network family
         st_x st_y st_distance st_dwithin st_within st_contains st_intersects st_makepoint st_setsrid st_asgeojson
@@ -271,7 +272,7 @@ RULES = Rules(
         """
         pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_shared pg_advisory_unlock_all
         pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared
-        pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared pg_notify set_config setseed setval nextval currval lastval
+        pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared pg_notify set_config setseed setval nextval
         pg_terminate_backend pg_cancel_backend pg_reload_conf pg_rotate_logfile pg_promote pg_switch_wal pg_create_restore_point
         pg_backup_start pg_backup_stop pg_start_backup pg_stop_backup pg_wal_replay_pause pg_wal_replay_resume
         pg_logical_emit_message pg_create_physical_replication_slot pg_create_logical_replication_slot
@@ -292,6 +293,12 @@ RULES = Rules(
         """.split()
     ),
     phrases_with_effect=("for update", "for share", "for no key update", "for key share"),
+    session_readers=frozenset({"currval", "lastval"}),
+    # DISCARD ALL leaves them: what a library has hooked, another server's session, the seed, a slot that holds the log back.
+    outlasting=(
+        r"(?:\A|; ?)load |\bdblink_connect|\bsetseed\b|\bset seed\b|\bpg_(?:start_backup|backup_start)\b"
+        r"|\bpg_replication_origin_session_setup\b|\bpg_(?:create|copy)_(?:physical|logical)_replication_slot\b"
+    ),
     keeping=(
         (r"(?:\A|; ?)set (?!local |transaction |constraints )", "SET"),
         (r"(?:\A|; ?)(?:reset|discard|deallocate) ", "RESET, DISCARD or DEALLOCATE"),
@@ -301,6 +308,9 @@ RULES = Rules(
         (r"(?:\A|; ?)declare .*\bwith hold\b", "a cursor WITH HOLD"),
         (r"\b(?:create|into) (?:local |global )?temp(?:orary)? (?!.*\bon commit drop\b)", "a temporary table"),
         (r"\bset_config ?\((?!.*\btrue ?\))", "set_config() without true as its third argument"),
+        (r"\bdblink_connect(?:_u)? ?\(", "a connection of dblink"),
+        (r"\bsetseed ?\(", "setseed()"),
+        (r"\bpg_replication_origin_session_setup ?\(", "a replication origin"),
         (r"\bpg_(?:try_)?advisory_(?:un)?lock(?:_shared|_all)? ?\(", "an advisory lock of the session"),
     ),
     not_restored=frozenset(

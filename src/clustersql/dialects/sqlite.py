@@ -63,9 +63,8 @@ RULES = Rules(
         sqlite_version sqlite_source_id fts5 match bm25 highlight snippet rtree generate_series raise median percentile
         """.split()
     ),
-    functions_with_effect=frozenset(
-        "load_extension writefile edit last_insert_rowid changes total_changes fts3_tokenizer".split()
-    ),
+    functions_with_effect=frozenset("load_extension writefile edit fts3_tokenizer".split()),
+    session_readers=frozenset("last_insert_rowid changes total_changes".split()),
 )
 
 DIALECT = Dialect(

@@ -288,7 +288,7 @@ class Connection(Handle):
     def _drop(self) -> None:
         """Close the session; nothing of it can be used again."""
         state = self._state
-        session, state.session = state.session, None
+        session = state.lose()
         for cursor in state.alive_cursors():
             cursor._unbind()
         if session is not None:
@@ -361,6 +361,8 @@ class Connection(Handle):
         traits = self._state.told(operation, parameters, traits, method == "executemany")
         again = cursor._again(method, operation, parameters, options)
         result = recover_statement(self, again, traits, phase_of(traits), exc)
+        if traits is None and self._state.behind:
+            traits = self._state.notes.look(operation)
         if traits is not None:
             self._after(traits)
         return result

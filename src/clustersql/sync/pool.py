@@ -104,6 +104,9 @@ class Pool(BasePool[Attempt]):
             return True
         if not self.driver.reset(session.raw):
             return False
+        proof = self.driver.dialect.reset_proof
+        if proof and not self.driver.ask(session.raw, (proof,))[0][0][0]:
+            return False
         autocommit, read_only = self.has_reset(session)
         hook = self.topology.settings.on_connect
         if hook is not None:

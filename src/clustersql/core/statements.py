@@ -228,7 +228,9 @@ def impure(flat: str, rules: Rules) -> list[str]:
     """Return the functions that a flattened statement names and that are not known to leave no state."""
     words = _FIRST.match(flat)
     called = _calls(flat, words[1] if words else "")
-    return sorted(bare for name in called if (bare := _bare(name, rules)) not in rules.pure_functions | rules.session_readers)
+    return sorted(
+        bare for name in called if (bare := _bare(name, rules)) not in rules.pure_functions | rules.session_readers
+    )
 
 
 def _replacement(found: str, nested: bool) -> str:
@@ -372,7 +374,9 @@ def _call(before: str) -> str:
 def _all_pure(called: set[str], rules: Rules) -> bool:
     if called <= rules.pure_functions:
         return True
-    return all(bare in rules.pure_functions or bare in rules.session_readers for bare in (_bare(n, rules) for n in called))
+    return all(
+        bare in rules.pure_functions or bare in rules.session_readers for bare in (_bare(n, rules) for n in called)
+    )
 
 
 def _bare(name: str, rules: Rules) -> str:

@@ -228,9 +228,7 @@ def impure(flat: str, rules: Rules) -> list[str]:
     """Return the functions that a flattened statement names and that are not known to leave no state."""
     words = _FIRST.match(flat)
     called = _calls(flat, words[1] if words else "")
-    return sorted(
-        bare for name in called if (bare := _bare(name, rules)) not in rules.pure_functions | rules.session_readers
-    )
+    return sorted(_bare(name, rules) for name in called if _bare(name, rules) not in rules.pure_functions)
 
 
 def _replacement(found: str, nested: bool) -> str:

@@ -12,18 +12,22 @@ Exceptions of the driver pass through untouched.  Ours arise only where no drive
     ConfigError(ValueError)
 
 Each is *also* an instance of the driver's ``OperationalError`` (`bind`), so ``except pymysql.OperationalError`` in a
-program that knows nothing of clustersql still catches it.
+program that knows nothing of clustersql still catches it, and finds what it asks of such an error: ``errno``, ``sqlstate``, ``diag``,
+the driver's form of ``args`` (`bound`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, TypeVar
 
+from .bound import GENERAL, Form, bound, look_in, numbered
+
 __all__ = [
+    "GENERAL",
     "ClusterError",
     "ConfigError",
+    "Form",
     "NoNodeAvailable",
     "OutcomeUnknown",
     "PoolClosed",
@@ -31,6 +35,8 @@ __all__ = [
     "ReplayMismatch",
     "TransactionLost",
     "bind",
+    "look_in",
+    "numbered",
 ]
 
 
@@ -44,9 +50,11 @@ class NoNodeAvailable(ClusterError):
     Raised *from* the latest node's error.  ``errors`` maps each node's name to its own latest error.
     """
 
-    def __init__(self, message: str = "", errors: Mapping[str, BaseException] | None = None) -> None:
-        super().__init__(message)
-        self.errors: dict[str, BaseException] = dict(errors or {})
+    def __init__(self, message: str = "", errors: Mapping[str, BaseException] | None = None, *others: Any) -> None:
+        # A framework that makes an error anew of its ``args`` gives what the driver has there.
+        args = (message,) if isinstance(errors, Mapping | None) else (message, errors, *others)
+        Exception.__init__(self, *args)  # not by ``super()``, which is the driver's class once it is bound
+        self.errors: dict[str, BaseException] = dict(errors) if isinstance(errors, Mapping) else {}
 
 
 class PoolTimeout(ClusterError):
@@ -85,31 +93,5 @@ def bind(error: type[E], base: type[BaseException]) -> type[E]:
     True
     """
     pair: Any = (error, base)
-    bound: type[E] = _bound(*pair)
-    return bound
-
-
-@cache
-def _bound(error: Any, base: Any) -> Any:
-    if issubclass(error, base):
-        return error
-    members: dict[str, Any] = {
-        "__module__": error.__module__,
-        "__doc__": error.__doc__,
-        "__init__": error.__init__,  # never the driver's: some take the fields of a server's answer
-        "__str__": Exception.__str__,
-        "__reduce__": _reduce,
-        "_pair": (error, base),
-    }
-    return type(error.__name__, (error, base), members)
-
-
-def _reduce(self: Any) -> tuple[Any, ...]:
-    error, base = self._pair
-    return _rebuild, (error, base, self.args, self.__dict__)
-
-
-def _rebuild(error: type[E], base: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> E:
-    exc = bind(error, base)(*args)
-    exc.__dict__.update(state)
-    return exc
+    kind: type[E] = bound(*pair)
+    return kind

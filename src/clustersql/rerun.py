@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .core.faults import Facts, Fault
 from .core.verdict import rerunnable
-from .errors import OutcomeUnknown, TransactionLost
+from .errors import ClusterError, OutcomeUnknown, TransactionLost
 from .state import State
 
 BACKOFF = 0.005
@@ -37,6 +37,9 @@ def _facts(state: State, error: Exception) -> Facts:
     session = state.session
     if session is None:
         return state.last_facts or Facts(Fault.STATEMENT)
+    if isinstance(error, ClusterError):
+        # Of another handle: its codes are those of its cause, which was no error of this session.
+        return Facts(Fault.STATEMENT)
     return state.driver.facts(error, session.raw)
 
 

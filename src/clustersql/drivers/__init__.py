@@ -11,12 +11,14 @@ from __future__ import annotations
 from importlib import import_module
 from inspect import iscoroutinefunction
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Form, look_in
 
 if TYPE_CHECKING:
     from .contract import AsyncDriver, Driver
+
+D = TypeVar("D", bound="Driver | AsyncDriver")
 
 __all__ = ["ASYNC_NAMES", "NAMES", "load", "load_async"]
 
@@ -58,6 +60,23 @@ _ASYNC_ALIASES = {"psycopg3": "psycopg", "psycopg_async": "psycopg"}
 ASYNC_NAMES = tuple(_KNOWN_ASYNC)
 """The asyncio drivers that are known."""
 
+_own_forms: dict[type[BaseException], Form] = {}
+"""Of adapters that are not ours."""
+
+
+def _form(base: type[BaseException]) -> Form | None:
+    """Return what a program may ask of a driver's errors, by the class of one: the driver need not have been loaded by us."""
+    if base in _own_forms:
+        return _own_forms[base]
+    for module, file in (*_KNOWN.values(), *_KNOWN_ASYNC.values()):
+        package = module.removesuffix(".dbapi")
+        if f"{base.__module__}.".startswith(f"{package}."):
+            return cast("Driver", import_module(f".{file}", __name__).adapter(import_module(module))).form
+    return None
+
+
+look_in(_form)
+
 _NEEDED = ("apilevel", "paramstyle", "threadsafety", "connect", "Error", "OperationalError", "InterfaceError")
 
 
@@ -72,7 +91,7 @@ def load(driver: str | ModuleType | Driver) -> Driver:
     if isinstance(driver, ModuleType):
         return _by_module(driver)
     if callable(getattr(driver, "facts", None)) and callable(getattr(driver, "connect", None)):
-        return driver
+        return _with_its_form(driver)
     raise ConfigError(f"driver: {driver!r} is neither a name, nor a module, nor an adapter (one has connect and facts)")
 
 
@@ -86,10 +105,16 @@ def load_async(driver: str | ModuleType | AsyncDriver) -> AsyncDriver:
     if isinstance(driver, ModuleType):
         return _async_by_module(driver)
     if iscoroutinefunction(getattr(driver, "connect", None)) and callable(getattr(driver, "facts", None)):
-        return driver
+        return _with_its_form(driver)
     raise ConfigError(
         f"async_driver: {driver!r} is neither a name, nor a module, nor an adapter (one has facts and a coroutine connect)"
     )
+
+
+def _with_its_form(adapter: D) -> D:
+    if isinstance(form := getattr(adapter, "form", None), Form):
+        _own_forms[adapter.operational_error] = form
+    return adapter
 
 
 def _async_by_name(name: str) -> AsyncDriver:

@@ -32,6 +32,7 @@ class AioSQLite(AsyncAdapter):
     family = "sqlite"
     dialect_name = "sqlite"
     abilities = SQLite.abilities
+    form = SQLite.form
 
     def __init__(self, module: Any) -> None:
         super().__init__(sqlite3)  # whose errors it raises; it lacks some of their names itself

@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 
 from ..core.node import Role
 from ..dialects import Dialect, by_name
-from ..errors import ConfigError
+from ..errors import ConfigError, Form
 from . import sockets, transports
 from .async_adapter import AsyncAdapter
 from .contract import Abilities, Own, Target
@@ -54,6 +54,7 @@ class AsyncPG(AsyncAdapter):
     family = "postgresql"
     dialect_name = "postgresql"
     abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True, shared=True)
+    form = Form(texts=("message",))
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "timeout": float,

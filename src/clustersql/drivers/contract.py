@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from ..core.faults import Facts
 from ..core.node import Role
 from ..dialects import Dialect
+from ..errors import Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ class Reading(Protocol):
     error: type[BaseException] | tuple[type[BaseException], ...]
     """Base of the driver's errors, or several where it has no common one (asyncpg); what else a function raises is its own."""
     abilities: Abilities
+    form: Form
+    """What a program may ask of the driver's errors beyond their class, so that it may ask it of ours."""
 
     def facts(self, exc: BaseException, raw: Any | None) -> Facts:
         """Return what ``exc`` proves.  ``raw`` is the connection it came from; None: it was raised while connecting."""

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..dialects import by_name
-from ..errors import ConfigError
+from ..errors import GENERAL, ConfigError, Form
 from . import sockets
 from .adapter import Adapter, Codes, LocalAutocommit, converted, server_arguments
 from .contract import Abilities, Target
@@ -58,6 +58,8 @@ class Profile:
     """The server's number of the session."""
     read_only: Callable[[Any, bool], None] | None = None
     """Begins transactions by BEGIN READ ONLY from now on, or as ever."""
+    form: Form = field(default_factory=Form)
+    """What a program may ask of its errors."""
 
 
 class Generic(Adapter):
@@ -68,7 +70,7 @@ class Generic(Adapter):
         self.profile = profile
         self.name, self.family, self.abilities = profile.name, profile.family, profile.abilities
         self.dialect = by_name(profile.dialect)
-        self.leaving = profile.leaving
+        self.leaving, self.form = profile.leaving, profile.form
 
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect; ``timeout`` in seconds is passed where the driver takes one."""
@@ -190,6 +192,7 @@ PSYCOPG2 = Profile(
     session=lambda raw: raw.get_backend_pid() or None,
     unsent=("connection already closed", "cursor already closed"),
     has_news=_psycopg2_news,
+    form=Form(unsent=("cursor", "diag")),
 )
 
 
@@ -199,6 +202,12 @@ PSYCOPG2 = Profile(
 def _pg8000_codes(exc: BaseException) -> Codes:
     told = exc.args[0] if exc.args and isinstance(exc.args[0], dict) else {}
     return told.get("C"), None, str(told.get("M", _first_text(exc)))
+
+
+def _pg8000_fields(text: str, cause: BaseException | None) -> tuple[Any, ...]:
+    """The fields of the server's message, by the letters of the protocol."""
+    told = cause.args[0] if cause is not None and cause.args and isinstance(cause.args[0], dict) else {}
+    return ({"S": "ERROR", "V": "ERROR", "C": GENERAL, **told, "M": text},)
 
 
 def _pg8000_descriptor(raw: Any) -> int | None:
@@ -272,6 +281,7 @@ PG8000 = Profile(
     opened=_pg8000_opened,
     unsent=("connection is closed", "Cursor closed"),
     has_news=_pg8000_news,
+    form=Form(args=_pg8000_fields),
     takes_dsn=False,
 )
 

@@ -9,7 +9,7 @@ import math
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from ..errors import ConfigError
+from ..errors import GENERAL, ConfigError, Form
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
 from .contract import Target
 from .mysql import IN_TRANSACTION, RememberedSocket
@@ -19,6 +19,7 @@ class MariaDB(RememberedSocket, Adapter):
     """Adapter for MariaDB Connector/Python."""
 
     name = "mariadb"
+    form = Form(fields={"errno": 0, "sqlstate": GENERAL}, texts=("msg", "errmsg"))
     leaving = "close"
     numbers: ClassVar[dict[str, type]] = {
         "port": int,

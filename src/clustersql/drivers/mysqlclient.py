@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
+from ..errors import Form, numbered
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
 from .contract import Target
 from .mysql import RememberedSocket
@@ -19,6 +20,7 @@ class MySQLClient(RememberedSocket, Adapter):
     """Adapter for mysqlclient.  ``in_transaction`` is never known: a pooled connection is always rolled back on its return."""
 
     name = "mysqlclient"
+    form = Form(args=numbered(0))
     leaving = "close"
     numbers: ClassVar[dict[str, type]] = {
         "port": int,

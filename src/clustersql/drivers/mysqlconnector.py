@@ -12,7 +12,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Form
 from . import sockets
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
 from .contract import Target
@@ -23,10 +23,15 @@ _LOST = 2013
 """CR_SERVER_LOST: https://dev.mysql.com/doc/mysql-errors/en/client-error-reference.html."""
 
 
+def _three(text: str, cause: BaseException | None) -> tuple[Any, ...]:
+    return getattr(cause, "errno", -1), text, getattr(cause, "sqlstate", None)
+
+
 class MySQLConnector(MySQLReader, Adapter):
     """Adapter for MySQL Connector/Python.  Its ``cursor()`` pings the server, so that a lost connection may show there."""
 
     name = "mysql-connector"
+    form = Form(args=_three, texts=("msg", "_full_msg"))
     abilities = replace(MySQLReader.abilities, cursor_asks=True)
     leaving = "close"
     buffering: Mapping[str, Any] = MappingProxyType({"buffered": True})

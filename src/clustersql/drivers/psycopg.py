@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.faults import Fault
 from ..core.node import Role
-from ..errors import ConfigError
+from ..errors import ConfigError, Form
 from . import sockets
 from .adapter import LocalAutocommit
 from .contract import Abilities, Target
@@ -50,6 +50,7 @@ class PsycopgReader(Reader):
     family = "postgresql"
     dialect_name = "postgresql"
     abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True, shared=True)
+    form = Form(unsent=("pgconn", "_pgconn", "pgresult", "_info"))
 
     def keywords(self, target: Target, timeout: float) -> dict[str, Any]:
         """Return what goes to ``connect`` besides the DSN.  ``timeout`` in seconds, rounded up, at least 2."""

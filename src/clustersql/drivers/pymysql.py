@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any, ClassVar
 
+from ..errors import Form, numbered
 from . import sockets
 from .adapter import Adapter
 from .contract import Target
@@ -22,6 +23,7 @@ back the server's character set and autocommit mode: https://dev.mysql.com/doc/c
 class PyMySQLReader(MySQLReader):
     """What PyMySQL, and what was made from it, tells without a round trip."""
 
+    form = Form(args=numbered(0))
     refusals: Container[tuple[Any, ...]] = ((0, ""),)
     """Arguments of the InterfaceError that says "closed" before a byte is written."""
 

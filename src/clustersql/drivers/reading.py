@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from ..core.faults import Facts, Fault
 from ..core.node import Role
 from ..dialects import Dialect, by_name, classify, ends_session, never_sent
-from ..errors import ConfigError
+from ..errors import ConfigError, Form
 from . import sockets
 from .contract import Abilities, Target
 
@@ -29,6 +29,7 @@ class Reader:
     name: str
     family: str | None
     abilities: Abilities
+    form: Form = Form()
     dialect_name: ClassVar[str] = "generic"
     numbers: ClassVar[Mapping[str, type]] = {}
     """Arguments that a URL gives as text and the driver wants as a number or truth."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, ClassVar
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Form
 from .adapter import Adapter, Codes, converted, server_arguments
 from .contract import Abilities, Target
 
@@ -18,6 +18,7 @@ class SQLite(Adapter):
     """Adapter for sqlite3.  A file has no role and no death: ``is_stale`` knows only whether we closed it."""
 
     name = "sqlite3"
+    form = Form(fields={"sqlite_errorcode": sqlite3.SQLITE_ERROR, "sqlite_errorname": "SQLITE_ERROR"})
     family = "sqlite"
     dialect_name = "sqlite"
     abilities = Abilities(descriptor=False, transaction_status=True, autocommit=True, connect_timeout=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import gc
 import inspect
@@ -14,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from ...core.node import Report, Role
-from ...errors import ClusterError, NoNodeAvailable, bind
+from ...errors import ClusterError, NoNodeAvailable, TransactionLost, bind
 from .async_subject import AsyncSubject
 from .subject import SQL
 
@@ -122,6 +123,22 @@ class AsyncWorkContract:
     def test_our_error_keeps_each_nodes_error(self, subject: AsyncSubject) -> None:
         error = bind(NoNodeAvailable, subject.driver.operational_error)("none", {"n1": OSError("gone")})
         assert list(pickle.loads(pickle.dumps(error)).errors) == ["n1"]
+
+    async def test_our_errors_have_the_codes_of_the_drivers(self, subject: AsyncSubject, raw: Any) -> None:
+        """What a program reads from the driver's error, it reads from ours that was raised from it; also in another process."""
+        driver, ours = subject.driver, bind(TransactionLost, subject.driver.operational_error)("lost")
+        with pytest.raises(driver.error) as failed:
+            await driver.ask(raw, ["SELEKT"])
+        ours.__cause__ = failed.value
+        codes = [
+            (facts.sqlstate, facts.errno)
+            for facts in (
+                driver.facts(one, raw)
+                for one in (failed.value, ours, pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours))
+            )
+        ]
+        assert set(codes) == {codes[0]}
+        assert str(ours) == "lost"
 
     # Asking
 

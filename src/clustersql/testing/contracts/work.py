@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -10,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from ...core.node import Report, Role
+from ...errors import TransactionLost, bind
 from .subject import Subject
 
 
@@ -92,6 +95,22 @@ class WorkContract:
         assert driver.module.apilevel == "2.0"
         assert issubclass(driver.operational_error, driver.module.Error)
         assert issubclass(driver.interface_error, driver.module.Error)
+
+    def test_our_errors_have_the_codes_of_the_drivers(self, subject: Subject, raw: Any) -> None:
+        """What a program reads from the driver's error, it reads from ours that was raised from it; also in another process."""
+        driver, ours = subject.driver, bind(TransactionLost, subject.driver.operational_error)("lost")
+        with pytest.raises(driver.module.Error) as failed:
+            driver.ask(raw, ["SELEKT"])
+        ours.__cause__ = failed.value
+        codes = [
+            (facts.sqlstate, facts.errno)
+            for facts in (
+                driver.facts(one, raw)
+                for one in (failed.value, ours, pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours))
+            )
+        ]
+        assert set(codes) == {codes[0]}
+        assert str(ours) == "lost"
 
     # Asking
 

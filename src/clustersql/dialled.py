@@ -1,4 +1,8 @@
-"""Connections that frameworks keep in pools of their own: dialled here, remembered weakly, judged without I/O."""
+"""Connections that frameworks keep in pools of their own: dialled here, remembered weakly, judged without I/O.
+
+Their owner may close one at any moment, without a lock that we could take.  So a socket is remembered by its number and its identity: the number
+may mean a stranger's by then, the two together never do.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import fork
+from .core.node import Reach
 from .core.procedures import blamed
 from .core.verdict import Situation
 from .core.view import Service, Want
+from .drivers import sockets
 from .drivers.contract import Reading
 from .topology import Topology
 
@@ -27,6 +33,17 @@ class Origin:
     driver: Reading
 
 
+@dataclass(slots=True)
+class Entry:
+    """One connection in the register."""
+
+    ref: Callable[[], Any]
+    """Returns the driver's connection; None: it is no more."""
+    origin: Origin
+    socket: tuple[int, int] | None
+    """The number of its descriptor and the identity of its socket; None: it has none, or was shut down by us."""
+
+
 class Dialled:
     """The register of one cluster's outside connections.
 
@@ -35,7 +52,7 @@ class Dialled:
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
-        self._origins: dict[int, tuple[Any, Origin]] = {}
+        self._entries: dict[int, Entry] = {}
         self._lock = threading.Lock()
         fork.track(self)
 
@@ -44,21 +61,21 @@ class Dialled:
         key = id(raw)
 
         def dropped(_: object) -> None:  # no lock may be taken here: the garbage collector calls it wherever it likes
-            self._origins.pop(key, None)
+            self._entries.pop(key, None)
             gone()
 
         try:
-            ref: Any = weakref.ref(raw, dropped)
+            ref: Callable[[], Any] = weakref.ref(raw, dropped)
         except (
             TypeError
         ):  # a C type without weak references: the object is kept, so that its id is not given to another
             ref = lambda: raw  # noqa: E731
         with self._lock:
-            self._origins[key] = (ref, origin)
+            self._entries[key] = Entry(ref, origin, origin.driver.socket(raw))
 
     def _origin(self, raw: Any) -> Origin | None:
-        entry = self._origins.get(id(raw))
-        return entry[1] if entry is not None and entry[0]() is raw else None
+        entry = self._entries.get(id(raw))
+        return entry.origin if entry is not None and entry.ref() is raw else None
 
     def is_current(self, raw: Any) -> bool:
         """See `Cluster.is_current`."""
@@ -92,9 +109,35 @@ class Dialled:
             self._topology.tell(seen)
         return facts.lost or seen is not None
 
+    def wake_the_hung(self, patience: float) -> int:
+        """Shut down the sockets of connections to nodes that are down, and return how many: what waits there will have no answer.
+
+        We do not know which of them waits, for their statements pass by us, but what has come from the node: a connection that was sent
+        something within ``patience`` seconds is at work, though the node refuses new ones.
+        """
+        down = {node.name for node in self._topology.view if node.reach is Reach.DOWN}
+        if not down:
+            return 0
+        entries = [entry for key in list(self._entries) if (entry := self._entries.get(key)) is not None]
+        return sum(_is_woken(entry, patience) for entry in entries if entry.origin.node in down)
+
     def after_fork(self) -> Sequence[Any]:
-        """In a forked child: the parent's connections are not ours."""
-        raws = [ref() for ref, _ in self._origins.values()]
-        self._origins = {}
+        """In a forked child: the parent's connections are not ours, and not the framework's, which may close them here."""
+        for entry in self._entries.values():
+            if entry.socket is not None:
+                sockets.cut_off(*entry.socket)
+        raws = [entry.ref() for entry in self._entries.values()]
+        self._entries = {}
         self._lock = threading.Lock()
         return [raw for raw in raws if raw is not None]
+
+
+def _is_woken(entry: Entry, patience: float) -> bool:
+    """Shut its socket down, once, unless something has come from the node a moment ago."""
+    if entry.socket is None:
+        return False
+    silent = sockets.silent_since(entry.socket[0])
+    if silent is not None and silent < patience:
+        return False
+    known, entry.socket = entry.socket, None
+    return sockets.shut_down(*known)

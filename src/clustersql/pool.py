@@ -48,6 +48,7 @@ class BasePool(Upkeep[D]):
         raw, shelf, gone = session.raw, session.shelf, self.gone
         with self._lock:
             shelf.outside.discard(session)
+        self.register = register
         register.remember(raw, Origin(shelf.name, session.generation, want, self.reading), lambda: gone.append(shelf))
         return raw
 

@@ -25,6 +25,7 @@ from .core.procedures import fill
 from .core.shelf import Actions, Session, Shelf, Waiter
 from .core.steps import Steps
 from .core.view import Service, View, Want
+from .dialled import Dialled
 from .dialling import Dialling, Owed, Probing, allowed
 from .drivers.contract import Reading
 from .topology import Topology
@@ -46,6 +47,7 @@ class Upkeep(Generic[D]):
         self.gone: deque[Shelf] = (
             deque()
         )  # of connections that a framework has dropped; the garbage collector may be the one who says so
+        self.register: Dialled | None = None  # of the connections that were dialled for frameworks; None: none was
         self.waits = 0
         self.hung = 0
         self.reading = driver
@@ -142,6 +144,8 @@ class Upkeep(Generic[D]):
             owed = {} if stalled else self._wake_the_hung(now)
             late, next_end = self._end_the_overdue(now)
         self._act(actions)
+        if self.register is not None and not stalled:
+            self.hung += self.register.wake_the_hung(self.topology.settings.stall_after)
         for node, number in late:
             self._cancel(node, number)
         self.topology.budget.earn(served, now)

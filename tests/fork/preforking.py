@@ -66,6 +66,7 @@ class Parent:
         self.outside = self.cluster.connect()
         self.outside_cursor = self.outside.cursor()
         self.raw = self.cluster.dial()
+        self.raw_is_a_file = driver == "sqlite3"
         self.before = self.sessions()
 
     def sessions(self) -> dict[str, Any]:
@@ -92,7 +93,9 @@ class Parent:
             "outside": error_of(lambda: self.outside.cursor()),
             "outside cursor": error_of(lambda: self.outside_cursor.execute(insert)),
             "dialled is current": self.cluster.is_current(self.raw),
+            "dialled": error_of(lambda: one(self.raw.cursor(), self.sql)) != "none" or self.raw_is_a_file,
         }
+        error_of(self.raw.close)  # as a framework's pool does, politely
         self.db.run(lambda conn: conn.cursor().execute(insert))
         with self.db.connection() as conn:
             report["session"] = one(conn.cursor(), self.sql)

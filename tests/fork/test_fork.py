@@ -53,5 +53,6 @@ def test_a_parent_with_a_used_pool_and_four_children(driver: str, address: dict[
             "outside": "PoolClosed",
             "outside cursor": "PoolClosed",
             "dialled is current": False,
+            "dialled": True,
             "monitor": True,
         }

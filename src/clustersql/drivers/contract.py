@@ -102,6 +102,12 @@ class Reading(Protocol):
     def session_id(self, raw: Any) -> int | None:
         """Return the server's number of this session (backend pid, thread id), which another session can cancel; None: not known."""
 
+    def socket(self, raw: Any) -> tuple[int, int] | None:
+        """Return the number of its descriptor and the identity of the socket behind it; None: it has none, or is closed.
+
+        By the two it can be shut down from outside at any later time, whoever may close it meanwhile.
+        """
+
     def peer(self, raw: Any) -> str:
         """Return the address and port at the other end of the connection, ``10.0.0.1:5432``, without a round trip; "": not known."""
 

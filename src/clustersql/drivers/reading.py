@@ -98,6 +98,11 @@ class Reader:
         descriptor = self.descriptor(raw)
         return descriptor is not None and sockets.shut_down(descriptor)
 
+    def socket(self, raw: Any) -> tuple[int, int] | None:
+        """Return the descriptor's number and its socket's identity; None: it has none, or is closed."""
+        descriptor = self.descriptor(raw)
+        return None if descriptor is None else (descriptor, sockets.identity(descriptor))
+
     def peer(self, raw: Any) -> str:
         """Return the address and port at the other end of its socket; "": not known."""
         descriptor = self.descriptor(raw)

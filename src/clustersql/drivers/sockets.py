@@ -67,6 +67,20 @@ def received(descriptor: int) -> int | None:
     return int.from_bytes(told[RECEIVED], sys.byteorder) if len(told) == RECEIVED.stop else None
 
 
+LAST_DATA = slice(52, 56)
+"""Where it has ``tcpi_last_data_recv``, in milliseconds."""
+
+
+def silent_since(descriptor: int) -> float | None:
+    """Return for how many seconds nothing has come from the other end; None: not over TCP, or the system does not tell."""
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as twin:
+            told = twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_DATA.stop)
+    except (OSError, AttributeError):
+        return None
+    return int.from_bytes(told[LAST_DATA], sys.byteorder) / 1000 if len(told) == LAST_DATA.stop else None
+
+
 _polls: dict[int, select.poll] = {}
 """A poll object knows a descriptor's number and nothing of what is open behind it, so one per number does for all times."""
 
@@ -117,13 +131,29 @@ def shut_down(descriptor: int, expected: int | None = None) -> bool:
     it would keep a closed session alive on the server.
     """
     try:
-        with socket.socket(fileno=os.dup(descriptor)) as twin:
-            if expected is not None and identity(twin.fileno()) != expected:
-                return False
+        number = os.dup(descriptor)
+    except OSError:
+        return False
+    if expected is not None and identity(number) != expected:
+        os.close(number)  # it may be a file by now, of which no socket can be made
+        return False
+    try:
+        with socket.socket(fileno=number) as twin:
             twin.shutdown(socket.SHUT_RDWR)
     except OSError:
         return False
     return True
+
+
+def cut_off(descriptor: int, expected: int) -> None:
+    """Put a dead socket in the place of the one with this number and `identity`, in this process only: who uses it finds the end.
+
+    For a forked child, which shares the socket with its parent: there even a polite goodbye would end the parent's session.
+    """
+    dead, other = socket.socketpair()
+    with dead, other:
+        if is_still(descriptor, expected):
+            os.dup2(dead.fileno(), descriptor, inheritable=False)
 
 
 def only_news(pending: bytes) -> bool:

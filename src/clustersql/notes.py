@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import replace
+from hashlib import blake2b
+from sys import getsizeof
 from typing import Any
 
 from .core.pins import Pin, pin_of
-from .core.statements import Rules, Traits, outlasts, traits
+from .core.statements import UNKNOWN, Rules, Traits, outlasts, traits, uncommented
 from .core.verdict import Phase
 
 UNSET: Any = object()
@@ -15,6 +17,10 @@ UNSET: Any = object()
 
 MOST = 4096
 """Texts remembered; with more (literals in the text instead of parameters) everything is forgotten and learned anew."""
+MOST_BYTES = 4 << 20
+"""What the texts may take in all, likewise."""
+LONG = 4096
+"""Characters beyond which only a text's digest is remembered, so that it always takes the way of what something must be noted of."""
 
 
 class Notes:
@@ -28,26 +34,39 @@ class Notes:
         self.plain: set[Any] = set()
         self.proven: set[Any] = set()
         self._known: dict[Hashable, Traits] = {}
+        self._bytes = 0
 
     def look(self, operation: Any) -> Traits:
         """Return what is known of a statement."""
         if operation.__class__ is not str:
             return traits(operation, self.rules)
         found = self._known.get(operation)
-        if found is None:
-            found = self._learn(operation)
-        return found
+        if found is not None:
+            return found
+        bare = uncommented(operation, self.rules.lexicon)
+        if (
+            bare is not operation
+        ):  # a comment at the end is another one each time: the text before it is what is remembered
+            found = self._known.get(bare) or self._learn(bare)
+        return self._learn(operation) if found is None or found is UNKNOWN else found
 
-    def _learn(self, operation: str) -> Traits:
-        if len(self._known) >= MOST:
+    def _learn(self, text: str) -> Traits:
+        long = len(text) > LONG
+        key: Hashable = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest() if long else text
+        found = self._known.get(key)
+        if found is not None:
+            return found
+        if len(self._known) >= MOST or self._bytes >= MOST_BYTES:
             self._known.clear()
             self.plain.clear()
             self.proven.clear()
-        found = self._known[operation] = traits(operation, self.rules)
-        if found.plain:
-            self.plain.add(operation)
+            self._bytes = 0
+        found = self._known[key] = traits(text, self.rules)
+        self._bytes += getsizeof(key)
+        if found.plain and not long:
+            self.plain.add(text)
             if found.read:
-                self.proven.add(operation)
+                self.proven.add(text)
         return found
 
     @staticmethod

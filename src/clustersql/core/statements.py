@@ -18,7 +18,19 @@ from typing import Literal
 
 from .settings import Local, Setting, setting
 
-__all__ = ["UNKNOWN", "Rules", "Traits", "flatten", "impure", "kept", "outlasts", "several", "shown", "traits"]
+__all__ = [
+    "UNKNOWN",
+    "Rules",
+    "Traits",
+    "flatten",
+    "impure",
+    "kept",
+    "outlasts",
+    "several",
+    "shown",
+    "traits",
+    "uncommented",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,7 @@ _FLATTEN = {
     lexicon: re.compile(rf"{line}|/\*.*?(?:\*/|\Z)|'[^']*(?:'|\Z)|{_QUOTES[lexicon]}", re.DOTALL)
     for lexicon, line in _LINE.items()
 }
+_LAST_LINE = {lexicon: re.compile(line) for lexicon, line in _LINE.items()}
 _CLOSING = {"[": "]"}
 _NAME = re.compile(r"[a-z_][a-z0-9_$]*\Z")
 
@@ -213,6 +226,22 @@ def flatten(sql: str, lexicon: str) -> str | None:
 def _without_comments(sql: str, lexicon: str) -> str:
     """The text of a statement that `flatten` understands, without its comments."""
     return _FLATTEN[lexicon].sub(lambda found: " " if found[0][0] in "-#/" else found[0], sql)
+
+
+def uncommented(sql: str, lexicon: str) -> str:
+    """Return ``sql`` without a comment at its end (sqlcommenter's); itself: there is none, or it may be code.
+
+    Whether it stands outside literals shows in the rest alone: only if `traits` understands that, does it end outside of them.  So it has
+    to be in one line, or a comment to the end of a line that began before it would end within it.
+    """
+    text = sql.rstrip().rstrip(";").rstrip()
+    if text.endswith("*/"):
+        start = text.rfind("/*", 0, -2)
+        body = text[start + 2 : -2]
+        code = body[:1] in ("!", "+") or body[:2] == "M!" or "*/" in body or "\n" in body or "\r" in body
+        return sql if start < 0 or code else text[:start].rstrip()
+    found = _LAST_LINE[lexicon].search(text, text.rfind("\n") + 1)
+    return sql if found is None or "\r" in text[found.start() :] else text[: found.start()].rstrip()
 
 
 def shown(sql: str, lexicon: str) -> str:

@@ -100,6 +100,33 @@ class Probing(Protocol):
         """Begin anew; return the parent's connections."""
 
 
+def is_left_open(driver: Reading, raw: Any, received: int | None) -> bool:
+    """Whether the user's ``on_connect`` may have left a transaction open: then it is committed, or what was set in it would not hold.
+
+    ``received``: what `Reading.received` told before it; with nothing come since, it has executed nothing.  Raises `ConfigError` when a
+    statement of it failed, and the hook went on.
+    """
+    if driver.failed_transaction(raw):
+        raise hook_failed()
+    is_open = driver.in_transaction(raw)
+    return (received is None or driver.received(raw) != received) if is_open is None else is_open
+
+
+def check_closed(driver: Reading, raw: Any) -> None:
+    """Raise `ConfigError` where a driver commits nothing in its autocommit mode, though the hook has begun a transaction by a statement."""
+    if driver.autocommit(raw) and driver.in_transaction(raw):
+        raise ConfigError(
+            "on_connect leaves a transaction open that the driver does not commit in autocommit mode: commit it there"
+        )
+
+
+def hook_failed() -> ConfigError:
+    """Return the error of a hook whose transaction has failed."""
+    return ConfigError(
+        "on_connect: a statement of its failed, and its transaction with it: nothing that it has set would hold"
+    )
+
+
 BEHIND = "pgbouncer let us in, and no server behind it answered: its pool is in use, it is paused, or the server hangs"
 
 

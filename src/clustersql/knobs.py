@@ -187,7 +187,8 @@ class Settings:
     on_connect: Callable[[Any], object] | None = _knob(  # noqa: RUF009
         cast("Callable[[Any], object] | None", None),
         HOOK,
-        "Called with each new connection of the driver before it is used.  In code only.",
+        "Called with each new connection of the driver before it is used; a transaction that it leaves open is committed.  "
+        "In code only.",
     )
     dialect: str | None = _knob(
         cast("str | None", None),

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..address import Address
 from ..core.node import Report, Role
-from ..dialling import more_time
+from ..dialling import check_closed, hook_failed, is_left_open, more_time
 from ..drivers.contract import AsyncDriver
 from ..errors import ConfigError
 from ..target import address_of, target_of, told_at_connect
@@ -83,7 +83,7 @@ async def connect(
     try:
         told = None if in_full else told_at_connect(topology, driver, name, raw)
         report = await ask(driver, raw) if told is None else told
-        await greet(topology, raw)
+        await greet(topology, driver, raw)
     except BaseException:  # nobody would know of it any more
         driver.terminate(raw)
         raise
@@ -107,13 +107,22 @@ async def _with_password(address: Address) -> Address:
     return replace(address, password=lambda: password)
 
 
-async def greet(topology: Topology, raw: Any) -> None:
-    """Call the user's ``on_connect`` with a new or a reset connection; what it returns is awaited where it can be."""
+async def greet(topology: Topology, driver: AsyncDriver, raw: Any) -> None:
+    """Call the user's ``on_connect`` with a new or a reset connection, and commit what it leaves open.
+
+    What it returns is awaited where it can be.
+    """
     hook = topology.settings.on_connect
-    if hook is not None:
-        result = hook(raw)
-        if isinstance(result, Awaitable):
-            await result
+    if hook is None:
+        return
+    received = driver.received(raw)
+    result = hook(raw)
+    if isinstance(result, Awaitable):
+        await result
+    if is_left_open(driver, raw, received):
+        if not await driver.commit(raw):
+            raise hook_failed()
+        check_closed(driver, raw)
 
 
 async def ask(driver: AsyncDriver, raw: Any) -> Report:

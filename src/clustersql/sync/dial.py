@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import fork
 from ..core.node import Report, Role
-from ..dialling import more_time
+from ..dialling import check_closed, is_left_open, more_time
 from ..drivers.contract import Driver
 from ..target import target_of, told_at_connect
 from ..topology import Topology
@@ -44,14 +44,25 @@ def connect(
             hold(raw)
         told = None if in_full else told_at_connect(topology, driver, name, raw)
         report = ask(driver, raw) if told is None else told
-        if settings.on_connect is not None:
-            settings.on_connect(raw)
+        greet(topology, driver, raw)
     except BaseException:
         if hold is not None:
             hold(None)  # before it is closed: nobody may abort a descriptor that is somebody else's by then
         driver.close(raw)
         raise
     return raw, report
+
+
+def greet(topology: Topology, driver: Driver, raw: Any) -> None:
+    """Call the user's ``on_connect`` with a new or a reset connection, and commit what it leaves open."""
+    hook = topology.settings.on_connect
+    if hook is None:
+        return
+    received = driver.received(raw)
+    hook(raw)
+    if is_left_open(driver, raw, received):
+        raw.commit()
+        check_closed(driver, raw)
 
 
 def ask(driver: Driver, raw: Any) -> Report:

@@ -25,7 +25,7 @@ from ..drivers.contract import Driver
 from ..pool import BasePool
 from ..topology import Topology
 from . import monitor
-from .dial import Attempt, connect
+from .dial import Attempt, connect, greet
 from .drive import drive
 from .prober import Prober
 
@@ -108,9 +108,7 @@ class Pool(BasePool[Attempt]):
         if proof and not self.driver.ask(session.raw, (proof,))[0][0][0]:
             return False
         autocommit, read_only = self.has_reset(session)
-        hook = self.topology.settings.on_connect
-        if hook is not None:
-            hook(session.raw)
+        greet(self.topology, self.driver, session.raw)
         self.set_mode(session, bool(autocommit), bool(read_only))
         return True
 

@@ -18,6 +18,7 @@ from .discovery import check_discovery
 from .drivers import load as load_driver
 from .drivers import load_async
 from .dsn import check_family, parse
+from .entangled import apart
 from .errors import ConfigError
 from .knobs import NODE_KEYS, YEAR, settings, unused
 from .metrics import measured
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from .aio.pool import Pool as AsyncPool
     from .core.view import View
     from .drivers.contract import AsyncDriver, Driver, Reading
-    from .pool import BasePool
     from .sync.connection import Connection
     from .sync.database import Database
     from .sync.pool import Pool
@@ -230,18 +230,24 @@ class Cluster:
 
     def metrics(self) -> dict[str, Any]:
         """Return the cluster's figures, ready for JSON; the names are in the reference."""
-        pools: list[BasePool[Any]] = [self._pool] if self._pool is not None else []
-        return measured(self._topology, [*pools, *self._async_pools.values()])
+        pools = [self._pool, *(ref() for ref in self._async_pools.valuerefs())]  # copied at once: no lock is taken here
+        return measured(self._topology, [pool for pool in pools if pool is not None])
 
     def close(self) -> None:
         """Close the pool of `open`.  Connections that are in use are closed when they are given back.  Twice does no harm.
 
         A pool of `clustersql.aio` belongs to its event loop, and is closed there: ``await db.close()``.
         """
-        with self._lock:
-            pool, self._closed = self._pool, True
+        self._closed = True
+        if (pool := self._pool) is not None:
+            pool.refuse()
+        apart(self._shut)
+
+    def _shut(self) -> None:
+        with self._lock:  # a pool that is being made now is closed too
+            pool = self._pool
         if pool is not None:
-            pool.close()
+            pool.shut()
 
     # -- inside --------------------------------------------------------------------------------------------------------------------
 
@@ -275,11 +281,14 @@ class Cluster:
 
         if self.driver is None:
             raise ConfigError(f"cluster {self.name!r} has no driver for threads: give driver=, or use clustersql.aio")
+        pool = self._pool
+        if pool is not None and (self._closed or not pool.closed):
+            return pool
         with self._lock:
             if self._pool is None or (self._pool.closed and not self._closed):
                 self._pool = Pool(self._topology, self.driver)
                 if self._closed:
-                    self._pool.close()
+                    self._pool.shut()
             return self._pool
 
     def _make_async_pool(self) -> AsyncPool:
@@ -294,8 +303,15 @@ class Cluster:
             if pool is None or pool.closed or pool.loop is not loop:
                 pool = self._async_pools[id(loop)] = Pool(self._topology, driver)
                 if self._closed:
-                    pool.close()
+                    pool.shut()
             return pool
+
+    def _seen_async_pool(self) -> AsyncPool | None:
+        """Return the pool of the running event loop, if it has one; takes no lock."""
+        from asyncio import get_running_loop
+
+        pool = self._async_pools.get(id(loop := get_running_loop()))
+        return None if pool is None or pool.loop is not loop else pool
 
     def after_fork(self) -> tuple[()]:
         """In a forked child: a lock of our own; the parent's may have been held by a thread that does not exist here."""

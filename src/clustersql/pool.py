@@ -18,7 +18,7 @@ from typing import Any
 
 from . import fork
 from .core.observe import Answered, Refused, SessionLost
-from .core.pooling import dial_plan
+from .core.pooling import Book, dial_plan
 from .core.procedures import GaveUp
 from .core.shelf import Actions, Session, Shelf, Waiter
 from .core.steps import Dial, Look, Picture, Step
@@ -27,8 +27,43 @@ from .dialled import Dialled, Origin
 from .dialling import is_callers, tell_failure
 from .errors import ClusterError, PoolClosed, bind
 from .no_connection import none_to_be_had, unfit
-from .upkeep import D, Upkeep
+from .topology import Topology
+from .upkeep import D, Upkeep, empty_book
 from .via import no_autocommit
+
+
+def counted(book: Book, waits: int = 0, hung: int = 0) -> dict[str, Any]:
+    """Return the sizes and counts of a pool, also while its book is being written: what is iterated over is copied at once."""
+    shelves = list(book.shelves.items())
+    nodes = {
+        name: {
+            "open": len(shelf.open),
+            "idle": len(shelf.idle),
+            "in_flight": shelf.in_flight,
+            "checkouts": shelf.checkouts,
+            "dialling": shelf.dials,
+            "ewma": shelf.ewma,
+        }
+        for name, shelf in shelves
+    }
+    return {
+        "max_size": book.max_size,
+        "size": book.total,
+        "idle": sum(each["idle"] for each in nodes.values()),
+        "in_flight": sum(max(0, each["open"] - each["idle"]) for each in nodes.values()),
+        "waiting": len(book.waiters),
+        "waits": waits,
+        "hung": hung,
+        "closed": book.closed,
+        "nodes": nodes,
+    }
+
+
+def unused(topology: Topology) -> dict[str, Any]:
+    """Return the sizes and counts of a pool that is not there yet; to make one takes locks."""
+    book = empty_book(topology)
+    book.adopt(topology.view)
+    return counted(book)
 
 
 class BasePool(Upkeep[D]):
@@ -237,7 +272,11 @@ class BasePool(Upkeep[D]):
 
     # -- the end, and forks ----------------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
+    def refuse(self) -> None:
+        """Give out nothing more; the rest is `shut`'s, which takes the lock."""
+        self._book.closed = True
+
+    def shut(self) -> None:
         """Close idle connections now, the others when they are given back; whoever waits gets `PoolClosed`."""
         self._act(self._shut())
         self._prober.close()
@@ -280,31 +319,21 @@ class BasePool(Upkeep[D]):
             self.orphans.append(session)
 
     def stats(self) -> dict[str, Any]:
-        """Return sizes and counts: of the pool, and per node under ``nodes``."""
-        with self._lock:
-            book = self._book
-            nodes = {
-                name: {
-                    "open": len(shelf.open),
-                    "idle": len(shelf.idle),
-                    "in_flight": shelf.in_flight,
-                    "checkouts": shelf.checkouts,
-                    "dialling": shelf.dials,
-                    "ewma": shelf.ewma,
-                }
-                for name, shelf in book.shelves.items()
-            }
-            return {
-                "max_size": book.max_size,
-                "size": book.total,
-                "idle": book.idle,
-                "in_flight": book.in_flight,
-                "waiting": len(book.waiters),
-                "waits": self.waits,
-                "hung": self.hung,
-                "closed": book.closed,
-                "nodes": nodes,
-            }
+        """Return sizes and counts: of the pool, and per node under ``nodes``.
+
+        Never waits: a signal handler may ask in the middle of anything, also of what holds the lock.  Then a connection that is just
+        changing hands may be counted on neither side, or on both.
+        """
+        held = self._try_lock()
+        try:
+            return counted(self._book, self.waits, self.hung)
+        finally:
+            if held:
+                self._lock.release()  # type: ignore[attr-defined]
+
+    def _try_lock(self) -> bool:
+        """Take the lock if nobody has it."""
+        raise NotImplementedError
 
     def words(self) -> str:
         """Return the state of the pool for a `repr`."""

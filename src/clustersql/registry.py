@@ -39,8 +39,7 @@ def register(cluster: Cluster) -> Cluster:
 
 def unregister(name: str) -> None:
     """Forget the cluster of that name and close it; none of that name is no error."""
-    with _lock:
-        cluster = _clusters.pop(name, None)
+    cluster = _clusters.pop(name, None)  # at once: no lock is needed, which a signal handler might wait for in vain
     if cluster is not None:
         cluster.close()
 

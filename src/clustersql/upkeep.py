@@ -33,6 +33,12 @@ from .topology import Topology
 D = TypeVar("D", bound=Dialling)
 
 
+def empty_book(topology: Topology) -> Book:
+    """Return the bookkeeping of a pool that has no connection yet."""
+    s = topology.settings
+    return Book(s.max_size, s.max_dials_per_node, policy(s.policy, s.local_threshold), random.random, s.slow_start)
+
+
 class Upkeep(Generic[D]):
     """What one pool holds, and what the monitor does for it."""
 
@@ -92,8 +98,7 @@ class Upkeep(Generic[D]):
     # -- the book -------------------------------------------------------------------------------------------------------------
 
     def _empty_book(self) -> Book:
-        s = self.topology.settings
-        return Book(s.max_size, s.max_dials_per_node, policy(s.policy, s.local_threshold), random.random, s.slow_start)
+        return empty_book(self.topology)
 
     def give_back(self, session: Session, keep: bool = True) -> None:
         """Take a connection back.  The caller has made it clean, or says that it is not worth keeping."""

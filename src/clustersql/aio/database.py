@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from ..functions import check_async
 from ..notes import UNSET
 from ..options import Options, check_options
+from ..pool import unused
 from ..result import Result
 from ..running import Running
 from .checkout import Checkout
@@ -153,11 +154,13 @@ class Database:
     @property
     def closed(self) -> bool:
         """Whether the pool of this event loop was closed."""
-        return self._pool().closed
+        pool = self._cluster._seen_async_pool()
+        return self._cluster._closed if pool is None else pool.closed
 
     def stats(self) -> dict[str, Any]:
         """Return the pool's sizes: ``size``, ``max_size``, ``idle``, ``in_flight``, ``waiting``, and per node under ``nodes``."""
-        return self._pool().stats()
+        pool = self._cluster._seen_async_pool()
+        return unused(self._cluster._topology) if pool is None else pool.stats()
 
     async def __aenter__(self) -> Database:
         return self

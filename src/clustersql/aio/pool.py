@@ -258,6 +258,9 @@ class Pool(BasePool[Attempt]):
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
 
+    def _try_lock(self) -> bool:
+        return False
+
     def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> Attempt:
         return Attempt(
             self.topology,

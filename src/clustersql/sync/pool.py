@@ -22,6 +22,7 @@ from ..core.steps import Await, Close, Step, Steps
 from ..core.view import Want
 from ..dialled import Dialled
 from ..drivers.contract import Driver
+from ..entangled import apart
 from ..pool import BasePool
 from ..topology import Topology
 from . import monitor
@@ -186,6 +187,14 @@ class Pool(BasePool[Attempt]):
 
     def _new_lock(self) -> threading.Lock:
         return threading.Lock()
+
+    def _try_lock(self) -> bool:
+        return self._lock.acquire(blocking=False)
+
+    def close(self) -> None:
+        """As `shut`, and from anywhere: a signal handler may come in the middle of what holds the lock."""
+        self.refuse()
+        apart(self.shut)
 
     def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> Attempt:
         return Attempt(

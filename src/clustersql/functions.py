@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator
 from functools import partial
+from types import FunctionType
 from typing import Any, TypeVar
 
 from .errors import ConfigError
@@ -38,6 +39,9 @@ def _check_callable(function: object, taker: str) -> None:
 
 
 ASYNC = "an async function"
+_EXECUTES_NOTHING = (
+    inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_GENERATOR
+)
 
 
 def kind_of(function: object) -> str | None:
@@ -47,6 +51,8 @@ def kind_of(function: object) -> str | None:
     >>> kind_of(partial(later)), kind_of(len)
     ('an async function', None)
     """
+    if type(function) is FunctionType and not function.__code__.co_flags & _EXECUTES_NOTHING:
+        return None  # by far the most
     function = _within(function)
     for one in (function, getattr(type(function), "__call__", None)):  # noqa: B004 - not whether it is callable
         if inspect.iscoroutinefunction(one):

@@ -15,6 +15,9 @@ from .core.verdict import Phase
 UNSET: Any = object()
 """Parameters that were not given: some drivers refuse None, others read it as "no parameters"."""
 
+LEFT = replace(UNKNOWN, once=True)
+"""The traits of a statement whose further results are read: it is not sent again."""
+
 MOST = 4096
 """Texts remembered; with more (literals in the text instead of parameters) everything is forgotten and learned anew."""
 MOST_BYTES = 4 << 20

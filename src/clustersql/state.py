@@ -68,10 +68,12 @@ class State:
     ``pool``: who serves it.  ``arguments``: the caller's own for the driver, of a handle outside the pool.  ``touched``: something may
     have been done on the session, so that there is something to commit or to undo.  ``spent``: the iterators that ``run``'s attempts have read.
     ``behind``: a session was lost, and with it what its statements have left there for a later one to ask (LAST_INSERT_ID).
+    ``answered``: the driver's cursor whose further results may be unread.  ``whole``: each statement is read to its end at once.
     ``deadline`` (monotonic, of the whole operation) and ``patience`` (seconds, of each statement) bound it; 0.0: nothing does.
     """
 
     __slots__ = (
+        "answered",
         "arguments",
         "attempt",
         "behind",
@@ -102,6 +104,7 @@ class State:
         "unclean",
         "unproven",
         "want",
+        "whole",
     )
 
     def __init__(
@@ -125,6 +128,8 @@ class State:
         self.arguments: Mapping[str, Any] | None = None
         self.attempt = 1
         self.spent: Spent | None = None
+        self.whole = False
+        self.answered: Any = None
         self.deadline = 0.0
         self.patience = 0.0
         self.pins: tuple[Pin, ...] = ()
@@ -152,7 +157,7 @@ class State:
         Until something is inserted on the next one, no statement but a proven read is known to be harmless there: it may ask for what
         the lost one alone has known.
         """
-        session, self.session = self.session, None
+        session, self.session, self.answered = self.session, None, None
         self.behind, self.harmless = True, self.notes.proven
         return session
 
@@ -289,6 +294,13 @@ class State:
     def told(self, operation: Any, parameters: Any, traits: Traits | None, many: bool) -> Traits | None:
         """Return the traits of a statement that has failed, by which it is decided whether it is sent again."""
         return self.notes.told_once(operation, traits) if read_once(parameters, many) else traits
+
+    def leaves_results(self, operation: Any, cursor: Any) -> bool:
+        """Note that the driver's ``cursor`` may have further results of a statement.  Returns whether they are to be read at once."""
+        if self.notes.look(operation).plain:
+            return False
+        self.answered = cursor
+        return self.whole
 
     def _require_nothing_left(self, operation: Any, session: Session) -> None:
         left = kept(operation, self.notes.rules)

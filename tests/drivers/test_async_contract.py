@@ -46,8 +46,8 @@ async def _cancel(subject: AsyncSubject, raw: Any) -> None:
     [
         ("psycopg", Abilities(True, True, True, True, shared=True)),
         ("asyncpg", Abilities(True, True, True, True, shared=True)),
-        ("aiomysql", Abilities(True, False, True, True)),
-        ("asyncmy", Abilities(True, False, True, True)),
+        ("aiomysql", Abilities(True, False, True, True, leaves_results=True)),
+        ("asyncmy", Abilities(True, False, True, True, leaves_results=True)),
         ("aiosqlite", Abilities(False, True, True, True)),
     ],
 )

@@ -53,10 +53,10 @@ def _subject(driver: str, port: int) -> Subject:
         ("psycopg", Abilities(True, True, True, True, shared=True)),
         ("psycopg2", Abilities(True, True, True, True, shared=True)),
         ("pg8000", Abilities(True, True, True, True, shared=True, shared_autocommit=False)),
-        ("pymysql", Abilities(True, False, True, True)),
-        ("mysqlclient", Abilities(True, False, True, True)),
-        ("mysql-connector", Abilities(True, False, True, True, cursor_asks=True)),
-        ("mariadb", Abilities(True, False, True, True)),
+        ("pymysql", Abilities(True, False, True, True, leaves_results=True)),
+        ("mysqlclient", Abilities(True, False, True, True, leaves_results=True)),
+        ("mysql-connector", Abilities(True, False, True, True, leaves_results=True, cursor_asks=True)),
+        ("mariadb", Abilities(True, False, True, True, leaves_results=True)),
         ("sqlite3", Abilities(False, True, True, True)),
     ],
 )
@@ -128,7 +128,7 @@ class TestUnknownModule(ListenContract):
     def test_it_claims_nothing(self, subject: Subject) -> None:
         """Otherwise these tests would not ask what an adapter answers that lacks an ability."""
         assert subject.driver.dialect.name == "postgresql"
-        assert subject.driver.abilities == Abilities(False, False, False, False)
+        assert subject.driver.abilities == Abilities(False, False, False, False, leaves_results=True)
 
 
 class TestMariaDB(ServerContract):

@@ -6,6 +6,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from inspect import iscoroutinefunction
 from time import monotonic
@@ -15,12 +16,12 @@ from ..awaited import awaited
 from ..core.procedures import Unrestorable, first_line
 from ..core.shelf import Session
 from ..core.statements import Traits
-from ..core.verdict import Standing
+from ..core.verdict import Phase, Standing
 from ..core.view import Want
 from ..errors import TransactionLost
 from ..handle import Handle
 from ..hooks import call_hooks
-from ..notes import UNSET, Notes, phase_of
+from ..notes import LEFT, UNSET, Notes, phase_of
 from ..options import Options
 from ..outcome import CANCELLED_COMMIT, note_lost
 from ..rows import LASTING
@@ -28,7 +29,7 @@ from ..state import HARMLESS_METHODS, Callbacks, State, passing
 from .checkout import Checkout
 from .cursor import Cursor
 from .pool import Pool
-from .recovery import recover_commit, recover_statement
+from .recovery import never, recover_commit, recover_statement
 from .transaction import Block
 
 _OURS = frozenset(("_arguments", "_pool", "_state"))
@@ -132,6 +133,8 @@ class Connection(Handle):
             self._require_nothing_lost()
         else:
             driver, done = self._pool.driver, False
+            if self._state.answered is not None:
+                await self._read_on()
             if driver.failed_transaction(session.raw):
                 await self._refuse_commit()
             try:
@@ -157,6 +160,7 @@ class Connection(Handle):
         if session is not None:
             try:
                 with awaited(session):
+                    await self._forget_results(session)
                     await self._pool.driver.rollback(session.raw)
             except Exception as exc:
                 if not state.facts(exc).lost:
@@ -352,6 +356,9 @@ class Connection(Handle):
         state = self._state
         raws = [raw for cursor in state.alive_cursors() if (raw := cursor._forget()) is not None]
         state.cursors = ()
+        if state.driver.abilities.leaves_results and state.driver.unread(session.raw, raws):
+            state.driver.cut_off(session.raw)  # to read what is left may take longer than anybody wants to wait
+            session.tainted = True
         if session.tainted or session.outside:
             return False
         unclean = state.pins or state.unclean
@@ -433,6 +440,28 @@ class Connection(Handle):
     def _outcome_unknown(self, error: BaseException) -> None:
         error.add_note(CANCELLED_COMMIT)
         self._state.committed = True  # for all we know: nothing may be run again
+
+    async def _read_on(self) -> None:
+        """Read the results that the latest statement has left; an error among them is raised as that statement's own."""
+        state = self._state
+        session, cursor, state.answered = state.session, state.answered, None
+        if session is None:
+            return
+        try:
+            with awaited(session):
+                await self._pool.driver.read_on(session.raw, cursor)
+        except Exception as exc:
+            await recover_statement(self, never, LEFT, Phase.EXECUTE, exc)
+        except BaseException:
+            self._pool.interrupted(session)
+            raise
+
+    async def _forget_results(self, session: Session) -> None:
+        """Read the results that are left before a ROLLBACK; an error of theirs is rolled back too."""
+        cursor, self._state.answered = self._state.answered, None
+        if cursor is not None:
+            with suppress(Exception):  # if it is lost, the ROLLBACK finds that too
+                await self._pool.driver.read_on(session.raw, cursor)
 
     async def _refuse_commit(self) -> None:
         """The transaction has failed: the server answers this COMMIT with a silent rollback, and the caller would believe it."""

@@ -16,9 +16,11 @@ from ..notes import UNSET, phase_of
 from ..rows import LASTING
 from ..state import State, passing
 from .recovery import recover_statement
+from .result import fetched
 
 if TYPE_CHECKING:
     from ..core.shelf import Session
+    from ..result import Result
     from .connection import Connection
 
 RETURNED: Any = object()
@@ -32,6 +34,7 @@ _OURS = frozenset(
         "_executemany",
         "_fetchone",
         "_raw",
+        "_result",
         "_session",
         "_settings",
         "_state",
@@ -54,6 +57,8 @@ class Cursor:
     _session: Session | None
     _settings: dict[str, Any]
     _raw: Any
+    _result: Result | None = None
+    """The first of several results, where all were read at once."""
 
     def __init__(self, connection: Connection, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.__dict__.update(
@@ -115,6 +120,8 @@ class Cursor:
     async def _noted(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:
         """Run a statement that something must be noted of: it was not seen before, it controls the transaction, or it leaves state behind."""
         connection = self._connection
+        if self._state.answered is not None:
+            await connection._read_on()
         traits = await connection._prepare(operation, many=method == "executemany")
         session = self._state.session
         assert session is not None
@@ -136,7 +143,19 @@ class Cursor:
     async def _call(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:
         function = self._execute if method == "execute" else self._executemany
         given = tuple(value for value in (operation, parameters) if value is not UNSET)
-        return await function(*given, **options)
+        result = await function(*given, **options)
+        state = self._state
+        if state.driver.abilities.leaves_results and state.leaves_results(operation, self._raw):
+            await self._read_whole()
+        return result
+
+    async def _read_whole(self) -> None:
+        """Read every result of what was executed where nobody can do it later, and keep the first."""
+        state, raw = self._state, self._raw
+        if state.session is not None:
+            self.__dict__["_result"] = await fetched(raw, raw)
+            await self._connection._pool.driver.read_on(state.session.raw, raw)
+            state.answered = None
 
     async def _recover(
         self,
@@ -252,6 +271,8 @@ class Cursor:
         session, raw = self._session, self._raw
         if session is RETURNED or raw is None:
             return
+        if self._state.answered is raw:
+            await self._connection._read_on()
         try:
             await self._connection._pool.driver.close_cursor(raw)
         except Exception:  # on leaving ``async with`` that would mask OutcomeUnknown

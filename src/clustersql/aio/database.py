@@ -105,9 +105,10 @@ class Database:
         pool, notes = self._pool(), self._cluster._notes
         connection = await Connection.acquired(pool, self._options, self._single, notes, deadline=self._deadline())
         try:
+            connection._state.whole = True
             cursor = connection.cursor()
             await cursor.execute(operation, parameters, **driver_options)
-            result = await fetched(cursor)
+            result = await fetched(cursor, cursor._raw) if cursor._result is None else cursor._result
             session = connection._state.session
             if session is None or not (session.autocommit and pool.driver.abilities.autocommit):
                 await connection.commit()  # the driver has no autocommit mode, or the session cannot be in it

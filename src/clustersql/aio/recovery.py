@@ -32,11 +32,12 @@ async def recover_statement(
 
 async def recover_commit(connection: Connection, error: Exception) -> None:
     """Return when the COMMIT that raised has happened all the same; else raise what has become of it."""
-    await recover_statement(connection, _never, None, Phase.COMMIT, error)
+    await recover_statement(connection, never, None, Phase.COMMIT, error)
 
 
-async def _never(session: Session) -> Any:
-    raise AssertionError("a COMMIT is not run again")
+async def never(session: Session) -> Any:
+    """Stand in for what is not run again: a COMMIT, a statement whose first result is the caller's."""
+    raise AssertionError("it is not run again")
 
 
 class _Performer(BasePerformer):

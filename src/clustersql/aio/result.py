@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..result import Result
-from .cursor import Cursor
 
 
-async def fetched(cursor: Cursor) -> Result:
-    """Fetch everything from ``cursor``."""
+async def fetched(cursor: Any, raw: Any) -> Result:
+    """Fetch everything from ``cursor``, which is the driver's, ``raw``, or ours over it."""
     description = cursor.description
     rows = list(await cursor.fetchall()) if description is not None else []
-    return Result(rows, description, cursor.rowcount, getattr(cursor._raw, "lastrowid", None))
+    return Result(rows, description, cursor.rowcount, getattr(raw, "lastrowid", None))

@@ -44,6 +44,14 @@ class Adapter(Reader):
             finally:
                 cursor.close()
 
+    def read_on(self, raw: Any, cursor: Any) -> None:
+        """Go from result to result by PEP 249's ``nextset``, where the driver has it."""
+        following = getattr(cursor, "nextset", None)
+        if following is not None:
+            with contextlib.suppress(self.module.NotSupportedError):
+                while following():
+                    pass
+
     def reset(self, raw: Any) -> bool:
         """Give the session its first state back by the dialect's statements; False: there are none."""
         if self.dialect.reset:

@@ -81,6 +81,11 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         """Costs a round trip when the mode changes."""
         await raw.autocommit(on)
 
+    async def read_on(self, raw: Any, cursor: Any) -> None:
+        """Past the cursor, which keeps what it has of the first result."""
+        while raw._result is not None and raw._result.has_next:
+            await raw.next_result()
+
     async def cursor(self, raw: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Return a cursor of the driver."""
         return await raw.cursor(*args, **kwargs)

@@ -42,6 +42,10 @@ class AsyncAdapter(Reader):
         """Return a cursor of the driver."""
         return raw.cursor(*args, **kwargs)
 
+    async def read_on(self, raw: Any, cursor: Any) -> None:
+        """Only asked of drivers that leave results (`Abilities`)."""
+        raise NotImplementedError
+
     async def plain_cursor(self, raw: Any) -> Any:
         """Return a cursor that gives tuples, whatever the user chose for his own."""
         return await self.cursor(raw, (), {})

@@ -35,6 +35,8 @@ class Abilities:
     """It can work in sessions that a pooler shares (`Target.shared`): it then prepares no statement by a name, and has `set_read_only`."""
     shared_autocommit: bool = True
     """In such a session it may be in autocommit mode: whatever it sends for one statement goes out as one unit, to one session."""
+    leaves_results: bool = False
+    """When `execute` has returned, rows of its result and whole further results may be on their way still, with an error among them."""
     cursor_asks: bool = False
     """Making a cursor asks the server for a sign of life, so it may hang there as a statement does, and must be woken."""
 
@@ -117,6 +119,15 @@ class Reading(Protocol):
     def has_answered(self, raw: Any, since: int | None) -> bool:
         """Tell whether anything has come from the node since `received` was ``since``, or waits to be read.  Any thread may call it, during a call too."""
 
+    def unread(self, raw: Any, cursors: Sequence[Any]) -> bool:
+        """Tell, without reading it, whether anything of what was executed is still to be read; ``cursors``: the driver's, on ``raw``.
+
+        Only asked of drivers with `Abilities.leaves_results`, of a connection that is given back.
+        """
+
+    def cut_off(self, raw: Any) -> None:
+        """Shut the connection down so that nothing of what is unread is read, neither by `close` nor by the collector."""
+
     def abort(self, raw: Any) -> bool:
         """Wake a call that hangs on this connection by shutting its socket down; False: the driver cannot.  Any thread may call it."""
 
@@ -141,6 +152,12 @@ class Driver(Reading, Protocol):
 
     def ask(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         """Run ``statements`` and return the rows of each (empty where it returns none).  Leaves no transaction open."""
+
+    def read_on(self, raw: Any, cursor: Any) -> None:
+        """Read the results that follow the first one of what ``cursor`` has executed, to the end; an error among them is raised.
+
+        Only asked of drivers with `Abilities.leaves_results`.  What the cursor holds of the first result stays where the driver can.
+        """
 
     def reset(self, raw: Any) -> bool:
         """Make the session as it was after `connect`, but for its autocommit mode; False: the driver cannot, and the connection is closed.
@@ -214,6 +231,12 @@ class AsyncDriver(Reading, Protocol):
         """Make the session as it was after `connect`, but for its autocommit mode; False: the driver cannot, and the connection is closed.
 
         No transaction is open.  May cost round trips.
+        """
+
+    async def read_on(self, raw: Any, cursor: Any) -> None:
+        """Read the results that follow the first one of what ``cursor`` has executed, to the end; an error among them is raised.
+
+        Only asked of drivers with `Abilities.leaves_results`.
         """
 
     async def cursor(self, raw: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> AsyncCursor:

@@ -322,6 +322,7 @@ def guess(module: Any) -> Profile:
             transaction_status=False,
             autocommit=_is_attribute(connection, "autocommit"),
             connect_timeout=timeout is not None,
+            leaves_results=True,
         ),
         names=names,
         timeout=timeout,

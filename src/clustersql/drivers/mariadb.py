@@ -6,13 +6,17 @@ It holds the global lock while it reads rows, so a call that hangs there cannot 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from ..errors import GENERAL, ConfigError, Form
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
 from .contract import Target
-from .mysql import IN_TRANSACTION, RememberedSocket
+from .mysql import IN_TRANSACTION, MORE_RESULTS, RememberedSocket
+
+_RAISED = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = ?, MESSAGE_TEXT = ?"
+"""Has the server raise an error once more, for the driver to make its exception of; a text is cut off at 128 characters."""
 
 
 class MariaDB(RememberedSocket, Adapter):
@@ -90,6 +94,23 @@ class MariaDB(RememberedSocket, Adapter):
     def session_id(self, raw: Any) -> int | None:
         """Return the server's thread id."""
         return None if self.is_closed(raw) else raw.connection_id
+
+    def unread(self, raw: Any, cursors: Sequence[Any]) -> bool:
+        """Tell from the server's flag; of an unbuffered cursor that was not closed nobody can tell, so it counts as unread."""
+        if self.is_closed(raw) or raw.server_status & MORE_RESULTS:
+            return True
+        return any(not (cursor.closed or cursor.buffered) and cursor.field_count for cursor in cursors)
+
+    def read_on(self, raw: Any, cursor: Any) -> None:
+        """Go from result to result.  Where one is an error the driver says that there is none, and only the server tells what it was."""
+        promised = raw.server_status & MORE_RESULTS
+        while promised and cursor.nextset():
+            promised = raw.server_status & MORE_RESULTS
+        if promised:
+            with raw.cursor() as asking:
+                asking.execute("SHOW ERRORS")
+                for _, number, text in asking.fetchall()[:1]:
+                    asking.execute(_RAISED, (number, text[:128]))
 
     def autocommit(self, raw: Any) -> bool | None:
         """Tell the server's flag; None: closed."""

@@ -9,6 +9,8 @@ from . import sockets
 from .contract import Abilities
 from .reading import Codes, Reader
 
+MORE_RESULTS = 8
+"""SERVER_MORE_RESULTS_EXISTS."""
 IN_TRANSACTION = 1
 """SERVER_STATUS_IN_TRANS of the MySQL protocol."""
 
@@ -18,7 +20,9 @@ class MySQLReader(Reader):
 
     family = "mysql"
     dialect_name = "mysql"
-    abilities = Abilities(descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True)
+    abilities = Abilities(
+        descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True, leaves_results=True
+    )
 
     def codes(self, exc: BaseException) -> Codes:
         """The number comes first in the arguments, 0 for none; not every driver keeps the SQLSTATE."""

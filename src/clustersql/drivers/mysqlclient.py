@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -11,6 +12,9 @@ from ..errors import Form, numbered
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
 from .contract import Target
 from .mysql import RememberedSocket
+
+_NO_MORE = -1
+"""What ``mysql_next_result`` returns at the end: https://mariadb.com/docs/connectors/mariadb-connector-c/api-functions/mysql_next_result"""
 
 _TLS = ("ca", "capath", "cert", "key", "cipher")
 """The keys of the driver's ``ssl`` mapping; a URL gives them one by one, as ``ssl_ca``."""
@@ -86,6 +90,18 @@ class MySQLClient(RememberedSocket, Adapter):
         """Costs a round trip when the mode changes."""
         if self.autocommit(raw) is not on:
             raw.autocommit(on)
+
+    def unread(self, raw: Any, cursors: Sequence[Any]) -> bool:
+        """Ask for the next result: there is none, without a word to the server, where everything was read; else the C library refuses."""
+        try:
+            return bool(raw.next_result() != _NO_MORE)
+        except self.module.Error:
+            return True
+
+    def read_on(self, raw: Any, cursor: Any) -> None:
+        """Past the cursor, which keeps what it has of the first result."""
+        while raw.next_result() != _NO_MORE:
+            raw.discard_result()
 
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor."""

@@ -6,7 +6,7 @@ one; the driver chooses silently.  So ``use_pure`` is always given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
@@ -110,6 +110,18 @@ class MySQLConnector(MySQLReader, Adapter):
         It comes with results, not with errors: a first statement that failed, or a procedure, may have opened a transaction.
         """
         return True if raw.in_transaction and not self.is_closed(raw) else None
+
+    def unread(self, raw: Any, cursors: Sequence[Any]) -> bool:
+        """Tell what the driver knows; it would take what is left for the answer to whatever is sent next."""
+        return bool(raw.unread_result or raw._have_next_result)
+
+    def read_on(self, raw: Any, cursor: Any) -> None:
+        """Past the cursor, as the driver's ``cmd_query_iter`` does: its ``commit`` and its ``close`` take no notice of further results."""
+        while raw._have_next_result:
+            raw.handle_unread_result()
+            raw._handle_result(raw._socket.recv())
+            if raw.unread_result:
+                raw.get_rows()
 
     def session_id(self, raw: Any) -> int | None:
         """Return the server's thread id."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any, ClassVar
 
 from ..errors import Form, numbered
@@ -43,6 +43,18 @@ class PyMySQLReader(MySQLReader):
     def autocommit(self, raw: Any) -> bool | None:
         """Tell the server's flag."""
         return bool(raw.get_autocommit())
+
+    def unread(self, raw: Any, cursors: Sequence[Any]) -> bool:
+        """Tell from the latest result, which says whether rows of it, or another result, are to come."""
+        result = raw._result
+        return result is not None and bool(result.unbuffered_active or result.has_next)
+
+    def cut_off(self, raw: Any) -> None:
+        """Let no result wait for its rows: the collector would read them, and raise."""
+        super().cut_off(raw)
+        if raw._result is not None:
+            raw._result.unbuffered_active = False
+            raw._result = None
 
     def session_id(self, raw: Any) -> int | None:
         """Return the server's thread id."""
@@ -120,6 +132,11 @@ class PyMySQL(PyMySQLReader, Adapter):
                 cursor.execute(raw.init_command)
                 raw.commit()
         return True
+
+    def read_on(self, raw: Any, cursor: Any) -> None:
+        """Past the cursor, which keeps what it has of the first result."""
+        while raw._result is not None and raw._result.has_next:
+            raw.next_result()
 
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor."""

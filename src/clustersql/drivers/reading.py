@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ..core.faults import Facts, Fault
@@ -102,6 +102,14 @@ class Reader:
         """Return the descriptor's number and its socket's identity; None: it has none, or is closed."""
         descriptor = self.descriptor(raw)
         return None if descriptor is None else (descriptor, sockets.identity(descriptor))
+
+    def unread(self, raw: Any, cursors: Sequence[Any]) -> bool:
+        """Tell whether anything is still to be read; only drivers that leave results (`Abilities`) are asked."""
+        return False
+
+    def cut_off(self, raw: Any) -> None:
+        """Shut the socket down."""
+        self.abort(raw)
 
     def peer(self, raw: Any) -> str:
         """Return the address and port at the other end of its socket; "": not known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from sys import _getframe
 from time import monotonic
 from typing import Any
@@ -13,16 +14,17 @@ from ..awaited import awaited
 from ..core.procedures import Unrestorable, first_line
 from ..core.shelf import Session
 from ..core.statements import Traits
+from ..core.verdict import Phase
 from ..core.view import Want
 from ..handle import Handle
 from ..hooks import call_hooks
-from ..notes import Notes, phase_of
+from ..notes import LEFT, Notes, phase_of
 from ..options import Options
 from ..outcome import note_lost
 from ..state import HARMLESS_METHODS, Callbacks, State, passing
 from .cursor import CLOSED, Cursor
 from .pool import Pool
-from .recovery import recover_commit, recover_statement
+from .recovery import never, recover_commit, recover_statement
 
 
 class Connection(Handle):
@@ -72,6 +74,8 @@ class Connection(Handle):
         state = self._state
         if state.session is None:
             self._revive()
+        if state.answered is not None and state.driver.abilities.cursor_asks:
+            self._read_on()  # or its question would be answered by what is left
         cursor = Cursor(self, args, kwargs)
         if (args or kwargs) and isinstance(kwargs.get("name", args[0] if args else None), str):
             state.unmanaged("cursor(name)")  # a server-side cursor lives in this session
@@ -94,6 +98,8 @@ class Connection(Handle):
         if session is None:
             self._require_nothing_lost()
         else:
+            if state.answered is not None:
+                self._read_on()
             if state.driver.failed_transaction(session.raw):
                 self._refuse_commit()
             try:
@@ -114,6 +120,7 @@ class Connection(Handle):
         if state.session is not None:
             try:
                 with awaited(state.session):
+                    self._forget_results(state.session)
                     state.session.raw.rollback()
             except Exception as exc:
                 if not state.facts(exc).lost:
@@ -298,12 +305,26 @@ class Connection(Handle):
         """Make a session clean and give it back; what cannot be made clean is closed."""
         state = self._state
         keep = not (session.tainted or session.outside)
-        if state.touched:
+        if state.touched and state.driver.abilities.leaves_results and self._cut_off(session):
+            keep = False
+        elif state.touched:
             with awaited(session):
                 keep = self._detach_cursors() and keep and self._clean(session)
             session.statements += session.count
             session.count = 0
         state.pool.give_back(session, keep)
+
+    def _cut_off(self, session: Session) -> bool:
+        """Shut a session down of which something is unread: it may be more than anybody wants to wait for.  False: nothing is."""
+        state = self._state
+        cursors, driver = state.alive_cursors(), state.driver
+        if not driver.unread(session.raw, [cursor._raw for cursor in cursors]):
+            return False
+        driver.cut_off(session.raw)
+        for cursor in cursors:
+            cursor._forget()
+        state.cursors = ()
+        return True
 
     def _detach_cursors(self) -> bool:
         state, clean = self._state, True
@@ -366,6 +387,28 @@ class Connection(Handle):
         if traits is not None:
             self._after(traits)
         return result
+
+    def _read_on(self) -> None:
+        """Read the results that the latest statement has left; an error among them is raised as that statement's own."""
+        state = self._state
+        session, cursor, state.answered = state.session, state.answered, None
+        if session is None:
+            return
+        try:
+            with awaited(session):
+                self._pool.driver.read_on(session.raw, cursor)
+        except Exception as exc:
+            recover_statement(self, never, LEFT, Phase.EXECUTE, exc)
+        except BaseException:
+            session.tainted = True
+            raise
+
+    def _forget_results(self, session: Session) -> None:
+        """Read the results that are left before a ROLLBACK; an error of theirs is rolled back too."""
+        cursor, self._state.answered = self._state.answered, None
+        if cursor is not None:
+            with suppress(Exception):  # if it is lost, the ROLLBACK finds that too
+                self._pool.driver.read_on(session.raw, cursor)
 
     def _refuse_commit(self) -> None:
         """The transaction has failed: the server would answer this COMMIT with a silent rollback, and the caller would believe it."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..awaited import awaited
 from ..core.verdict import Phase
 from ..notes import UNSET
+from ..result import Result
 from ..rows import LASTING
 from ..state import State, passing
 from .recovery import recover_statement
@@ -40,7 +41,9 @@ _OURS = frozenset(
         "_connection",
         "_hot",
         "_raw",
+        "_result",
         "_session",
+        "_settings",
         "_state",
         "fetchall",
         "fetchmany",
@@ -62,9 +65,13 @@ class Cursor:
     _state: State
     _args: tuple[tuple[Any, ...], dict[str, Any]]
     _session: Session
+    _settings: dict[str, Any] | None
+    """What was set on the driver's cursor, for that of another session."""
     _raw: Any
     _hot: tuple[Session, set[Any], Any, Callable[..., Any]]
     """The session, the statements that leave nothing behind, the driver's cursor, and its ``execute``."""
+    _result: Result | None = None
+    """The first of several results, where all were read at once."""
     fetchone: Callable[..., Any]
     fetchmany: Callable[..., Any]
     fetchall: Callable[..., Any]
@@ -74,6 +81,7 @@ class Cursor:
         ours["_connection"] = connection
         ours["_state"] = connection._state
         ours["_args"] = args, kwargs
+        ours["_settings"] = None
         try:
             self._bind()
         except Exception as exc:
@@ -90,6 +98,9 @@ class Cursor:
                 raw = session.raw.cursor(*args, **kwargs)
         else:
             raw = session.raw.cursor(*args, **kwargs) if args or kwargs else session.raw.cursor()
+        if ours["_settings"]:
+            for name, value in ours["_settings"].items():
+                setattr(raw, name, value)
         ours["_session"] = session
         ours["_raw"] = raw
         ours["_hot"] = session, state.harmless, raw, raw.execute
@@ -143,6 +154,8 @@ class Cursor:
     def _noted(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:
         """Run a statement that something must be noted of: it was not seen before, it controls the transaction, or it leaves state behind."""
         connection = self._connection
+        if self._state.answered is not None:
+            connection._read_on()
         traits = connection._prepare(operation, many=method == "executemany")
         if self._state.session is not self._session:
             try:
@@ -166,7 +179,19 @@ class Cursor:
 
     def _call(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:
         given = tuple(value for value in (operation, parameters) if value is not UNSET)
-        return getattr(self._raw, method)(*given, **options)
+        result = getattr(self._raw, method)(*given, **options)
+        state = self._state
+        if state.driver.abilities.leaves_results and state.leaves_results(operation, self._raw):
+            self._read_whole()
+        return result
+
+    def _read_whole(self) -> None:
+        """Read every result of what was executed where nobody can do it later, and keep the first."""
+        state = self._state
+        if state.session is not None:
+            self.__dict__["_result"] = Result.of(self._raw)
+            self._connection._pool.driver.read_on(state.session.raw, self._raw)
+            state.answered = None
 
     def _again(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Callable[[Session], Any]:
         """Return what runs the statement once more, on the session that it is given."""
@@ -207,6 +232,8 @@ class Cursor:
         """Close the cursor; twice does no harm, and that of a lost session neither."""
         if self._session is RETURNED:
             return
+        if self._state.answered is self._raw:  # some drivers lose an error in what is left
+            self._connection._read_on()
         try:
             self._raw.close()
         except Exception:  # mysqlclient still asks the server: on leaving ``with`` that would mask OutcomeUnknown
@@ -228,8 +255,11 @@ class Cursor:
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _OURS:
             object.__setattr__(self, name, value)
-        else:
-            setattr(self._raw, name, value)
+            return
+        if self._session is RETURNED:
+            raise self._state.returned()
+        setattr(self._raw, name, value)
+        self.__dict__["_settings"] = (self._settings or {}) | {name: value}
 
     def __iter__(self) -> Iterator[Any]:
         if self._session is RETURNED:

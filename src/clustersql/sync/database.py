@@ -98,10 +98,11 @@ class Database:
         """
         deadline = self._deadline()
         connection = Connection(self._pool, self._options, self._single, self._notes, deadline=deadline)
+        connection._state.whole = True
         try:
             cursor = connection.cursor(**self._pool.driver.buffering)  # a read whose rows break off is asked again
             cursor.execute(operation, parameters, **driver_options)
-            result = Result.of(cursor._raw)
+            result = Result.of(cursor._raw) if cursor._result is None else cursor._result
             session = connection._state.session
             if session is None or not (session.autocommit and self._pool.driver.abilities.autocommit):
                 connection.commit()  # the driver has no autocommit mode, or the session cannot be in it

@@ -32,11 +32,12 @@ def recover_statement(
 
 def recover_commit(connection: Connection, error: Exception) -> None:
     """Return when the COMMIT that raised has happened all the same; else raise what has become of it."""
-    recover_statement(connection, _never, None, Phase.COMMIT, error)
+    recover_statement(connection, never, None, Phase.COMMIT, error)
 
 
-def _never(session: Session) -> Any:
-    raise AssertionError("a COMMIT is not run again")
+def never(session: Session) -> Any:
+    """Stand in for what is not run again: a COMMIT, a statement whose first result is the caller's."""
+    raise AssertionError("it is not run again")
 
 
 class _Performer(BasePerformer):

@@ -123,6 +123,17 @@ def test_good_results_that_nobody_reads(stage: Stage) -> None:
     assert stage.count() == 1
 
 
+def test_the_next_statement_has_its_own_answer(stage: Stage) -> None:
+    """Also by the same cursor, of a text that was seen before; mysql-connector alone would give it what was left."""
+    with stage.db.connection() as conn:
+        execute(conn, "SELECT 42").fetchall()
+        cursor = call(stage, conn, bad=False)
+        for _ in range(2):
+            cursor.execute("SELECT 42")
+            assert rows(cursor) == [(42,)]
+        conn.rollback()
+
+
 def test_given_back_unread(stage: Stage) -> None:
     """The session is closed, not read: the next caller has another one."""
     conn = stage.db.connection()

@@ -164,6 +164,8 @@ class Cursor:
                 self._bind_elsewhere(exc)
         session = self._state.session
         assert session is not None
+        if self._hot is _UNBOUND:
+            self.__dict__["_hot"] = session, self._state.harmless, self._raw, self._raw.execute
         session.started = monotonic()
         try:
             result = self._call(method, operation, parameters, options)
@@ -183,6 +185,9 @@ class Cursor:
         state = self._state
         if state.driver.abilities.leaves_results and state.leaves_results(operation, self._raw):
             self._read_whole()
+        if state.answered is not None:  # mysql-connector would take what is left for the answer to the next statement
+            for cursor in state.alive_cursors():
+                cursor._unbind()
         return result
 
     def _read_whole(self) -> None:

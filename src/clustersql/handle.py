@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .errors import TransactionLost
 from .functions import check_plain
 from .hooks import INSTEAD
 from .options import changed_here
@@ -102,6 +103,18 @@ class Handle:
         session = self._state.session
         if session is not None and session.shared:
             self._pool.require_autocommit(session, bool(session.read_only))
+
+    def _require_same_session(self) -> None:
+        """Raise `TransactionLost` where the driver has replaced its session by itself, by a call that passed us by."""
+        state = self._state
+        if state.replaced():
+            error = state.error(
+                TransactionLost,
+                "the driver has put a new session under this connection: nothing of the transaction on the former one has happened",
+            )
+            state.broken, state.number = error, None
+            self._drop()
+            raise error
 
     def _require_nothing_lost(self) -> None:
         """COMMIT without a session: fine when nothing was executed since it was lost."""

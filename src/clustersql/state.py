@@ -28,6 +28,7 @@ from .rows import Spent, read_once
 from .via import one_by_one, refused
 
 if TYPE_CHECKING:
+    from .borrowed import Borrowed
     from .core.aftermath import Aftermath
     from .core.shelf import Session
     from .core.statements import Traits
@@ -49,19 +50,13 @@ _READ_BEFORE = (
     "list, or make the iterator, and what it reads from, inside the function"
 )
 
-HARMLESS_METHODS = frozenset(
-    "character_set_name escape escape_string escape_sequence get_backend_pid get_parameter_status get_server_info get_host_info"
-    " get_proto_info get_autocommit get_dsn_parameters get_transaction_status get_character_set_info fileno insert_id literal"
-    " thread_id string_literal server_version server_capabilities ping info total_changes in_transaction open show_warnings"
-    " row_factory cursor_factory server_cursor_factory text_factory".split()
-)
-"""Methods of drivers' connections that change nothing on the server."""
-
 
 class State:
     """The bookkeeping of one handle.
 
     ``pins``: what left session state, and keeps the connection here.  ``ledger``: the settings that a new session is given.
+    ``borrowed``: what was changed of the driver's own object, which is put back at the return.
+    ``number``: the server's of the session in which something passed us by first; another one later: the driver has replaced it.
     ``unclean``: something was set, so that the session is reset at its return.  ``explicit``: BEGIN was seen in autocommit mode.  ``may_commit``: a statement
     of this transaction may commit by itself.  ``unproven``: not every one of it is a proven read.  ``committed``: something was committed
     since checkout.  ``refused``: the error that ended the transaction.  ``broken``: raised until the caller rolls back.
@@ -77,6 +72,7 @@ class State:
         "arguments",
         "attempt",
         "behind",
+        "borrowed",
         "broken",
         "callbacks",
         "committed",
@@ -90,6 +86,7 @@ class State:
         "ledger",
         "may_commit",
         "notes",
+        "number",
         "options",
         "patience",
         "pins",
@@ -134,6 +131,8 @@ class State:
         self.patience = 0.0
         self.pins: tuple[Pin, ...] = ()
         self.ledger = EMPTY
+        self.borrowed: Borrowed | None = None
+        self.number: int | None = None
         self.cursors: tuple[Any, ...] = ()
         self.callbacks: Callbacks = ()
         self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = self.timed_out = (
@@ -150,6 +149,8 @@ class State:
         self.session = session
         session.holder = self
         session.deadline, session.patience = self.deadline, self.patience
+        if self.borrowed is not None:
+            self.borrowed.carry(session.raw)
 
     def lose(self) -> Session | None:
         """The session is gone: return it.
@@ -254,12 +255,16 @@ class State:
 
     def prepare(self, operation: Any, many: bool) -> Traits:
         """Note what a statement may leave behind, before it is sent.  Raises `ConfigError` for what a shared session must not keep."""
+        if operation.__class__ is not str:
+            operation = self._text(operation)
         traits = self.notes.look(operation)
         if self.behind:
             self.require_answerable(traits)
         leaves = traits.leaves_state or traits.setting is not None
         if leaves and self.session is not None and self.session.shared:
             self._require_nothing_left(operation, self.session)
+        if leaves and self.session is not None and (before := getattr(self.driver, "before_change", None)):
+            before(self.session.raw)
         if traits.begins:
             self.explicit = True
         if self.transaction is Standing.NONE:
@@ -278,6 +283,17 @@ class State:
         elif traits.rewinds and self.ledger.pending:
             self.pin(Pin("ROLLBACK TO SAVEPOINT", "it may have undone a setting"))
         return traits
+
+    def _text(self, operation: Any) -> Any:
+        """Return the text of a statement that was given in another form; itself where it cannot be told."""
+        if isinstance(operation, str):
+            return str.__str__(operation)
+        try:
+            if isinstance(operation, bytes | bytearray):
+                return operation.decode()
+            return self.driver.text(operation, self.session and self.session.raw) or operation
+        except Exception:  # not composed as it should be: the driver says so in its own words
+            return operation
 
     def _many(self, traits: Traits) -> Traits:
         """Return the traits of what is sent once per row in autocommit mode; to a session that is closed here nothing of it is sent at all."""
@@ -322,7 +338,8 @@ class State:
         words = pin.what.lower()
         session.listening |= words.startswith("listen")
         session.tainted |= self.notes.outlasts(operation)
-        if not traits.read and "read" in words:  # it may allow writes, and then nothing is proven to only read any more
+        # It may allow writes, and then nothing is proven to only read any more.
+        if not traits.read and ("read" in words or "query_only" in words):
             session.read_only = None
 
     def after(self, traits: Traits) -> Callbacks:
@@ -372,6 +389,15 @@ class State:
         if self.session is not None:
             self.session.tainted = True
             self.session.listening |= name in WAITING
+            if self.number is None:
+                self.number = self.driver.session_id(self.session.raw)
+
+    def replaced(self) -> bool:
+        """Whether what passed us by has put another session under this handle, in which nothing of the transaction is."""
+        session, driver = self.session, self.driver
+        if session is None or self.number is None or driver.is_closed(session.raw):
+            return False
+        return driver.session_id(session.raw) != self.number
 
     # -- errors ----------------------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from inspect import iscoroutinefunction
 from time import monotonic
 from typing import Any
 
@@ -18,14 +17,17 @@ from ..core.shelf import Session
 from ..core.statements import Traits
 from ..core.verdict import Phase, Standing
 from ..core.view import Want
+from ..drivers.surface import Effect
 from ..errors import TransactionLost
+from ..forwarded import OWN, assign, effect_of, looked_at, mode_changed
 from ..handle import Handle
 from ..hooks import call_hooks
 from ..notes import LEFT, UNSET, Notes, phase_of
 from ..options import Options
 from ..outcome import CANCELLED_COMMIT, note_lost
 from ..rows import LASTING
-from ..state import HARMLESS_METHODS, Callbacks, State, passing
+from ..state import Callbacks, State, passing
+from . import own
 from .checkout import Checkout
 from .cursor import Cursor
 from .pool import Pool
@@ -133,6 +135,8 @@ class Connection(Handle):
             self._require_nothing_lost()
         else:
             driver, done = self._pool.driver, False
+            if self._state.number is not None:
+                self._require_same_session()
             if self._state.answered is not None:
                 await self._read_on()
             if driver.failed_transaction(session.raw):
@@ -210,26 +214,23 @@ class Connection(Handle):
             raise AttributeError(name)
         if name in self._pool.driver.methods:
             return partial(self._own, name)
-        if name in ("closed", "is_closed") and self._state.closed:
+        state = self._state
+        if name in ("closed", "is_closed") and state.closed:
             return True if name == "closed" else lambda: True
-        value = getattr(self._live().raw, name)
-        if not callable(value) or isinstance(value, type):
-            return value
-        if name == "autocommit":
-            return partial(self._set_autocommit, value)
-        if name in HARMLESS_METHODS and not iscoroutinefunction(
-            value
-        ):  # what is awaited may be cancelled before its answer
-            return value
+        effect = effect_of(state, name)
+        if effect in own.METHODS:  # they are awaited, and so may get a new session first
+            return partial(own.METHODS[effect], self, name)
+        raw = self._live().raw
         begun = self._pool.driver.begun.get(name)
-        return passing(self._state, name, value if begun is None else partial(begun, self._live().raw))
+        if begun is not None:
+            return passing(state, name, partial(begun, raw))
+        if effect not in OWN:
+            return own.watched(self, looked_at(state, raw, name), effect)
+        value = getattr(raw, name)
+        return partial(self._set_autocommit, value) if effect is Effect.MODE and callable(value) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._live().raw, name, value)
-        # aiosqlite tells its autocommit mode by isolation_level; any other level would be the next tenant's too.
-        mode = name == "autocommit" or (name == "isolation_level" and value in (None, ""))
-        if not mode or not self._state.mode_changed():
-            self._state.unmanaged(name)
+        assign(self._state, self._live().raw, name, value)
 
     # -- ours ------------------------------------------------------------------------------------------------------------------------
 
@@ -362,7 +363,7 @@ class Connection(Handle):
         if session.tainted or session.outside:
             return False
         unclean = state.pins or state.unclean
-        if not (raws or session.count or unclean or state.may_commit):
+        if not (raws or session.count or unclean or state.may_commit or state.borrowed):
             return True
         try:
             with awaited(session):
@@ -370,6 +371,9 @@ class Connection(Handle):
                     await self._pool.driver.close_cursor(raw)
                 if state.must_roll_back(session):
                     await self._pool.driver.rollback(session.raw)
+                if state.borrowed is not None:  # before the reset, which does what the driver's own object says
+                    state.borrowed.put_back(session.raw)
+                    session.autocommit = self._pool.driver.autocommit(session.raw)
                 return not unclean or await self._pool.reset(session)
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
             note_lost(self._pool, session, exc)
@@ -382,6 +386,8 @@ class Connection(Handle):
         """Note what a statement may leave behind, before it is sent."""
         if self._state.session is None:
             await self._revive()
+        elif self._state.number is not None:
+            self._require_same_session()
         return self._state.prepare(operation, many)
 
     def _after(self, traits: Traits) -> None:
@@ -479,8 +485,7 @@ class Connection(Handle):
         except BaseException:  # cancelled: the answer is on its way still
             self._pool.interrupted(session)
             raise
-        if not self._state.mode_changed():
-            self._state.unmanaged("autocommit()")
+        mode_changed(self._state, session.raw, "autocommit()")
         return result
 
 

@@ -12,9 +12,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..core.statements import Traits
+from ..drivers.surface import Effect
+from ..forwarded import looked_at_cursor, positional
 from ..notes import UNSET, phase_of
 from ..rows import LASTING
-from ..state import State, passing
+from ..state import State
+from .own import watched
 from .recovery import recover_statement
 from .result import fetched
 
@@ -41,11 +44,6 @@ _OURS = frozenset(
         "__weakref__",
     )
 )
-_HARMLESS = frozenset(
-    "arraysize close description rowcount lastrowid mogrify rownumber setinputsizes setoutputsize row_factory query"
-    " statusmessage format itersize scrollable withhold pgresult echo".split()
-)
-"""Attributes of drivers' cursors that send nothing to the server, besides those that are no functions."""
 
 
 class Cursor:
@@ -92,6 +90,8 @@ class Cursor:
             or operation.__class__ is not str
             or operation not in state.harmless
         ):
+            if options:
+                operation, parameters, options = positional(state, operation, parameters, options, many=False)
             return await self._noted("execute", operation, parameters, options)
         session.started = monotonic()
         try:
@@ -113,6 +113,8 @@ class Cursor:
 
         Only rows in a list or a tuple are sent again where the node fails; what can be read once only never is.
         """
+        if options:
+            operation, parameters, options = positional(self._state, operation, parameters, options, many=True)
         if parameters.__class__ not in LASTING:
             self._state.reads(parameters)
         return await self._noted("executemany", operation, parameters, options)
@@ -290,9 +292,7 @@ class Cursor:
         if self._raw is None and name in self._settings:
             return self._settings[name]
         value = getattr(self._live(), name)
-        if callable(value) and name not in _HARMLESS:
-            return passing(self._state, name, value)
-        return value
+        return watched(self._connection, looked_at_cursor(self._state, name, value), Effect.TELLS)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _OURS:

@@ -21,12 +21,12 @@ Again = Callable[[Session], Awaitable[Any]]
 
 
 async def recover_statement(
-    connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: Exception
+    connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: Exception, sends: bool = True
 ) -> Any:
-    """Return the statement's result from another try, or raise what has become of it."""
+    """Return the statement's result from another try, or raise what has become of it.  ``sends`` False: nothing that could have an effect is sent."""
     if connection._state.session is None:  # given back while the statement ran
         raise error
-    performer = _Performer(connection, again, traits, phase, error)
+    performer = _Performer(connection, again, traits, phase, error, sends)
     return performer.ended(await drive(performer.steps(), performer.perform))
 
 

@@ -3,7 +3,7 @@ r"""What a statement's text tells about its effects, without parsing it: leading
 Rules
 -----
 * The text is flattened first: comments become a space, string literals a ``?``, quoted names are marked, case and spaces go.
-* What cannot be flattened for sure (an unterminated quote, ``\'``, MySQL's ``/*! code */``, 100 kB of text) is unknown.
+* What cannot be flattened for sure (an unterminated quote, ``\'``, MySQL's ``/*! code */``, 1 MB besides literals) is unknown.
 * A statement leaves no session state only if its leading word *and every function that it names* are known not to.
 * Something hidden behind a name (a trigger, a view, a user's operator) is not seen: the text names no function there.
 * Every answer errs towards "may have an effect".
@@ -52,6 +52,8 @@ class Rules:
     """Schemas whose functions count as named without one: ``pg_catalog``."""
     keeping: tuple[tuple[str, str], ...] = ()
     """Statements that are known to leave something in their session beyond the transaction: (pattern over the flattened text, what it is)."""
+    asking: str = ""
+    """Statements that only ask, although their leading word, or what looks like a call, may do more: a pattern over the whole flattened text."""
     not_restored: frozenset[str] = frozenset()
     """Settings that no other session is given: who somebody is, what works once, and whether writes are allowed."""
     session_readers: frozenset[str] = frozenset()
@@ -100,8 +102,10 @@ class Traits:
 
 _QUIET = Traits(False, read=True, leaves_state=False, may_commit=False, begins=False, commits=False, rolls_back=False)
 
-LONGEST = 100_000
-"""Characters; a longer text is not looked at, so that a bulk insert costs nothing here."""
+LONG = 10_000
+"""Characters; in a longer text lists of literals are taken as one, for a bulk insert has 100,000 of them."""
+LONGEST = 1_000_000
+"""Characters that may be left when comments, literals and their lists are gone; more of them are not looked at, which would take a second."""
 
 UNKNOWN = Traits(
     plain=False, read=False, leaves_state=True, may_commit=True, begins=False, commits=False, rolls_back=False
@@ -123,6 +127,13 @@ _FLATTEN = {
     for lexicon, line in _LINE.items()
 }
 _LAST_LINE = {lexicon: re.compile(line) for lexicon, line in _LINE.items()}
+_LITERAL = r"(?i:[-+]?\d++(?:\.\d*+)?+(?:e[-+]?\d++)?+(?!\w)|[exbn]?+(?:'[^']*+')++|(?:null|true|false|default)(?!\w)|%s|\?|\$\d++)"
+_LISTED = rf"\(\s*+{_LITERAL}(?:\s*+,\s*+{_LITERAL})*+\s*+\)"
+_FLATTEN_LONG = {
+    lexicon: re.compile(rf"{_LISTED}(?:\s*+,\s*+{_LISTED})*+|{pattern.pattern}", re.DOTALL)
+    for lexicon, pattern in _FLATTEN.items()
+}
+"""The same, with lists of literals first; possessive, so that a million of them keep nothing in mind to come back to."""
 _CLOSING = {"[": "]"}
 _NAME = re.compile(r"[a-z_][a-z0-9_$]*\Z")
 
@@ -177,7 +188,7 @@ def traits(sql: object, rules: Rules) -> Traits:
 
     Never raises.  Costs some 10 us for a usual statement, so that callers cache it by the text.
     """
-    if not isinstance(sql, str) or len(sql) > LONGEST:
+    if not isinstance(sql, str):
         return UNKNOWN
     text = flatten(sql, rules.lexicon)
     words = text and _FIRST.match(text)
@@ -191,7 +202,7 @@ def kept(sql: object, rules: Rules) -> str:
 
     In doubt nothing, unlike `Traits.leaves_state`: it is what a caller is told, and his statement refused for.
     """
-    text = flatten(sql, rules.lexicon) if isinstance(sql, str) and len(sql) <= LONGEST else None
+    text = flatten(sql, rules.lexicon) if isinstance(sql, str) else None
     if not text:
         return ""
     return next((what for pattern, what in rules.keeping if re.search(pattern, text)), "")
@@ -205,7 +216,7 @@ def outlasts(sql: object, rules: Rules) -> bool:
 
 def several(sql: object, rules: Rules) -> bool:
     """Tell whether ``sql`` is a text of several statements, or one that cannot be understood."""
-    text = flatten(sql, rules.lexicon) if isinstance(sql, str) and len(sql) <= LONGEST else None
+    text = flatten(sql, rules.lexicon) if isinstance(sql, str) else None
     return isinstance(sql, str) and (text is None or ";" in text)
 
 
@@ -217,8 +228,9 @@ def flatten(sql: str, lexicon: str) -> str | None:
     """
     if "\\'" in sql or '\\"' in sql or _BROKEN in sql:
         return None
-    text = _FLATTEN[lexicon].sub(_POSTGRESQL if lexicon == "postgresql" else _OTHER, sql)
-    if _BROKEN in text:
+    pattern = (_FLATTEN if len(sql) <= LONG else _FLATTEN_LONG)[lexicon]
+    text = pattern.sub(_POSTGRESQL if lexicon == "postgresql" else _OTHER, sql)
+    if _BROKEN in text or len(text) > LONGEST:
         return None
     return " ".join(text.lower().split()).replace(" .", ".").replace(". ", ".").rstrip("; ")
 
@@ -264,6 +276,8 @@ def _replacement(found: str, nested: bool) -> str:
     first = found[0]
     if first in "-#":
         return " "
+    if first == "(":
+        return "(?)"
     if first == "/":
         return _comment(found, nested)
     if first == "$":
@@ -329,6 +343,8 @@ def _statement(sql: str, text: str, first: str, rules: Rules) -> Traits:
         if words is None or _transaction(text, words[1], rules):
             return UNKNOWN
         first = words[1]
+    if rules.asking and re.fullmatch(rules.asking, text):
+        return replace(_QUIET, plain=True)
     called = _calls(text, first)
     reads_session = _reads_session(sql, text, called, rules)
     stores = "into" in text and first in _STORING and _INTO.search(text) is not None

@@ -42,7 +42,22 @@ def report(answers: Sequence[Rows]) -> Report:
     return Report(role=Role.PRIMARY, version=f"SQLite {answers[0][0][0]}")
 
 
+_ABOUT = (
+    "collation_list compile_options data_version database_list foreign_key_check foreign_key_list freelist_count function_list index_info"
+    " index_list index_xinfo integrity_check module_list page_count pragma_list quick_check table_info table_list table_xinfo"
+).replace(" ", "|")
+"""What only tells, of the table or index that is named: https://www.sqlite.org/pragma.html."""
+_SET = (
+    "analysis_limit application_id auto_vacuum automatic_index busy_timeout cache_size cache_spill cell_size_check checkpoint_fullfsync"
+    " count_changes defer_foreign_keys empty_result_callbacks encoding foreign_keys full_column_names fullfsync hard_heap_limit"
+    " ignore_check_constraints journal_mode journal_size_limit legacy_alter_table locking_mode max_page_count mmap_size page_size"
+    " query_only read_uncommitted recursive_triggers reverse_unordered_selects schema_version secure_delete short_column_names"
+    " soft_heap_limit synchronous temp_store threads trusted_schema user_version wal_autocheckpoint writable_schema"
+).replace(" ", "|")
+"""What tells its value where none is given."""
+
 RULES = Rules(
+    asking=rf"pragma (?:\w+\.)?(?:(?:{_ABOUT}) ?(?:\([^()]*\)|= ?\S+)?|{_SET})",
     reading=frozenset({"select", "with", "values", "explain"}),
     stateless=frozenset(
         "select with values explain insert replace update delete create alter drop analyze reindex vacuum".split()

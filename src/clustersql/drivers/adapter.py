@@ -18,6 +18,10 @@ class Adapter(Reader):
     leaving: str = "commit"
     buffering: Mapping[str, Any] = MappingProxyType({})
 
+    def ping(self, raw: Any) -> Any:
+        """Ask for a sign of life."""
+        return raw.ping()
+
     def close(self, raw: Any) -> None:
         """Close quietly."""
         with contextlib.suppress(Exception):

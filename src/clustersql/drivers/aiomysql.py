@@ -9,17 +9,37 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from ..errors import ConfigError
 from . import transports
 from .async_adapter import AsyncAdapter
 from .contract import Target
-from .pymysql import RESET_CONNECTION, PyMySQLReader
+from .mysql import TELLING, begin, use
+from .pymysql import CURSOR_NAMES, RESET_CONNECTION, PyMySQLReader
 from .reading import SAME_NAMES, converted, no_dsn, server_arguments
+from .surface import CONNECTION, ERRORS, surface
 
 _TLS_FILES = ("ssl_ca", "ssl_cert", "ssl_key")
 _TLS = (*_TLS_FILES, "ssl_verify_cert", "ssl_verify_identity")
+
+
+CONNECTION_NAMES = surface(
+    tells=f"{TELLING} charset client_flag closed connected_time db echo encoding escape_string get_transaction_status host host_info"
+    " last_usage loop port protocol_version salt server_capabilities server_charset server_language server_public_key server_status"
+    " server_thread_id server_version unix_socket use_unicode user caching_sha2_password_auth sha256_password_auth first transport",
+    asks="show_warnings",
+    local="autocommit_mode connect_timeout cursorclass init_command sql_mode",
+    lent="decoders encoders",
+    mode="autocommit",
+    pings="ping",
+    runs={"begin": begin, "select_db": use},
+    ends="ensure_closed",
+    ours=CONNECTION,
+    unmanaged="kill next_result query set_charset write_packet",
+)
+"""aiomysql's connection."""
 
 
 class AioMySQL(PyMySQLReader, AsyncAdapter):
@@ -28,6 +48,9 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
     name = "aiomysql"
     refusals: Container[tuple[Any, ...]] = (("(0, 'Not connected')",), ("Cancelled during execution",))
     names: ClassVar[Mapping[str, str]] = {**SAME_NAMES, "database": "db"}
+    connection_names = CONNECTION_NAMES
+    cursor_names = replace(CURSOR_NAMES, effects=CURSOR_NAMES.effects | surface(tells=f"{ERRORS} closed echo").effects)
+    keywords = ("query", "args", "args")
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "connect_timeout": float,
@@ -76,6 +99,10 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
     def is_closed(self, raw: Any) -> bool:
         """The driver drops its stream when anything goes wrong on it."""
         return bool(raw.closed)
+
+    async def ping(self, raw: Any) -> Any:
+        """Ask only: by itself it would connect again."""
+        return await raw.ping(reconnect=False)
 
     async def set_autocommit(self, raw: Any, on: bool) -> None:
         """Costs a round trip when the mode changes."""

@@ -10,12 +10,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .async_adapter import AsyncAdapter
 from .contract import Target
 from .reading import Codes
-from .sqlite3 import SQLite
+from .sqlite3 import CURSOR_NAMES, SQLite, script
+from .surface import CONNECTION, Effect, surface
+
+
+def _first(sql: str, parameters: Any = None) -> str:
+    """The statement is the first argument."""
+    return sql
+
+
+CONNECTION_NAMES = surface(
+    tells="backup in_transaction interrupt iterdump total_changes",
+    local="row_factory text_factory",
+    registers="create_function set_authorizer set_progress_handler set_trace_callback",
+    mode="isolation_level",
+    ours=f"{CONNECTION} execute",
+    runs={"execute_fetchall": _first, "execute_insert": _first, "executescript": script},
+    unmanaged="enable_load_extension executemany load_extension stop",
+)
+"""aiosqlite's connection."""
 
 ENDING = 0.05
 """Seconds for which the thread is waited for: far more than it needs to end, and no great halt of the loop where it cannot be
@@ -33,6 +53,9 @@ class AioSQLite(AsyncAdapter):
     dialect_name = "sqlite"
     abilities = SQLite.abilities
     form = SQLite.form
+    keywords = ("sql", "parameters", "parameters")
+    connection_names = CONNECTION_NAMES
+    cursor_names = replace(CURSOR_NAMES, effects=CURSOR_NAMES.effects | {"iter_chunk_size": Effect.TELLS})
 
     def __init__(self, module: Any) -> None:
         super().__init__(sqlite3)  # whose errors it raises; it lacks some of their names itself
@@ -96,6 +119,20 @@ class AioSQLite(AsyncAdapter):
         cursor = await raw.cursor()
         cursor.row_factory = None
         return cursor
+
+    def before_change(self, raw: Any) -> None:
+        """Look at it, as sqlite3's own; nothing else is under way."""
+        self._file.before_change(raw._conn)
+
+    async def reset(self, raw: Any) -> bool:
+        """Bring it back, as sqlite3's own."""
+        return self._file.reset(raw._conn)
+
+    def undo(
+        self, raw: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Callable[[], object] | None:
+        """Undo it on sqlite3's own connection."""
+        return self._file.undo(raw._conn, name, args, kwargs)
 
     def abort(self, raw: Any) -> bool:
         """Interrupt the running statement: a write transaction is rolled back by that, the connection stays good."""

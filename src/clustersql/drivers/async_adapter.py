@@ -38,6 +38,10 @@ class AsyncAdapter(Reader):
         """Only asked of drivers that can work in shared sessions (`Abilities.shared`)."""
         raise NotImplementedError
 
+    async def ping(self, raw: Any) -> Any:
+        """Ask for a sign of life."""
+        return await raw.ping()
+
     async def cursor(self, raw: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Return a cursor of the driver."""
         return raw.cursor(*args, **kwargs)

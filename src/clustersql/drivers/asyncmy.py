@@ -9,13 +9,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from .aiomysql import AioMySQL
+from .mysql import TELLING, begin, use
 from .reading import SAME_NAMES
+from .surface import CONNECTION, surface
+
+CONNECTION_NAMES = surface(
+    tells=f"{TELLING} connected escape_string get_transaction_status host_info last_usage loop protocol_version salt"
+    " server_capabilities server_charset server_language server_status server_thread_id server_version first transport",
+    asks="show_warnings",
+    local="autocommit_mode",
+    mode="autocommit",
+    pings="ping",
+    runs={"begin": begin, "select_db": use},
+    replaces="connect",
+    ends="ensure_closed",
+    ours=CONNECTION,
+    unmanaged="kill next_result prepare query read_packet set_charset write_packet",
+)
+"""asyncmy's connection; what others keep in registries is where Python cannot look."""
 
 
 class AsyncMy(AioMySQL):
     """Adapter for asyncmy."""
 
     name = "asyncmy"
+    connection_names = CONNECTION_NAMES
     refusals = ((0, "Not connected"), (0, "Cancelled during execution"))
     names: ClassVar[Mapping[str, str]] = SAME_NAMES
     numbers: ClassVar[dict[str, type]] = AioMySQL.numbers | {

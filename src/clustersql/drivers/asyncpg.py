@@ -26,6 +26,7 @@ from . import sockets, transports
 from .async_adapter import AsyncAdapter
 from .contract import Abilities, Own, Target
 from .reading import SAME_NAMES, Codes, converted, server_arguments
+from .surface import surface
 
 NAMES = {**SAME_NAMES, "unix_socket": "host"}
 OURS = (
@@ -47,12 +48,32 @@ BEGUN = ("prepare", "fetchmany", "copy_from_table", "copy_from_query", "copy_to_
 """What passes by us and works on data; not what sets the connection up: LISTEN takes no effect before its COMMIT."""
 
 
+CONNECTION_NAMES = surface(
+    tells="get_reset_query get_server_pid get_server_version get_settings is_closed is_in_transaction session",
+    replaces="reset",
+    # `execute` and its like are the adapter's (`AsyncPG.methods`).
+    ours="close cursor execute executemany fetch fetchrow fetchval transaction",
+    unmanaged="add_listener add_log_listener add_query_logger add_termination_listener copy_from_query copy_from_table"
+    " copy_records_to_table copy_to_table fetchmany prepare query_logger reload_schema_state remove_listener remove_log_listener"
+    " remove_query_logger remove_termination_listener reset_type_codec set_builtin_type_codec set_type_codec terminate",
+)
+"""asyncpg's connection."""
+CURSOR_NAMES = surface(
+    tells="arraysize description rowcount statusmessage",
+    ours="close execute executemany fetchall fetchmany fetchone",
+    unmanaged="run",
+)
+"""Our cursor for it."""
+
+
 class AsyncPG(AsyncAdapter):
     """Adapter for asyncpg."""
 
     name = "asyncpg"
     family = "postgresql"
     dialect_name = "postgresql"
+    connection_names = CONNECTION_NAMES
+    cursor_names = CURSOR_NAMES
     abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True, shared=True)
     form = Form(texts=("message",))
     numbers: ClassVar[dict[str, type]] = {

@@ -17,6 +17,9 @@ from ..core.faults import Facts
 from ..core.node import Role
 from ..dialects import Dialect
 from ..errors import Form
+from .surface import Effect, Surface
+
+__all__ = ["Abilities", "AsyncCursor", "AsyncDriver", "Driver", "Effect", "Own", "Reading", "Surface", "Target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Abilities:
     """In such a session it may be in autocommit mode: whatever it sends for one statement goes out as one unit, to one session."""
     leaves_results: bool = False
     """When `execute` has returned, rows of its result and whole further results may be on their way still, with an error among them."""
+    reset_keeps_hook: bool = False
+    """`Driver.reset` brings back what ``on_connect`` has left too, so that it is not called again."""
     cursor_asks: bool = False
     """Making a cursor asks the server for a sign of life, so it may hang there as a statement does, and must be woken."""
 
@@ -79,6 +84,33 @@ class Reading(Protocol):
     abilities: Abilities
     form: Form
     """What a program may ask of the driver's errors beyond their class, so that it may ask it of ours."""
+    connection_names: Surface
+    """What each public name of the driver's connection does: `surface.Effect`.  Without it (an adapter of a third party may leave it out, and
+    with it everything up to `undo`) the little holds that is known of any driver: `surface.UNKNOWN_CONNECTION`."""
+    cursor_names: Surface
+    """The same for its cursor."""
+    keywords: tuple[str, str, str]
+    """The names by which a caller may give the statement and the parameters of its ``execute``, and the rows of its ``executemany``."""
+
+    def text(self, operation: Any, raw: Any) -> str | None:
+        """Return the text of a statement that is neither str nor bytes (psycopg's composed SQL); None: it cannot be told."""
+
+    def before_change(self, raw: Any) -> None:
+        """A statement is about to be sent that may leave something in its session: remember what `reset` must bring back.  No round trip."""
+
+    def sends(self, raw: Any) -> bool:
+        """Tell whether setting a name that is `Effect.LOCAL` would be sent to the server now."""
+
+    def put(self, raw: Any, name: str, value: Any) -> None:
+        """Set a name that is `Effect.LOCAL`, or a registry, on the driver's object, without a round trip."""
+
+    def lend(self, raw: Any, name: str) -> Any:
+        """Put a copy of a registry in its place, for a caller to change.  Return the registry, for `put`."""
+
+    def undo(
+        self, raw: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Callable[[], object] | None:
+        """Return what undoes a registration that is about to be made (`Effect.REGISTERS`); None: nothing can, the connection is closed."""
 
     def facts(self, exc: BaseException, raw: Any | None) -> Facts:
         """Return what ``exc`` proves.  ``raw`` is the connection it came from; None: it was raised while connecting."""
@@ -165,6 +197,9 @@ class Driver(Reading, Protocol):
         No transaction is open.  May cost round trips.
         """
 
+    def ping(self, raw: Any) -> Any:
+        """Ask for a sign of life, and for nothing else: where the driver would connect again, it must not.  Only asked where `Effect.PINGS` is."""
+
     def close(self, raw: Any) -> None:
         """Close quietly: a connection that is already broken raises nothing."""
 
@@ -250,6 +285,9 @@ class AsyncDriver(Reading, Protocol):
 
     async def rollback(self, raw: Any) -> None:
         """Roll back; nothing open is no error."""
+
+    async def ping(self, raw: Any) -> Any:
+        """Ask for a sign of life, and for nothing else: where the driver would connect again, it must not.  Only asked where `Effect.PINGS` is."""
 
     async def close(self, raw: Any) -> None:
         """Close politely and quietly.  The caller bounds it in time, and calls `terminate` when it takes too long."""

@@ -20,6 +20,7 @@ from .adapter import Adapter, Codes, LocalAutocommit, converted, server_argument
 from .contract import Abilities, Target
 from .psycopg import NAMES as LIBPQ_NAMES
 from .psycopg import libpq_defaults, libpq_fields
+from .surface import CONNECTION, CURSOR, ERRORS, PEP_249, UNKNOWN_CONNECTION, UNKNOWN_CURSOR, Surface, surface
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -60,6 +61,16 @@ class Profile:
     """Begins transactions by BEGIN READ ONLY from now on, or as ever."""
     form: Form = field(default_factory=Form)
     """What a program may ask of its errors."""
+    connection_names: Surface = UNKNOWN_CONNECTION
+    """What the public names of its connection do."""
+    cursor_names: Surface = UNKNOWN_CURSOR
+    """The same for its cursor."""
+    keywords: tuple[str, str, str] = PEP_249
+    """The names of the parameters of its ``execute``, and of the rows of its ``executemany``."""
+    text: Callable[[Any, Any], str | None] = lambda operation, raw: None
+    """The text of a statement that is neither str nor bytes."""
+    sends: Callable[[Any], bool] = lambda raw: False
+    """Whether setting a name that is only this side's otherwise would be sent to the server now."""
 
 
 class Generic(Adapter):
@@ -71,6 +82,8 @@ class Generic(Adapter):
         self.name, self.family, self.abilities = profile.name, profile.family, profile.abilities
         self.dialect = by_name(profile.dialect)
         self.leaving, self.form = profile.leaving, profile.form
+        self.connection_names, self.cursor_names = profile.connection_names, profile.cursor_names
+        self.keywords = profile.keywords
 
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect; ``timeout`` in seconds is passed where the driver takes one."""
@@ -122,6 +135,14 @@ class Generic(Adapter):
         """Do as the profile says."""
         assert self.profile.read_only is not None, "only asked of drivers that can (`Abilities.shared`)"
         self.profile.read_only(raw, on)
+
+    def text(self, operation: Any, raw: Any) -> str | None:
+        """Return the text, where the profile can tell it."""
+        return self.profile.text(operation, raw)
+
+    def sends(self, raw: Any) -> bool:
+        """Tell by the profile."""
+        return self.profile.sends(raw)
 
     def failed_transaction(self, raw: Any) -> bool:
         """Tell what the driver knows."""
@@ -175,6 +196,36 @@ def _psycopg2_read_only(raw: Any, on: bool) -> None:
     raw.readonly = on or None
 
 
+def _psycopg2_text(operation: Any, raw: Any) -> str | None:
+    """Composed SQL quotes its parts by the connection's encoding."""
+    if not hasattr(operation, "as_string"):
+        return None
+    text: str = operation.as_string(raw)
+    return text
+
+
+PSYCOPG2_CONNECTION = surface(
+    tells=f"{ERRORS} async async_ closed dsn encoding fileno get_backend_pid get_dsn_parameters get_parameter_status"
+    " get_transaction_status info isexecuting notices notifies pgconn_ptr protocol_version server_version status xid",
+    local="cursor_factory deferrable isolation_level",
+    access="readonly",
+    lent="binary_types string_types",
+    sets={
+        "set_isolation_level": ("isolation_level",),
+        "set_session": ("isolation_level", "readonly", "deferrable"),
+    },
+    mode="autocommit",
+    replaces="reset",
+    ours=CONNECTION,
+    unmanaged="cancel get_native_connection lobject poll set_client_encoding tpc_begin tpc_commit tpc_prepare tpc_recover tpc_rollback",
+)
+PSYCOPG2_CURSOR = surface(
+    tells="arraysize binary_types cast closed description itersize lastrowid mogrify name nextset pgresult_ptr query row_factory"
+    " rowcount rownumber scroll scrollable setinputsizes setoutputsize statusmessage string_types typecaster tzinfo_factory withhold",
+    ours=CURSOR,
+    unmanaged="callproc copy_expert copy_from copy_to",
+)
+
 PSYCOPG2 = Profile(
     name="psycopg2",
     family="postgresql",
@@ -193,6 +244,12 @@ PSYCOPG2 = Profile(
     unsent=("connection already closed", "cursor already closed"),
     has_news=_psycopg2_news,
     form=Form(unsent=("cursor", "diag")),
+    connection_names=PSYCOPG2_CONNECTION,
+    cursor_names=PSYCOPG2_CURSOR,
+    keywords=("query", "vars", "vars_list"),
+    text=_psycopg2_text,
+    # In autocommit mode its isolation level and the like are settings of the server's session.
+    sends=lambda raw: bool(raw.autocommit),
 )
 
 
@@ -253,6 +310,25 @@ def _pg8000_read_only(raw: Any, on: bool) -> None:
         raw.__class__ = kind.__mro__[1]
 
 
+PG8000_CONNECTION = surface(
+    tells=f"{ERRORS} auth message_types notices notifications parameter_statuses password user xid",
+    lent="pg_types py_types",
+    sets={"register_in_adapter": ("pg_types",), "register_out_adapter": ("py_types",)},
+    mode="autocommit",
+    ours=CONNECTION,
+    unmanaged="close_prepared_statement execute_named execute_simple execute_unnamed handle_AUTHENTICATION_REQUEST"
+    " handle_BACKEND_KEY_DATA handle_BIND_COMPLETE handle_CLOSE_COMPLETE handle_COMMAND_COMPLETE handle_COPY_DATA handle_COPY_DONE"
+    " handle_COPY_IN_RESPONSE handle_COPY_OUT_RESPONSE handle_DATA_ROW handle_EMPTY_QUERY_RESPONSE handle_ERROR_RESPONSE"
+    " handle_NOTICE_RESPONSE handle_NOTIFICATION_RESPONSE handle_NO_DATA handle_PARAMETER_DESCRIPTION handle_PARAMETER_STATUS"
+    " handle_PARSE_COMPLETE handle_PORTAL_SUSPENDED handle_READY_FOR_QUERY handle_ROW_DESCRIPTION handle_messages prepare_statement"
+    " send_BIND send_DESCRIBE_STATEMENT send_EXECUTE send_PARSE send_QUERY tpc_begin tpc_commit tpc_prepare tpc_recover tpc_rollback",
+)
+PG8000_CURSOR = surface(
+    tells="arraysize description input_types rowcount setinputsizes setoutputsize",
+    ours=CURSOR,
+    unmanaged="callproc",
+)
+
 PG8000 = Profile(
     name="pg8000",
     family="postgresql",
@@ -283,6 +359,9 @@ PG8000 = Profile(
     has_news=_pg8000_news,
     form=Form(args=_pg8000_fields),
     takes_dsn=False,
+    connection_names=PG8000_CONNECTION,
+    cursor_names=PG8000_CURSOR,
+    keywords=("operation", "args", "param_sets"),
 )
 
 PROFILES = {"psycopg2": PSYCOPG2, "pg8000": PG8000, "pg8000.dbapi": PG8000}

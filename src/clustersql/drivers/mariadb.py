@@ -13,10 +13,32 @@ from weakref import WeakKeyDictionary
 from ..errors import GENERAL, ConfigError, Form
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
 from .contract import Target
-from .mysql import IN_TRANSACTION, MORE_RESULTS, RememberedSocket
+from .mysql import IN_TRANSACTION, MORE_RESULTS, RememberedSocket, begin, use
+from .surface import CONNECTION, CURSOR, ERRORS, surface
 
 _RAISED = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = ?, MESSAGE_TEXT = ?"
 """Has the server raise an error once more, for the driver to make its exception of; a text is cut off at 128 characters."""
+
+CONNECTION_NAMES = surface(
+    tells=f"{ERRORS} PoolError character_set character_set_name client_capabilities collation connection_id database dsn escape_string"
+    " extended_server_capabilities get_server_version open server_capabilities server_info server_name server_port server_status"
+    " server_version server_version_info thread_id tls_cipher tls_peer_cert_info tls_version tpc_state unix_socket user warnings xid",
+    asks="show_warnings",
+    mode="autocommit",
+    pings="ping reconnect",
+    runs={"begin": begin, "select_db": use},
+    replaces="auto_reconnect change_user connect reset",
+    ours=CONNECTION,
+    unmanaged="dump_debug_info kill socket tpc_begin tpc_commit tpc_prepare tpc_recover tpc_rollback",
+)
+"""The driver's connection."""
+CURSOR_NAMES = surface(
+    tells="affected_rows arraysize buffered check_closed closed description fetchrows field_count insert_id lastrowid metadata next"
+    " nextset paramcount rowcount rownumber scroll setinputsizes setoutputsize sp_outparams statement warnings",
+    ours=CURSOR,
+    unmanaged="callproc",
+)
+"""Its cursor."""
 
 
 class MariaDB(RememberedSocket, Adapter):
@@ -25,6 +47,9 @@ class MariaDB(RememberedSocket, Adapter):
     name = "mariadb"
     form = Form(fields={"errno": 0, "sqlstate": GENERAL}, texts=("msg", "errmsg"))
     leaving = "close"
+    connection_names = CONNECTION_NAMES
+    cursor_names = CURSOR_NAMES
+    keywords = ("statement", "data", "parameters")
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "connect_timeout": int,
@@ -56,6 +81,7 @@ class MariaDB(RememberedSocket, Adapter):
             )
         waiting = {"connect_timeout": max(1, math.ceil(timeout))}
         raw = self.module.connect(**waiting | server_arguments(target) | given)
+        raw.auto_reconnect = False  # a default_file may ask for it too
         self.remember(raw)
         if "init_command" not in given:  # else the connection is closed rather than reset: what it had set is not known
             self._first[raw] = raw.database, raw.character_set, raw.collation

@@ -8,11 +8,29 @@ from weakref import WeakKeyDictionary
 from . import sockets
 from .contract import Abilities
 from .reading import Codes, Reader
+from .surface import ERRORS
 
 MORE_RESULTS = 8
 """SERVER_MORE_RESULTS_EXISTS."""
 IN_TRANSACTION = 1
 """SERVER_STATUS_IN_TRANS of the MySQL protocol."""
+
+
+TELLING = (
+    f"{ERRORS} affected_rows character_set_name escape get_autocommit get_host_info get_proto_info get_server_info insert_id"
+    " literal thread_id"
+)
+"""What PyMySQL's connection, and those that were made after it, tell without asking."""
+
+
+def use(database: str) -> str:
+    """Return the statement that does what ``select_db`` does."""
+    return f"USE `{database}`"
+
+
+def begin() -> str:
+    """Return the statement that ``begin`` runs."""
+    return "BEGIN"
 
 
 class MySQLReader(Reader):

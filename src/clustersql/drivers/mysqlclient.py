@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 from ..errors import Form, numbered
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
 from .contract import Target
-from .mysql import RememberedSocket
+from .mysql import TELLING, RememberedSocket, begin, use
+from .surface import CONNECTION, CURSOR, surface
 
 _NO_MORE = -1
 """What ``mysql_next_result`` returns at the end: https://mariadb.com/docs/connectors/mariadb-connector-c/api-functions/mysql_next_result"""
@@ -20,12 +21,39 @@ _TLS = ("ca", "capath", "cert", "key", "cipher")
 """The keys of the driver's ``ssl`` mapping; a URL gives them one by one, as ``ssl_ca``."""
 
 
+CONNECTION_NAMES = surface(
+    tells=f"{TELLING} client_flag database db default_cursor encoding errno error escape_string field_count fileno get_character_set_info"
+    " host info more_results open port server_capabilities sqlstate string_literal user warning_count messages executemany_fallback",
+    asks="show_warnings stat",
+    local="cursorclass",
+    lent="converter encoders",
+    mode="autocommit",
+    pings="ping",
+    runs={"begin": begin, "select_db": use},
+    replaces="change_user",
+    ours=CONNECTION,
+    unmanaged="discard_result dump_debug_info kill next_result query read_query_result send_query set_character_set set_server_option"
+    " set_sql_mode shutdown store_result use_result",
+)
+"""The driver's connection."""
+CURSOR_NAMES = surface(
+    tells="arraysize description description_flags executemany_fallback lastrowid max_multi_stmt_count max_multi_stmt_length"
+    " max_stmt_length mogrify nextset rowcount rownumber scroll setinputsizes setoutputsizes warning_count",
+    ours=CURSOR,
+    unmanaged="callproc",
+)
+"""Its cursor."""
+
+
 class MySQLClient(RememberedSocket, Adapter):
     """Adapter for mysqlclient.  ``in_transaction`` is never known: a pooled connection is always rolled back on its return."""
 
     name = "mysqlclient"
     form = Form(args=numbered(0))
     leaving = "close"
+    connection_names = CONNECTION_NAMES
+    cursor_names = CURSOR_NAMES
+    keywords = ("query", "args", "args")
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "connect_timeout": int,
@@ -76,8 +104,12 @@ class MySQLClient(RememberedSocket, Adapter):
         return not raw.open or self.descriptor(raw) is None
 
     def session_id(self, raw: Any) -> int | None:
-        """Return the server's thread id as it was at connect: the driver does not tell while another thread is in a call."""
-        return self._numbers.get(raw)
+        """Return the server's thread id; as it was at connect while another thread is in a call, for then the driver does not tell."""
+        try:
+            number: int = raw.thread_id()
+        except self.module.Error:
+            return self._numbers.get(raw)
+        return number
 
     def autocommit(self, raw: Any) -> bool | None:
         """Tell the server's flag; None: closed."""

@@ -16,15 +16,55 @@ from ..errors import ConfigError, Form
 from . import sockets
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
 from .contract import Target
-from .mysql import MySQLReader
+from .mysql import MySQLReader, use
+from .surface import CONNECTION, CURSOR, surface
 
 _TIMEOUTS = ("ConnectionTimeoutError", "ReadTimeoutError", "WriteTimeoutError")
+_NO_ANSWER = ("MySQL Connection not available", "Connection to MySQL is not available")
+"""What it says when its own ping failed: that of ``cursor()``, and `MySQLConnection.ping`."""
 _LOST = 2013
 """CR_SERVER_LOST: https://dev.mysql.com/doc/mysql-errors/en/client-error-reference.html."""
 
 
 def _three(text: str, cause: BaseException | None) -> tuple[Any, ...]:
     return getattr(cause, "errno", -1), text, getattr(cause, "sqlstate", None)
+
+
+def _start_transaction(
+    consistent_snapshot: bool = False, isolation_level: str | None = None, readonly: bool | None = None
+) -> str:
+    """What it runs in the end; a level that it sets before that ends with the transaction too."""
+    return "START TRANSACTION"
+
+
+CONNECTION_NAMES = surface(
+    tells="charset charset_id client_flags collation connection_id get_server_info get_server_version have_next_result"
+    " in_transaction is_secure isset_client_flag otel_context_propagation pool_config_version query_attrs server_host server_info"
+    " server_port server_version unix_socket unread_result user",
+    asks="cmd_ping cmd_statistics is_connected",
+    local="can_consume_results converter converter_class get_warnings raise_on_warnings read_timeout use_unicode write_timeout",
+    sets={"set_converter_class": ("converter", "converter_class")},
+    mode="autocommit",
+    pings="ping reconnect",
+    runs={"start_transaction": _start_transaction, "cmd_init_db": use},
+    replaces="cmd_change_user cmd_reset_connection config connect reset_session",
+    ends="cmd_quit disconnect shutdown",
+    ours=CONNECTION,
+    # Those without parentheses ask the server each time, or set something there.
+    unmanaged="cmd_debug cmd_process_info cmd_process_kill cmd_query cmd_query_iter cmd_refresh cmd_shutdown cmd_stmt_close"
+    " cmd_stmt_execute cmd_stmt_fetch cmd_stmt_prepare cmd_stmt_reset cmd_stmt_send_long_data consume_results database get_row"
+    " get_rows get_self handle_unread_result info_query python_charset query_attrs_append query_attrs_clear query_attrs_remove"
+    " set_allow_local_infile_in_path set_charset_collation set_client_flags set_login set_unicode sql_mode time_zone",
+)
+"""The driver's connection."""
+CURSOR_NAMES = surface(
+    tells="add_attribute arraysize clear_attributes column_names description fetchsets fetchwarnings get_attributes lastrowid nextset"
+    " read_timeout remove_attribute rowcount setinputsizes setoutputsize statement stored_results warning_count warnings with_rows"
+    " write_timeout",
+    ours=CURSOR,
+    unmanaged="callproc reset",
+)
+"""Its cursor."""
 
 
 class MySQLConnector(MySQLReader, Adapter):
@@ -34,6 +74,9 @@ class MySQLConnector(MySQLReader, Adapter):
     form = Form(args=_three, texts=("msg", "_full_msg"))
     abilities = replace(MySQLReader.abilities, cursor_asks=True)
     leaving = "close"
+    connection_names = CONNECTION_NAMES
+    cursor_names = CURSOR_NAMES
+    keywords = ("operation", "params", "seq_params")
     buffering: Mapping[str, Any] = MappingProxyType({"buffered": True})
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
@@ -90,7 +133,7 @@ class MySQLConnector(MySQLReader, Adapter):
         and its answer would come as the next one's.  The ping of ``cursor()`` that had no answer carries nothing.
         """
         message = getattr(exc, "msg", None) or str(exc)
-        lost = isinstance(exc, self._timeouts) or message == "MySQL Connection not available"
+        lost = isinstance(exc, self._timeouts) or message in _NO_ANSWER
         number = _LOST if lost else getattr(exc, "errno", None)
         return getattr(exc, "sqlstate", None), number if number and number > 0 else None, str(message)
 
@@ -146,6 +189,10 @@ class MySQLConnector(MySQLReader, Adapter):
             return False
         raw.cmd_init_db(raw._database)
         return True
+
+    def ping(self, raw: Any) -> Any:
+        """Ask only: asked for more it would connect again."""
+        return raw.ping(reconnect=False)
 
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor, made without the ping."""

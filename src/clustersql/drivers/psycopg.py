@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ..core.faults import Fault
@@ -15,11 +17,43 @@ from . import sockets
 from .adapter import LocalAutocommit
 from .contract import Abilities, Target
 from .reading import Codes, Reader, server_arguments
+from .surface import CONNECTION, CURSOR, ERRORS, Effect, surface
 
 NAMES = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
 """libpq's keywords: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
 
 _OK, _IDLE, _IN_ERROR, _UNKNOWN = 0, 0, 3, 4  # libpq's ConnStatusType and PGTransactionStatusType
+
+
+CONNECTION_NAMES = surface(
+    # Its own helpers ask a context for its `connection`: for the encoding, for quoting.
+    tells=f"{ERRORS} broken closed connection fileno info lock xid",
+    local="cursor_factory deferrable isolation_level prepare_threshold prepared_max row_factory server_cursor_factory",
+    access="read_only",
+    sets={
+        "set_deferrable": ("deferrable",),
+        "set_isolation_level": ("isolation_level",),
+        "set_read_only": ("read_only",),
+    },
+    lent="adapters",
+    registers="add_notice_handler",
+    mode="autocommit set_autocommit",
+    handle="pgconn",
+    below=dict.fromkeys(("reset", "reset_start", "reset_poll", "connect_start", "connect_poll"), Effect.REPLACES)
+    | dict.fromkeys(("parameter_status", "get_error_message", "is_busy"), Effect.TELLS),
+    replaces="connect",
+    ours=f"{CONNECTION} execute transaction",
+    unmanaged="add_notify_handler cancel cancel_safe notifies pipeline remove_notice_handler remove_notify_handler tpc_begin tpc_commit"
+    " tpc_prepare tpc_recover tpc_rollback wait",
+)
+"""psycopg's connection, of either API."""
+CURSOR_NAMES = surface(
+    tells="adapters arraysize closed description format itersize mogrify name nextset pgresult results row_factory rowcount rownumber"
+    " scroll scrollable set_result setinputsizes setoutputsize statusmessage withhold",
+    ours=CURSOR,
+    unmanaged="copy stream",
+)
+"""Its cursors."""
 
 
 def libpq_defaults(timeout: float) -> dict[str, Any]:
@@ -51,8 +85,11 @@ class PsycopgReader(Reader):
     dialect_name = "postgresql"
     abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True, shared=True)
     form = Form(unsent=("pgconn", "_pgconn", "pgresult", "_info"))
+    connection_names = CONNECTION_NAMES
+    cursor_names = CURSOR_NAMES
+    keywords = ("query", "params", "params_seq")
 
-    def keywords(self, target: Target, timeout: float) -> dict[str, Any]:
+    def arguments(self, target: Target, timeout: float) -> dict[str, Any]:
         """Return what goes to ``connect`` besides the DSN.  ``timeout`` in seconds, rounded up, at least 2."""
         fields = libpq_fields(target) | dict(target.arguments)
         if target.shared:
@@ -66,6 +103,36 @@ class PsycopgReader(Reader):
         except self.module.ProgrammingError:  # its text repeats a part of the DSN, which may be the password
             raise ConfigError("psycopg: the dsn is no valid libpq connection string") from None
         return keywords
+
+    def text(self, operation: Any, raw: Any) -> str | None:
+        """Return the text of composed SQL (and of a template string); None: it is none, or cannot be told."""
+        sql = self.module.sql
+        if not isinstance(operation, sql.Composable) and type(operation).__name__ != "Template":
+            return None
+        text: str = sql.as_string(operation, raw)
+        return text
+
+    def put(self, raw: Any, name: str, value: Any) -> None:
+        """Set a name; what would be awaited otherwise, though it sends nothing, by the generator that is driven there."""
+        if name == "adapters":
+            raw._adapters = value
+        elif name in ("deferrable", "isolation_level", "read_only"):
+            for _ in getattr(raw, f"_set_{name}_gen")(value):
+                raise self.module.ProgrammingError(f"{name} cannot be set now")
+        else:
+            setattr(raw, name, value)
+
+    def lend(self, raw: Any, name: str) -> Any:
+        """Put a copy of the types' adapters in their place."""
+        adapters = raw._adapters
+        raw._adapters = self.module.adapt.AdaptersMap(raw.adapters)
+        return adapters
+
+    def undo(
+        self, raw: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Callable[[], object] | None:
+        """Return what takes a notice's handler away."""
+        return partial(raw.remove_notice_handler, *args, **kwargs)
 
     def codes(self, exc: BaseException) -> Codes:
         """SQLSTATE where the server gave one; a connection that died gives only text."""
@@ -167,7 +234,7 @@ class Psycopg(PsycopgReader, LocalAutocommit):
 
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect.  ``timeout`` in seconds, rounded up, at least 2."""
-        return self.module.connect(target.dsn or "", **self.keywords(target, timeout))
+        return self.module.connect(target.dsn or "", **self.arguments(target, timeout))
 
     def reset(self, raw: Any) -> bool:
         """DISCARD ALL."""

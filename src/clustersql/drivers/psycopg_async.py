@@ -22,7 +22,7 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
 
     async def dial(self, target: Target, timeout: float) -> Any:
         """Connect.  Names are resolved by the loop; libpq's own timeout of whole seconds ends later than ours."""
-        return await self.module.AsyncConnection.connect(target.dsn or "", **self.keywords(target, timeout))
+        return await self.module.AsyncConnection.connect(target.dsn or "", **self.arguments(target, timeout))
 
     async def set_autocommit(self, raw: Any, on: bool) -> None:
         """Set the autocommit mode, without a round trip."""

@@ -12,12 +12,38 @@ from ..errors import Form, numbered
 from . import sockets
 from .adapter import Adapter
 from .contract import Target
-from .mysql import IN_TRANSACTION, MySQLReader
+from .mysql import IN_TRANSACTION, TELLING, MySQLReader, begin, use
 from .reading import Codes, converted, no_dsn, server_arguments
+from .surface import CONNECTION, CURSOR, surface
 
 RESET_CONNECTION = 0x1F
 """COM_RESET_CONNECTION (MySQL 5.7.3, MariaDB 10.2.4), which these drivers have no method for.  It leaves the database as it is, and brings
 back the server's character set and autocommit mode: https://dev.mysql.com/doc/c-api/8.4/en/mysql-reset-connection.html"""
+
+
+CONNECTION_NAMES = surface(
+    tells=f"{TELLING} bind_address charset client_flag collation db encoding host host_info open password port protocol_version salt"
+    " server_capabilities server_charset server_language server_public_key server_status server_thread_id server_version ssl unix_socket"
+    " use_unicode user",
+    asks="show_warnings",
+    # The reset executes init_command and sql_mode again: put back first, they are the pool's own there.
+    local="autocommit_mode connect_timeout cursorclass init_command max_allowed_packet sql_mode",
+    lent="decoders encoders",
+    mode="autocommit",
+    pings="ping",
+    runs={"begin": begin, "select_db": use},
+    replaces="connect",
+    ours=CONNECTION,
+    unmanaged="kill next_result query set_character_set set_charset write_packet",
+)
+"""PyMySQL's connection."""
+CURSOR_NAMES = surface(
+    tells="arraysize description lastrowid max_stmt_length mogrify nextset rowcount rownumber setinputsizes setoutputsizes"
+    " warning_count scroll",
+    ours=CURSOR,
+    unmanaged="callproc",
+)
+"""Its cursor, and that of aiomysql and asyncmy."""
 
 
 class PyMySQLReader(MySQLReader):
@@ -66,6 +92,9 @@ class PyMySQL(PyMySQLReader, Adapter):
 
     name = "pymysql"
     leaving = "close"
+    connection_names = CONNECTION_NAMES
+    cursor_names = CURSOR_NAMES
+    keywords = ("query", "args", "args")
     numbers: ClassVar[dict[str, type]] = {
         "port": int,
         "connect_timeout": float,
@@ -137,6 +166,10 @@ class PyMySQL(PyMySQLReader, Adapter):
         """Past the cursor, which keeps what it has of the first result."""
         while raw._result is not None and raw._result.has_next:
             raw.next_result()
+
+    def ping(self, raw: Any) -> Any:
+        """Ask only: it would connect again by itself, where its version does so unasked too."""
+        return raw.ping(reconnect=False)
 
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor."""

@@ -9,7 +9,8 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any, ClassVar
 
 from ..core.faults import Facts, Fault
@@ -18,6 +19,7 @@ from ..dialects import Dialect, by_name, classify, ends_session, never_sent
 from ..errors import ConfigError, Form
 from . import sockets
 from .contract import Abilities, Target
+from .surface import PEP_249, UNKNOWN_CONNECTION, UNKNOWN_CURSOR, Surface
 
 Codes = tuple[str | None, int | None, str]
 """SQLSTATE, error number, text."""
@@ -33,6 +35,9 @@ class Reader:
     dialect_name: ClassVar[str] = "generic"
     numbers: ClassVar[Mapping[str, type]] = {}
     """Arguments that a URL gives as text and the driver wants as a number or truth."""
+    connection_names: Surface = UNKNOWN_CONNECTION
+    cursor_names: Surface = UNKNOWN_CURSOR
+    keywords: tuple[str, str, str] = PEP_249
 
     def __init__(self, module: Any) -> None:
         self.module = module
@@ -65,6 +70,46 @@ class Reader:
     def is_closed(self, raw: Any) -> bool:
         """Tell whether this side knows that the connection is closed or broken."""
         raise NotImplementedError
+
+    # What is changed of the driver's object for a caller, and put back
+
+    def text(self, operation: Any, raw: Any) -> str | None:
+        """Return the text of a statement that is neither str nor bytes; None: the driver has no such thing."""
+        return None
+
+    def before_change(self, raw: Any) -> None:
+        """Most servers reset a session by themselves."""
+
+    def sends(self, raw: Any) -> bool:
+        """Tell whether setting a name that is only this side's otherwise would be sent to the server now."""
+        return False
+
+    def put(self, raw: Any, name: str, value: Any) -> None:
+        """Set a name that is only this side's, without a round trip."""
+        try:
+            setattr(raw, name, value)
+        except AttributeError:  # psycopg2's registries can only be changed in place
+            if not isinstance(value, dict):
+                raise
+            registry = getattr(raw, name)
+            if registry is not value:
+                registry.clear()
+                registry.update(value)
+
+    def lend(self, raw: Any, name: str) -> Any:
+        """Put a copy of a registry in its place, for a caller to change.  Returns the registry, for `put`."""
+        registry = getattr(raw, name)
+        lent = copy(registry)
+        if isinstance(lent, dict):  # mysqlclient keeps lists in it
+            lent.update({key: list(value) for key, value in lent.items() if isinstance(value, list)})
+        self.put(raw, name, lent)
+        return registry if getattr(raw, name) is lent else lent
+
+    def undo(
+        self, raw: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Callable[[], object] | None:
+        """Return what undoes the registration that is about to be made; None: nothing can."""
+        return None
 
     # The same for all
 

@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from ..errors import ConfigError, Form
 from .adapter import Adapter, Codes, converted, server_arguments
 from .contract import Abilities, Target
+from .sqlite_session import NOTHING, First, RememberingConnection, collations, functions, in_memory, slot
+from .surface import CONNECTION, CURSOR, ERRORS, surface
 
 
-class WeakConnection(sqlite3.Connection):
-    """The driver's own class cannot be referenced weakly, which is how dialled connections are remembered."""
+def script(text: str) -> str:
+    """Return what ``executescript`` runs: it commits what is open before it begins."""
+    return f"COMMIT; {text}"
+
+
+def _replacement(*_: Any, **__: Any) -> str:
+    """What the database is replaced by stays, as what a script has written does."""
+    return "COMMIT; VACUUM"
+
+
+CONNECTION_NAMES = surface(
+    tells=f"{ERRORS} backup getlimit in_transaction interrupt iterdump serialize total_changes",
+    local="row_factory text_factory",
+    registers="create_aggregate create_collation create_function create_window_function set_authorizer set_progress_handler"
+    " set_trace_callback setlimit",
+    mode="autocommit isolation_level",
+    ours=f"{CONNECTION} execute executemany",
+    runs={"deserialize": _replacement, "executescript": script},
+    unmanaged="blobopen enable_load_extension getconfig load_extension setconfig",
+)
+"""sqlite3's connection; ``backup`` reads it, and writes to another one."""
+CURSOR_NAMES = surface(
+    tells="arraysize description lastrowid row_factory rowcount setinputsizes setoutputsize",
+    ours=CURSOR,
+    runs={"executescript": script},
+)
+"""Its cursor."""
 
 
 class SQLite(Adapter):
@@ -21,7 +51,11 @@ class SQLite(Adapter):
     form = Form(fields={"sqlite_errorcode": sqlite3.SQLITE_ERROR, "sqlite_errorname": "SQLITE_ERROR"})
     family = "sqlite"
     dialect_name = "sqlite"
-    abilities = Abilities(descriptor=False, transaction_status=True, autocommit=True, connect_timeout=True)
+    abilities = Abilities(
+        descriptor=False, transaction_status=True, autocommit=True, connect_timeout=True, reset_keeps_hook=True
+    )
+    connection_names = CONNECTION_NAMES
+    cursor_names = CURSOR_NAMES
     numbers: ClassVar[dict[str, type]] = {
         "timeout": float,
         "detect_types": int,
@@ -29,6 +63,10 @@ class SQLite(Adapter):
         "check_same_thread": bool,
         "uri": bool,
     }
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self._first: WeakKeyDictionary[Any, First] = WeakKeyDictionary()
 
     def connect(self, target: Target, timeout: float) -> sqlite3.Connection:
         """Open the file; ``timeout`` has no meaning here, and sqlite3's own (for locks) stays the user's."""
@@ -43,7 +81,7 @@ class SQLite(Adapter):
         fields = server_arguments(target, {"database": "database"})
         if target.dsn is not None:
             fields["database"] = target.dsn
-        arguments = {"check_same_thread": False, "factory": WeakConnection} | fields
+        arguments = {"check_same_thread": False, "factory": RememberingConnection} | fields
         arguments |= converted(target.arguments, self.numbers)
         if "database" not in arguments:
             raise ConfigError("sqlite3: no database given; it is the path of the file, or ':memory:'")
@@ -94,6 +132,51 @@ class SQLite(Adapter):
         cursor = raw.cursor()
         cursor.row_factory = None
         return cursor
+
+    def before_change(self, raw: Any) -> None:
+        """Look at a connection in which something may be left for the first time."""
+        if raw not in self._first:
+            self._first[raw] = First.of(self.cursor(raw))
+
+    def reset(self, raw: Any) -> bool:
+        """Make the connection what it was before; False: nobody has looked at it then, or something is gone that cannot be made again."""
+        first = self._first.pop(raw, None)
+        if first is None:
+            return False
+        legacy = not isinstance(getattr(raw, "autocommit", None), bool)
+        name = "isolation_level" if legacy else "autocommit"
+        mode = getattr(raw, name)
+        setattr(raw, name, None if legacy else True)  # a PRAGMA has no effect in a transaction
+        try:
+            cursor = self.cursor(raw)
+            cursor.execute("PRAGMA query_only = OFF")
+            return first.restore(cursor)
+        finally:
+            setattr(raw, name, mode)
+
+    def undo(
+        self, raw: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Callable[[], object] | None:
+        """Return what brings the former back; None: that is not known, or cannot be had without closing, as an own function in a file's connection.
+
+        Python takes no function away, it puts one there that fails: only for an in-memory database, which would be lost otherwise.
+        """
+        if name == "setlimit":
+            return partial(raw.setlimit, args[0], raw.getlimit(args[0]))
+        if not isinstance(raw, RememberingConnection):
+            return None
+        key = slot(name, args, dict(kwargs))
+        if former := raw._registered.get(key):
+            method, values, named = former
+            return partial(getattr(raw, method), *values, **named)
+        if name in NOTHING:
+            return partial(getattr(raw, name), *NOTHING[name])
+        cursor = self.cursor(raw)
+        if key[0] == "collation":
+            return None if key[1] in collations(cursor) else partial(raw.create_collation, key[1], None)
+        if key[1:] in functions(cursor) or not in_memory(cursor):
+            return None
+        return partial(raw.create_function, key[1], key[2], None)
 
     def abort(self, raw: Any) -> bool:
         """Interrupt the running statement: a write transaction is rolled back by that, the connection stays good."""

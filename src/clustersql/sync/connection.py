@@ -6,6 +6,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from sys import _getframe
 from time import monotonic
 from typing import Any
@@ -16,12 +17,15 @@ from ..core.shelf import Session
 from ..core.statements import Traits
 from ..core.verdict import Phase
 from ..core.view import Want
+from ..drivers.surface import Effect
+from ..forwarded import OWN, assign, effect_of, looked_at, mode_changed
 from ..handle import Handle
 from ..hooks import call_hooks
 from ..notes import LEFT, Notes, phase_of
 from ..options import Options
 from ..outcome import note_lost
-from ..state import HARMLESS_METHODS, Callbacks, State, passing
+from ..state import Callbacks, State
+from . import own
 from .cursor import CLOSED, Cursor
 from .pool import Pool
 from .recovery import never, recover_commit, recover_statement
@@ -98,6 +102,8 @@ class Connection(Handle):
         if session is None:
             self._require_nothing_lost()
         else:
+            if state.number is not None:
+                self._require_same_session()
             if state.answered is not None:
                 self._read_on()
             if state.driver.failed_transaction(session.raw):
@@ -150,23 +156,25 @@ class Connection(Handle):
             raise AttributeError(name)
         if name in CLOSED and self._state.closed:
             return CLOSED[name]
-        value = getattr(self._live().raw, name)
-        if not callable(value) or isinstance(value, type) or name in HARMLESS_METHODS:
+        state, raw = self._state, self._live().raw
+        effect = effect_of(state, name)
+        if effect not in OWN:
+            return looked_at(state, raw, name)
+        value = getattr(raw, name)
+        if effect is Effect.ENDS:
+            return lambda *_, **__: self.close()
+        if not callable(value):
             return value
-        if name in ("execute", "executemany"):
+        if effect is Effect.OURS:
             return lambda *args, **kwargs: getattr(self.cursor(), name)(*args, **kwargs)
-        if name in ("autocommit", "set_autocommit"):
+        if effect is Effect.MODE:
             return self._autocommit_method(value)
-        return passing(self._state, name, value)
+        return partial(_OWN[effect], self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "autocommit" and value:
             self._require_autocommit()
-        setattr(self._live().raw, name, value)
-        # sqlite3 tells its autocommit mode by isolation_level; any other level would be the next tenant's too.
-        mode = name == "autocommit" or (name == "isolation_level" and value in (None, ""))
-        if not mode or not self._state.mode_changed():
-            self._state.unmanaged(name)
+        assign(self._state, self._live().raw, name, value)
 
     # -- ours ------------------------------------------------------------------------------------------------------------------------
 
@@ -343,6 +351,9 @@ class Connection(Handle):
         try:
             if state.must_roll_back(session):
                 session.raw.rollback()
+            if state.borrowed is not None:  # before the reset, which does what the driver's own object says
+                state.borrowed.put_back(session.raw)
+                session.autocommit = state.driver.autocommit(session.raw)
             return not (state.pins or state.unclean) or bool(state.pool.reset(session))
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
             note_lost(self._pool, session, exc)
@@ -354,6 +365,8 @@ class Connection(Handle):
         """Note what a statement may leave behind, before it is sent."""
         if self._state.session is None:
             self._revive()
+        elif self._state.number is not None:
+            self._require_same_session()
         return self._state.prepare(operation, many)
 
     def _after(self, traits: Traits) -> None:
@@ -421,11 +434,14 @@ class Connection(Handle):
             if any((*args, *kwargs.values())):
                 self._require_autocommit()
             result = function(*args, **kwargs)
-            if not self._state.mode_changed():
-                self._state.unmanaged("autocommit()")
+            mode_changed(self._state, self._live().raw, "autocommit()")
             return result
 
         return changed
+
+
+_OWN: dict[Effect, Callable[..., Any]] = {Effect.ASKS: own.ask, Effect.PINGS: own.ping, Effect.RUNS: own.run}
+"""What is called for a method of the driver's, with the connection, its name and the caller's arguments."""
 
 
 _set_state = Connection.__dict__["_state"].__set__

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..awaited import awaited
 from ..core.verdict import Phase
+from ..forwarded import looked_at_cursor, positional
 from ..notes import UNSET
 from ..result import Result
 from ..rows import LASTING
-from ..state import State, passing
+from ..state import State
 from .recovery import recover_statement
 
 if TYPE_CHECKING:
@@ -51,11 +52,6 @@ _OURS = frozenset(
         "__weakref__",
     )
 )
-_HARMLESS = frozenset(
-    "arraysize close description nextset rowcount lastrowid mogrify rownumber setinputsizes setoutputsize row_factory query"
-    " statusmessage messages format itersize scrollable withhold pgresult warning_count info tzinfo_factory adapters".split()
-)
-"""Attributes of drivers' cursors that send nothing to the server, besides those that are no functions."""
 
 
 class Cursor:
@@ -129,6 +125,8 @@ class Cursor:
         except TypeError:  # psycopg's composed SQL has no hash
             known = False
         if not known or options:
+            if options:
+                operation, parameters, options = positional(self._state, operation, parameters, options, many=False)
             return self._noted("execute", operation, parameters, options)
         session.started = monotonic()
         try:
@@ -147,6 +145,8 @@ class Cursor:
 
         Only rows in a list or a tuple are sent again where the node fails; what can be read once only never is.
         """
+        if options:
+            operation, parameters, options = positional(self._state, operation, parameters, options, many=True)
         if parameters.__class__ not in LASTING:
             self._state.reads(parameters)
         return self._noted("executemany", operation, parameters, options)
@@ -253,9 +253,7 @@ class Cursor:
                 return CLOSED[name]
             raise self._state.returned()
         value = getattr(self._raw, name)
-        if callable(value) and name not in _HARMLESS:
-            return passing(self._state, name, value)
-        return value
+        return looked_at_cursor(self._state, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _OURS:

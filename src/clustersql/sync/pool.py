@@ -109,7 +109,8 @@ class Pool(BasePool[Attempt]):
         if proof and not self.driver.ask(session.raw, (proof,))[0][0][0]:
             return False
         autocommit, read_only = self.has_reset(session)
-        greet(self.topology, self.driver, session.raw)
+        if not self.driver.abilities.reset_keeps_hook:
+            greet(self.topology, self.driver, session.raw)
         self.set_mode(session, bool(autocommit), bool(read_only))
         return True
 

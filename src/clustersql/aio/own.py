@@ -1,0 +1,116 @@
+"""The driver's own methods that wait for the server: a sign of life, a question, a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from ..awaited import awaited
+from ..core.verdict import Phase
+from ..drivers.surface import Effect
+from ..forwarded import text_of
+from ..notes import phase_of
+from .recovery import recover_statement
+
+if TYPE_CHECKING:
+    from ..core.shelf import Session
+    from .connection import Connection
+
+
+async def ping(connection: Connection, name: str, *_: Any, **__: Any) -> Any:
+    """Ask for a sign of life.  Where there is none, the connection moves as for a read; raises `TransactionLost` where something is lost with it."""
+
+    async def asked(session: Session) -> Any:
+        return await connection._pool.driver.ping(session.raw)
+
+    session = await _ready(connection)
+    try:
+        with awaited(session):
+            return await asked(session)
+    except Exception as exc:
+        return await recover_statement(connection, asked, None, Phase.EXECUTE, exc, sends=False)
+    except BaseException:  # cancelled: the answer is on its way still
+        connection._pool.interrupted(session)
+        raise
+
+
+async def ask(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
+    """Ask what leaves nothing behind.  An error passes: what it means for the session the next statement finds out."""
+    session = await _ready(connection)
+    try:
+        with awaited(session):
+            return await getattr(session.raw, name)(*args, **kwargs)
+    except BaseException as exc:
+        if not isinstance(exc, connection._state.driver.error):
+            connection._pool.interrupted(session)
+        raise
+
+
+async def run(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
+    """Run a statement by the driver's own method, noted and recovered as `Cursor.execute` does it."""
+    traits = await connection._prepare(text_of(connection._state, name, args, kwargs), many=False)
+
+    async def again(session: Session) -> Any:
+        return await getattr(session.raw, name)(*args, **kwargs)
+
+    session = await _ready(connection)
+    try:
+        with awaited(session):
+            result = await again(session)
+    except Exception as exc:
+        result = await recover_statement(connection, again, traits, phase_of(traits), exc)
+    except BaseException as exc:
+        connection._interrupted(session, traits, exc)
+        raise
+    else:
+        session.count += 1
+    connection._after(traits)
+    return result
+
+
+async def _ready(connection: Connection) -> Session:
+    """Return the session, with nothing of an earlier statement's answer left on its way."""
+    session = connection._state.session or await connection._revive()
+    if connection._state.answered is not None:
+        await connection._read_on()
+        session = connection._live()
+    return session
+
+
+async def end(connection: Connection, name: str) -> None:
+    """Close, as `Connection.close` does it."""
+    await connection.close()
+
+
+METHODS: dict[Effect, Callable[..., Awaitable[Any]]] = {
+    Effect.ASKS: ask,
+    Effect.ENDS: end,
+    Effect.PINGS: ping,
+    Effect.RUNS: run,
+}
+"""What is called for a method of the driver's, with the connection, its name and the caller's arguments."""
+
+
+def watched(connection: Connection, value: Any, effect: Effect) -> Any:
+    """Return a method of the driver's so that what is awaited of it may be cancelled before its answer has come."""
+    if effect not in (Effect.TELLS, Effect.SETS, Effect.REGISTERS) or not callable(value) or isinstance(value, type):
+        return value
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        result = value(*args, **kwargs)
+        return _to_the_end(connection, result) if isawaitable(result) else result
+
+    called.__name__ = getattr(value, "__name__", "called")
+    return called
+
+
+async def _to_the_end(connection: Connection, answer: Awaitable[Any]) -> Any:
+    session = connection._live()
+    try:
+        return await answer
+    except Exception:
+        raise
+    except BaseException:  # cancelled: the answer is on its way still
+        connection._pool.interrupted(session)
+        raise

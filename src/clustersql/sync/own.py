@@ -1,0 +1,75 @@
+"""The driver's own methods that wait for the server: a sign of life, a question, a statement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..awaited import awaited
+from ..core.verdict import Phase
+from ..forwarded import text_of
+from ..notes import phase_of
+from .recovery import recover_statement
+
+if TYPE_CHECKING:
+    from ..core.shelf import Session
+    from .connection import Connection
+
+
+def ping(connection: Connection, name: str, *_: Any, **__: Any) -> Any:
+    """Ask for a sign of life.  Where there is none, the connection moves as for a read; raises `TransactionLost` where something is lost with it."""
+
+    def asked(session: Session) -> Any:
+        return connection._pool.driver.ping(session.raw)
+
+    session = _ready(connection)
+    try:
+        with awaited(session):
+            return asked(session)
+    except Exception as exc:
+        return recover_statement(connection, asked, None, Phase.EXECUTE, exc, sends=False)
+    except BaseException:
+        session.tainted = True
+        raise
+
+
+def ask(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
+    """Ask what leaves nothing behind.  An error passes: what it means for the session the next statement finds out."""
+    session = _ready(connection)
+    try:
+        with awaited(session):
+            return getattr(session.raw, name)(*args, **kwargs)
+    except BaseException as exc:
+        session.tainted |= not isinstance(exc, connection._state.driver.error)
+        raise
+
+
+def run(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
+    """Run a statement by the driver's own method, noted and recovered as `Cursor.execute` does it."""
+    traits = connection._prepare(text_of(connection._state, name, args, kwargs), many=False)
+
+    def again(session: Session) -> Any:
+        return getattr(session.raw, name)(*args, **kwargs)
+
+    session = _ready(connection)
+    connection._state.touched = True
+    try:
+        with awaited(session):
+            result = again(session)
+    except Exception as exc:
+        result = recover_statement(connection, again, traits, phase_of(traits), exc)
+    except BaseException:
+        session.tainted = True
+        raise
+    else:
+        session.count += 1
+    connection._after(traits)
+    return result
+
+
+def _ready(connection: Connection) -> Session:
+    """Return the session, with nothing of an earlier statement's answer left on its way."""
+    session = connection._live()
+    if connection._state.answered is not None:
+        connection._read_on()
+        session = connection._live()
+    return session

@@ -245,6 +245,13 @@ class State:
             return self.broken is not None and not self.given_back
         return bool(session.count or self.pins or self.may_commit)
 
+    def leaves_reads_unread(self) -> bool:
+        """Whether the transaction has provably only read, and something is unread: nothing is lost if it is cut off in place of a COMMIT."""
+        session, driver = self.session, self.driver
+        if session is None or not session.read_only or self.unproven:
+            return False
+        return driver.unread(session.raw, [cursor._raw for cursor in self.alive_cursors() if cursor._raw is not None])
+
     def must_roll_back(self, session: Session) -> bool:
         """Whether a transaction may be open on ``session`` when it is given back."""
         return bool(session.count or self.may_commit) and self.transaction_mode(session)

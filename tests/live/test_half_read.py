@@ -41,6 +41,19 @@ def test_given_back(mariadb_stage: Stage) -> None:
         assert rows(execute(conn, "SELECT 1")) == [(1,)]
 
 
+def test_block_that_only_reads(mariadb_stage: Stage) -> None:
+    """It is left without a COMMIT, which would wait until all of it is read."""
+    stage, told = mariadb_stage, []
+    before = received(stage)
+    with stage.db.connection(read_only=True) as conn:
+        conn.on_commit(lambda: told.append(1))
+        cursor = half_read(stage, conn)
+    assert told == [1]
+    del cursor
+    gc.collect()
+    assert received(stage) - before < HELD
+
+
 def test_read_to_its_end(mariadb_stage: Stage) -> None:
     """Then nothing is left, and the connection is kept; mariadb does not tell whether an open cursor is, so it is not."""
     stage = mariadb_stage

@@ -246,7 +246,9 @@ class Connection(Handle):
         try:
             if leaving in ("commit", "commit-close") or leaving == "pool":
                 if kind is None and (state.has_work() or state.callbacks):
-                    hooks = await self._commit()
+                    leaves = leaving == "pool" and state.driver.abilities.leaves_results
+                    done = leaves and state.leaves_reads_unread()
+                    hooks = state.boundary(committed=True) if done else await self._commit()
                 elif leaving != "pool" and not state.closed:
                     await self.rollback()
         finally:

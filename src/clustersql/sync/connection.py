@@ -200,7 +200,9 @@ class Connection(Handle):
         hooks: Callbacks = ()
         try:
             if success and (self._state.has_work() or self._state.callbacks):
-                hooks = self._commit()
+                state = self._state
+                done = state.driver.abilities.leaves_results and state.leaves_reads_unread()
+                hooks = state.boundary(committed=True) if done else self._commit()
         finally:
             try:
                 self.close()

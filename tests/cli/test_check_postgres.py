@@ -72,6 +72,21 @@ def test_the_table_fits_80_columns_and_names_the_settings_that_lose_commits(
     assert ran.out.rstrip().endswith("good: no findings")
 
 
+@pytest.mark.parametrize("bound", ["", "max_lag = 5"])
+def test_a_user_who_cannot_prove_the_history_of_a_standby_is_told(
+    servers: PostgresCluster, tmp_path: Path, cli: Callable, bound: str
+) -> None:
+    servers.execute("n1", "REVOKE pg_monitor FROM app")
+    try:
+        ran = cli("check", config(tmp_path, servers, bound), "--json", "--max-connections", 2, "--timeout", 20)
+    finally:
+        servers.execute("n1", "GRANT pg_monitor TO app")
+    told = ran.findings if bound else [(note["node"], note["what"]) for note in ran.json["notes"]]
+    asked = {node: what for node, what in told if what.endswith("GRANT pg_monitor TO app")}
+    assert set(asked) == {"n2", "n3"}
+    assert ran.status == (1 if bound else 0)
+
+
 def test_a_stopped_node_is_a_finding_and_the_others_are_checked(
     servers: PostgresCluster, tmp_path: Path, cli: Callable
 ) -> None:

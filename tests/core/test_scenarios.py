@@ -68,6 +68,9 @@ def observation(kind: str, node: str, *more: Any) -> Observation:
                 "position": flags.get("position"),
                 "epoch": epoch,
                 "asked": flags.get("asked"),
+                "timeline": flags.get("timeline", 0),
+                "following": flags.get("following", 0),
+                "forked_at": flags.get("forked_at"),
             }
             report = Report(Role(role), Readiness(readiness), why, identity=flags.get("identity", ""), **told)
             return Answered(node, report, dialled, flags.get("peer", ""))

@@ -135,7 +135,7 @@ def test_a_long_receive_queue_is_overload() -> None:
     assert donor.limited(500) is donor, "it says itself what it is"
 
 
-POSTGRES = (False, "off", "17.2", "100", "3", False, False, 777, "7399", "0000000A", "1.5")
+POSTGRES = (False, "off", "17.2", "100", "3", False, False, 777, "7399", "0000000A", "1.5", None, None, 640)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,19 @@ def test_the_postgresql_probe(changes: dict[int, Any], role: Role, readiness: Re
     assert report.position == (None if changes == {1: "on"} else 777), "what a demoted primary wrote is no measure"
     assert report.epoch == Epoch("system identifier 7399", 10)
     assert report.identity == "7399 since 1.5"
+    assert (report.timeline, report.following, report.forked_at) == (0, 0, 640)
+
+
+def test_the_timelines_of_a_postgresql_standby() -> None:
+    """What it receives, and what its control file says; both may be untold."""
+    standby = (True, *POSTGRES[1:9], None, "1.5")
+    for told, expected in (
+        ((2, 1, None), (1, 2, None)),
+        ((None, 3, None), (3, 0, None)),
+        ((None, None, None), (0, 0, None)),
+    ):
+        report = by_name("postgresql").report([[(*standby, *told)]])
+        assert (report.timeline, report.following, report.forked_at) == expected
 
 
 def test_mysql_itself_leaves_the_cluster_variables_out() -> None:

@@ -164,21 +164,16 @@ NOTHING_HELD = """SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'adviso
 def test_what_postgresql_keeps_in_a_session_is_gone(postgres_stage: Stage) -> None:
     """DISCARD ALL undoes each of these, on the same connection."""
     stage = postgres_stage
-    stage.ask("GRANT pg_monitor TO app")
     db = stage.make(max_size=1, on_connect=None).open()
-    try:
-        for statement in POSTGRES_HELD:
-            with db.connection() as conn:
-                session = rows_of(conn, "SELECT pg_backend_pid()")
-                execute(conn, statement)
-                assert conn.pins or conn._state.unclean, statement
-            with db.connection() as conn:
-                expected = [(0, 0, None, None, 0, "app", "read committed", False, 0)]
-                assert rows_of(conn, NOTHING_HELD) == expected, statement
-                assert rows_of(conn, "SELECT pg_backend_pid()") == session
-    finally:
-        stage.close()
-        stage.ask("REVOKE pg_monitor FROM app")
+    for statement in POSTGRES_HELD:
+        with db.connection() as conn:
+            session = rows_of(conn, "SELECT pg_backend_pid()")
+            execute(conn, statement)
+            assert conn.pins or conn._state.unclean, statement
+        with db.connection() as conn:
+            expected = [(0, 0, None, None, 0, "app", "read committed", False, 0)]
+            assert rows_of(conn, NOTHING_HELD) == expected, statement
+            assert rows_of(conn, "SELECT pg_backend_pid()") == session
 
 
 def test_what_discard_all_leaves_costs_the_connection(postgres_stage: Stage) -> None:

@@ -6,24 +6,62 @@ Rules
    by its lower number.
 2. A node of another lineage holds another database.  Only when every configured node answers and all tell the same other lineage was the
    whole cluster rebuilt: then that is accepted.
-3. Where the members share the number (Galera's configuration), it begins anew with a restart of them all, so it is compared among those
+3. Two timelines share what comes before the position where the newer one forked off.  A standby beyond it holds the newer history only if it
+   is proven to have reached that; one that follows the older one there is kept out.  Where the switch was, is believed only of a primary that
+   this process has seen as a standby since the same start: later it tells another position.
+4. Where the members share the number (Galera's configuration), it begins anew with a restart of them all, so it is compared among those
    that answer now and not remembered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .node import Epoch, Mark, Node, Origin, Reach, Role
 
+KEPT = 16
+"""Switches that are remembered; a standby that was left behind by an earlier one has been rebuilt since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The timeline ``number`` was seen to begin, at the position ``at``; None: nobody knows where."""
+
+    number: int
+    at: int | None = None
+
+
+def switched(
+    switches: tuple[Switch, ...], before: Epoch | None, after: Epoch | None, forked_at: int | None
+) -> tuple[Switch, ...]:
+    """Return the switches after the newest epoch has become ``after``; those of another database, which was rebuilt, are forgotten."""
+    if before is None or after is None or after.shared:
+        return switches
+    if before.lineage != after.lineage:
+        return ()
+    if not 0 < before.number < after.number:
+        return switches
+    return (*switches, Switch(after.number, forked_at))[-KEPT:]
+
+
+def unproven(node: Node, switches: tuple[Switch, ...]) -> Switch | None:
+    """Return the switch after which a replica may hold another history than the primary's; None: it holds no other."""
+    if node.role is not Role.REPLICA or node.position is None:
+        return None
+    for switch in switches:
+        shared = switch.at is not None and node.position <= switch.at
+        if max(node.timeline, node.following) < switch.number and not shared:
+            return switch
+    return None
+
 
 def guarded(
-    nodes: Sequence[Node], about: str, newest: Epoch | None, now: float
+    nodes: Sequence[Node], about: str, newest: Epoch | None, now: float, switches: tuple[Switch, ...] = ()
 ) -> tuple[tuple[Node, ...], Epoch | None]:
     """Return the nodes with those of an older epoch marked, and the newest epoch seen so far, after news of node ``about``."""
     newest = _newest(nodes, newest)
-    return tuple(_judged(node, newest, now) if _due(node, about) else node for node in nodes), newest
+    return tuple(_judged(node, newest, now, switches) if _due(node, about) else node for node in nodes), newest
 
 
 def _due(node: Node, about: str) -> bool:
@@ -59,8 +97,22 @@ def older(epoch: Epoch | None, newest: Epoch | None) -> str:
     return ""
 
 
-def _judged(node: Node, newest: Epoch | None, now: float) -> Node:
-    why = older(node.epoch, newest)
+def _left_behind(node: Node, switches: tuple[Switch, ...]) -> str:
+    """Return in words why a standby is kept out that is proven to follow an older timeline where a newer one goes on; "": it is not.
+
+    It must be known where that is: a standby before it has only yet to come to it.
+    """
+    switch = unproven(node, switches)
+    if switch is None or switch.at is None or not 0 < node.following < switch.number:
+        return ""
+    return (
+        f"an old history: it follows timeline {node.following} beyond the position where timeline {switch.number} began; "
+        "rebuild the node from the primary"
+    )
+
+
+def _judged(node: Node, newest: Epoch | None, now: float, switches: tuple[Switch, ...]) -> Node:
+    why = older(node.epoch, newest) or _left_behind(node, switches)
     if bool(why) == node.outdated:
         return node
     mark = {"outdated": Mark(now, why or "its history is the newest again")}

@@ -72,6 +72,8 @@ class Report:
     ``position``: of its log, in bytes (PostgreSQL) or transactions (MariaDB), what it has applied or, as a primary, written; None: not told.
     ``asked``: when the question was put (monotonic seconds), so that the position is of then or later; None: just now.
     ``identity``: the same for every way to this server, and no other server's; "": not told.
+    ``timeline``: of a standby, one that it has certainly reached; ``following``: the one that it receives now; 0: not told.
+    ``forked_at``: of a primary that was a standby since its start, the position where its timeline begins; None: not told.
     """
 
     role: Role
@@ -85,6 +87,9 @@ class Report:
     asked: float | None = None
     epoch: Epoch | None = None
     identity: str = ""
+    timeline: int = 0
+    following: int = 0
+    forked_at: int | None = None
 
     def limited(self, max_queue: int) -> Report:
         """Return the report of a node that is overloaded when more than ``max_queue`` write-sets wait to be applied."""
@@ -119,6 +124,8 @@ class Node:
     ``weight`` and ``priority``: as configured, for the policies of these names.
     ``draining``: the operator wants no new work there; ``ends_at`` is when the work that is still there is ended, None: never by us.
     ``origin`` and ``identity`` are for `core.discovery`.  ``endpoint``: where it was configured or reported to be; None: not by host and port.
+    ``timeline`` and ``following`` are as in `Report`, the latter kept while the same incarnation of the server tells none.
+    ``stood_by``: the identity under which it was last seen as a standby.
     ``peers``: the addresses, ``10.0.0.1:5432``, at the other ends of its connections, until its name leads elsewhere.
     """
 
@@ -144,6 +151,9 @@ class Node:
     endpoint: Endpoint | None = None
     peers: frozenset[str] = frozenset()
     identity: str = ""
+    timeline: int = 0
+    following: int = 0
+    stood_by: str = ""
     weight: float = 1.0
     priority: int = 1
 

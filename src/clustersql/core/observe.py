@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from .discovery import Members, admitted, excluded, in_order, learned
 from .endpoint import Endpoint
-from .epoch import guarded
+from .epoch import guarded, switched
 from .faults import Fault
 from .freshness import Track
 from .node import AXES, Mark, Node, Origin, Reach, Readiness, Report, Role
@@ -156,7 +156,7 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     if isinstance(seen, SessionLost | Refused) and seen.generation != node.generation:
         return view  # rule 3
     after = _TRANSITIONS[type(seen)](node, seen, now, jitter, breaker)
-    known = view.discovery
+    known, switches = view.discovery, view.switches
     still: Node | None = after
     if after is node and not (node.epoch and node.epoch.shared):
         nodes, epoch = (
@@ -167,7 +167,10 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
         nodes = tuple(after if n is node else n for n in view.nodes)
         if known is not None and isinstance(seen, Answered):
             nodes, known = admitted(nodes, after, known, view, now)
-        nodes, epoch = guarded(nodes, node.name, view.epoch, now)
+        nodes, epoch = guarded(nodes, node.name, view.epoch, now, switches)
+        switches = switched(switches, view.epoch, epoch, _forked_at(node, seen))
+        if switches != view.switches:
+            nodes, epoch = guarded(nodes, node.name, epoch, now, switches)
         still = next((n for n in nodes if n.name == node.name), None)  # None: another node's double, or a stranger
         after = still or after
     track = (
@@ -175,10 +178,27 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
         if still is not None and isinstance(seen, Answered)
         else view.track
     )
-    if nodes == view.nodes and track is view.track and epoch == view.epoch:
+    if nodes == view.nodes and track is view.track and epoch == view.epoch and switches == view.switches:
         return view
     news = len(nodes) != len(view.nodes) or any(a is not b and _used(a) != _used(b) for a, b in zip(nodes, view.nodes))  # noqa: B905
-    return replace(view, nodes=nodes, track=track, epoch=epoch, discovery=known, at=now, version=view.version + news)
+    news |= switches != view.switches
+    return replace(
+        view,
+        nodes=nodes,
+        track=track,
+        epoch=epoch,
+        switches=switches,
+        discovery=known,
+        at=now,
+        version=view.version + news,
+    )
+
+
+def _forked_at(node: Node, seen: Observation) -> int | None:
+    """Where the timeline of a new primary began, if this process has seen that very incarnation of the server as a standby."""
+    if not isinstance(seen, Answered) or not node.stood_by or node.stood_by != seen.report.identity:
+        return None
+    return seen.report.forked_at
 
 
 def _used(node: Node) -> Node:
@@ -187,7 +207,7 @@ def _used(node: Node) -> Node:
     Else each failed probe would wake every waiter: with a thousand of them, thirty times a second, a process that does nothing else.
     """
     retry_at = node.retry_at if node.reach is Reach.UP else 0.0  # who is not up is not dialled for a caller
-    return replace(node, position=None, failures=0, retry_at=retry_at, why="", marks={})
+    return replace(node, position=None, timeline=0, failures=0, retry_at=retry_at, why="", marks={})
 
 
 def _tracked(track: Track, node: Node, report: Report, now: float) -> Track:
@@ -231,6 +251,11 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         slow_since=now if returned else node.slow_since,
         generation=node.generation + (1 if demoted else 0),  # sessions of a demoted primary would cling to it
         identity=report.identity or node.identity,
+        timeline=report.timeline,
+        following=report.following or (node.following if report.identity in ("", node.identity) else 0),
+        stood_by=report.identity
+        if report.role is Role.REPLICA and report.timeline and report.complete
+        else node.stood_by,
         peers=node.peers | {seen.peer} if seen.peer else node.peers,
     )
     return _dated(node, after, now, report.why)
@@ -261,7 +286,14 @@ def _completed(node: Node, report: Report) -> Report:
     """Return what a dial has told, with the readiness that is known from the latest probe."""
     if node.reach is not Reach.UP or node.readiness in _CONTRADICTED:
         return report
-    return replace(report, readiness=node.readiness, why=node.why, position=node.position, epoch=node.epoch)
+    return replace(
+        report,
+        readiness=node.readiness,
+        why=node.why,
+        position=node.position,
+        epoch=node.epoch,
+        timeline=node.timeline,
+    )
 
 
 def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, breaker: Breaker) -> Node:
@@ -314,8 +346,8 @@ _ALIVE = {
 
 def _session_lost(node: Node, seen: SessionLost, now: float, jitter: float, breaker: Breaker) -> Node:
     after = replace(node, generation=node.generation + 1)
-    if node.reach is Reach.UP:
-        after = replace(after, reach=Reach.SUSPECT, retry_at=now)
+    if node.reach is Reach.UP:  # a server that was killed may have gone back: its position is that of one incarnation
+        after = replace(after, reach=Reach.SUSPECT, retry_at=now, position=None)
     return _dated(node, after, now, seen.why)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 
+from .epoch import unproven
 from .freshness import MaxLag
 from .node import AXES, Mark, Node, Reach, Readiness, Role
 from .view import View, Want
@@ -36,6 +37,9 @@ def behind(view: View, node: Node, max_lag: MaxLag | None, now: float) -> str:
     """Return in words how far ``node`` is behind; "" when that is within ``max_lag``."""
     if view.fresh(node, max_lag, now):
         return ""
+    if switch := unproven(node, view.switches):
+        why = f"it is not proven that it follows timeline {switch.number}, the new primary's"
+        return f"{why}: that shows in pg_stat_wal_receiver (GRANT pg_monitor), or after its next restart point"
     lag = view.lag(node, now)
     ahead = view.track.ahead(node.position, now) if node.position is not None else None
     known = f"up to {lag:.1f} s" if lag is not None else "" if ahead is None else f"{ahead} bytes"

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from .discovery import Discovery
+from .epoch import Switch, unproven
 from .freshness import MaxLag, Track
 from .node import Epoch, Node, Reach, Readiness, Role
 
@@ -63,6 +64,7 @@ class View:
     version: int = 0
     track: Track = field(default_factory=Track)
     epoch: Epoch | None = None
+    switches: tuple[Switch, ...] = ()
     discovery: Discovery | None = None
     at: float = field(default=0.0, compare=False)
     candidates: dict[Service, tuple[str, ...]] = field(init=False, repr=False, compare=False)
@@ -98,12 +100,16 @@ class View:
         """Tell whether ``node`` is at most so far behind.  A primary is never behind; a lag that is not known is too long."""
         if max_lag is None or node.role is Role.PRIMARY:
             return True
+        if unproven(node, self.switches):
+            return False
         return max_lag.allows(self.track, node.position, self.at if now is None else now)
 
     def lag(self, node: Node, now: float) -> float | None:
         """Return by how many seconds ``node`` is behind, at most; None: not known."""
         if node.role is Role.PRIMARY:
             return 0.0
+        if unproven(node, self.switches):
+            return None
         reached = self.track.reached(node.position) if node.position is not None else None
         return None if reached is None else max(0.0, now - reached)
 

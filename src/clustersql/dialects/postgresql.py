@@ -136,7 +136,9 @@ MESSAGES = (
 # The timeline from the name of the log's file: pg_control_checkpoint() shows a new one only after the next checkpoint.
 # One round trip.  Not current_setting('default_transaction_read_only'): our own SET SESSION CHARACTERISTICS changes that, and
 # a pool's read-only connection would call a primary a replica.  reset_val keeps what a new session of this user starts with
-# (postgresql.conf, ALTER SYSTEM, ALTER ROLE, ALTER DATABASE, the connection's own options).
+# (postgresql.conf, ALTER SYSTEM, ALTER ROLE, ALTER DATABASE, the connection's own options).  A standby's timeline: what it receives is
+# shown to pg_monitor only, what the control file says to everyone, but after the next restart point, so that it may be an older one.  Where
+# a promoted primary stopped replaying its timeline begins, until it is restarted: then it is NULL, or after a crash something else.
 PROBE = """\
 SELECT pg_catalog.pg_is_in_recovery(),
        (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'),
@@ -150,7 +152,13 @@ SELECT pg_catalog.pg_is_in_recovery(),
        (SELECT system_identifier FROM pg_catalog.pg_control_system())::text,
        CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
             ELSE substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END,
-       extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text"""
+       extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,
+       (SELECT max(received_tli) FROM pg_catalog.pg_stat_wal_receiver),
+       CASE WHEN pg_catalog.pg_is_in_recovery()
+            THEN greatest((SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery()),
+                          (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint())) END,
+       CASE WHEN NOT pg_catalog.pg_is_in_recovery()
+            THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::bigint END"""
 
 # Whom this server sends its log to, and whom it gets it from.  pg_stat_replication shows more than standbys: subscribers of logical
 # replication (they have a slot, which says so), pg_receivewal and pg_basebackup.  A sender's port is that of its own end of the
@@ -171,7 +179,8 @@ SELECT 'sends', application_name::text, pg_catalog.host(client_addr), NULL
 def report(answers: Sequence[Rows]) -> Report:
     """Read the answer to `PROBE`: a standby, or a node that takes no writes by default, is a replica."""
     (row,) = answers[0]
-    standby, default_read_only, version, max_connections, reserved, tls, paused, position, system, timeline, since = row
+    standby, default_read_only, version, max_connections, reserved, tls, paused, position, *history = row
+    system, timeline, since, receiving, reached, forked_at = history
     read_only = default_read_only == "on"
     if read_only and not standby:
         position = None  # what is written there comes from nobody: it says nothing of how far it is behind
@@ -190,6 +199,9 @@ def report(answers: Sequence[Rows]) -> Report:
         position=position,
         epoch=Epoch(f"system identifier {system}", int(timeline or "0", 16)),
         identity=f"{system} since {since}",  # a server has no name of its own; its start, to the microsecond, is its alone
+        timeline=reached or 0,
+        following=receiving or 0,
+        forked_at=forked_at,
     )
 
 

@@ -39,7 +39,9 @@ def inspect(topology: Topology, name: str, wire: Wire, cluster: ClusterResult) -
         report: Report = wire.probe().limited(topology.settings.max_receive_queue)
         _take(result, report)
         learn(topology, name, wire, report)
-        _measure(result, wire, QUESTIONS.get(topology.driver.dialect.name, Questions()))
+        questions = QUESTIONS.get(topology.driver.dialect.name, Questions())
+        _measure(result, wire, questions)
+        _history(topology, result, wire, questions, cluster)
     except Exception as exc:
         _failed(topology, result, exc)
     _judge(result, cluster)
@@ -83,6 +85,16 @@ def _measure(result: NodeResult, wire: Wire, questions: Questions) -> None:
     result.tls = " ".join(_text(value) for value in _values(wire, questions.tls))
     if used := _values(wire, questions.used):
         result.used_connections = int(used[-1])
+
+
+def _history(
+    topology: Topology, result: NodeResult, wire: Wire, questions: Questions, cluster: ClusterResult
+) -> None:
+    if result.role != "replica" or not (users := _values(wire, questions.history)):
+        return
+    say = cluster.find if topology.settings.max_lag is not None else cluster.note
+    what = "after a promotion it cannot be proven to follow the new primary until its next restart point, and is not fresh for max_lag"
+    say(result.name, f"{what}: GRANT pg_monitor TO {users[0]}")
 
 
 def _round_trip(wire: Wire) -> float:

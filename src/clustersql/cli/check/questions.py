@@ -15,7 +15,8 @@ class Questions:
     ``clock``: seconds since 1970 by the server's clock, whatever its time zone.  ``tls``: version and cipher of this connection, or
     nothing.  ``used``: connections that are open now.  ``durability``: settings as name and value.  ``risky``: the values of those
     settings, per name, with which an acknowledged commit may be lost, and why.  ``spread`` and ``risky_spread``: the same for writes to several nodes at once.  ``one_primary``: two nodes that accept writes are
-    two databases.  ``one_writer``: a second transaction that writes waits for the first one's end.
+    two databases.  ``history``: of a replica, the user, where it may not see which history is received, and so cannot prove it to
+    be the primary's after a promotion.  ``one_writer``: a second transaction that writes waits for the first one's end.
     """
 
     clock: str = ""
@@ -25,6 +26,7 @@ class Questions:
     risky: Mapping[tuple[str, str], str] | None = None
     spread: str = ""
     risky_spread: Mapping[tuple[str, str], str] | None = None
+    history: str = ""
     one_primary: bool = False
     one_writer: bool = False
 
@@ -44,6 +46,7 @@ QUESTIONS: Mapping[str, Questions] = {
             ("synchronous_commit", "local"): "an acknowledged commit is lost with its node: no standby is waited for",
             ("synchronous_standby_names", ""): "an acknowledged commit is lost with its node: no standby is waited for",
         },
+        history="SELECT current_user WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')",
         one_primary=True,
     ),
     # Not UNIX_TIMESTAMP(NOW()): in the hour when summer time ends it is wrong by an hour.

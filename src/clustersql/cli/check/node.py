@@ -87,9 +87,7 @@ def _measure(result: NodeResult, wire: Wire, questions: Questions) -> None:
         result.used_connections = int(used[-1])
 
 
-def _history(
-    topology: Topology, result: NodeResult, wire: Wire, questions: Questions, cluster: ClusterResult
-) -> None:
+def _history(topology: Topology, result: NodeResult, wire: Wire, questions: Questions, cluster: ClusterResult) -> None:
     if result.role != "replica" or not (users := _values(wire, questions.history)):
         return
     say = cluster.find if topology.settings.max_lag is not None else cluster.note

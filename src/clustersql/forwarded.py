@@ -184,16 +184,18 @@ def _setting(
 
     def setting(*args: Any, **kwargs: Any) -> Any:
         session = state.session
-        if session is None or session.raw is not raw or session.count or state.driver.sends(raw):
+        if session is None or session.raw is not raw or state.driver.sends(raw):
             state.unmanaged(f"{name}()")
             return function(*args, **kwargs)
         _before(state, raw, names, _access(names, args, kwargs))
-        mode = state.driver.autocommit(raw)
+        mode, opened = state.driver.autocommit(raw), state.driver.in_transaction(raw)
 
         def was_set() -> None:
             _after(state, raw, names)
             if state.driver.autocommit(raw) is not mode:
                 mode_changed(state, raw, f"{name}()")
+            if opened and state.driver.in_transaction(raw) is False:  # psycopg2's set_isolation_level rolls back
+                state.unmanaged(f"{name}()")
 
         return _then(function(*args, **kwargs), was_set)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clustersql.core import statements
 from clustersql.core.statements import LONGEST, UNKNOWN, kept, outlasts, several, traits
 from clustersql.dialects import by_name
 
@@ -160,6 +161,53 @@ def test_no_text_takes_long(dialect: str, sql: str) -> None:
 
 def test_a_huge_text_is_not_looked_at() -> None:
     assert traits("select 1 " + " " * LONGEST, by_name("postgresql").rules) is UNKNOWN
+
+
+LISTS = {
+    "bulk insert": ("INSERT INTO t (a, b) VALUES {}", "({0}, 'name ''{0}''; -- (', NULL, -1.5e3, TRUE)", ","),
+    "in": ("SELECT * FROM t WHERE a IN ({}) AND b IN ('x')", "{0}", ", "),
+    "placeholders": ("INSERT INTO t VALUES {} ON CONFLICT DO NOTHING", "(%s, ?, {0})", ",\n"),
+    "one literal": ("INSERT INTO t VALUES ('{}')", "blob(", " "),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("name", LISTS)
+def test_a_text_s_length_changes_nothing(dialect: str, name: str) -> None:
+    """A bulk insert of megabytes is as plain as one of a row."""
+    around, each, between = LISTS[name]
+    short, long = (around.format(between.join(each.format(n) for n in range(count))) for count in (1, 40_000))
+    assert len(long) > 150_000
+    assert told(dialect, long) == told(dialect, short)
+    assert "plain" in told(dialect, long)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "hidden", ["(nextval('s'))", "(1); DELETE FROM t", "(1 /* ; */, mine(2))", "(1, 'a)", "(/*!99999 1 */ 2)"]
+)
+def test_what_a_long_list_hides_is_seen(dialect: str, hidden: str) -> None:
+    """Between any two of its rows."""
+    rows = ["(1, 'x')"] * 5_000
+    long = "INSERT INTO t VALUES " + ", ".join([*rows, hidden, *rows])
+    assert "plain" not in told(dialect, long)
+    assert told(dialect, long) == told(dialect, f"INSERT INTO t VALUES (1, 'x'), {hidden}, (1, 'x')")
+
+
+_WORDS = "null true default nextval now count in values select insert into t"
+_TOKENS = st.sampled_from(
+    f"( ) , ; 1 -2.5e3 'x' 'it''s' ' \" ` [ ] $ $$ $a$ -- # /* */ /*! e' %s ? $1 {_WORDS}".split()
+)
+
+
+@given(st.lists(_TOKENS, max_size=30), st.sampled_from(["", " ", "\n"]), st.sampled_from(DIALECTS))
+def test_the_long_form_is_no_less_careful(tokens: list[str], separator: str, dialect: str) -> None:
+    """It may say less of a text, never more."""
+    text, rules = "select " + separator.join(tokens), by_name(dialect).rules
+    with pytest.MonkeyPatch.context() as patch:
+        short = traits(text, rules)
+        patch.setattr(statements, "LONG", 0)
+        assert traits(text, rules) in (short, UNKNOWN)
 
 
 def test_the_lists_do_not_contradict_each_other() -> None:

@@ -31,11 +31,13 @@ CHANGES: dict[str, Change] = {
     "user_version": executed("PRAGMA user_version = 3"),
     "temporary": executed("CREATE TEMP TABLE mine (n INTEGER PRIMARY KEY AUTOINCREMENT)"),
     "attached": executed("ATTACH ':memory:' AS mine"),
-    "collation": lambda conn: conn.create_collation("mine", lambda one, other: 0),
+    "collation": lambda conn: getattr(conn, "create_collation", print)("mine", lambda one, other: 0),
     "trace": lambda conn: conn.set_trace_callback(print),
     "authorizer": lambda conn: conn.set_authorizer(lambda *_: sqlite3.SQLITE_OK),
     "progress": lambda conn: conn.set_progress_handler(lambda: 0, 1000),
-    "script": lambda conn: conn.executescript("CREATE TABLE IF NOT EXISTS scripted (n); CREATE TEMP TABLE mine (n)"),
+    "script": lambda conn: conn.executescript(
+        "CREATE TABLE IF NOT EXISTS scripted (n); CREATE TEMP TABLE mine_too (n)"
+    ),
 }
 """What a caller leaves."""
 BOTH = pytest.mark.parametrize("driver", ["sqlite3", "aiosqlite"])
@@ -66,11 +68,9 @@ def kept(conn: Any) -> list[Any]:
         cursor.execute(text)
         return [tuple(row) for row in cursor.fetchall()]
 
-    asked = [
-        rows(f"PRAGMA {name}")
-        for name in ("foreign_keys", "busy_timeout", "synchronous", "journal_mode", "database_list")
-    ]
-    asked += [rows("SELECT 'a' LIKE 'A', 'text'"), rows("SELECT name FROM sqlite_temp_master WHERE name = 'mine'")]
+    asked = [rows(f"PRAGMA {name}") for name in ("foreign_keys", "busy_timeout", "synchronous", "journal_mode")]
+    asked.append([row for row in rows("PRAGMA database_list") if row[1] != "temp"])
+    asked += [rows("SELECT 'a' LIKE 'A', 'text'"), rows("SELECT name FROM sqlite_temp_master WHERE name LIKE 'mine%'")]
     return [asked, conn.isolation_level, conn.row_factory, conn.text_factory, rows("SELECT n FROM t")]
 
 
@@ -181,7 +181,7 @@ def test_what_the_hook_has_set_comes_back(driver: str) -> None:
                     cursor.execute(text)
                     assert [tuple(row) for row in cursor.fetchall()] == [(told,)]
             assert "SELECT ours(1)" in traced
-    assert len(calls) == 1
+    assert len({id(raw) for raw in calls}) == len(calls)  # the probes have a connection of their own
 
 
 def test_read_only_holds_after_query_only_was_taken_back(db: Any) -> None:
@@ -193,3 +193,15 @@ def test_read_only_holds_after_query_only_was_taken_back(db: Any) -> None:
         conn.cursor().execute("INSERT INTO t VALUES (2)")
     with db.connection() as conn:
         conn.cursor().execute("INSERT INTO t VALUES (2)")
+
+
+def test_an_authorizer_that_forbids_to_look_closes(db: Any) -> None:
+    """The caller's statement is not disturbed."""
+    with db.connection() as conn:
+        raw = session(conn)
+        conn.set_authorizer(
+            lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_PRAGMA else sqlite3.SQLITE_OK
+        )
+        conn.cursor().execute("ATTACH ':memory:' AS mine")
+    with db.connection() as conn:
+        assert session(conn) is not raw

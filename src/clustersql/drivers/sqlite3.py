@@ -134,9 +134,18 @@ class SQLite(Adapter):
         return cursor
 
     def before_change(self, raw: Any) -> None:
-        """Look at a connection in which something may be left for the first time."""
+        """Look at a connection in which something may be left for the first time.
+
+        Where the caller's own authorizer forbids that, or his progress handler ends it, the connection is closed at its return.
+        """
         if raw not in self._first:
-            self._first[raw] = First.of(self.cursor(raw))
+            factory, raw.text_factory = raw.text_factory, str
+            try:
+                self._first[raw] = First.of(self.cursor(raw))
+            except sqlite3.Error:
+                return
+            finally:
+                raw.text_factory = factory
 
     def reset(self, raw: Any) -> bool:
         """Make the connection what it was before; False: nobody has looked at it then, or something is gone that cannot be made again."""

@@ -36,7 +36,8 @@ D = TypeVar("D", bound=Dialling)
 def empty_book(topology: Topology) -> Book:
     """Return the bookkeeping of a pool that has no connection yet."""
     s = topology.settings
-    return Book(s.max_size, s.max_dials_per_node, policy(s.policy, s.local_threshold), random.random, s.slow_start)
+    chosen = policy(s.policy, s.local_threshold, random.randrange(1 << 16))
+    return Book(s.max_size, s.max_dials_per_node, chosen, random.random, s.slow_start)
 
 
 class Upkeep(Generic[D]):

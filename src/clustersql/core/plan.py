@@ -38,7 +38,8 @@ def plan(
     """Return the nodes to dial for ``want``, best first.
 
     The nodes that serve, as far as they come into question by the policy, and ranked by it; then those that were never dialled or whose
-    latest session was lost, in the configured order, but those that come into question first; when there are none of both, those that
+    latest session was lost: for a single writer in the configured order, which is the same in every process; for work that is spread ranked
+    as the others, so that not every process begins with the same node; those that come into question first.  When there are none of both, those that
     answer but do not want work (panic).  A node that refuses new connections is left out until its next probe (``retry_at``), but for
     panic.  Where one node is to be the writer for all clients, those before it that have said nothing yet come first: at the start of a process
     the first answer decides nothing.  ``avoid`` comes last.
@@ -55,12 +56,21 @@ def plan(
     names = [load.name for load in _ranked(view, best, policy, now, random, slow_start)]
     if untried:
         first = policy.first(untried)
-        names += [load.name for load in (*first, *(load for load in untried if load not in first))]
+        groups = [first, [load for load in untried if load not in first]]
+        if view.spreads(want):
+            groups = [_all_ranked(group, policy, now, random) for group in groups]
+        names += [load.name for group in groups for load in group]
     if serving and names and (unheard := view.undecided(want, names[0])):
         names = [*unheard, *(name for name in names if name not in unheard)]
     if avoid in names or avoid in ready:
         names = [*(name for name in names if name != avoid), avoid]
     return tuple(names)
+
+
+def _all_ranked(loads: Sequence[L], policy: Policy, now: float, random: Random) -> Sequence[L]:
+    """Return ``loads``, best first, and what the policy leaves out of them: whoever has said nothing yet may still turn out to be needed."""
+    best = policy.rank(loads, now, random) if len(loads) > 1 else list(loads)
+    return [*best, *(load for load in loads if load not in best)]
 
 
 def _ranked(

@@ -51,9 +51,10 @@ class RoundRobin(Policy):
 
     name = "round-robin"
 
-    def __init__(self) -> None:
+    def __init__(self, start: int = 0) -> None:
+        """``start``: whose turn is first.  Many processes that all begin with the same node would load that one alone."""
         super().__init__()
-        self._turn = -1
+        self._turn = start - 1
         self._picked = False
 
     def turn(self) -> Policy:
@@ -97,13 +98,15 @@ NAMED: dict[str, type[Policy]] = {
 }
 
 
-def policy(choice: str | Ranking, threshold: float = THRESHOLD) -> Policy:
+def policy(choice: str | Ranking, threshold: float = THRESHOLD, start: int = 0) -> Policy:
     """Return a new policy by its name, or one that ranks by the caller's function.  Raises KeyError for an unknown name.
 
-    ``threshold``: seconds, for `Nearest`.
+    ``threshold``: seconds, for `Nearest`; ``start``: for `RoundRobin`.
     """
     if not isinstance(choice, str):
         return Policy(choice)
+    if choice == RoundRobin.name:
+        return RoundRobin(start)
     return Nearest(threshold) if choice == Nearest.name else NAMED[choice]()
 
 

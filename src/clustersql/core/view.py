@@ -117,9 +117,13 @@ class View:
         """Return the nodes worth dialling for ``want`` besides those that serve it: not known yet, or suspect.  Their role is asked at the dial."""
         return tuple(n.name for n in self.nodes if _untried(n, want))
 
+    def spreads(self, want: Want) -> bool:
+        """Whether such work goes to several nodes, and not to the one writer on which all clients agree."""
+        return want.service is not Service.WRITE or self.writer != "single"
+
     def undecided(self, want: Want, name: str) -> tuple[str, ...]:
         """Return the nodes before ``name`` that have said nothing yet: each may turn out to be the single writer that all clients agree on."""
-        if self.writer != "single" or want.service is not Service.WRITE or want.node is not None:
+        if self.spreads(want) or want.node is not None:
             return ()
         before = self.nodes[: self.nodes.index(self.by_name[name])]
         return tuple(n.name for n in before if n.reach is Reach.UNKNOWN and _untried(n, want))

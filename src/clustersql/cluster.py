@@ -328,7 +328,10 @@ class Cluster:
             raise ConfigError(f"connect() of cluster {self.name!r} takes the driver's arguments by name")
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "driver":  # not set yet
+        dunder = name.startswith("__") and name.endswith(
+            "__"
+        )  # `__name__` and `__version__`, for who looks at the module
+        if "_reading" not in self.__dict__ or (name.startswith("_") and not dunder):  # it is being made, or copied
             raise AttributeError(name)
         return getattr(self._reading.module, name)
 

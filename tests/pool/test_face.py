@@ -29,6 +29,10 @@ def test_cluster_is_a_pep_249_module(make_sync: Make) -> None:
     assert cluster.Binary is sqlite3.Binary
     assert cluster.Date is sqlite3.Date
     assert cluster.sqlite_version == sqlite3.sqlite_version  # and what only this driver has
+    assert (cluster.__name__, cluster.__file__) == (sqlite3.__name__, sqlite3.__file__)
+    assert cluster.__doc__ != sqlite3.__doc__
+    with pytest.raises(AttributeError):
+        _ = cluster.__wrapped__
     with pytest.raises(AttributeError):
         _ = cluster.no_such_thing
     with pytest.raises(AttributeError):

@@ -16,7 +16,7 @@ from ..errors import ConfigError
 from . import transports
 from .async_adapter import AsyncAdapter
 from .contract import Target
-from .mysql import TELLING, begin, use
+from .mysql import TELLING, begin, in_utf8, use
 from .pymysql import CURSOR_NAMES, RESET_CONNECTION, PyMySQLReader
 from .reading import SAME_NAMES, converted, no_dsn, server_arguments
 from .surface import CONNECTION, ERRORS, surface
@@ -67,7 +67,7 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         """Connect; the driver's own connect_timeout ends with the TCP connect, ours with the handshake."""
         no_dsn(self.name, target)
         arguments = server_arguments(target, self.names) | with_tls(converted(target.arguments, self.numbers))
-        raw = self.module.Connection(**arguments)
+        raw = self.module.Connection(**in_utf8(arguments))
         try:
             await self._open(raw)
         except BaseException:

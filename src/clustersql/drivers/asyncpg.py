@@ -102,7 +102,12 @@ class AsyncPG(AsyncAdapter):
     async def dial(self, target: Target, timeout: float) -> Any:
         """Connect.  Arguments that only libpq knows (sslmode, application_name) go where asyncpg reads them: into the DSN."""
         arguments = {name: value for name, value in target.arguments.items() if name not in OURS}
-        known = signature(self.module.connect).parameters
+        known = set(signature(self.module.connect).parameters)
+        if "service" not in known and ("service" in arguments or "service=" in (target.dsn or "")):
+            raise ConfigError(
+                "this asyncpg knows no service, the server would get it for a setting: give the address itself"
+            )
+        known -= {"service", "servicefile"}  # which it reads in a DSN only
         given = server_arguments(target, NAMES) | converted(
             {name: value for name, value in arguments.items() if name in known}, self.numbers
         )

@@ -59,6 +59,8 @@ class Profile:
     """The server's number of the session."""
     read_only: Callable[[Any, bool], None] | None = None
     """Begins transactions by BEGIN READ ONLY from now on, or as ever."""
+    wants_password: Callable[[BaseException], bool] = lambda exc: False
+    """Whether an error at connect says in the driver's own way that a password is missing."""
     form: Form = field(default_factory=Form)
     """What a program may ask of its errors."""
     connection_names: Surface = UNKNOWN_CONNECTION
@@ -93,7 +95,12 @@ class Generic(Adapter):
         self._refuse_unknown(target)
         defaults = profile.defaults(timeout) or ({profile.timeout: timeout} if profile.timeout else {})
         missing = {name: value for name, value in defaults.items() if not _names(target.dsn, name)}
-        raw = self.module.connect(*([] if target.dsn is None else [target.dsn]), **(missing | fields | given))
+        try:
+            raw = self.module.connect(*([] if target.dsn is None else [target.dsn]), **(missing | fields | given))
+        except Exception as exc:
+            if target.password is None and profile.wants_password(exc):
+                raise ConfigError(f"{self.name}: the server asks for a password, and none is given") from exc
+            raise
         profile.opened(raw, given)
         if "tcp_user_timeout" not in defaults and (descriptor := self.descriptor(raw)) is not None:
             sockets.keep_alive(descriptor)
@@ -285,6 +292,11 @@ def _pg8000_session(raw: Any) -> int | None:
     return int.from_bytes(key[:4]) if key else None
 
 
+def _pg8000_wants_password(exc: BaseException) -> bool:
+    """For SCRAM it looks at no password as at one; for the others it says so."""
+    return isinstance(exc, AttributeError) or "no password was provided" in str(exc)
+
+
 def _pg8000_opened(raw: Any, given: Mapping[str, Any]) -> None:
     """Its timeout is the socket's, and would end every slow statement too: that is meant only if the user set it."""
     if getattr(raw, "_usock", None) is not None:
@@ -355,6 +367,7 @@ PG8000 = Profile(
     session=_pg8000_session,
     leaving="close",
     opened=_pg8000_opened,
+    wants_password=_pg8000_wants_password,
     unsent=("connection is closed", "Cursor closed"),
     has_news=_pg8000_news,
     form=Form(args=_pg8000_fields),

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from ..errors import GENERAL, ConfigError, Form
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
 from .contract import Target
-from .mysql import IN_TRANSACTION, MORE_RESULTS, RememberedSocket, begin, use
+from .mysql import IN_TRANSACTION, MORE_RESULTS, RememberedSocket, begin, by_tcp, use
 from .surface import CONNECTION, CURSOR, ERRORS, surface
 
 _RAISED = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = ?, MESSAGE_TEXT = ?"
@@ -80,7 +80,7 @@ class MariaDB(RememberedSocket, Adapter):
                 "out, the cluster connects again"
             )
         waiting = {"connect_timeout": max(1, math.ceil(timeout))}
-        raw = self.module.connect(**waiting | server_arguments(target) | given)
+        raw = self.module.connect(**waiting | server_arguments(by_tcp(target)) | given)
         raw.auto_reconnect = False  # a default_file may ask for it too
         self.remember(raw)
         if "init_command" not in given:  # else the connection is closed rather than reset: what it had set is not known

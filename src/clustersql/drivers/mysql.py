@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from . import sockets
-from .contract import Abilities
+from .contract import Abilities, Target
 from .reading import Codes, Reader
 from .surface import ERRORS
 
@@ -31,6 +33,21 @@ def use(database: str) -> str:
 def begin() -> str:
     """Return the statement that ``begin`` runs."""
     return "BEGIN"
+
+
+def by_tcp(target: Target) -> Target:
+    """Return a target that the C library reaches by TCP where a port is given.
+
+    It takes "localhost", and no host, for its Unix socket, whatever the port says: two nodes on two ports would be one server.
+    """
+    local = (target.host or "localhost").lower() == "localhost"
+    return replace(target, host="127.0.0.1") if local and target.port and not target.unix_socket else target
+
+
+def in_utf8(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``arguments`` for a driver that encodes a password as Latin-1, so that the server gets it in UTF-8, as it was set."""
+    given = {name: arguments[name] for name in ("password", "passwd") if isinstance(arguments.get(name), str)}
+    return dict(arguments) | {name: value.encode().decode("latin1") for name, value in given.items()}
 
 
 class MySQLReader(Reader):

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from ..errors import Form, numbered
 from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
 from .contract import Target
-from .mysql import TELLING, RememberedSocket, begin, use
+from .mysql import TELLING, RememberedSocket, begin, by_tcp, use
 from .surface import CONNECTION, CURSOR, surface
 
 _NO_MORE = -1
@@ -74,7 +74,7 @@ class MySQLClient(RememberedSocket, Adapter):
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect.  ``timeout`` in seconds, rounded up to whole ones: the C library knows no other."""
         no_dsn(self.name, target)
-        arguments = {"connect_timeout": max(1, math.ceil(timeout))} | server_arguments(target)
+        arguments = {"connect_timeout": max(1, math.ceil(timeout))} | server_arguments(by_tcp(target))
         arguments |= _with_tls(converted(target.arguments, self.numbers))
         raw = self.module.connect(**arguments)
         self._numbers[raw] = raw.thread_id()

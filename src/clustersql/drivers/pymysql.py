@@ -12,7 +12,7 @@ from ..errors import Form, numbered
 from . import sockets
 from .adapter import Adapter
 from .contract import Target
-from .mysql import IN_TRANSACTION, TELLING, MySQLReader, begin, use
+from .mysql import IN_TRANSACTION, TELLING, MySQLReader, begin, in_utf8, use
 from .reading import Codes, converted, no_dsn, server_arguments
 from .surface import CONNECTION, CURSOR, surface
 
@@ -126,7 +126,7 @@ class PyMySQL(PyMySQLReader, Adapter):
             "read_timeout": min(reading or patience, patience),
             "write_timeout": min(writing or patience, patience),
         }
-        raw = self.module.connect(**arguments)
+        raw = self.module.connect(**in_utf8(arguments))
         raw._read_timeout, raw._write_timeout = reading, writing  # the driver compares and applies them at each call
         if not target.unix_socket and (descriptor := self.descriptor(raw)) is not None:
             sockets.keep_alive(descriptor)

@@ -285,7 +285,7 @@ def _replacement(found: str, nested: bool) -> str:
         return " ? " if len(found) >= 2 * len(tag) and found.endswith(tag) else _BROKEN
     if len(found) < 2 or found[-1] != _CLOSING.get(first, first):
         return _BROKEN
-    return " ? " if first == "'" else _quoted_name(found[1:-1], nested)
+    return " ? " if first == "'" else f"{_quoted_name(found[1:-1], nested)} "
 
 
 def _comment(found: str, nested: bool) -> str:

@@ -299,7 +299,7 @@ RULES = Rules(
         "last_insert_id found_rows row_count lastval wsrep_last_written_gtid wsrep_last_seen_gtid".split()
     ),
     reading_session=(
-        r"@@ ?(?:session\.|local\.)?\u02bc?(?:identity|last_insert_id|insert_id|warning_count|error_count|last_gtid|rand_seed)"
+        r"@@ ?(?:\u02bc?(?:session|local)\.)?\u02bc?(?:identity|last_insert_id|insert_id|warning_count|error_count|last_gtid|rand_seed)"
         r"|\A\(?(?:show (?:warnings|errors|count|profile|profiles)\b|get )|previous value for|\binformation_schema.profiling\b"
     ),
     reading_session_by_name="identity|insert_id|warning_count|error_count|last_gtid",

@@ -77,7 +77,7 @@ class BasePerformer:
 def fail(connection: Handle, lost: Lost) -> NoReturn:
     """Raise the error that a verdict asks for, and leave the connection in the state that goes with it."""
     state, error = connection._state, lost.error
-    after = aftermath(lost, state.session is not None, state.refused is not None)
+    after = aftermath(lost, state.session is not None, state.transaction.refused is not None)
     for note in after.notes:
         error.add_note(note)
     if after.drop:

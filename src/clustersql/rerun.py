@@ -19,18 +19,18 @@ def may_rerun(state: State, error: Exception, at_commit: bool) -> bool:
         return False
     if isinstance(error, TransactionLost):
         # Without a cause no node failed: the function has swallowed a statement's error, and would do so until the deadline.
-        return error.__cause__ is not None and not state.may_commit
+        return error.__cause__ is not None and not state.transaction.may_commit
     facts = _facts(state, error)
     if facts.fault is Fault.READ_ONLY and state.want.read_only:
         return (
             False  # the function writes in what was declared read-only: so it would on every node, until the deadline
         )
-    return rerunnable(facts, at_commit, state.may_commit)
+    return rerunnable(facts, at_commit, state.transaction.may_commit)
 
 
 def _facts(state: State, error: Exception) -> Facts:
     """What the driver's error proves; anything else that the function raised is its own."""
-    if error is state.refused and state.last_facts is not None:
+    if error is state.transaction.refused and state.last_facts is not None:
         return state.last_facts  # known already; some drivers let the socket's own OSError through
     if not isinstance(error, state.driver.error):
         return Facts(Fault.STATEMENT)

@@ -21,6 +21,7 @@ from .core.ledger import EMPTY
 from .core.node import Role
 from .core.pins import Pin
 from .core.statements import kept, several
+from .core.transaction import NOTHING_OPEN, Transaction
 from .core.verdict import Phase, Situation, Standing
 from .core.view import Want
 from .errors import ClusterError, PoolClosed, TransactionLost, bind
@@ -79,27 +80,24 @@ class State:
         "cursors",
         "deadline",
         "driver",
-        "explicit",
         "given_back",
         "harmless",
         "last_facts",
         "ledger",
-        "may_commit",
         "notes",
         "number",
         "options",
         "patience",
         "pins",
         "pool",
-        "refused",
         "session",
         "site",
         "spent",
         "timed_out",
         "topology",
         "touched",
+        "transaction",
         "unclean",
-        "unproven",
         "want",
         "whole",
     )
@@ -135,10 +133,8 @@ class State:
         self.number: int | None = None
         self.cursors: tuple[Any, ...] = ()
         self.callbacks: Callbacks = ()
-        self.explicit = self.may_commit = self.unproven = self.committed = self.given_back = self.timed_out = (
-            self.touched
-        ) = self.unclean = self.behind = False
-        self.refused: BaseException | None = None
+        self.committed = self.given_back = self.timed_out = self.touched = self.unclean = self.behind = False
+        self.transaction: Transaction = NOTHING_OPEN
         self.broken: BaseException | None = None
         self.last_facts: Facts | None = None
 
@@ -231,10 +227,15 @@ class State:
     # -- the transaction -------------------------------------------------------------------------------------------------------------
 
     @property
-    def transaction(self) -> Standing:
+    def standing(self) -> Standing:
         """Where the next statement stands."""
         session = self.session
-        if session is not None and session.autocommit and not self.explicit and self.driver.abilities.autocommit:
+        if (
+            session is not None
+            and session.autocommit
+            and not self.transaction.explicit
+            and self.driver.abilities.autocommit
+        ):
             return Standing.NONE
         return Standing.LATER if self.count else Standing.FIRST
 
@@ -243,7 +244,7 @@ class State:
         session = self.session
         if session is None:
             return self.broken is not None and not self.given_back
-        return bool(session.count or self.pins or self.may_commit)
+        return bool(session.count or self.pins or self.transaction.may_commit)
 
     def leaves_reads_unread(self) -> bool:
         """Whether the transaction has provably only read, and something is unread: nothing is lost if it is cut off in place of a COMMIT."""
@@ -254,11 +255,11 @@ class State:
 
     def must_roll_back(self, session: Session) -> bool:
         """Whether a transaction may be open on ``session`` when it is given back."""
-        return bool(session.count or self.may_commit) and self.transaction_mode(session)
+        return bool(session.count or self.transaction.may_commit) and self.transaction_mode(session)
 
     def transaction_mode(self, session: Session) -> bool:
         """Whether statements on ``session`` stand in a transaction."""
-        return self.explicit or not session.autocommit or not self.driver.abilities.autocommit
+        return self.transaction.explicit or not session.autocommit or not self.driver.abilities.autocommit
 
     def prepare(self, operation: Any, many: bool) -> Traits:
         """Note what a statement may leave behind, before it is sent.  Raises `ConfigError` for what a shared session must not keep."""
@@ -272,15 +273,13 @@ class State:
             self._require_nothing_left(operation, self.session)
         if leaves and self.session is not None and (before := getattr(self.driver, "before_change", None)):
             before(self.session.raw)
-        if traits.begins:
-            self.explicit = True
-        if self.transaction is Standing.NONE:
+        standing = self.standing
+        if standing is Standing.NONE:
             if many:
                 traits = self._many(traits)
-            self.may_commit = traits.may_commit
-        else:  # MySQL's BEGIN commits what is open: with nothing open that is nothing
-            self.may_commit |= traits.may_commit and not (traits.begins and not traits.commits and self.count == 0)
-        self.unproven |= not traits.read
+            if traits.begins:  # what was counted before stood alone, and is no part of it
+                self._count_anew()
+        self.transaction = self.transaction.noted(traits, standing)
         if traits.leaves_state:
             self._pinned_by(operation, traits)
         elif traits.setting is not None:
@@ -311,8 +310,9 @@ class State:
         """``executemany`` is about to read ``rows``, which are no list.  Raises `TransactionLost` where a former attempt of ``run`` has read of them."""
         if self.spent is None or self.spent.lasts(rows, self.attempt):
             return
-        self.refused = self.error(TransactionLost, _READ_BEFORE)
-        raise self.refused
+        error = self.error(TransactionLost, _READ_BEFORE)
+        self.transaction = self.transaction.ended_by(error)
+        raise error
 
     def told(self, operation: Any, parameters: Any, traits: Traits | None, many: bool) -> Traits | None:
         """Return the traits of a statement that has failed, by which it is decided whether it is sent again."""
@@ -355,16 +355,13 @@ class State:
             self.behind = False
             self.harmless = self.notes.proven if self.want.read_only else self.notes.plain
         if traits.setting is not None:
-            undone = self.driver.dialect.settings_roll_back and self.transaction is not Standing.NONE
+            undone = self.driver.dialect.settings_roll_back and self.standing is not Standing.NONE
             self.ledger = self.ledger.noted(traits.setting, undone)
-        if traits.commits or traits.rolls_back:
-            callbacks = self.boundary(committed=traits.commits)
-            self.explicit = traits.begins  # AND CHAIN
-            return callbacks
-        if self.transaction is Standing.NONE:
-            self.committed |= traits.may_commit
-            self.may_commit = False  # it was an operation of its own, and has happened
-        return ()
+        standing, ends = self.standing, traits.commits or traits.rolls_back
+        callbacks = self.boundary(committed=traits.commits) if ends else ()
+        self.committed |= traits.may_commit and standing is Standing.NONE
+        self.transaction = self.transaction.happened(traits, standing)
+        return callbacks
 
     def failed(self) -> None:
         """A statement of the open transaction has failed."""
@@ -377,22 +374,24 @@ class State:
 
     def boundary(self, committed: bool) -> Callbacks:
         """A transaction has ended; a new one begins with the next statement.  Returns what is to be called, if it was committed."""
-        session = self.session
-        self.committed |= committed and (self.count > 0 or self.may_commit or bool(self.callbacks))
-        if session is not None:
-            session.statements += session.count
-            session.count = 0
-        self.explicit = self.may_commit = self.unproven = False
-        self.refused = None
+        self.committed |= committed and (self.count > 0 or self.transaction.may_commit or bool(self.callbacks))
+        self._count_anew()
+        self.transaction = NOTHING_OPEN
         if self.ledger is not EMPTY:
             self.ledger = self.ledger.ended(committed)
         callbacks, self.callbacks = self.callbacks, ()
         return callbacks if committed else ()
 
+    def _count_anew(self) -> None:
+        session = self.session
+        if session is not None:
+            session.statements += session.count
+            session.count = 0
+
     def unmanaged(self, name: str) -> None:
         """Something passes us by: the session may be in any state, and its transaction may have been committed."""
         self.pin(Pin(name, "the driver's own, which passes us by"))
-        self.touched = self.may_commit = self.unproven = True
+        self.touched, self.transaction = True, self.transaction.unmanaged()
         if self.session is not None:
             self.session.tainted = True
             self.session.listening |= name in WAITING
@@ -429,7 +428,7 @@ class State:
         if after.broken:
             self.broken = error
         if after.refused:
-            self.refused = error
+            self.transaction = self.transaction.ended_by(error)
 
     def situation(self, error: BaseException, phase: Phase, traits: Traits | None) -> Situation:
         """Return everything that the verdict on ``error`` depends on.  ``traits`` None: the statement leaves nothing behind."""
@@ -438,20 +437,20 @@ class State:
         node = self.topology.view.by_name.get(session.node)
         declared = False
         if phase is Phase.COMMIT:
-            proven = (bool(session.read_only) and not self.unproven) or session.count == 0
+            proven = (bool(session.read_only) and not self.transaction.unproven) or session.count == 0
         else:
             read = bool(session.read_only) and (traits is None or traits.read)
             declared = self.options.idempotent and not read
             proven = read or declared or (traits is not None and (traits.begins or traits.setting is not None))
-        facts, transaction, may_commit = self.facts(error), self.transaction, self.may_commit
+        facts, standing, may_commit = self.facts(error), self.standing, self.transaction.may_commit
         if traits is not None and traits.many:  # that is said of the latest row
             facts = replace(facts, not_sent=False)
-        if transaction is Standing.NONE and self.pins and not facts.lost and self._may_be_open(session):
-            transaction, may_commit = Standing.LATER, True
+        if standing is Standing.NONE and self.pins and not facts.lost and self._may_be_open(session):
+            standing, may_commit = Standing.LATER, True
         return Situation(
             facts=facts,
             phase=phase,
-            transaction=transaction,
+            transaction=standing,
             proven=proven,
             declared=declared,
             may_commit=may_commit,

@@ -365,7 +365,7 @@ class Connection(Handle):
         if session.tainted or session.outside:
             return False
         unclean = state.pins or state.unclean
-        if not (raws or session.count or unclean or state.may_commit or state.borrowed):
+        if not (raws or session.count or unclean or state.transaction.may_commit or state.borrowed):
             return True
         try:
             with awaited(session):
@@ -441,7 +441,7 @@ class Connection(Handle):
         """
         self._pool.interrupted(session)
         reads = session.read_only and (traits is None or traits.read)
-        alone = self._state.transaction is Standing.NONE or (traits is not None and traits.commits)
+        alone = self._state.standing is Standing.NONE or (traits is not None and traits.commits)
         if alone and not reads and not self._state.options.idempotent:
             self._outcome_unknown(error)
 

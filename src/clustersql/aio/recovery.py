@@ -67,7 +67,7 @@ class _Performer(BasePerformer):
         if session is None:
             return False
         try:
-            if not session.autocommit or self.connection._state.explicit:
+            if not session.autocommit or self.connection._state.transaction.explicit:
                 with awaited(session):
                     await self.connection._pool.driver.rollback(session.raw)
         except Exception:

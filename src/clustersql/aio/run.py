@@ -38,8 +38,8 @@ async def run(
         try:
             awaited = await awaitable(function(connection, *args, **kwargs), "db.run()")
             value = returned(awaited, "db.run()", connection)
-            if state.refused is not None and not state.committed:
-                raise state.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
+            if state.transaction.refused is not None and not state.committed:
+                raise state.transaction.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
             at_commit = True
             hooks = await connection._commit() if state.has_work() else state.boundary(committed=True)
         except Exception as exc:

@@ -23,10 +23,10 @@ class Block:
     async def __aenter__(self) -> Connection:
         connection = self._connection
         state = connection._state
-        if state.explicit or state.transaction is Standing.LATER:
+        if state.transaction.explicit or state.standing is Standing.LATER:
             self._savepoint = f"clustersql_{state.count}"
             await connection.cursor().execute(f"SAVEPOINT {self._savepoint}")
-        elif state.transaction is Standing.NONE:
+        elif state.standing is Standing.NONE:
             await connection.cursor().execute("BEGIN")
             self._begun = True
         return connection

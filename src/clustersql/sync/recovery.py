@@ -65,7 +65,7 @@ class _Performer(BasePerformer):
     def _rollback(self) -> bool:
         session = self.connection._state.session
         try:
-            if session is not None and not (session.autocommit and not self.connection._state.explicit):
+            if session is not None and not (session.autocommit and not self.connection._state.transaction.explicit):
                 with awaited(session):
                     session.raw.rollback()
         except Exception:

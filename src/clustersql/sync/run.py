@@ -32,8 +32,8 @@ def run(
         at_commit = False
         try:
             value = returned(function(connection, *args, **kwargs), "db.run()", connection)
-            if connection._state.refused is not None and not connection._state.committed:
-                raise connection._state.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
+            if connection._state.transaction.refused is not None and not connection._state.committed:
+                raise connection._state.transaction.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
             at_commit = True
             has_work = connection._state.has_work()
             hooks = connection._commit() if has_work else connection._state.boundary(committed=True)

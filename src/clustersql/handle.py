@@ -119,9 +119,7 @@ class Handle:
     def _require_nothing_lost(self) -> None:
         """COMMIT without a session: fine when nothing was executed since it was lost."""
         state = self._state
-        if state.given_back:
-            raise state.returned()
-        if state.broken is not None:
-            raise state.broken
+        if state.closed:
+            raise state.broken or state.returned()
         if state.pins:  # a transaction may have been open that we did not see
             state.require_revivable()

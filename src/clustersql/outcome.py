@@ -19,6 +19,10 @@ from .pool import BasePool
 CANCELLED_COMMIT = "clustersql: OutcomeUnknown: cancelled after it was sent, so it may have been committed or not"
 
 
+ROLLED_BACK = "ROLLBACK"
+"""PostgreSQL's status of a COMMIT whose transaction had failed; asyncpg cannot tell that before."""
+
+
 class BasePerformer:
     """Holds the statement in hand, and does what `recover` asks for where that waits for nothing."""
 
@@ -77,7 +81,7 @@ class BasePerformer:
 def fail(connection: Handle, lost: Lost) -> NoReturn:
     """Raise the error that a verdict asks for, and leave the connection in the state that goes with it."""
     state, error = connection._state, lost.error
-    after = aftermath(lost, state.session is not None, state.transaction.refused is not None)
+    after = aftermath(lost, state.session is not None, state.transaction.refused is not None, state.in_run)
     for note in after.notes:
         error.add_note(note)
     if after.drop:

@@ -40,7 +40,7 @@ def _facts(state: State, error: Exception) -> Facts:
     if isinstance(error, ClusterError):
         # Of another handle: its codes are those of its cause, which was no error of this session.
         return Facts(Fault.STATEMENT)
-    return state.driver.facts(error, session.raw)
+    return state.facts(error)
 
 
 def pause(attempt: int, left: float, random: float) -> float:

@@ -16,10 +16,11 @@ from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .core.faults import Facts
+from .core.faults import Facts, Fault
 from .core.ledger import EMPTY
 from .core.node import Role
 from .core.pins import Pin
+from .core.procedures import first_line
 from .core.statements import kept, several
 from .core.transaction import NOTHING_OPEN, Transaction
 from .core.verdict import Phase, Situation, Standing
@@ -58,9 +59,8 @@ class State:
     ``pins``: what left session state, and keeps the connection here.  ``ledger``: the settings that a new session is given.
     ``borrowed``: what was changed of the driver's own object, which is put back at the return.
     ``number``: the server's of the session in which something passed us by first; another one later: the driver has replaced it.
-    ``unclean``: something was set, so that the session is reset at its return.  ``explicit``: BEGIN was seen in autocommit mode.  ``may_commit``: a statement
-    of this transaction may commit by itself.  ``unproven``: not every one of it is a proven read.  ``committed``: something was committed
-    since checkout.  ``refused``: the error that ended the transaction.  ``broken``: raised until the caller rolls back.
+    ``unclean``: something was set, so that the session is reset at its return.  ``transaction``: the one that is open.
+    ``committed``: something was committed since checkout.  ``broken``: raised until the caller rolls back.
     ``pool``: who serves it.  ``arguments``: the caller's own for the driver, of a handle outside the pool.  ``touched``: something may
     have been done on the session, so that there is something to commit or to undo.  ``spent``: the iterators that ``run``'s attempts have read.
     ``behind``: a session was lost, and with it what its statements have left there for a later one to ask (LAST_INSERT_ID).
@@ -244,7 +244,8 @@ class State:
         session = self.session
         if session is None:
             return self.broken is not None and not self.given_back
-        return bool(session.count or self.pins or self.transaction.may_commit)
+        now = self.transaction
+        return bool(session.count or self.pins or now.may_commit or now.undone or self.broken is not None)
 
     def leaves_reads_unread(self) -> bool:
         """Whether the transaction has provably only read, and something is unread: nothing is lost if it is cut off in place of a COMMIT."""
@@ -256,6 +257,15 @@ class State:
     def must_roll_back(self, session: Session) -> bool:
         """Whether a transaction may be open on ``session`` when it is given back."""
         return bool(session.count or self.transaction.may_commit) and self.transaction_mode(session)
+
+    def may_be_open(self, session: Session) -> bool:
+        """Whether there is something for a ROLLBACK: what pins the session may have opened a transaction that we did not see."""
+        return self.transaction.explicit or not session.autocommit or bool(self.pins)
+
+    @property
+    def in_run(self) -> bool:
+        """Whether ``run`` has called the function that works with it: then it is one transaction."""
+        return self.spent is not None
 
     def transaction_mode(self, session: Session) -> bool:
         """Whether statements on ``session`` stand in a transaction."""
@@ -271,6 +281,8 @@ class State:
         leaves = traits.leaves_state or traits.setting is not None
         if leaves and self.session is not None and self.session.shared:
             self._require_nothing_left(operation, self.session)
+        if traits.rewinds and self.transaction.undone:
+            raise self.undone()
         if leaves and self.session is not None and (before := getattr(self.driver, "before_change", None)):
             before(self.session.raw)
         standing = self.standing
@@ -279,7 +291,10 @@ class State:
                 traits = self._many(traits)
             if traits.begins:  # what was counted before stood alone, and is no part of it
                 self._count_anew()
-        self.transaction = self.transaction.noted(traits, standing)
+        now = self.transaction
+        # By far the most statements change nothing; what writes matters only where reads are proven by a read-only session.
+        if now is not NOTHING_OPEN or not traits.plain or (self.want.read_only and not traits.read):
+            self.transaction = now.noted(traits, standing)
         if traits.leaves_state:
             self._pinned_by(operation, traits)
         elif traits.setting is not None:
@@ -354,6 +369,8 @@ class State:
         if self.behind and (traits.inserts or traits.leaves_state):
             self.behind = False
             self.harmless = self.notes.proven if self.want.read_only else self.notes.plain
+        if traits.plain:
+            return ()
         if traits.setting is not None:
             undone = self.driver.dialect.settings_roll_back and self.standing is not Standing.NONE
             self.ledger = self.ledger.noted(traits.setting, undone)
@@ -367,6 +384,49 @@ class State:
         """A statement of the open transaction has failed."""
         self.ledger = self.ledger.broken()
 
+    def ends_lost(self, operation: Any) -> bool:
+        """Tell whether ``operation`` ends what is lost and needs no session for it: ROLLBACK as text.  COMMIT ends it too, and raises.
+
+        Raises what keeps anything else from being executed.
+        """
+        if self.broken is None or self.closed:
+            return False
+        traits = self.notes.look(operation)
+        if not (traits.commits or traits.rolls_back) or traits.begins:  # AND CHAIN would begin another one
+            raise self.broken
+        error = self.broken
+        self.forget_lost()
+        if traits.commits:
+            self.transaction = self.transaction.ended_by(error)
+            raise error
+        return self.session is None
+
+    def forget_lost(self) -> None:
+        """The caller has rolled back: what was lost, or failed, is past."""
+        if self.broken is not None:
+            self.broken = None
+            self.harmless = self.notes.proven if self.want.read_only or self.behind else self.notes.plain
+        self.boundary(committed=False)
+
+    def break_off(self, error: BaseException) -> None:
+        """The session lives on, but nothing more may be executed on it until the caller rolls back."""
+        self.broken = error
+        self.harmless = set()
+        for cursor in self.alive_cursors():
+            cursor._unbind()
+
+    def uncommittable(self, ours: bool) -> BaseException | None:
+        """Return the error in which a COMMIT ends without being sent; None: it may be sent.  The one gate before every COMMIT.
+
+        ``ours``: we issue it, for ``run`` or at the end of a block, so that nothing is left out of what the caller meant as a whole.
+        """
+        session = self.session
+        if self.broken is not None or session is None:
+            return self.broken
+        if ours and self.transaction.undone:
+            return self.undone()
+        return self.failed_commit() if self.driver.failed_transaction(session.raw) else None
+
     def doubtful_commit(self) -> None:
         """Nobody knows whether the transaction was committed, nor whether what it has set holds."""
         if self.ledger.pending:
@@ -374,8 +434,12 @@ class State:
 
     def boundary(self, committed: bool) -> Callbacks:
         """A transaction has ended; a new one begins with the next statement.  Returns what is to be called, if it was committed."""
-        self.committed |= committed and (self.count > 0 or self.transaction.may_commit or bool(self.callbacks))
-        self._count_anew()
+        session, count = self.session, 0
+        if session is not None:
+            count, session.count = session.count, 0
+            session.statements += count
+        if committed and (count or self.transaction.may_commit or self.callbacks):
+            self.committed = True
         self.transaction = NOTHING_OPEN
         if self.ledger is not EMPTY:
             self.ledger = self.ledger.ended(committed)
@@ -409,8 +473,13 @@ class State:
 
     def facts(self, error: BaseException) -> Facts:
         """Return what an error of the present session proves."""
-        assert self.session is not None
-        return self.driver.facts(error, self.session.raw)
+        session = self.session
+        assert session is not None
+        facts = self.driver.facts(error, session.raw)
+        node = self.topology.view.by_name.get(session.node)
+        if node is not None and facts.errno in node.undoes and facts.fault is Fault.STATEMENT:
+            return replace(facts, fault=Fault.ROLLED_BACK)
+        return facts
 
     def apply(self, after: Aftermath, error: BaseException) -> None:
         """An operation has ended with ``error``: leave the handle as that says."""
@@ -425,10 +494,12 @@ class State:
             self.boundary(committed=False)
         if after.counts and self.session is not None:
             self.session.count += 1
-        if after.broken:
+        if after.broken and self.session is not None:
+            self.break_off(error)
+        elif after.broken:
             self.broken = error
         if after.refused:
-            self.transaction = self.transaction.ended_by(error)
+            self.transaction = self.transaction.ended_by(error, after.undone)
 
     def situation(self, error: BaseException, phase: Phase, traits: Traits | None) -> Situation:
         """Return everything that the verdict on ``error`` depends on.  ``traits`` None: the statement leaves nothing behind."""
@@ -459,6 +530,7 @@ class State:
             on_replica=node is not None and node.role is Role.REPLICA,
             timed_out=session.timed_out,
             repeatable=traits is None or not traits.once,
+            rollback_ends=self.driver.dialect.rollback_ends,
         )
 
     def _may_be_open(self, session: Session) -> bool:
@@ -471,6 +543,14 @@ class State:
     def error(self, kind: type[ClusterError], text: str) -> ClusterError:
         """Return one of our errors as an instance of the driver's ``OperationalError`` too."""
         return bind(kind, self.driver.operational_error)(text)
+
+    def undone(self) -> ClusterError:
+        """Return the error of what needs the transaction that the server has rolled back, from the error by which it said so."""
+        cause = self.transaction.refused
+        what = first_line(cause) if cause is not None else "its own rollback"
+        error = self.error(TransactionLost, f"the server has rolled the whole transaction back, run it again ({what})")
+        error.__cause__ = cause
+        return error
 
     def failed_commit(self) -> ClusterError:
         """Return the error of a COMMIT that the server would answer with a silent rollback."""

@@ -184,6 +184,17 @@ def test_recover_goes_elsewhere_when_the_rollback_is_lost() -> None:
     assert g.send(None) == Acquire(avoid="a")
 
 
+def test_what_the_server_has_ended_is_rolled_back_in_fact() -> None:
+    """A trigger's SIGNAL has the code of a deadlock too, and then the transaction would still be open."""
+    ended = Situation(Facts(Fault.ROLLED_BACK), transaction=Standing.LATER, rollback_ends=True)
+    g = recover(ERROR, ended, "a", 0, 2, lambda: True)
+    assert next(g) == Rollback()
+    assert ends(g, True) == Lost(Verdict.PASS, ERROR, ended, "a")
+    g = recover(ERROR, ended, "a", 0, 2, lambda: True)
+    next(g)
+    assert g.send(False) == Discard()
+
+
 def test_recover_of_a_lost_write_is_unknown_and_blames_the_node() -> None:
     g = recover(ERROR, Situation(Facts(Fault.LOST, lost=True)), "a", 0, 2, lambda: True)
     assert next(g) == Tell(SessionLost("a", 0, "boom"))

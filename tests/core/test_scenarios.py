@@ -39,9 +39,12 @@ from clustersql.core.policy import policy
 from clustersql.core.pooling import Book
 from clustersql.core.procedures import Lost
 from clustersql.core.shelf import Actions, Session, Waiter
+from clustersql.core.statements import traits
 from clustersql.core.steps import Served
+from clustersql.core.transaction import NOTHING_OPEN
 from clustersql.core.verdict import Phase, Situation, Standing, Verdict, rerunnable, verdict
 from clustersql.core.view import Service, View, Want
+from clustersql.dialects import by_name
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
 
@@ -272,13 +275,32 @@ def test_aftermath(case: dict[str, Any]) -> None:
         "b",
         case.get("note", ""),
     )
-    after = aftermath(lost, case.get("held", True), case.get("refused", False))
+    after = aftermath(lost, case.get("held", True), case.get("refused", False), case.get("in_run", False))
     flags = {one.name for one in fields(after)} - {"verdict", "words", "notes"}
     assert sorted(name for name in flags if getattr(after, name)) == sorted(case["left"])
     assert (after.verdict, after.words) == (lost.verdict, case.get("says", ""))
     assert after.notes == tuple(
         note for note in (case.get("note"), TIMED_OUT if told.get("timed_out") else None) if note
     )
+
+
+@pytest.mark.parametrize("case", cases("transaction"))
+def test_transaction(case: dict[str, Any]) -> None:
+    """``open``: the fields that say yes; all others say no."""
+    rules, now = by_name("mysql").rules, NOTHING_OPEN
+    for text, standing in case["done"]:
+        now = now.noted(traits(text, rules), Standing[standing])
+        if not case.get("sent"):
+            inside = Standing.LATER if now.explicit else Standing[standing]
+            now = now.happened(traits(text, rules), inside)
+    match case.get("error"):
+        case "unmanaged":
+            now = now.unmanaged()
+        case str(how):
+            now = now.ended_by(RuntimeError("boom"), how == "undone")
+    for text, standing in case.get("then", []):
+        now = now.noted(traits(text, rules), Standing[standing])
+    assert sorted(one.name for one in fields(now) if getattr(now, one.name)) == sorted(case["open"])
 
 
 @pytest.mark.parametrize("case", cases("latency"))

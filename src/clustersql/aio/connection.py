@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 from ..awaited import awaited
 from ..core.procedures import Unrestorable, first_line
@@ -24,7 +24,7 @@ from ..handle import Handle
 from ..hooks import call_hooks
 from ..notes import LEFT, UNSET, Notes, phase_of
 from ..options import Options
-from ..outcome import CANCELLED_COMMIT, note_lost
+from ..outcome import CANCELLED_COMMIT, ROLLED_BACK, note_lost
 from ..rows import LASTING
 from ..state import Callbacks, State, passing
 from . import own
@@ -128,19 +128,24 @@ class Connection(Handle):
         if hooks := await self._commit():
             call_hooks(hooks)
 
-    async def _commit(self) -> Callbacks:
-        """Commit, and return what is to be called because of it."""
+    async def _commit_block(self) -> None:
+        """Commit what a block of ours has executed, or raise that the server has rolled it back."""
+        if hooks := await self._commit(ours=True):
+            call_hooks(hooks)
+
+    async def _commit(self, ours: bool = False) -> Callbacks:
+        """Commit, and return what is to be called because of it.  ``ours``: as for `State.uncommittable`."""
         session = self._state.session
         if session is None:
             self._require_nothing_lost()
-        else:
+        elif self._state.number is not None:
+            self._require_same_session()
+        if session is not None and self._state.answered is not None:
+            await self._read_on()
+        if (error := self._state.uncommittable(ours)) is not None:
+            await self._end_commit(error)
+        if session is not None:
             driver, done = self._pool.driver, False
-            if self._state.number is not None:
-                self._require_same_session()
-            if self._state.answered is not None:
-                await self._read_on()
-            if driver.failed_transaction(session.raw):
-                await self._refuse_commit()
             try:
                 with awaited(session):
                     done = await driver.commit(session.raw)
@@ -152,7 +157,7 @@ class Connection(Handle):
                 self._outcome_unknown(exc)
                 raise
             if not done:
-                await self._refuse_commit()
+                await self._end_commit(self._state.failed_commit())
         return self._state.boundary(committed=True)
 
     async def rollback(self) -> None:
@@ -173,8 +178,7 @@ class Connection(Handle):
             except BaseException:  # cancelled: the answer is on its way still
                 self._pool.interrupted(session)
                 raise
-        state.broken = None
-        state.boundary(committed=False)
+        state.forget_lost()
 
     async def close(self) -> None:
         """Give the connection back to the pool, rolled back and clean; one from ``connect()`` is closed.  Twice does no harm."""
@@ -248,7 +252,7 @@ class Connection(Handle):
                 if kind is None and (state.has_work() or state.callbacks):
                     leaves = leaving == "pool" and state.driver.abilities.leaves_results
                     done = leaves and state.leaves_reads_unread()
-                    hooks = state.boundary(committed=True) if done else await self._commit()
+                    hooks = state.boundary(committed=True) if done else await self._commit(ours=True)
                 elif leaving != "pool" and not state.closed:
                     await self.rollback()
         finally:
@@ -384,13 +388,19 @@ class Connection(Handle):
 
     # -- statements ------------------------------------------------------------------------------------------------------------------
 
-    async def _prepare(self, operation: Any, many: bool) -> Traits:
-        """Note what a statement may leave behind, before it is sent."""
-        if self._state.session is None:
+    async def _prepare(self, operation: Any, many: bool) -> Traits | None:
+        """Note what a statement may leave behind, before it is sent; None: it was a ROLLBACK of what is lost, and there is nothing to send."""
+        state = self._state
+        if state.broken is not None and state.ends_lost(operation):
+            return None
+        if state.session is None:
             await self._revive()
-        elif self._state.number is not None:
+        elif state.number is not None:
             self._require_same_session()
-        return self._state.prepare(operation, many)
+        traits = state.prepare(operation, many)
+        if traits.commits and (error := state.uncommittable(ours=False)) is not None:
+            await self._end_commit(error)
+        return traits
 
     def _after(self, traits: Traits) -> None:
         """A noted statement has succeeded."""
@@ -414,6 +424,8 @@ class Connection(Handle):
         if rows.__class__ not in LASTING:
             self._state.reads(rows)
         traits = await self._prepare(operation, many)
+        if traits is None:
+            return {"execute": "ROLLBACK", "fetch": []}.get(name)
         session = self._state.session
         assert session is not None
         session.started = monotonic()
@@ -431,6 +443,8 @@ class Connection(Handle):
         else:
             session.ended = monotonic()
             session.count += 1
+        if traits.commits and result == ROLLED_BACK:
+            await self._end_commit(self._state.failed_commit())
         self._after(traits)
         return result
 
@@ -471,10 +485,10 @@ class Connection(Handle):
             with suppress(Exception):  # if it is lost, the ROLLBACK finds that too
                 await self._pool.driver.read_on(session.raw, cursor)
 
-    async def _refuse_commit(self) -> None:
-        """The transaction has failed: the server answers this COMMIT with a silent rollback, and the caller would believe it."""
-        error = self._state.failed_commit()
+    async def _end_commit(self, error: BaseException) -> NoReturn:
+        """Raise what a COMMIT would hide: that its transaction is lost, or has failed.  That is its end all the same."""
         await self.rollback()
+        self._state.transaction = self._state.transaction.ended_by(error)
         raise error
 
     async def _set_autocommit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -15,6 +15,7 @@ from ..core.statements import Traits
 from ..drivers.surface import Effect
 from ..forwarded import looked_at_cursor, positional
 from ..notes import UNSET, phase_of
+from ..outcome import ROLLED_BACK
 from ..rows import LASTING
 from ..state import State
 from .own import watched
@@ -125,6 +126,9 @@ class Cursor:
         if self._state.answered is not None:
             await connection._read_on()
         traits = await connection._prepare(operation, many=method == "executemany")
+        if traits is None:
+            self._blank()
+            return self
         session = self._state.session
         assert session is not None
         session.started = monotonic()
@@ -139,6 +143,8 @@ class Cursor:
             raise
         session.ended = monotonic()
         session.count += 1
+        if traits.commits and getattr(self._raw, "statusmessage", None) == ROLLED_BACK:
+            await connection._end_commit(self._state.failed_commit())
         connection._after(traits)
         return self if result is self._raw else result
 
@@ -243,6 +249,16 @@ class Cursor:
         raw = self._raw
         self.__dict__.update(_session=RETURNED, _fetchone=self._returned)
         return raw
+
+    def _blank(self) -> None:
+        """There is no cursor of the driver, and no result: the statement was a ROLLBACK of what was lost."""
+        ours = self.__dict__
+        ours.update(_session=None, _raw=None)
+        for bound in ("_execute", "_executemany", "_fetchone"):
+            ours.pop(bound, None)
+
+    def _unbind(self) -> None:
+        """Nothing more may be executed on its session: `State.harmless` says so to every statement."""
 
     async def _returned(self) -> Any:
         raise self._state.returned()

@@ -50,6 +50,8 @@ async def ask(connection: Connection, name: str, *args: Any, **kwargs: Any) -> A
 async def run(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
     """Run a statement by the driver's own method, noted and recovered as `Cursor.execute` does it."""
     traits = await connection._prepare(text_of(connection._state, name, args, kwargs), many=False)
+    if traits is None:  # a ROLLBACK of what was lost
+        return None
 
     async def again(session: Session) -> Any:
         return await getattr(session.raw, name)(*args, **kwargs)

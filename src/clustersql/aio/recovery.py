@@ -67,7 +67,7 @@ class _Performer(BasePerformer):
         if session is None:
             return False
         try:
-            if not session.autocommit or self.connection._state.transaction.explicit:
+            if self.connection._state.may_be_open(session):
                 with awaited(session):
                     await self.connection._pool.driver.rollback(session.raw)
         except Exception:

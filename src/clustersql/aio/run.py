@@ -41,7 +41,7 @@ async def run(
             if state.transaction.refused is not None and not state.committed:
                 raise state.transaction.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
             at_commit = True
-            hooks = await connection._commit() if state.has_work() else state.boundary(committed=True)
+            hooks = await connection._commit(ours=True) if state.has_work() else state.boundary(committed=True)
         except Exception as exc:
             again = may_rerun(state, exc, at_commit) and time.monotonic() < deadline
             await connection.close()

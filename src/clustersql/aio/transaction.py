@@ -34,16 +34,20 @@ class Block:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._savepoint is not None:
             await self._leave_savepoint(kind is None)
-        elif self._begun:
-            await self._connection.cursor().execute("COMMIT" if kind is None else "ROLLBACK")
         elif kind is None:
-            await self._connection.commit()
+            await self._connection._commit_block()
+        elif self._begun:
+            await self._connection.cursor().execute("ROLLBACK")
         else:
             await self._connection.rollback()
 
     async def _leave_savepoint(self, success: bool) -> None:
-        session = self._connection._state.session
-        if session is None or session.tainted:  # the transaction is gone, and its savepoint with it
+        state = self._connection._state
+        session = state.session
+        if success and state.transaction.undone:
+            raise state.undone()
+        # The transaction is gone, and its savepoint with it: the error that passes says why.
+        if session is None or session.tainted or state.transaction.undone or state.broken is not None:
             return
         cursor = self._connection.cursor()
         if not success:

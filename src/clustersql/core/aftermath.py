@@ -5,7 +5,9 @@ Rules
 1. The last try decides: its error, its situation and its node.  What the first one met is past.
 2. A transaction that is gone stays gone until the caller has rolled back, or the rest of it would run alone.
 3. A COMMIT ends its transaction, whatever became of it.
-4. Once an error has ended the transaction, later ones prove nothing about it.
+4. A transaction that the server has ended by its own rollback is over: what follows would be another one.  Within ``run``, whose function
+   is one transaction, nothing follows.
+5. Once an error has ended the transaction, later ones prove nothing about it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 
 from .faults import Facts, Fault
 from .procedures import Lost, first_line
-from .verdict import Phase, Situation, Standing, Verdict
+from .verdict import Phase, Situation, Standing, Verdict, undone
 
 TIMED_OUT = "clustersql: the time of the operation was over, so its connection was shut down"
 
@@ -47,18 +49,22 @@ class Aftermath:
     """Every further statement raises this error, until the caller rolls back."""
     refused: bool
     """This error has ended the transaction: a function that swallows it must not have the rest committed."""
+    undone: bool
+    """It was the server that has ended it, and the session lives on."""
 
 
-def aftermath(lost: Lost, held: bool, refused: bool) -> Aftermath:
+def aftermath(lost: Lost, held: bool, refused: bool, in_run: bool = False) -> Aftermath:
     """Return what follows from ``lost``.
 
-    ``held``: there is a session at the end.  ``refused``: an earlier error has ended the transaction already.
+    ``held``: there is a session at the end.  ``refused``: an earlier error has ended the transaction already.  ``in_run``: ``run`` has
+    called the function that executes this.
     """
     s, passed = lost.situation, lost.verdict is Verdict.PASS
     at_commit = s.phase is Phase.COMMIT
     inside = s.phase is Phase.EXECUTE and s.transaction is not Standing.NONE
     over = s.facts.lost or s.facts.fault is Fault.ROLLED_BACK
     gone = s.facts.lost or not held
+    by_server = undone(s) and passed and held
     return Aftermath(
         verdict=lost.verdict,
         words="" if passed else _words(lost),
@@ -68,10 +74,11 @@ def aftermath(lost: Lost, held: bool, refused: bool) -> Aftermath:
         drop=s.facts.lost or (inside and not passed),
         fails=inside,
         doubtful=at_commit and lost.verdict is Verdict.UNKNOWN,
-        ends=at_commit,
-        counts=inside and passed and not gone,
-        broken=inside and (gone or not passed),
+        ends=at_commit or by_server,
+        counts=inside and passed and not gone and not by_server,
+        broken=inside and (gone or not passed or (by_server and in_run)),
         refused=not passed or (over and not at_commit),
+        undone=by_server,
     )
 
 

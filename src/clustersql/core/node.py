@@ -74,6 +74,7 @@ class Report:
     ``identity``: the same for every way to this server, and no other server's; "": not told.
     ``timeline``: of a standby, one that it has certainly reached; ``following``: the one that it receives now; 0: not told.
     ``forked_at``: of a primary that was a standby since its start, the position where its timeline begins; None: not told.
+    ``undoes``: error numbers with which this server rolls back the whole transaction, and others only the statement.
     """
 
     role: Role
@@ -90,6 +91,7 @@ class Report:
     timeline: int = 0
     following: int = 0
     forked_at: int | None = None
+    undoes: frozenset[int] = frozenset()
 
     def limited(self, max_queue: int) -> Report:
         """Return the report of a node that is overloaded when more than ``max_queue`` write-sets wait to be applied."""
@@ -121,6 +123,7 @@ class Node:
     ``position``: of its log, when it was asked last; a measurement, so that a change of it alone is no news.
     ``outdated``: its ``epoch`` is older than the newest one seen (`core.epoch`).
     ``marks`` tell the same as ``since`` and ``why`` per axis, by the field's name, for those that have changed.
+    ``undoes``: as `Report.undoes`.
     ``weight`` and ``priority``: as configured, for the policies of these names.
     ``draining``: the operator wants no new work there; ``ends_at`` is when the work that is still there is ended, None: never by us.
     ``origin`` and ``identity`` are for `core.discovery`.  ``endpoint``: where it was configured or reported to be; None: not by host and port.
@@ -154,6 +157,7 @@ class Node:
     timeline: int = 0
     following: int = 0
     stood_by: str = ""
+    undoes: frozenset[int] = frozenset()
     weight: float = 1.0
     priority: int = 1
 

@@ -256,6 +256,7 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         stood_by=report.identity
         if report.role is Role.REPLICA and report.timeline and report.complete
         else node.stood_by,
+        undoes=report.undoes if report.complete else node.undoes,
         peers=node.peers | {seen.peer} if seen.peer else node.peers,
     )
     return _dated(node, after, now, report.why)

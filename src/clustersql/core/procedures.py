@@ -26,7 +26,7 @@ from .steps import (
     Steps,
     Tell,
 )
-from .verdict import Situation, Standing, Verdict, in_doubt, verdict
+from .verdict import Situation, Standing, Verdict, in_doubt, undone, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,10 @@ def recover(
             yield Discard()
             return None
         if decision not in (Verdict.AGAIN, Verdict.ELSEWHERE):
+            yield from _make_so(situation)
             return Lost(Verdict.UNKNOWN if doubt else decision, error, situation, node, _kept_from_it(situation))
         if why := _refused(retries, afford):
+            yield from _make_so(situation)
             return Lost(Verdict.UNKNOWN if doubt else _unaffordable(situation), error, situation, node, why)
         retries -= 1
         failed = node
@@ -158,6 +160,12 @@ def _kept_from_it(situation: Situation) -> str:
     """Return the note of a statement that would have been sent again, had its rows been there still."""
     again = not situation.repeatable and verdict(replace(situation, repeatable=True))
     return READ_ONCE if again in (Verdict.AGAIN, Verdict.ELSEWHERE) else ""
+
+
+def _make_so(situation: Situation) -> Steps[None]:
+    """Roll back what the server says that it rolled back: then it is so, whatever has raised the code (a trigger may, by SIGNAL)."""
+    if undone(situation) and not (yield Rollback()):
+        yield Discard()
 
 
 def _refused(retries: int, afford: Callable[[], bool]) -> str:

@@ -34,22 +34,20 @@ class Transaction:
 
     def noted(self, traits: Traits, standing: Standing) -> Transaction:
         """Return it with a statement that is about to be sent, and stands at ``standing``."""
+        may_commit = traits.may_commit
         if standing is Standing.NONE:
             if traits.begins and not (traits.commits or traits.rolls_back):
                 # Whatever was executed before has ended by itself: there is nothing that MySQL's BEGIN could commit.
                 return Transaction(explicit=True, unproven=True, refused=self.refused)
-            return self._with(traits, traits.may_commit)
-        # MySQL's BEGIN commits what is open: with nothing open that is nothing.
-        commits_nothing = traits.begins and not traits.commits and standing is Standing.FIRST
-        return self._with(traits, self.may_commit or (traits.may_commit and not commits_nothing))
-
-    def _with(self, traits: Traits, may_commit: bool) -> Transaction:
+        else:  # MySQL's BEGIN commits what is open: with nothing open that is nothing
+            commits_nothing = traits.begins and not traits.commits and standing is Standing.FIRST
+            may_commit = self.may_commit or (may_commit and not commits_nothing)
         # The end of a transaction reads nothing and writes nothing; what AND CHAIN begins is not proven to be read-only.
         ends = (traits.commits or traits.rolls_back) and not traits.begins
         unproven = self.unproven or not (traits.read or ends)
         if may_commit is self.may_commit and unproven is self.unproven:
             return self
-        return replace(self, may_commit=may_commit, unproven=unproven)
+        return Transaction(self.explicit, may_commit, unproven, self.refused, self.undone)
 
     def happened(self, traits: Traits, standing: Standing) -> Transaction:
         """Return what is open when the statement has succeeded."""

@@ -56,6 +56,7 @@ class Situation:
     ``read_only``: we made the session read-only, so a refused write is the caller's mistake and no news about the node.
     ``timed_out``: it was we who shut the connection down, because the operation's time was over: no news about the node, and no time left.
     ``on_replica``: the node is a replica, where a "serialization failure" is a recovery conflict and would come again.
+    ``rollback_ends``: a rollback that the server has made by itself ends the transaction, so that what follows would begin another.
     ``repeatable``: what was sent can be sent once more; not where its rows came from what can be read once only, a generator for one.
     """
 
@@ -70,6 +71,7 @@ class Situation:
     on_replica: bool = False
     timed_out: bool = False
     repeatable: bool = True
+    rollback_ends: bool = False
 
 
 def verdict(s: Situation) -> Verdict:
@@ -83,6 +85,12 @@ def verdict(s: Situation) -> Verdict:
         return _at_commit(s)
     decide = {Standing.NONE: _autocommit, Standing.FIRST: _first, Standing.LATER: _later}[s.transaction]
     return decide(s)
+
+
+def undone(s: Situation) -> bool:
+    """Tell whether the server has ended the transaction by its own rollback, while the session lives on."""
+    inside = s.phase is Phase.EXECUTE and s.transaction is not Standing.NONE
+    return inside and s.rollback_ends and s.facts.fault is Fault.ROLLED_BACK and not s.facts.lost
 
 
 def in_doubt(s: Situation) -> bool:

@@ -34,6 +34,8 @@ class Dialect:
     ``read_only_on``/``off`` make every later transaction of the session read-only, or not.
     ``reset`` gives a session its first state back; empty: there is no such statement, the connection is closed instead.
     ``measures_lag``: in what a replica's lag can be told, "seconds" and "bytes"; nothing: a report tells no position of the node's log.
+    ``rollback_ends``: a rollback that the server makes by itself (deadlock) ends the transaction, so that what follows would begin another;
+    where it does not (PostgreSQL), the transaction waits, failed, for its ROLLBACK, and one to a savepoint can save it.
     ``settings_roll_back``: a rollback undoes what SET has set in its transaction.
     ``ask_members`` gives the statements that ask a node, whose report is known, for the members of its cluster; None: it cannot be asked.
     ``members`` reads their answers.  ``port`` is where servers listen by default.
@@ -55,6 +57,7 @@ class Dialect:
     measures_lag: frozenset[str] = frozenset()
     unsent: tuple[str, ...] = ()
     """Texts of errors by which a pooler says that it had no session of the server for the statement, so that nothing was sent to one."""
+    rollback_ends: bool = False
     settings_roll_back: bool = False
     ask_members: Callable[[Report], tuple[str, ...]] | None = None
     members: Callable[[str, Report, Sequence[Rows]], Members] = lambda node, report, answers: Members(node)

@@ -64,7 +64,7 @@ ERRNOS: dict[int, Fault | tuple[tuple[str, Fault], ...]] = {
     1180: Fault.AMBIGUOUS,  # error during COMMIT; Galera gives it when the Primary component is lost in mid-commit
     3100: Fault.AMBIGUOUS,  # Group Replication's hook failed at COMMIT
     # The statement's own, though they look like more.
-    1205: Fault.STATEMENT,  # lock wait timeout: only the statement is undone, the transaction stays open; wsrep_sync_wait too
+    1205: Fault.STATEMENT,  # lock wait timeout: only the statement is undone, unless `Report.undoes`; wsrep_sync_wait too
     1317: Fault.STATEMENT,  # KILL QUERY
     1969: Fault.STATEMENT,  # MariaDB max_statement_time
     3024: Fault.STATEMENT,  # MySQL max_execution_time
@@ -122,6 +122,7 @@ MESSAGES = (
 VARIABLES = (
     "version", "max_connections", "read_only", "super_read_only", "innodb_read_only", "tx_read_only", "transaction_read_only",
     "offline_mode", "wsrep_on", "wsrep_reject_queries", "wsrep_desync", "wsrep_node_name", "wsrep_sst_donor_rejects_queries",
+    "innodb_rollback_on_timeout",
     "pxc_maint_mode", "server_id", "hostname", "server_uuid", "group_replication_group_name", "gtid_slave_pos", "gtid_current_pos",
 )  # fmt: skip
 STATUS = (
@@ -156,6 +157,7 @@ def report(answers: Sequence[Rows]) -> Report:
         position=None if galera else _position(told.get("gtid_slave_pos" if closed else "gtid_current_pos", "")),
         epoch=_epoch(told) if galera else None,
         identity=_identity(told, galera),
+        undoes=frozenset({1205}) if _on(told, "innodb_rollback_on_timeout") else frozenset(),
     )
 
 
@@ -326,6 +328,7 @@ DIALECT = Dialect(
     messages=MESSAGES,
     at_connect=AT_CONNECT,
     lost=frozenset(errno for errno, fault in ERRNOS.items() if fault is Fault.LOST) | {1153, "08"},
+    rollback_ends=True,
     undone_at_commit=frozenset({1290, 1047}),  # the row was absent both times
     probe=PROBE,
     report=report,

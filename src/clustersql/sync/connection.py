@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from sys import _getframe
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 from ..awaited import awaited
 from ..core.procedures import Unrestorable, first_line
@@ -76,7 +76,7 @@ class Connection(Handle):
     def cursor(self, *args: Any, **kwargs: Any) -> Cursor:
         """Return a new cursor; the arguments are the driver's own."""
         state = self._state
-        if state.session is None:
+        if state.session is None and (state.broken is None or state.closed):
             self._revive()
         if state.answered is not None and state.driver.abilities.cursor_asks:
             self._read_on()  # or its question would be answered by what is left
@@ -95,19 +95,19 @@ class Connection(Handle):
         if hooks := self._commit():
             call_hooks(hooks)
 
-    def _commit(self) -> Callbacks:
-        """Commit, and return what is to be called because of it."""
+    def _commit(self, ours: bool = False) -> Callbacks:
+        """Commit, and return what is to be called because of it.  ``ours``: as for `State.uncommittable`."""
         state = self._state
         session = state.session
         if session is None:
             self._require_nothing_lost()
-        else:
-            if state.number is not None:
-                self._require_same_session()
-            if state.answered is not None:
-                self._read_on()
-            if state.driver.failed_transaction(session.raw):
-                self._refuse_commit()
+        elif state.number is not None:
+            self._require_same_session()
+        if session is not None and state.answered is not None:
+            self._read_on()
+        if (error := state.uncommittable(ours)) is not None:
+            self._end_commit(error)
+        if session is not None:
             try:
                 with awaited(session):
                     session.raw.commit()
@@ -132,8 +132,7 @@ class Connection(Handle):
                 if not state.facts(exc).lost:
                     raise
                 self._lose(exc)
-        state.broken = None
-        state.boundary(committed=False)
+        state.forget_lost()
 
     def close(self) -> None:
         """Give the connection back to the pool, rolled back and clean; one from ``connect()`` is closed.  Twice does no harm."""
@@ -156,6 +155,8 @@ class Connection(Handle):
             raise AttributeError(name)
         if name in CLOSED and self._state.closed:
             return CLOSED[name]
+        if name in ("execute", "executemany") and self._state.session is None and self._state.broken is not None:
+            return getattr(self.cursor(), name)
         state, raw = self._state, self._live().raw
         effect = effect_of(state, name)
         if effect not in OWN:
@@ -202,7 +203,7 @@ class Connection(Handle):
             if success and (self._state.has_work() or self._state.callbacks):
                 state = self._state
                 done = state.driver.abilities.leaves_results and state.leaves_reads_unread()
-                hooks = state.boundary(committed=True) if done else self._commit()
+                hooks = state.boundary(committed=True) if done else self._commit(ours=True)
         finally:
             try:
                 self.close()
@@ -363,13 +364,19 @@ class Connection(Handle):
 
     # -- statements ------------------------------------------------------------------------------------------------------------------
 
-    def _prepare(self, operation: Any, many: bool) -> Traits:
-        """Note what a statement may leave behind, before it is sent."""
-        if self._state.session is None:
+    def _prepare(self, operation: Any, many: bool) -> Traits | None:
+        """Note what a statement may leave behind, before it is sent; None: it was a ROLLBACK of what is lost, and there is nothing to send."""
+        state = self._state
+        if state.broken is not None and state.ends_lost(operation):
+            return None
+        if state.session is None:
             self._revive()
-        elif self._state.number is not None:
+        elif state.number is not None:
             self._require_same_session()
-        return self._state.prepare(operation, many)
+        traits = state.prepare(operation, many)
+        if traits.commits and (error := state.uncommittable(ours=False)) is not None:
+            self._end_commit(error)
+        return traits
 
     def _after(self, traits: Traits) -> None:
         """A noted statement has succeeded."""
@@ -425,10 +432,10 @@ class Connection(Handle):
             with suppress(Exception):  # if it is lost, the ROLLBACK finds that too
                 self._pool.driver.read_on(session.raw, cursor)
 
-    def _refuse_commit(self) -> None:
-        """The transaction has failed: the server would answer this COMMIT with a silent rollback, and the caller would believe it."""
-        error = self._state.failed_commit()
+    def _end_commit(self, error: BaseException) -> NoReturn:
+        """Raise what a COMMIT would hide: that its transaction is lost, or has failed.  That is its end all the same."""
         self.rollback()
+        self._state.transaction = self._state.transaction.ended_by(error)
         raise error
 
     def _autocommit_method(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -54,6 +54,27 @@ _OURS = frozenset(
 )
 
 
+class Nothing:
+    """Stands where the driver's cursor does, while there is none: the session was lost, and its transaction has been rolled back."""
+
+    description = lastrowid = rownumber = None
+    rowcount = -1
+    arraysize = 1
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self._error = error
+
+    def fetch(self, *_: Any) -> Any:
+        """Raise: there is no result."""
+        raise self._error("clustersql: there is no result, the statement was a ROLLBACK of what was lost")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+
 class Cursor:
     """A PEP 249 cursor on whichever node serves.  What PEP 249 does not know is forwarded to the driver's cursor."""
 
@@ -107,6 +128,9 @@ class Cursor:
     def _bind_elsewhere(self, error: Exception) -> None:
         """The driver asked for a sign of life to make a cursor, and there was none: nothing of the caller's was sent."""
         self.__dict__["_session"] = None
+        if self._state.session is None and self._state.broken is not None:
+            self._blank()  # what is lost can be rolled back by a statement too, which needs no cursor of the driver
+            return
         recover_statement(self._connection, self._rebound, None, Phase.EXECUTE, error, sends=False)
 
     def _rebound(self, session: Session) -> None:
@@ -157,6 +181,9 @@ class Cursor:
         if self._state.answered is not None:
             connection._read_on()
         traits = connection._prepare(operation, many=method == "executemany")
+        if traits is None:
+            self._blank()
+            return self
         if self._state.session is not self._session:
             try:
                 self._bind()  # the connection has moved since; what is left of the old result stays readable until here
@@ -217,6 +244,12 @@ class Cursor:
         ours = self.__dict__
         ours["_session"], ours["_hot"] = RETURNED, _UNBOUND
         ours["fetchone"] = ours["fetchmany"] = ours["fetchall"] = self._state.refuse
+
+    def _blank(self) -> None:
+        """There is no cursor of the driver, and no result."""
+        ours, nothing = self.__dict__, Nothing(self._state.driver.interface_error)
+        ours["_session"], ours["_hot"], ours["_raw"] = None, _UNBOUND, nothing
+        ours["fetchone"] = ours["fetchmany"] = ours["fetchall"] = nothing.fetch
 
     def _unbind(self) -> None:
         """The session was lost: the next execution makes a cursor on another one; what is left of the old result stays readable until then."""
@@ -282,5 +315,8 @@ class Cursor:
         self.close()
 
     def __repr__(self) -> str:
-        state = "returned" if self._session is RETURNED else f"on {self._session.node}"
+        session: Session | None = self._session
+        state = (
+            "returned" if session is RETURNED else f"on {session.node}" if session is not None else "without a session"
+        )
         return f"<clustersql.Cursor {state}>"

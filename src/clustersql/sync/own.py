@@ -46,6 +46,8 @@ def ask(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
 def run(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
     """Run a statement by the driver's own method, noted and recovered as `Cursor.execute` does it."""
     traits = connection._prepare(text_of(connection._state, name, args, kwargs), many=False)
+    if traits is None:  # a ROLLBACK of what was lost
+        return None
 
     def again(session: Session) -> Any:
         return getattr(session.raw, name)(*args, **kwargs)

@@ -65,7 +65,7 @@ class _Performer(BasePerformer):
     def _rollback(self) -> bool:
         session = self.connection._state.session
         try:
-            if session is not None and not (session.autocommit and not self.connection._state.transaction.explicit):
+            if session is not None and self.connection._state.may_be_open(session):
                 with awaited(session):
                     session.raw.rollback()
         except Exception:

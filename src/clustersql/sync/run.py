@@ -36,7 +36,7 @@ def run(
                 raise connection._state.transaction.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
             at_commit = True
             has_work = connection._state.has_work()
-            hooks = connection._commit() if has_work else connection._state.boundary(committed=True)
+            hooks = connection._commit(ours=True) if has_work else connection._state.boundary(committed=True)
         except Exception as exc:
             again = may_rerun(connection._state, exc, at_commit) and time.monotonic() < deadline
             connection.close()

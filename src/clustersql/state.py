@@ -250,7 +250,7 @@ class State:
     def leaves_reads_unread(self) -> bool:
         """Whether the transaction has provably only read, and something is unread: nothing is lost if it is cut off in place of a COMMIT."""
         session, driver = self.session, self.driver
-        if session is None or not session.read_only or self.unproven:
+        if session is None or not session.read_only or self.transaction.unproven or self.transaction.refused is not None:
             return False
         return driver.unread(session.raw, [cursor._raw for cursor in self.alive_cursors() if cursor._raw is not None])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from integrations.story import event_loop
-from sqlalchemy import JSON, Connection, bindparam, select, text, type_coerce
+from sqlalchemy import JSON, Connection, bindparam, create_engine, select, text, type_coerce
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import clustersql
@@ -162,3 +162,15 @@ def test_the_database_of_the_url_wins(engines: Engines) -> None:
     assert engines.work(lambda conn: conn.execute(text(ask)).scalar_one(), "/" + other) == other
     # Nor does anything else in it lead elsewhere.
     assert engines.work(lambda conn: conn.execute(text(ask)).scalar_one(), "nobody:wrong@127.0.0.1:1/app") == "app"
+
+
+@pytest.mark.parametrize("on_mariadb", ["pymysql", "mysqlclient"], indirect=True)
+def test_the_cluster_as_the_module(on_mariadb: Engines) -> None:
+    """The dialect finds the driver by the module's name, and with it the flag by which rows are counted."""
+    engine = create_engine(on_mariadb.url, module=on_mariadb.cluster)
+    with engine.begin() as conn:
+        conn.execute(text("CREATE TABLE counted (n INTEGER)"))
+        conn.execute(text("INSERT INTO counted VALUES (0)"))
+        assert conn.execute(text("UPDATE counted SET n = 0")).rowcount == 1
+        conn.execute(text("DROP TABLE counted"))
+    engine.dispose()

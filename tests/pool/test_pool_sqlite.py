@@ -363,3 +363,30 @@ def test_repr_tells_the_truth(make: Make) -> None:
         assert "size=1/4 idle=0 in_flight=1 waiting=0>" in repr(db._pool)
     assert repr(db) == f"<{api}.Database '{cluster.name}': 0 in flight, 1 idle, at most 4>"
     assert repr(cluster) == f"<clustersql.Cluster '{cluster.name}' {cluster.driver.name} nodes=['a', 'b', 'c']>"
+
+
+def test_a_connection_of_one_thread_is_dialled_in_that_thread(make_over: Make) -> None:
+    """With ``check_same_thread``, as a program has it that opened the file itself; what others use is refused it."""
+    cluster = make_over("sqlite3")
+    raw = cluster.dial(check_same_thread=True)
+    raw.execute("INSERT INTO events VALUES ('mine')")
+    raw.commit()
+    refused: list[type[BaseException]] = []
+
+    def elsewhere() -> None:
+        try:
+            raw.execute("SELECT 1")
+        except sqlite3.ProgrammingError as exc:
+            refused.append(type(exc))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert refused == [sqlite3.ProgrammingError]
+    raw.close()
+    conn = cluster.connect(check_same_thread=True)
+    assert conn.execute("SELECT name FROM events").fetchall() == [("mine",)]
+    conn.close()
+    cluster.add_node("shared", database=":memory:", check_same_thread=True)
+    with pytest.raises(clustersql.NoNodeAvailable, match="used by several threads"):
+        cluster.dial(node="shared", timeout=5.0)

@@ -136,6 +136,9 @@ class Reading(Protocol):
     def session_id(self, raw: Any) -> int | None:
         """Return the server's number of this session (backend pid, thread id), which another session can cancel; None: not known."""
 
+    def own_thread(self, arguments: Mapping[str, Any]) -> bool:
+        """Tell whether a connection with these arguments can only be used by the thread that has dialled it."""
+
     def socket(self, raw: Any) -> tuple[int, int] | None:
         """Return the number of its descriptor and the identity of the socket behind it; None: it has none, or is closed.
 

@@ -143,6 +143,10 @@ class Reader:
         descriptor = self.descriptor(raw)
         return descriptor is not None and sockets.shut_down(descriptor)
 
+    def own_thread(self, arguments: Mapping[str, Any]) -> bool:
+        """Tell whether a connection with these arguments can only be used by the thread that has dialled it."""
+        return False
+
     def socket(self, raw: Any) -> tuple[int, int] | None:
         """Return the descriptor's number and its socket's identity; None: it has none, or is closed."""
         descriptor = self.descriptor(raw)

@@ -73,6 +73,10 @@ class SQLite(Adapter):
         raw: sqlite3.Connection = self.module.connect(**self.arguments(target))
         return raw
 
+    def own_thread(self, arguments: Mapping[str, Any]) -> bool:
+        """With ``check_same_thread``, which is off by default here."""
+        return bool(converted(arguments, self.numbers).get("check_same_thread"))
+
     def arguments(self, target: Target) -> dict[str, Any]:
         """Return what goes to ``connect``.
 

@@ -18,6 +18,7 @@ from .. import fork
 from ..core.node import Report, Role
 from ..dialling import check_closed, is_left_open, more_time
 from ..drivers.contract import Driver
+from ..errors import ConfigError
 from ..target import target_of, told_at_connect
 from ..topology import Topology
 from . import monitor
@@ -38,6 +39,10 @@ def connect(
     """
     settings = topology.settings
     target = target_of(topology, driver, name, arguments)
+    if driver.own_thread(target.arguments) and not (arguments and driver.own_thread(arguments)):
+        raise ConfigError(
+            f"node {name!r}: what the pool and the probes open is used by several threads; ask dial() or connect() for one of a thread"
+        )
     raw = driver.connect(target, settings.connect_timeout)
     try:
         if hold is not None:
@@ -122,8 +127,13 @@ class Attempt:
         ended: Callable[[Attempt], None],
         patience: float | None = None,
         came_late: Callable[[Any], object] | None = None,
+        here: bool = False,
     ) -> None:
-        """``patience``: seconds until it is late, by default ``connect_timeout``; ``came_late`` is given a result that nobody waits for."""
+        """``patience``: seconds until it is late, by default ``connect_timeout``; ``came_late`` is given a result that nobody waits for.
+
+        ``here``: what it opens can be used in the thread only that begins it, so it runs there.
+        """
+        self._here = here
         self.topology = topology
         self.driver = driver
         self.name = name
@@ -143,7 +153,11 @@ class Attempt:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Begin in a thread of its own."""
+        """Begin in a thread of its own, or run in this one."""
+        if self._here:
+            with fork.calls:
+                self._run()
+            return
         in_background(self._run, f"clustersql-dial-{self.topology.name}-{self.name}")
 
     def hold(self, raw: Any) -> None:

@@ -204,6 +204,7 @@ class Pool(BasePool[Attempt]):
             shelf.name,
             lambda attempt: connect(self.topology, self.driver, shelf.name, arguments, attempt.entered),
             lambda attempt: self._dial_ended(attempt, shelf, waiter, bool(arguments)),
+            here=bool(arguments) and self.driver.own_thread(arguments or {}),
         )
 
     def _close_all(self, sessions: Sequence[Session]) -> None:

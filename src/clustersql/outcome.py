@@ -7,17 +7,14 @@ from time import monotonic
 from typing import Any, NoReturn
 
 from .core.aftermath import aftermath
-from .core.procedures import Lost, blamed, recover
+from .core.procedures import Lost, Unrestorable, blamed, recover
 from .core.shelf import Session
 from .core.statements import Traits
 from .core.steps import Steps
 from .core.verdict import Phase, Situation, Verdict
-from .errors import OutcomeUnknown, TransactionLost
+from .errors import ClusterError, ConfigError, OutcomeUnknown, TransactionLost
 from .handle import Handle
 from .pool import BasePool
-
-CANCELLED_COMMIT = "clustersql: OutcomeUnknown: cancelled after it was sent, so it may have been committed or not"
-
 
 ROLLED_BACK = "ROLLBACK"
 """PostgreSQL's status of a COMMIT whose transaction had failed; asyncpg cannot tell that before."""
@@ -43,6 +40,13 @@ class BasePerformer:
         self.error = error
         self.sends = sends
         self.deadline = monotonic() + connection._timeout()
+        self.passing: BaseException | None = None
+
+    def heed(self, error: Exception) -> None:
+        """The search for another session ended with ``error``; what is not the driver's nor ours passes, whatever the outcome is."""
+        own = self.connection._state.driver.error
+        if not isinstance(error, (ClusterError, ConfigError, Unrestorable)) and not isinstance(error, own):
+            self.passing = error
 
     def steps(self) -> Steps[Any | Lost]:
         """Return the recovery from the error."""
@@ -69,6 +73,8 @@ class BasePerformer:
 
     def ended(self, outcome: Any) -> Any:
         """Return what the recovery returned, or raise what has become of the operation."""
+        if self.passing is not None:
+            raise self.passing
         if isinstance(outcome, Lost):
             fail(self.connection, outcome)
         serving = self.connection._state.session

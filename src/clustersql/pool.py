@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import fork
+from .core.faults import Fault
 from .core.observe import Answered, Refused, SessionLost
 from .core.pooling import Book, dial_plan
 from .core.procedures import GaveUp
@@ -123,10 +124,15 @@ class BasePool(Upkeep[D]):
         return mode
 
     def lost_in_switch(self, session: Session, error: Exception) -> bool:
-        """Setting a session's mode raised: it goes.  True: it was lost, and nothing of the caller's was sent; False: the error is the caller's."""
+        """Setting a session's mode raised: it goes.  True: it was lost, and nothing of the caller's was sent; False: the error is the caller's.
+
+        Raises what is not the driver's error as it is.
+        """
         facts = self.reading.facts(error, session.raw)
         generation, node = session.generation, session.node
         self.give_back(session, keep=False)
+        if facts.fault is Fault.FOREIGN:
+            raise error
         if facts.lost:
             self.blame(session, SessionLost(node, generation, str(error)), error)
         return facts.lost

@@ -65,6 +65,7 @@ class State:
     have been done on the session, so that there is something to commit or to undo.  ``spent``: the iterators that ``run``'s attempts have read.
     ``behind``: a session was lost, and with it what its statements have left there for a later one to ask (LAST_INSERT_ID).
     ``answered``: the driver's cursor whose further results may be unread.  ``whole``: each statement is read to its end at once.
+    ``cancelling``: how often the task had been asked to end before the latest statement that was noted, or COMMIT (asyncio).
     ``deadline`` (monotonic, of the whole operation) and ``patience`` (seconds, of each statement) bound it; 0.0: nothing does.
     """
 
@@ -76,6 +77,7 @@ class State:
         "borrowed",
         "broken",
         "callbacks",
+        "cancelling",
         "committed",
         "cursors",
         "deadline",
@@ -125,6 +127,7 @@ class State:
         self.spent: Spent | None = None
         self.whole = False
         self.answered: Any = None
+        self.cancelling: int | None = None
         self.deadline = 0.0
         self.patience = 0.0
         self.pins: tuple[Pin, ...] = ()
@@ -250,7 +253,12 @@ class State:
     def leaves_reads_unread(self) -> bool:
         """Whether the transaction has provably only read, and something is unread: nothing is lost if it is cut off in place of a COMMIT."""
         session, driver = self.session, self.driver
-        if session is None or not session.read_only or self.transaction.unproven or self.transaction.refused is not None:
+        if (
+            session is None
+            or not session.read_only
+            or self.transaction.unproven
+            or self.transaction.refused is not None
+        ):
             return False
         return driver.unread(session.raw, [cursor._raw for cursor in self.alive_cursors() if cursor._raw is not None])
 

@@ -223,6 +223,16 @@ class Upkeep(Generic[D]):
         for one in gone:
             self._prober.say(one.session.node, self.reading.dialect.terminate.format(one.number))
 
+    def interrupted(self, session: Session) -> None:
+        """Something broke into a call on ``session`` with its answer pending: it is closed, and its statement cancelled on the server.
+
+        Until then it stays in flight: what was cancelled still costs the node.
+        """
+        session.tainted = True
+        number = self.number(session)
+        if number is not None:
+            self._cancel(session.node, number)
+
     def _cancel(self, node: str, number: int) -> None:
         """Ask ``node``, on another connection, to end what its session ``number`` is executing.  In the background; nothing depends on it."""
         statement = self.reading.dialect.cancel

@@ -30,6 +30,8 @@ class Raised(Exception):
 class Adapter(Reader):
     """Reads codes, text and the state of a connection as the adapters do; ``raw`` is that state."""
 
+    error = Raised
+
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
 
@@ -67,6 +69,7 @@ def all_facts() -> dict[Facts, str]:
             found.setdefault(
                 Facts(facts.fault, facts.lost, facts.not_sent, facts.undone_at_commit), f"{name} {error}, {state}"
             )
+        found.setdefault(adapter.facts(LookupError("a codec's"), "open"), "not the driver's")
     return found
 
 
@@ -108,6 +111,8 @@ def expected(case: Case) -> str:
     """Return how it ends by the table: "again", "error" (the driver's), "lost" (TransactionLost), "unknown", or "done"."""
     facts, phase, word = case.facts, case.phase, case.word
     match facts.fault:
+        case Fault.FOREIGN:
+            return "error"
         case (
             Fault.STATEMENT | Fault.MISCONFIGURED
         ):  # the caller's own; but a session that went down with COMMIT has told nothing of it

@@ -82,6 +82,14 @@ def _never_refused(driver: Any, raw: Any) -> bool:
     return False
 
 
+def _takes_for_its_own(reader: Any, error: BaseException, raw: Any) -> bool:
+    return False
+
+
+def _reads_again(parameters: Any, many: bool) -> bool:
+    return False
+
+
 def _never_in_doubt(s: Situation) -> bool:
     return False
 
@@ -121,6 +129,16 @@ BREAKAGES = {
         "run() reruns whatever was lost, COMMIT too: nothing twice",
         "clustersql.sync.run.may_rerun",
         _reruns_after_commit,
+    ),
+    "foreign-is-own": Breakage(
+        "what is not the driver's is taken for its own: failed is never observed, and nobody reads another's answer",
+        "clustersql.drivers.reading.Reader.is_foreign",
+        _takes_for_its_own,
+    ),
+    "rows-again": Breakage(
+        "rows that can be read once only are sent again: committed is never missing",
+        "clustersql.state.read_once",
+        _reads_again,
     ),
     "silent-rollback": Breakage(
         "COMMIT of a failed transaction is sent: committed is never missing",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from clustersql.drivers.adapter import Codes, LocalAutocommit
@@ -40,6 +40,18 @@ class InterfaceError(Error):
     """Raised before anything is sent."""
 
 
+class SoftLimit(Exception):
+    """A signal handler of the program's raises it, wherever the thread is."""
+
+
+def _handler() -> None:
+    raise SoftLimit("somebody else's")
+
+
+_break_in = FunctionType(_handler.__code__, {"__name__": "users", "SoftLimit": SoftLimit})
+"""The handler, in a module that is not the driver's: the library tells by the traceback who has raised."""
+
+
 class Raw:
     """A connection of the driver."""
 
@@ -72,10 +84,19 @@ class Raw:
         self.wire.close()
 
     def ask(self, request: tuple[Any, ...]) -> Answer:
-        """Send, and wait for the answer.  Raises what the server answers, or that the connection is lost."""
+        """Send, and wait for the answer.  Raises what the server answers, or that the connection is lost.
+
+        Somebody else's exception may break into the wait: half of them it makes its own, as PyMySQL does of an OSError.
+        """
         if self.closed:
             raise InterfaceError((None, None, "the connection is closed"))
-        answer = self.wire.ask(request)
+        try:
+            answer = self.wire.ask(request, _break_in)
+        except SoftLimit:
+            if self.wire.chance.random() < 0.5:
+                raise
+            self.close()
+            raise OperationalError(self._lost)  # noqa: B904 - as drivers do, who say only what they were doing
         if answer is None:
             raise OperationalError(self._lost)
         self.in_transaction, self.failed = answer.in_transaction, answer.failed
@@ -103,7 +124,7 @@ class Cursor:
             self._rows, self.description = list(answer.rows), (("token",) + (None,) * 6,)
         return self
 
-    def executemany(self, sql: str, items: Sequence[Sequence[Any]]) -> None:
+    def executemany(self, sql: str, items: Iterable[Sequence[Any]]) -> None:
         """Run a statement once per item."""
         for parameters in items:
             self.execute(sql, parameters)
@@ -147,6 +168,7 @@ class Simulated(LocalAutocommit):
 
     def __init__(self, servers: Servers) -> None:
         super().__init__(MODULE)
+        self.packages = frozenset(("bench",))
         self.servers = servers
         self.dialect = servers.family.dialect
         self.opened: list[Raw] = []

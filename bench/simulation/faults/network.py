@@ -7,6 +7,7 @@ breaks after `KEEPALIVE`.  When a connection breaks, a request that is on its wa
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -31,19 +32,30 @@ class Wire:
         self.node = node
         self.broken = False
         self.eof = False
+        self.chance = servers.chance
         self._waiting: Ticket | None = None
+        self._owed: deque[Ticket] = deque()
         self._arrives = 0.0
         self._session = new_session(node, self._cut_by_server)
         self.number = self._session.number
 
-    def ask(self, request: tuple[Any, ...]) -> Answer | None:
-        """Send a request and wait for its answer; None: the connection broke."""
+    def ask(self, request: tuple[Any, ...], break_in: Callable[[], object]) -> Answer | None:
+        """Send a request and wait for its answer; None: the connection broke.
+
+        ``break_in`` is called in the middle of some waits, and raises: whoever asks next is given the answer to this request.
+        """
         if self.broken or self.eof:  # the other end is closed: what is sent now only brings a reset
             self.broken = True
             return None
         ticket = self._waiting = Ticket(self.servers.loop)
         self._send(self.node.handle, self._session, request, partial(self._reply, ticket))
-        answer: Answer | None = ticket.wait()
+        self._owed.append(ticket)
+        if self.chance.random() < self.servers.trouble.broken_into:
+            self.servers.loop.sleep(self.chance.random() * 0.01)
+            self._waiting = None
+            break_in()
+        self._waiting = first = self._owed.popleft()
+        answer: Answer | None = first.wait()
         self._waiting = None
         return answer
 

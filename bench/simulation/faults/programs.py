@@ -8,7 +8,7 @@ from typing import Any
 
 from clustersql import ClusterError, OutcomeUnknown, TransactionLost
 
-from .driver import Error
+from .driver import Error, SoftLimit
 from .flavours import CALL, INSERT, SELECT, Family
 from .history import FAILED, OK, OPEN, UNKNOWN, History
 from .loop import Loop
@@ -18,6 +18,16 @@ PLACES = ("a", "b")
 
 class GivenUp(Exception):
     """The program's own error, in the middle of its transaction."""
+
+
+FAILURES = (Error, ClusterError, GivenUp, SoftLimit)
+"""How an operation may end."""
+
+
+def told(error: BaseException) -> str:
+    """What a program concludes from an error: it did not happen, unless the error says that nobody knows."""
+    noted = any("OutcomeUnknown" in note for note in getattr(error, "__notes__", ()))
+    return UNKNOWN if noted or isinstance(error, OutcomeUnknown) else FAILED
 
 
 class Work:
@@ -95,12 +105,12 @@ class Client:
         try:
             program(self, database, work)
             end, why = OK, ""
-        except (Error, ClusterError, GivenUp) as exc:
-            end, why = UNKNOWN if isinstance(exc, OutcomeUnknown) else FAILED, f"{type(exc).__name__}: {exc}"
-        told = " ".join(token for _, token in work.open)
+        except FAILURES as exc:
+            end, why = told(exc), f"{type(exc).__name__}: {exc}"
+        tokens = " ".join(token for _, token in work.open)
         work.claim(end)
         self.history.outcomes[f"{name} {end}"] += 1
-        self.history.note(self.name, f"{name} {end} {told} {why}")
+        self.history.note(self.name, f"{name} {end} {tokens} {why}")
         return end
 
     def _view(self, harmless: bool) -> Any:
@@ -145,7 +155,7 @@ def call(client: Client, database: Any, work: Work) -> None:
     """A procedure that may commit in the middle: an error of the server's says nothing of what came before."""
     try:
         database.execute(CALL, work.token())
-    except Error as exc:
+    except (Error, SoftLimit) as exc:
         if not isinstance(exc, ClusterError):
             work.claim(UNKNOWN)
         raise
@@ -208,7 +218,7 @@ def call_in_transaction(client: Client, database: Any, work: Work) -> None:
         cursor.execute(INSERT, work.token())
         try:
             cursor.execute(CALL, work.token())
-        except Error as exc:
+        except (Error, SoftLimit) as exc:
             if not isinstance(exc, ClusterError):
                 work.claim(UNKNOWN)
             raise
@@ -239,7 +249,7 @@ def run(client: Client, database: Any, work: Work) -> None:
 
     try:
         database.run(function)
-    except (Error, ClusterError):
+    except FAILURES:
         work.open[:] = writes
         if called:
             client.history.violated(f"{client.name} on_commit was called, but run() says that it did not happen")
@@ -266,6 +276,14 @@ def session(client: Client, database: Any, work: Work) -> None:
             client.history.violated(f"{client.name} finds {found} in its own session")
 
 
+def many(client: Client, database: Any, work: Work) -> None:
+    """Rows from a generator in one statement, in a transaction: all of them are there, or none."""
+    with database.connection() as connection:
+        writes = [work.token() for _ in range(client.chance.randint(1, 3))]
+        connection.cursor().executemany(INSERT, (write for write in writes))
+        work.together()
+
+
 def _statements(client: Client, cursor: Any, work: Work, swallows: bool) -> None:
     for _ in range(client.chance.randint(1, 3)):
         if client.chance.random() < 0.3:
@@ -275,7 +293,7 @@ def _statements(client: Client, cursor: Any, work: Work, swallows: bool) -> None
         try:
             cursor.execute(INSERT, one)
         except Error as exc:
-            if not swallows or isinstance(exc, OutcomeUnknown):
+            if not swallows or told(exc) == UNKNOWN:
                 raise
             _after_swallowed(client, work, one, exc)
 
@@ -298,8 +316,8 @@ def _transaction_by_hand(client: Client, connection: Any, work: Work) -> None:
         work.together()
         connection.commit()
         work.claim(OK)
-    except (Error, ClusterError) as exc:
-        work.claim(UNKNOWN if isinstance(exc, OutcomeUnknown) else FAILED)
+    except FAILURES as exc:
+        work.claim(told(exc))
         connection.rollback()
 
 
@@ -316,5 +334,6 @@ WEIGHTED: dict[Callable[[Client, Any, Work], None], int] = {
     call_in_transaction: 1,
     run: 4,
     session: 2,
+    many: 1,
 }
 PROGRAMS, WEIGHTS = tuple(WEIGHTED), tuple(WEIGHTED.values())

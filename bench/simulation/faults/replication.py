@@ -24,6 +24,7 @@ class Trouble:
     duplicates: float = 0.0
     ambiguous: float = 0.0
     dropped: float = 0.0
+    broken_into: float = 0.0
 
 
 class Servers:

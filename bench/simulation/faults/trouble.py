@@ -28,7 +28,11 @@ class Storm:
         servers.loop.busy += 1
         some = [0.0, 0.0, 0.02, 0.1]
         servers.trouble = Trouble(
-            chance.choice(some), chance.choice(some), chance.choice(some), chance.choice([0.0, 0.0, 0.01, 0.05])
+            chance.choice(some),
+            chance.choice(some),
+            chance.choice(some),
+            chance.choice([0.0, 0.0, 0.01, 0.05]),
+            chance.choice([0.0, 0.0, 0.02, 0.1]),
         )
         for _ in range(chance.randint(0, 7)):
             self._later(chance.random() * LASTS, chance.choice(FAULTS))

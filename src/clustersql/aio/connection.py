@@ -5,36 +5,39 @@ from __future__ import annotations
 import sys
 import warnings
 import weakref
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any, NoReturn
 
 from ..awaited import awaited
+from ..core.faults import Fault
 from ..core.procedures import Unrestorable, first_line
 from ..core.shelf import Session
 from ..core.statements import Traits
-from ..core.verdict import Phase, Standing
+from ..core.verdict import Phase
 from ..core.view import Want
 from ..drivers.surface import Effect
 from ..errors import TransactionLost
 from ..forwarded import OWN, assign, effect_of, looked_at, mode_changed
 from ..handle import Handle
 from ..hooks import call_hooks
+from ..interruption import cancelled, is_foreign, passes
 from ..notes import LEFT, UNSET, Notes, phase_of
 from ..options import Options
-from ..outcome import CANCELLED_COMMIT, ROLLED_BACK, note_lost
+from ..outcome import ROLLED_BACK, note_lost
 from ..rows import LASTING
 from ..state import Callbacks, State, passing
 from . import own
+from .cancellation import requests, swallowed
 from .checkout import Checkout
 from .cursor import Cursor
 from .pool import Pool
 from .recovery import never, recover_commit, recover_statement
 from .transaction import Block
 
-_OURS = frozenset(("_arguments", "_pool", "_state"))
+_OURS = frozenset(("_pool", "_state"))
 
 
 class Connection(Handle):
@@ -44,9 +47,8 @@ class Connection(Handle):
     back too.  From ``aio.connect()``, leaving the block has the driver's own meaning, and `close` closes.
     """
 
-    __slots__ = ("__weakref__", "_arguments", "_pool", "_state")
+    __slots__ = ("__weakref__", "_pool", "_state")
 
-    _arguments: Mapping[str, Any] | None
     _pool: Pool
     _state: State
 
@@ -55,7 +57,6 @@ class Connection(Handle):
         state.deadline = deadline
         _set(self, "_state", state)
         _set(self, "_pool", pool)
-        _set(self, "_arguments", None)
 
     @classmethod
     def acquired(
@@ -73,12 +74,12 @@ class Connection(Handle):
         ``depth``: frames up to the caller's.  ``deadline`` (monotonic seconds) ends everything that is done with it; 0.0: nothing does.
         """
         connection = cls(pool, options, want, notes, sys._getframe(depth), deadline)
-        _set(connection, "_arguments", arguments)
+        connection._state.arguments = arguments
         return Checkout(connection)
 
     async def _begin(self) -> None:
         session = await self._acquire(self._timeout())
-        if self._arguments is not None:  # the driver's default mode, or what the caller's arguments say
+        if self._state.arguments is not None:  # the driver's default mode, or what the caller's arguments say
             self._state.mode_is(bool(session.autocommit))
 
     # -- the common face -------------------------------------------------------------------------------------------------------------
@@ -89,7 +90,7 @@ class Connection(Handle):
         if state.closed:
             raise state.returned()
         cursor = Cursor(self, args, kwargs)
-        if isinstance(kwargs.get("name", args[0] if args else None), str):
+        if (args or kwargs) and isinstance(kwargs.get("name", args[0] if args else None), str):
             state.unmanaged("cursor(name)")  # a server-side cursor lives in this session
         cursors = state.cursors
         if len(cursors) > 16:
@@ -146,16 +147,14 @@ class Connection(Handle):
             await self._end_commit(error)
         if session is not None:
             driver, done = self._pool.driver, False
+            self._state.cancelling = requests(self._pool.loop)
             try:
                 with awaited(session):
                     done = await driver.commit(session.raw)
-            except Exception as exc:
+            except BaseException as exc:
+                self._require_own(exc, phase=Phase.COMMIT)
                 await recover_commit(self, exc)
                 done = True
-            except BaseException as exc:
-                self._pool.interrupted(session)
-                self._outcome_unknown(exc)
-                raise
             if not done:
                 await self._end_commit(self._state.failed_commit())
         return self._state.boundary(committed=True)
@@ -171,13 +170,11 @@ class Connection(Handle):
                 with awaited(session):
                     await self._forget_results(session)
                     await self._pool.driver.rollback(session.raw)
-            except Exception as exc:
+            except BaseException as exc:
+                self._require_own(exc, phase=Phase.FETCH)
                 if not state.facts(exc).lost:
                     raise
                 self._lose(exc)
-            except BaseException:  # cancelled: the answer is on its way still
-                self._pool.interrupted(session)
-                raise
         state.forget_lost()
 
     async def close(self) -> None:
@@ -244,7 +241,7 @@ class Connection(Handle):
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        leaving = self._pool.driver.leaving if self._arguments is not None else "pool"
+        leaving = self._pool.driver.leaving if self._state.arguments is not None else "pool"
         state = self._state
         hooks: Callbacks = ()
         try:
@@ -300,10 +297,10 @@ class Connection(Handle):
         Raises `Unrestorable` when it could not be given the settings of the one that is gone.
         """
         state = self._state
-        if self._arguments is None:
+        if self._state.arguments is None:
             session = await self._pool.checkout(state.want, timeout, avoid)
         else:
-            session = await self._outside(timeout, avoid, self._arguments)
+            session = await self._outside(timeout, avoid, self._state.arguments)
         if state.ledger.kept:
             session = await self._restored(session, timeout, avoid)
         state.hold(session)
@@ -327,10 +324,10 @@ class Connection(Handle):
             else:
                 return session
             left = max(0.0, end - monotonic())
-            if self._arguments is None:
+            if self._state.arguments is None:
                 session = await self._pool.checkout(self._state.want, left, avoid)
             else:
-                session = await self._outside(left, avoid, self._arguments)
+                session = await self._outside(left, avoid, self._state.arguments)
 
     async def _outside(self, timeout: float, avoid: str | None, arguments: Mapping[str, Any]) -> Session:
         state, pool = self._state, self._pool
@@ -358,11 +355,20 @@ class Connection(Handle):
             session.tainted = True
             self._pool.give_back(session, keep=False)
 
+    def _forget_cursors(self) -> list[Any]:
+        """Let every cursor refuse its use from now on.  Returns the driver's."""
+        cursors, self._state.cursors = self._state.cursors, ()
+        raws = []
+        for ref in cursors:
+            cursor = ref()
+            if cursor is not None and (raw := cursor._forget()) is not None:
+                raws.append(raw)
+        return raws
+
     async def _finish(self, session: Session) -> bool:
         """Make a session clean.  Returns whether it is worth keeping."""
         state = self._state
-        raws = [raw for cursor in state.alive_cursors() if (raw := cursor._forget()) is not None]
-        state.cursors = ()
+        raws = self._forget_cursors() if state.cursors else []
         if state.driver.abilities.leaves_results and state.driver.unread(session.raw, raws):
             state.driver.cut_off(session.raw)  # to read what is left may take longer than anybody wants to wait
             session.tainted = True
@@ -382,8 +388,12 @@ class Connection(Handle):
                     session.autocommit = self._pool.driver.autocommit(session.raw)
                 return not unclean or await self._pool.reset(session)
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
-            note_lost(self._pool, session, exc)
             session.tainted = True
+            if (cancellation := swallowed(state, session, exc)) is not None:
+                raise cancellation from exc
+            if state.driver.facts(exc, session.raw).fault is Fault.FOREIGN:
+                raise
+            note_lost(self._pool, session, exc)
             return False
 
     # -- statements ------------------------------------------------------------------------------------------------------------------
@@ -393,6 +403,7 @@ class Connection(Handle):
         state = self._state
         if state.broken is not None and state.ends_lost(operation):
             return None
+        state.cancelling = requests(self._pool.loop)
         if state.session is None:
             await self._revive()
         elif state.number is not None:
@@ -431,15 +442,13 @@ class Connection(Handle):
         session.started = monotonic()
         try:
             result = await function(session.raw, *args, **kwargs)
-        except Exception as exc:
+        except BaseException as exc:
+            self._require_own(exc, traits, phase_of(traits))
             self._no_sample()
             told = self._state.told(operation, rows, traits, many)
             result = await recover_statement(
                 self, lambda session: function(session.raw, *args, **kwargs), told, phase_of(traits), exc
             )
-        except BaseException as exc:
-            self._interrupted(session, traits, exc)
-            raise
         else:
             session.ended = monotonic()
             session.count += 1
@@ -448,20 +457,22 @@ class Connection(Handle):
         self._after(traits)
         return result
 
-    def _interrupted(self, session: Session, traits: Traits | None, error: BaseException) -> None:
-        """A statement was cancelled while its answer was awaited.  When it may have committed, the error has a note of it.
+    def _require_own(self, error: BaseException, traits: Traits | None = None, phase: Phase = Phase.EXECUTE) -> None:
+        """Return when ``error``, which a call on the session raised, is the driver's own; else raise what passes to the caller.
 
-        ``traits`` None: it leaves nothing behind; still, in autocommit mode, it may have written.
+        ``traits`` None: the statement leaves nothing behind; still, in autocommit mode, it may have written.
         """
-        self._pool.interrupted(session)
-        reads = session.read_only and (traits is None or traits.read)
-        alone = self._state.standing is Standing.NONE or (traits is not None and traits.commits)
-        if alone and not reads and not self._state.options.idempotent:
-            self._outcome_unknown(error)
-
-    def _outcome_unknown(self, error: BaseException) -> None:
-        error.add_note(CANCELLED_COMMIT)
-        self._state.committed = True  # for all we know: nothing may be run again
+        session = self._state.session
+        if session is None:  # given back meanwhile
+            raise error
+        if isinstance(error, CancelledError):
+            cancelled(self, session, error, traits, phase)
+            raise error
+        if isinstance(error, Exception) and (cancellation := swallowed(self._state, session, error)) is not None:
+            cancelled(self, session, cancellation, traits, phase)
+            raise cancellation from error
+        if passes(self, error, traits, phase):
+            raise error
 
     async def _read_on(self) -> None:
         """Read the results that the latest statement has left; an error among them is raised as that statement's own."""
@@ -472,18 +483,19 @@ class Connection(Handle):
         try:
             with awaited(session):
                 await self._pool.driver.read_on(session.raw, cursor)
-        except Exception as exc:
+        except BaseException as exc:
+            self._require_own(exc, LEFT)
             await recover_statement(self, never, LEFT, Phase.EXECUTE, exc)
-        except BaseException:
-            self._pool.interrupted(session)
-            raise
 
     async def _forget_results(self, session: Session) -> None:
         """Read the results that are left before a ROLLBACK; an error of theirs is rolled back too."""
         cursor, self._state.answered = self._state.answered, None
         if cursor is not None:
-            with suppress(Exception):  # if it is lost, the ROLLBACK finds that too
+            try:
                 await self._pool.driver.read_on(session.raw, cursor)
+            except Exception as exc:  # if it is lost, the ROLLBACK finds that too
+                if is_foreign(self, exc):
+                    raise
 
     async def _end_commit(self, error: BaseException) -> NoReturn:
         """Raise what a COMMIT would hide: that its transaction is lost, or has failed.  That is its end all the same."""
@@ -496,10 +508,8 @@ class Connection(Handle):
         try:
             with awaited(session):
                 result = await function(*args, **kwargs)
-        except Exception:
-            raise
-        except BaseException:  # cancelled: the answer is on its way still
-            self._pool.interrupted(session)
+        except BaseException as exc:
+            self._require_own(exc, phase=Phase.FETCH)
             raise
         mode_changed(self._state, session.raw, "autocommit()")
         return result

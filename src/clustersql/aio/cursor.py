@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..core.statements import Traits
+from ..core.verdict import Phase
 from ..drivers.surface import Effect
 from ..forwarded import looked_at_cursor, positional
 from ..notes import UNSET, phase_of
@@ -73,8 +74,9 @@ class Cursor:
         """Make a cursor of the driver on ``session``."""
         args, kwargs = self._args
         raw = await self._connection._pool.driver.cursor(session.raw, args, kwargs)
-        for name, value in self._settings.items():
-            setattr(raw, name, value)
+        if self._settings:
+            for name, value in self._settings.items():
+                setattr(raw, name, value)
         self.__dict__.update(  # past our own __setattr__, which forwards to the driver
             _session=session, _raw=raw, _execute=raw.execute, _executemany=raw.executemany, _fetchone=raw.fetchone
         )
@@ -100,13 +102,10 @@ class Cursor:
                 result = await self._execute(operation, **options)
             else:
                 result = await self._execute(operation, parameters, **options)
-        except Exception as exc:
-            return await self._recover("execute", operation, parameters, options, None, exc)
+            session.ended = monotonic()
+            session.count += 1
         except BaseException as exc:
-            self._connection._interrupted(session, None, exc)
-            raise
-        session.ended = monotonic()
-        session.count += 1
+            return await self._recover("execute", operation, parameters, options, None, exc)
         return self if result is self._raw else result
 
     async def executemany(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
@@ -136,13 +135,10 @@ class Cursor:
             if session is not self._session:  # the first statement, or the connection has moved since
                 await self._bind(session)
             result = await self._call(method, operation, parameters, options)
-        except Exception as exc:
-            return await self._recover(method, operation, parameters, options, traits, exc)
+            session.ended = monotonic()
+            session.count += 1
         except BaseException as exc:
-            connection._interrupted(session, traits, exc)
-            raise
-        session.ended = monotonic()
-        session.count += 1
+            return await self._recover(method, operation, parameters, options, traits, exc)
         if traits.commits and getattr(self._raw, "statusmessage", None) == ROLLED_BACK:
             await connection._end_commit(self._state.failed_commit())
         connection._after(traits)
@@ -172,7 +168,7 @@ class Cursor:
         parameters: Any,
         options: dict[str, Any],
         traits: Traits | None,
-        error: Exception,
+        error: BaseException,
     ) -> Any:
         async def again(session: Session) -> Any:
             if self._session is not session:
@@ -181,6 +177,7 @@ class Cursor:
             return self if result is self._raw else result
 
         connection = self._connection
+        connection._require_own(error, traits, phase_of(traits))
         connection._no_sample()
         traits = self._state.told(operation, parameters, traits, method == "executemany")
         result = await recover_statement(connection, again, traits, phase_of(traits), error)
@@ -208,21 +205,19 @@ class Cursor:
     async def _fetched(self, rows: Awaitable[Any]) -> Any:
         try:
             return await rows
-        except Exception:
-            raise
-        except BaseException:  # cancelled: rows may be on their way still
-            self._broken_off()
+        except BaseException as exc:
+            self._require_own(exc)
             raise
 
     async def _fetchone(self) -> Any:
         """Stands here until the first statement puts the driver's own in its place."""
         return await self._live().fetchone()
 
-    def _broken_off(self) -> None:
-        """A call on the driver's cursor was cancelled with its answer pending."""
+    def _require_own(self, error: BaseException) -> None:
+        """Return when a call on the driver's cursor, which is no statement, raised an error of the driver's; else raise what passes."""
         session = self._session
         if session is not None and session is self._state.session:
-            self._connection._pool.interrupted(session)
+            self._connection._require_own(error, phase=Phase.FETCH)
 
     def _live(self) -> Any:
         if self._session is RETURNED:
@@ -293,12 +288,10 @@ class Cursor:
             await self._connection._read_on()
         try:
             await self._connection._pool.driver.close_cursor(raw)
-        except Exception:  # on leaving ``async with`` that would mask OutcomeUnknown
-            if session is self._state.session:
-                raise
-        except BaseException:  # cancelled: the answer is on its way still
-            self._broken_off()
-            raise
+        except BaseException as exc:
+            self._require_own(exc)
+            if session is self._state.session or not isinstance(exc, Exception):
+                raise  # else it would mask OutcomeUnknown on leaving ``async with``
 
     def __getattr__(self, name: str) -> Any:
         if name in _OURS or name.startswith("__"):
@@ -326,11 +319,8 @@ class Cursor:
         if self._session is None and session is not None:
             try:
                 await self._bind(session)
-            except Exception:  # the first statement meets it again, and is recovered
-                return self
-            except BaseException:  # cancelled: the answer is on its way still
-                self._connection._pool.interrupted(session)
-                raise
+            except BaseException as exc:  # an error of the driver's the first statement meets again, and is recovered
+                self._connection._require_own(exc, phase=Phase.FETCH)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -28,11 +28,9 @@ async def ping(connection: Connection, name: str, *_: Any, **__: Any) -> Any:
     try:
         with awaited(session):
             return await asked(session)
-    except Exception as exc:
+    except BaseException as exc:
+        connection._require_own(exc, phase=Phase.FETCH)
         return await recover_statement(connection, asked, None, Phase.EXECUTE, exc, sends=False)
-    except BaseException:  # cancelled: the answer is on its way still
-        connection._pool.interrupted(session)
-        raise
 
 
 async def ask(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -42,8 +40,7 @@ async def ask(connection: Connection, name: str, *args: Any, **kwargs: Any) -> A
         with awaited(session):
             return await getattr(session.raw, name)(*args, **kwargs)
     except BaseException as exc:
-        if not isinstance(exc, connection._state.driver.error):
-            connection._pool.interrupted(session)
+        connection._require_own(exc, phase=Phase.FETCH)
         raise
 
 
@@ -60,11 +57,9 @@ async def run(connection: Connection, name: str, *args: Any, **kwargs: Any) -> A
     try:
         with awaited(session):
             result = await again(session)
-    except Exception as exc:
-        result = await recover_statement(connection, again, traits, phase_of(traits), exc)
     except BaseException as exc:
-        connection._interrupted(session, traits, exc)
-        raise
+        connection._require_own(exc, traits, phase_of(traits))
+        result = await recover_statement(connection, again, traits, phase_of(traits), exc)
     else:
         session.count += 1
     connection._after(traits)
@@ -108,11 +103,9 @@ def watched(connection: Connection, value: Any, effect: Effect) -> Any:
 
 
 async def _to_the_end(connection: Connection, answer: Awaitable[Any]) -> Any:
-    session = connection._live()
+    connection._live()
     try:
         return await answer
-    except Exception:
-        raise
-    except BaseException:  # cancelled: the answer is on its way still
-        connection._pool.interrupted(session)
+    except BaseException as exc:
+        connection._require_own(exc, phase=Phase.FETCH)
         raise

@@ -194,16 +194,6 @@ class Pool(BasePool[Attempt]):
             return await _next_event(waiter, step.seconds)
         return self._step(step, waiter, arguments)
 
-    def interrupted(self, session: Session) -> None:
-        """A call on ``session`` was cancelled with its answer pending: it is closed at its return, and its statement cancelled on the server.
-
-        Until then it stays in flight: what was cancelled still costs the node.
-        """
-        session.tainted = True
-        number = self.number(session)
-        if number is not None:
-            self._cancel(session.node, number)
-
     # -- the end -------------------------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:

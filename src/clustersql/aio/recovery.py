@@ -21,7 +21,7 @@ Again = Callable[[Session], Awaitable[Any]]
 
 
 async def recover_statement(
-    connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: Exception, sends: bool = True
+    connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: BaseException, sends: bool = True
 ) -> Any:
     """Return the statement's result from another try, or raise what has become of it.  ``sends`` False: nothing that could have an effect is sent."""
     if connection._state.session is None:  # given back while the statement ran
@@ -30,7 +30,7 @@ async def recover_statement(
     return performer.ended(await drive(performer.steps(), performer.perform))
 
 
-async def recover_commit(connection: Connection, error: Exception) -> None:
+async def recover_commit(connection: Connection, error: BaseException) -> None:
     """Return when the COMMIT that raised has happened all the same; else raise what has become of it."""
     await recover_statement(connection, never, None, Phase.COMMIT, error)
 
@@ -56,11 +56,18 @@ class _Performer(BasePerformer):
             case Rollback():
                 return await self._rollback()
             case Acquire(avoid):
-                session = await self.connection._acquire(self.left, avoid)
-                return session.node, session.generation
+                return await self._acquire(avoid)
             case Execute(call):
                 return await self._execute(call)
         raise AssertionError(step)
+
+    async def _acquire(self, avoid: str | None) -> tuple[str, int]:
+        try:
+            session = await self.connection._acquire(self.left, avoid)
+        except Exception as exc:
+            self.heed(exc)
+            raise
+        return session.node, session.generation
 
     async def _rollback(self) -> bool:
         session = self.connection._state.session
@@ -70,11 +77,9 @@ class _Performer(BasePerformer):
             if self.connection._state.may_be_open(session):
                 with awaited(session):
                     await self.connection._pool.driver.rollback(session.raw)
-        except Exception:
+        except BaseException as exc:
+            self.connection._require_own(exc, phase=Phase.FETCH)
             return False
-        except BaseException:  # cancelled: the answer is on its way still
-            self.connection._pool.interrupted(session)
-            raise
         return True
 
     async def _execute(self, call: Again) -> object:
@@ -83,9 +88,7 @@ class _Performer(BasePerformer):
         try:
             with awaited(session):
                 return await call(session)
-        except Exception as exc:
+        except BaseException as exc:
+            self.connection._require_own(exc, self.traits, self.phase)
             self.error = exc
             return Failed(exc, self.situation(exc))
-        except BaseException:  # cancelled: the answer is on its way still
-            self.connection._pool.interrupted(session)
-            raise

@@ -32,6 +32,9 @@ class Fault(Enum):
     """Wrong password, database or privilege at connect: only a person can mend it."""
     AMBIGUOUS = "ambiguous"
     """The server itself does not know the outcome (40003, 08007, 1180 at COMMIT)."""
+    FOREIGN = "foreign"
+    """No error of the driver's: something else broke into its call (a signal handler, a codec, a cancellation).  It is the caller's, as it
+    is; no node is blamed and nothing is run again because of it.  How far the call had come is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ def _unaffordable(situation: Situation) -> Verdict:
 def blamed(situation: Situation, node: str, generation: int, why: str) -> SessionLost | Refused | None:
     """Return the news about the node that an error holds; None: it is no news."""
     facts: Facts = situation.facts
-    if situation.timed_out:
+    if situation.timed_out or facts.fault is Fault.FOREIGN:
         return None
     if facts.fault is Fault.OVERLOADED and (
         not facts.lost or facts.not_sent

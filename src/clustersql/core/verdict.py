@@ -7,6 +7,7 @@ An operation ends in one of three ways: it happened, it did not happen, or nobod
 3. A refusal (read-only, not ready) and a rollback that the server asserts prove that it did not happen.
 4. A connection moves only if it leaves no session state behind (`movable`); what cannot move is reported, never papered over.
 5. What is not proven is `UNKNOWN`.
+6. What is not the driver's passes: an exception that broke into its call proves nothing and asks for nothing.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ class Situation:
 def verdict(s: Situation) -> Verdict:
     """Return what may follow; budget, deadline and the number of attempts are the caller's to check."""
     fault = s.facts.fault
+    if fault is Fault.FOREIGN:
+        return Verdict.PASS
     if s.phase is Phase.FETCH or fault in (Fault.STATEMENT, Fault.MISCONFIGURED):
         return _own_fault(s)
     if fault is Fault.READ_ONLY and s.read_only:
@@ -102,7 +105,7 @@ def in_doubt(s: Situation) -> bool:
 
 def rerunnable(facts: Facts, at_commit: bool, may_commit: bool) -> bool:
     """Tell whether ``run`` may call its function again after this driver error reached it: provably nothing was committed."""
-    if may_commit:
+    if may_commit or facts.fault is Fault.FOREIGN:
         return False
     if facts.fault is Fault.ROLLED_BACK:
         return True

@@ -22,6 +22,10 @@ class Adapter(Reader):
         """Ask for a sign of life."""
         return raw.ping()
 
+    def reads_later(self, cursor: Any) -> bool:
+        """In doubt it does; only asked of drivers with such cursors (`Abilities.fetch_reads`)."""
+        return True
+
     def close(self, raw: Any) -> None:
         """Close quietly."""
         with contextlib.suppress(Exception):

@@ -16,6 +16,7 @@ from ..errors import ConfigError
 from . import transports
 from .async_adapter import AsyncAdapter
 from .contract import Target
+from .foreign import packages_of
 from .mysql import TELLING, begin, in_utf8, use
 from .pymysql import CURSOR_NAMES, RESET_CONNECTION, PyMySQLReader
 from .reading import SAME_NAMES, converted, no_dsn, server_arguments
@@ -62,6 +63,10 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         "ssl_verify_cert": bool,
         "ssl_verify_identity": bool,
     }
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self.packages |= packages_of("pymysql")  # whose converters and errors it uses
 
     async def dial(self, target: Target, timeout: float) -> Any:
         """Connect; the driver's own connect_timeout ends with the TCP connect, ours with the handshake."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from .async_adapter import AsyncAdapter
 from .contract import Target
+from .foreign import packages_of
 from .reading import Codes
 from .sqlite3 import CURSOR_NAMES, SQLite, script
 from .surface import CONNECTION, Effect, surface
@@ -59,6 +60,7 @@ class AioSQLite(AsyncAdapter):
 
     def __init__(self, module: Any) -> None:
         super().__init__(sqlite3)  # whose errors it raises; it lacks some of their names itself
+        self.packages |= packages_of(module.__name__)
         self.module = module
         self._file = SQLite(sqlite3)
 
@@ -89,6 +91,14 @@ class AioSQLite(AsyncAdapter):
     def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
         """A closed database runs nothing."""
         return (isinstance(exc, ValueError) and codes[2] in _CLOSED) or self._file.refused_unsent(exc, codes)
+
+    def is_foreign(self, exc: BaseException, raw: Any) -> bool:
+        """Also the ValueError that refuses the use of a closed connection is the driver's."""
+        return super().is_foreign(exc, raw) and not self.refused_unsent(exc, self.codes(exc))
+
+    def survives(self, exc: BaseException) -> bool:
+        """As sqlite3; what a cancelled call does in its thread is another matter (`CancelledError` is no Exception)."""
+        return self._file.survives(exc)
 
     def is_closed(self, raw: Any) -> bool:
         """Tell whether its thread was told to end, or has ended."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .contract import Own, Target
+from .foreign import raised_by
 from .reading import Reader
 
 
@@ -17,6 +18,12 @@ class AsyncAdapter(Reader):
     leaving: str = "close"
     methods: Mapping[str, Own] = {}
     begun: Mapping[str, Own] = {}
+
+    def is_foreign(self, exc: BaseException, raw: Any) -> bool:
+        """As for threads; but a transport that the loop has closed may also be a RuntimeError (uvloop), or be missed by its name."""
+        if isinstance(exc, RuntimeError | AttributeError) and self.is_closed(raw) and raised_by(exc, self.packages):
+            return False
+        return super().is_foreign(exc, raw)
 
     async def dial(self, target: Target, timeout: float) -> Any:
         """Open a connection; leave no socket when that is cancelled.  `connect` bounds it in time."""

@@ -25,6 +25,7 @@ from ..errors import ConfigError, Form
 from . import sockets, transports
 from .async_adapter import AsyncAdapter
 from .contract import Abilities, Own, Target
+from .foreign import packages_of
 from .reading import SAME_NAMES, Codes, converted, server_arguments
 from .surface import surface
 
@@ -88,6 +89,7 @@ class AsyncPG(AsyncAdapter):
 
     def __init__(self, module: Any) -> None:
         self.module = module
+        self.packages = packages_of(module.__name__)
         self.dialect: Dialect = by_name(self.dialect_name)
         self.error = (module.PostgresError, module.InterfaceError, module.InternalClientError)
         self.operational_error = module.PostgresConnectionError
@@ -134,6 +136,10 @@ class AsyncPG(AsyncAdapter):
         """Raised by ``_check_open``, and before that by whatever finds another call under way."""
         refusals = ("connection is closed", "another operation is in progress", "cannot switch to state")
         return isinstance(exc, self.module.InterfaceError) and any(text in codes[2] for text in refusals)
+
+    def is_foreign(self, exc: BaseException, raw: Any) -> bool:
+        """Also the TimeoutError of its own ``timeout=``, which is no end of the connection: only the kernel's has an errno."""
+        return (isinstance(exc, TimeoutError) and exc.errno is None) or super().is_foreign(exc, raw)
 
     def descriptor(self, raw: Any) -> int | None:
         """Return the transport's."""

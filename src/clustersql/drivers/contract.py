@@ -4,6 +4,8 @@ Rules
 -----
 * An adapter never decides: it dials, reads what an exception proves, and answers questions about a connection without a round trip.
 * What a driver cannot tell is None or False in `Abilities`, never a guess; ``docs/support.md`` says what follows for the guarantees.
+* An exception that is not the driver's is no news: whatever raised it may look like a lost connection (`Reading.facts`, `Fault.FOREIGN`).
+* No question raises, not even of a connection that is closed: the answer to a cancelled task would be that error, not its cancellation.
 * Driver modules are imported when the adapter is made, never at import of clustersql.
 """
 
@@ -44,6 +46,8 @@ class Abilities:
     """`Driver.reset` brings back what ``on_connect`` has left too, so that it is not called again."""
     cursor_asks: bool = False
     """Making a cursor asks the server for a sign of life, so it may hang there as a statement does, and must be woken."""
+    fetch_reads: bool = False
+    """Some cursors of its read from the server when rows are fetched: `Driver.reads_later` tells which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Reading(Protocol):
     interface_error: type[BaseException]
     """Raised for a handle that was used after its return."""
     error: type[BaseException] | tuple[type[BaseException], ...]
-    """Base of the driver's errors, or several where it has no common one (asyncpg); what else a function raises is its own."""
+    """Base of the driver's errors, or several where it has no common one (asyncpg); what else a call raises is not the driver's."""
     abilities: Abilities
     form: Form
     """What a program may ask of the driver's errors beyond their class, so that it may ask it of ours."""
@@ -113,7 +117,11 @@ class Reading(Protocol):
         """Return what undoes a registration that is about to be made (`Effect.REGISTERS`); None: nothing can, the connection is closed."""
 
     def facts(self, exc: BaseException, raw: Any | None) -> Facts:
-        """Return what ``exc`` proves.  ``raw`` is the connection it came from; None: it was raised while connecting."""
+        """Return what ``exc`` proves.  ``raw`` is the connection it came from; None: it was raised while connecting.
+
+        Only an error of the driver's, and what is the connection's end (an OSError of the driver's own call of the socket), is news of the
+        connection.  Anything else that a call raised, and an error of the driver's that it made of such a thing, is `Fault.FOREIGN`.
+        """
 
     def is_stale(self, raw: Any) -> bool:
         """Tell without a round trip whether an idle connection is dead; pending notices are consumed where the driver can."""
@@ -175,6 +183,9 @@ class Driver(Reading, Protocol):
 
     buffering: Mapping[str, Any]
     """Arguments of the driver's ``cursor()`` with which ``execute`` reads all rows before it returns; none where it does so anyway."""
+
+    def reads_later(self, cursor: Any) -> bool:
+        """Tell whether fetching from ``cursor`` may read from the server.  Only asked where `Abilities.fetch_reads` says so."""
 
     def connect(self, target: Target, timeout: float) -> Any:
         """Open a connection within about ``timeout`` seconds (where the driver can), with TCP keepalive and user timeout set."""

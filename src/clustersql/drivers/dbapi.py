@@ -415,6 +415,7 @@ def guess(module: Any) -> Profile:
             autocommit=_is_attribute(connection, "autocommit"),
             connect_timeout=timeout is not None,
             leaves_results=True,
+            fetch_reads=True,
         ),
         names=names,
         timeout=timeout,

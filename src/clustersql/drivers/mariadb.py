@@ -149,6 +149,10 @@ class MariaDB(RememberedSocket, Adapter):
         """Costs a round trip when the mode changes."""
         raw.autocommit = on
 
+    def reads_later(self, cursor: Any) -> bool:
+        """Those that are not buffered."""
+        return not cursor.buffered
+
     def reset(self, raw: Any) -> bool:
         """Reset the session by the C library's own call; the database, which that leaves as it is, is the one of the connect."""
         database, charset, collation = self._first.get(raw, ("", "", ""))

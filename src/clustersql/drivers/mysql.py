@@ -56,7 +56,12 @@ class MySQLReader(Reader):
     family = "mysql"
     dialect_name = "mysql"
     abilities = Abilities(
-        descriptor=True, transaction_status=False, autocommit=True, connect_timeout=True, leaves_results=True
+        descriptor=True,
+        transaction_status=False,
+        autocommit=True,
+        connect_timeout=True,
+        leaves_results=True,
+        fetch_reads=True,
     )
 
     def codes(self, exc: BaseException) -> Codes:

@@ -135,6 +135,10 @@ class MySQLClient(RememberedSocket, Adapter):
         while raw.next_result() != _NO_MORE:
             raw.discard_result()
 
+    def reads_later(self, cursor: Any) -> bool:
+        """Those that do not store their result."""
+        return isinstance(cursor, self.module.cursors.CursorUseResultMixIn)
+
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor."""
         return self.module.cursors.Cursor(raw)

@@ -194,6 +194,10 @@ class MySQLConnector(MySQLReader, Adapter):
         """Ask only: asked for more it would connect again."""
         return raw.ping(reconnect=False)
 
+    def reads_later(self, cursor: Any) -> bool:
+        """All but the buffered ones."""
+        return not isinstance(cursor, self._plain)
+
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor, made without the ping."""
         return self._plain(raw)

@@ -182,8 +182,8 @@ class PsycopgReader(Reader):
         return raw.pgconn.status != _OK or sockets.is_readable(descriptor)
 
     def session_id(self, raw: Any) -> int | None:
-        """Return the backend's pid."""
-        return raw.pgconn.backend_pid or None
+        """Return the backend's pid; a connection that was closed, as after a second cancellation, refuses to tell."""
+        return None if self.is_closed(raw) else raw.pgconn.backend_pid or None
 
     def in_transaction(self, raw: Any) -> bool | None:
         """Tell libpq's status; a statement in progress counts as yes."""

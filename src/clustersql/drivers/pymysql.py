@@ -171,6 +171,10 @@ class PyMySQL(PyMySQLReader, Adapter):
         """Ask only: it would connect again by itself, where its version does so unasked too."""
         return raw.ping(reconnect=False)
 
+    def reads_later(self, cursor: Any) -> bool:
+        """Its unbuffered cursor, and what is made from it."""
+        return isinstance(cursor, self.module.cursors.SSCursor)
+
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor."""
         return self.module.cursors.Cursor(raw)

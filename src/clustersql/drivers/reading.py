@@ -4,6 +4,7 @@ Rules
 -----
 * An error is read by its codes first, then by the connection's state, by its text last; what stays unknown is the statement's own.
 * At connect everything that the tables do not know is `Fault.LOST`: the node could not be reached.
+* What is neither the driver's own error nor the end of its connection is `Fault.FOREIGN`, whatever the tables say (`foreign`).
 * ``not_sent`` is claimed only where the driver's own source refuses before it writes.
 """
 
@@ -19,6 +20,7 @@ from ..dialects import Dialect, by_name, classify, ends_session, never_sent
 from ..errors import ConfigError, Form
 from . import sockets
 from .contract import Abilities, Target
+from .foreign import is_foreign, packages_of
 from .surface import PEP_249, UNKNOWN_CONNECTION, UNKNOWN_CURSOR, Surface
 
 Codes = tuple[str | None, int | None, str]
@@ -38,9 +40,12 @@ class Reader:
     connection_names: Surface = UNKNOWN_CONNECTION
     cursor_names: Surface = UNKNOWN_CURSOR
     keywords: tuple[str, str, str] = PEP_249
+    packages: frozenset[str] = frozenset()
+    """The packages that the driver's code is in, to tell its own exceptions from those that only passed through it."""
 
     def __init__(self, module: Any) -> None:
         self.module = module
+        self.packages = packages_of(module.__name__)
         self.dialect: Dialect = by_name(self.dialect_name)
         self.error: type[BaseException] | tuple[type[BaseException], ...] = module.Error
         self.operational_error: type[BaseException] = module.OperationalError
@@ -111,10 +116,20 @@ class Reader:
         """Return what undoes the registration that is about to be made; None: nothing can."""
         return None
 
+    def is_foreign(self, exc: BaseException, raw: Any) -> bool:
+        """Tell whether ``exc`` is neither the driver's own error nor the end of its connection; ``raw`` is where it was raised."""
+        return is_foreign(exc, self.error, self.packages)
+
+    def survives(self, exc: BaseException) -> bool:
+        """Tell whether the connection is as good as before after a foreign exception: only where no answer can be pending."""
+        return False
+
     # The same for all
 
     def facts(self, exc: BaseException, raw: Any | None) -> Facts:
         """Return what ``exc`` proves.  ``raw`` is the connection it came from; None: it was raised while connecting."""
+        if raw is not None and self.is_foreign(exc, raw):
+            return Facts(Fault.FOREIGN, lost=not self.survives(exc))
         codes = sqlstate, errno, message = self.codes(exc)
         fault = classify(self.dialect, sqlstate, errno, message, connecting=raw is None)
         lost = raw is None or self._is_lost(fault, codes, exc, raw)

@@ -101,6 +101,10 @@ class SQLite(Adapter):
         """A closed database runs nothing."""
         return isinstance(exc, sqlite3.ProgrammingError) and codes[2].startswith("Cannot operate on a closed")
 
+    def survives(self, exc: BaseException) -> bool:
+        """There is no answer that could be pending: a call of the library's has ended when its exception is here."""
+        return isinstance(exc, Exception)
+
     def is_closed(self, raw: Any) -> bool:
         """Ask for a counter, which a closed connection refuses."""
         try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from sys import _getframe
 from time import monotonic
 from typing import Any, NoReturn
 
 from ..awaited import awaited
+from ..core.faults import Fault
 from ..core.procedures import Unrestorable, first_line
 from ..core.shelf import Session
 from ..core.statements import Traits
@@ -21,12 +21,13 @@ from ..drivers.surface import Effect
 from ..forwarded import OWN, assign, effect_of, looked_at, mode_changed
 from ..handle import Handle
 from ..hooks import call_hooks
+from ..interruption import broken_into, is_foreign, passes
 from ..notes import LEFT, Notes, phase_of
 from ..options import Options
 from ..outcome import note_lost
 from ..state import Callbacks, State
 from . import own
-from .cursor import CLOSED, Cursor
+from .cursor import CLOSED, Cursor, guarded
 from .pool import Pool
 from .recovery import never, recover_commit, recover_statement
 
@@ -113,8 +114,8 @@ class Connection(Handle):
                     session.raw.commit()
             except Exception as exc:
                 recover_commit(self, exc)
-            except BaseException:
-                session.tainted = True
+            except BaseException as exc:
+                broken_into(self, exc, phase=Phase.COMMIT)
                 raise
         return state.boundary(committed=True)
 
@@ -128,7 +129,10 @@ class Connection(Handle):
                 with awaited(state.session):
                     self._forget_results(state.session)
                     state.session.raw.rollback()
-            except Exception as exc:
+            except BaseException as exc:
+                if passes(self, exc, phase=Phase.FETCH):  # its session is closed, and so the server rolls back
+                    state.forget_lost()
+                    raise
                 if not state.facts(exc).lost:
                     raise
                 self._lose(exc)
@@ -175,7 +179,7 @@ class Connection(Handle):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "autocommit" and value:
             self._require_autocommit()
-        assign(self._state, self._live().raw, name, value)
+        guarded(self, assign)(self._state, self._live().raw, name, value)
 
     # -- ours ------------------------------------------------------------------------------------------------------------------------
 
@@ -315,15 +319,18 @@ class Connection(Handle):
     def _finish(self, session: Session) -> None:
         """Make a session clean and give it back; what cannot be made clean is closed."""
         state = self._state
-        keep = not (session.tainted or session.outside)
-        if state.touched and state.driver.abilities.leaves_results and self._cut_off(session):
-            keep = False
-        elif state.touched:
-            with awaited(session):
-                keep = self._detach_cursors() and keep and self._clean(session)
+        worth, keep = not (session.tainted or session.outside), False
+        try:
+            if state.touched and state.driver.abilities.leaves_results and self._cut_off(session):
+                worth = False
+            elif state.touched:
+                with awaited(session):
+                    worth = self._detach_cursors(session) and worth and self._clean(session)
+            keep = worth
+        finally:  # whatever breaks in, nobody else knows of it any more
             session.statements += session.count
             session.count = 0
-        state.pool.give_back(session, keep)
+            state.pool.give_back(session, keep)
 
     def _cut_off(self, session: Session) -> bool:
         """Shut a session down of which something is unread: it may be more than anybody wants to wait for.  False: nothing is."""
@@ -337,7 +344,7 @@ class Connection(Handle):
         state.cursors = ()
         return True
 
-    def _detach_cursors(self) -> bool:
+    def _detach_cursors(self, session: Session) -> bool:
         state, clean = self._state, True
         cursors, state.cursors = state.cursors, ()
         for ref in cursors:
@@ -345,7 +352,9 @@ class Connection(Handle):
             if cursor is not None:
                 try:
                     cursor._detach()
-                except Exception:  # unread rows of a connection that is lost: nobody wants them any more
+                except Exception as exc:  # unread rows of a connection that is lost: nobody wants them any more
+                    if state.driver.facts(exc, session.raw).fault is Fault.FOREIGN:
+                        raise
                     clean = False
         return clean
 
@@ -359,6 +368,8 @@ class Connection(Handle):
                 session.autocommit = state.driver.autocommit(session.raw)
             return not (state.pins or state.unclean) or bool(state.pool.reset(session))
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
+            if state.driver.facts(exc, session.raw).fault is Fault.FOREIGN:
+                raise
             note_lost(self._pool, session, exc)
             return False
 
@@ -384,7 +395,7 @@ class Connection(Handle):
         ended = session is not None and session.shared and (traits.rolls_back or traits.commits)
         if session is not None and ended and self._pool.driver.in_transaction(session.raw) is False:
             # psycopg2 has not noticed, and would send what follows without BEGIN; for the others, and at the server, there is nothing to undo.
-            session.raw.rollback()
+            guarded(self, session.raw.rollback)()
         if hooks := self._state.after(traits):
             call_hooks(hooks)
 
@@ -401,6 +412,8 @@ class Connection(Handle):
         session = self._state.session
         if session is not None:  # an error's latency is no sample: an instant error must not look fast
             session.started = session.ended = monotonic()
+        if passes(self, exc, traits, phase_of(traits)):
+            raise exc
         traits = self._state.told(operation, parameters, traits, method == "executemany")
         again = cursor._again(method, operation, parameters, options)
         result = recover_statement(self, again, traits, phase_of(traits), exc)
@@ -419,18 +432,20 @@ class Connection(Handle):
         try:
             with awaited(session):
                 self._pool.driver.read_on(session.raw, cursor)
-        except Exception as exc:
+        except BaseException as exc:
+            if passes(self, exc, LEFT):
+                raise
             recover_statement(self, never, LEFT, Phase.EXECUTE, exc)
-        except BaseException:
-            session.tainted = True
-            raise
 
     def _forget_results(self, session: Session) -> None:
         """Read the results that are left before a ROLLBACK; an error of theirs is rolled back too."""
         cursor, self._state.answered = self._state.answered, None
         if cursor is not None:
-            with suppress(Exception):  # if it is lost, the ROLLBACK finds that too
+            try:
                 self._pool.driver.read_on(session.raw, cursor)
+            except Exception as exc:  # if it is lost, the ROLLBACK finds that too
+                if is_foreign(self, exc):
+                    raise
 
     def _end_commit(self, error: BaseException) -> NoReturn:
         """Raise what a COMMIT would hide: that its transaction is lost, or has failed.  That is its end all the same."""
@@ -442,7 +457,7 @@ class Connection(Handle):
         def changed(*args: Any, **kwargs: Any) -> Any:
             if any((*args, *kwargs.values())):
                 self._require_autocommit()
-            result = function(*args, **kwargs)
+            result = guarded(self, function)(*args, **kwargs)
             mode_changed(self._state, self._live().raw, "autocommit()")
             return result
 

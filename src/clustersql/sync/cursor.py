@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ..awaited import awaited
 from ..core.verdict import Phase
 from ..forwarded import looked_at_cursor, positional
-from ..notes import UNSET
+from ..interruption import broken_into, is_foreign, passes
+from ..notes import UNSET, phase_of
 from ..result import Result
 from ..rows import LASTING
 from ..state import State
@@ -75,6 +76,22 @@ class Nothing:
         return iter(())
 
 
+FETCHING = ("fetchone", "fetchmany", "fetchall")
+
+
+def guarded(connection: Connection, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of the driver that reads from the server: what breaks into it leaves half an answer, and closes the session."""
+
+    def reading(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as exc:
+            passes(connection, exc, phase=Phase.FETCH)
+            raise
+
+    return reading
+
+
 class Cursor:
     """A PEP 249 cursor on whichever node serves.  What PEP 249 does not know is forwarded to the driver's cursor."""
 
@@ -101,7 +118,7 @@ class Cursor:
         ours["_settings"] = None
         try:
             self._bind()
-        except Exception as exc:
+        except BaseException as exc:
             self._bind_elsewhere(exc)
 
     def _bind(self) -> None:
@@ -124,13 +141,20 @@ class Cursor:
         ours["fetchone"] = raw.fetchone
         ours["fetchmany"] = raw.fetchmany
         ours["fetchall"] = raw.fetchall
+        if state.driver.abilities.fetch_reads and state.driver.reads_later(raw):
+            for name in FETCHING:
+                ours[name] = guarded(ours["_connection"], getattr(raw, name))
 
-    def _bind_elsewhere(self, error: Exception) -> None:
+    def _bind_elsewhere(self, error: BaseException) -> None:
         """The driver asked for a sign of life to make a cursor, and there was none: nothing of the caller's was sent."""
         self.__dict__["_session"] = None
         if self._state.session is None and self._state.broken is not None:
             self._blank()  # what is lost can be rolled back by a statement too, which needs no cursor of the driver
             return
+        if is_foreign(self._connection, error):
+            if self._state.driver.abilities.cursor_asks:  # else nothing was sent, and no answer can be pending
+                broken_into(self._connection, error, phase=Phase.FETCH)
+            raise error
         recover_statement(self._connection, self._rebound, None, Phase.EXECUTE, error, sends=False)
 
     def _rebound(self, session: Session) -> None:
@@ -155,13 +179,13 @@ class Cursor:
         session.started = monotonic()
         try:
             result = run(operation) if parameters is UNSET else run(operation, parameters)
+            session.ended = monotonic()
+            session.count += 1
         except Exception as exc:
             return self._connection._recover(self, "execute", operation, parameters, options, None, exc)
-        except BaseException:
-            session.tainted = True  # interrupted in the middle of an answer: the protocol's state is not known
+        except BaseException as exc:
+            broken_into(self._connection, exc)
             raise
-        session.ended = monotonic()
-        session.count += 1
         return self if result is raw else result
 
     def executemany(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
@@ -187,7 +211,7 @@ class Cursor:
         if self._state.session is not self._session:
             try:
                 self._bind()  # the connection has moved since; what is left of the old result stays readable until here
-            except Exception as exc:
+            except BaseException as exc:
                 self._bind_elsewhere(exc)
         session = self._state.session
         assert session is not None
@@ -196,13 +220,13 @@ class Cursor:
         session.started = monotonic()
         try:
             result = self._call(method, operation, parameters, options)
+            session.ended = monotonic()
+            session.count += 1
         except Exception as exc:
             return connection._recover(self, method, operation, parameters, options, traits, exc)
-        except BaseException:
-            session.tainted = True
+        except BaseException as exc:
+            broken_into(connection, exc, traits, phase_of(traits))
             raise
-        session.ended = monotonic()
-        session.count += 1
         connection._after(traits)
         return self if result is self._raw else result
 
@@ -274,8 +298,12 @@ class Cursor:
             self._connection._read_on()
         try:
             self._raw.close()
-        except Exception:  # mysqlclient still asks the server: on leaving ``with`` that would mask OutcomeUnknown
+        except BaseException as exc:
+            # mysqlclient still asks the server: on leaving ``with`` that would mask OutcomeUnknown
             if self._session is self._state.session:
+                passes(self._connection, exc, phase=Phase.FETCH)
+                raise
+            if not isinstance(exc, Exception):
                 raise
 
     def __getattr__(self, name: str) -> Any:
@@ -286,7 +314,7 @@ class Cursor:
                 return CLOSED[name]
             raise self._state.returned()
         value = getattr(self._raw, name)
-        return looked_at_cursor(self._state, name, value)
+        return guarded(self._connection, value) if name == "nextset" else looked_at_cursor(self._state, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _OURS:
@@ -300,7 +328,8 @@ class Cursor:
     def __iter__(self) -> Iterator[Any]:
         if self._session is RETURNED:
             raise self._state.returned()
-        return iter(self._raw)
+        driver = self._connection._pool.driver
+        return self if driver.abilities.fetch_reads and driver.reads_later(self._raw) else iter(self._raw)
 
     def __next__(self) -> Any:
         row = self.fetchone()

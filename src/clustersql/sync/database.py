@@ -12,6 +12,7 @@ from ..options import Options, check_options
 from ..result import Result
 from ..running import Running, here
 from .connection import Connection
+from .cursor import guarded
 from .pool import Pool
 from .run import run
 
@@ -102,7 +103,7 @@ class Database:
         try:
             cursor = connection.cursor(**self._pool.driver.buffering)  # a read whose rows break off is asked again
             cursor.execute(operation, parameters, **driver_options)
-            result = Result.of(cursor._raw) if cursor._result is None else cursor._result
+            result: Result = guarded(connection, Result.of)(cursor._raw) if cursor._result is None else cursor._result
             session = connection._state.session
             if session is None or not (session.autocommit and self._pool.driver.abilities.autocommit):
                 connection.commit()  # the driver has no autocommit mode, or the session cannot be in it

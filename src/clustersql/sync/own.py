@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..awaited import awaited
 from ..core.verdict import Phase
 from ..forwarded import text_of
+from ..interruption import passes
 from ..notes import phase_of
 from .recovery import recover_statement
 
@@ -25,11 +26,10 @@ def ping(connection: Connection, name: str, *_: Any, **__: Any) -> Any:
     try:
         with awaited(session):
             return asked(session)
-    except Exception as exc:
+    except BaseException as exc:
+        if passes(connection, exc, phase=Phase.FETCH):
+            raise
         return recover_statement(connection, asked, None, Phase.EXECUTE, exc, sends=False)
-    except BaseException:
-        session.tainted = True
-        raise
 
 
 def ask(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -39,7 +39,7 @@ def ask(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
         with awaited(session):
             return getattr(session.raw, name)(*args, **kwargs)
     except BaseException as exc:
-        session.tainted |= not isinstance(exc, connection._state.driver.error)
+        passes(connection, exc, phase=Phase.FETCH)
         raise
 
 
@@ -57,11 +57,10 @@ def run(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
     try:
         with awaited(session):
             result = again(session)
-    except Exception as exc:
+    except BaseException as exc:
+        if passes(connection, exc, traits, phase_of(traits)):
+            raise
         result = recover_statement(connection, again, traits, phase_of(traits), exc)
-    except BaseException:
-        session.tainted = True
-        raise
     else:
         session.count += 1
     connection._after(traits)

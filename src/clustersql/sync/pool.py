@@ -66,7 +66,12 @@ class Pool(BasePool[Attempt]):
                 fresh = (
                     session.idle_since == session.opened
                 )  # else it lay idle, and was handed over while this caller waited
-            if not fresh and (now >= session.expires or self._is_stale(session.raw)):
+            try:
+                stale = not fresh and (now >= session.expires or self._is_stale(session.raw))
+            except BaseException:  # nobody else knows of it
+                self.give_back(session, keep=False)
+                raise
+            if stale:
                 self.give_back(session, keep=False)  # without blame: servers close idle connections for many reasons
                 now = time.monotonic()
                 continue
@@ -131,6 +136,9 @@ class Pool(BasePool[Attempt]):
             if not self.lost_in_switch(session, exc):
                 raise
             return False
+        except BaseException:  # with the answer pending
+            self.give_back(session, keep=False)
+            raise
         return True
 
     def set_mode(self, session: Session, autocommit: bool | None, read_only: bool) -> None:

@@ -10,6 +10,7 @@ from ..core.shelf import Session
 from ..core.statements import Traits
 from ..core.steps import Acquire, Discard, Execute, Failed, Rollback, Step, Tell
 from ..core.verdict import Phase
+from ..interruption import passes
 from ..outcome import BasePerformer
 from .drive import drive
 
@@ -21,7 +22,7 @@ Again = Callable[[Session], Any]
 
 
 def recover_statement(
-    connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: Exception, sends: bool = True
+    connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: BaseException, sends: bool = True
 ) -> Any:
     """Return the statement's result from another try, or raise what has become of it.  ``sends`` False: only a cursor is to be made."""
     if connection._state.session is None:  # given back, or forked, while the statement ran
@@ -32,6 +33,8 @@ def recover_statement(
 
 def recover_commit(connection: Connection, error: Exception) -> None:
     """Return when the COMMIT that raised has happened all the same; else raise what has become of it."""
+    if passes(connection, error, phase=Phase.COMMIT):
+        raise error
     recover_statement(connection, never, None, Phase.COMMIT, error)
 
 
@@ -56,11 +59,18 @@ class _Performer(BasePerformer):
             case Rollback():
                 return self._rollback()
             case Acquire(avoid):
-                session = self.connection._acquire(self.left, avoid)
-                return session.node, session.generation
+                return self._acquire(avoid)
             case Execute(call):
                 return self._execute(call)
         raise AssertionError(step)
+
+    def _acquire(self, avoid: str | None) -> tuple[str, int]:
+        try:
+            session = self.connection._acquire(self.left, avoid)
+        except Exception as exc:
+            self.heed(exc)
+            raise
+        return session.node, session.generation
 
     def _rollback(self) -> bool:
         session = self.connection._state.session
@@ -68,7 +78,9 @@ class _Performer(BasePerformer):
             if session is not None and self.connection._state.may_be_open(session):
                 with awaited(session):
                     session.raw.rollback()
-        except Exception:
+        except BaseException as exc:
+            if passes(self.connection, exc, phase=Phase.FETCH):
+                raise
             return False
         return session is not None
 
@@ -78,6 +90,8 @@ class _Performer(BasePerformer):
         try:
             with awaited(session):
                 return call(session)
-        except Exception as exc:
+        except BaseException as exc:
+            if passes(self.connection, exc, self.traits, self.phase):
+                raise
             self.error = exc
             return Failed(exc, self.situation(exc))

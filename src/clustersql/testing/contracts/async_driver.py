@@ -15,6 +15,7 @@ from .async_subject import AsyncSubject
 from .async_work import AsyncWorkContract
 from .awaiting import answer, descriptors, until
 from .background import PATIENCE
+from .breaking import broken_in
 
 
 class AsyncDriverContract(AsyncWorkContract):
@@ -47,6 +48,20 @@ class AsyncDriverContract(AsyncWorkContract):
         assert (facts.lost, facts.not_sent) == (True, True)
 
     # Idle connections
+
+    async def test_what_is_not_the_drivers_is_no_news(self, subject: AsyncSubject, raw: Any) -> None:
+        """Whatever it looks like: a signal handler may raise a TimeoutError, which is an OSError, and a codec anything."""
+        for error in (*broken_in(), asyncio.CancelledError()):
+            assert subject.driver.facts(error, raw).fault is Fault.FOREIGN, error
+
+    async def test_no_question_raises(self, subject: AsyncSubject, raw: Any) -> None:
+        """Of a closed connection neither: who asks it is in the middle of another error, or was cancelled."""
+        driver = subject.driver
+        driver.terminate(raw)
+        for question in (driver.session_id, driver.peer, driver.received, driver.in_transaction, driver.autocommit):
+            question(raw)
+        assert not driver.failed_transaction(raw)
+        assert not driver.has_answered(raw, None)
 
     async def test_a_healthy_idle_connection_is_not_stale(self, subject: AsyncSubject, raw: Any) -> None:
         assert not subject.driver.is_stale(raw)

@@ -11,6 +11,7 @@ import pytest
 
 from ...core.faults import Fault
 from .background import Background, until
+from .breaking import broken_in
 from .subject import Subject
 from .work import WorkContract
 
@@ -47,6 +48,20 @@ class DriverContract(WorkContract):
             cursor.execute("SELECT 1")
         facts = subject.driver.facts(failed.value, raw)
         assert (facts.fault, facts.lost) == (Fault.LOST, True)
+
+    def test_what_is_not_the_drivers_is_no_news(self, subject: Subject, raw: Any) -> None:
+        """Whatever it looks like: a signal handler may raise a TimeoutError, which is an OSError, and a codec anything."""
+        for error in broken_in():
+            assert subject.driver.facts(error, raw).fault is Fault.FOREIGN, error
+
+    def test_no_question_raises(self, subject: Subject, raw: Any) -> None:
+        """Of a closed connection neither: who asks it is in the middle of another error."""
+        subject.driver.close(raw)
+        driver = subject.driver
+        for question in (driver.session_id, driver.peer, driver.received, driver.in_transaction, driver.autocommit):
+            question(raw)
+        assert not driver.failed_transaction(raw)
+        assert not driver.has_answered(raw, None)
 
     # Idle connections
 

@@ -35,7 +35,6 @@ ONLY_ASYNC = {
     "Connection": {
         "acquired",  # a constructor cannot be awaited: makes the `Checkout`
         "execute",  # there is no PEP 249 for asyncio to leave it to: the one way for all drivers; sync drivers' own is forwarded
-        "transaction",  # likewise
         "set_autocommit",  # asyncpg has no such mode, so that there is no method of the driver's to forward to
     },
     "Cursor": {

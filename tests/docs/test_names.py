@@ -86,6 +86,7 @@ METHODS: dict[type, dict[str, str]] = {
         "options": "(self, **values)",
         "pins": "property",
         "rollback": "(self)",
+        "transaction": "(self, *args, **kwargs)",
     },
     Cursor: {
         "close": "(self)",

@@ -30,6 +30,7 @@ from . import own
 from .cursor import CLOSED, Cursor, guarded
 from .pool import Pool
 from .recovery import never, recover_commit, recover_statement
+from .transaction import Block
 
 
 class Connection(Handle):
@@ -91,9 +92,21 @@ class Connection(Handle):
         state.touched = True
         return cursor
 
+    def transaction(self, *args: Any, **kwargs: Any) -> Block:
+        """Return ``with`` for a transaction, or inside one for a savepoint: committed or released on success, else rolled back.
+
+        The arguments are those of psycopg's own: ``savepoint_name``, and ``force_rollback`` for one that is rolled back in any case.
+        """
+        return Block(self, *args, **kwargs)
+
     def commit(self) -> None:
         """Commit.  Raises the driver's error, `TransactionLost` (it did not happen) or `OutcomeUnknown`."""
         if hooks := self._commit():
+            call_hooks(hooks)
+
+    def _commit_block(self) -> None:
+        """Commit what a block of ours has executed, or raise that the server has rolled it back."""
+        if hooks := self._commit(ours=True):
             call_hooks(hooks)
 
     def _commit(self, ours: bool = False) -> Callbacks:

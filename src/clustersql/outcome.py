@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any, NoReturn
 
 from .core.aftermath import aftermath
+from .core.observe import SessionLost
 from .core.procedures import Lost, Unrestorable, blamed, recover
 from .core.shelf import Session
 from .core.statements import Traits
@@ -68,6 +69,7 @@ class BasePerformer:
     def tell(self, seen: Any) -> None:
         """Tell the cluster what the error means for its node."""
         session = self.connection._state.session
+        self.connection._state.losses += isinstance(seen, SessionLost)
         if session is not None:
             self.connection._pool.blame(session, seen, self.error)
 

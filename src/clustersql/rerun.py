@@ -28,6 +28,31 @@ def may_rerun(state: State, error: Exception, at_commit: bool) -> bool:
     return rerunnable(facts, at_commit, state.transaction.may_commit)
 
 
+class Losses:
+    """The sessions that the attempts of one ``run`` have lost: only so many as ``retry_limit`` may be, and each further attempt is paid for.
+
+    A statement that kills its session would else be sent until the deadline.  Waiting for a failover is no loss, nor is a session that
+    was lost before anything of the caller's reached it.
+    """
+
+    __slots__ = ("_count",)
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def allow(self, state: State, error: BaseException) -> bool:
+        """Tell whether another attempt may follow the one that ended with ``error``, which has a note if none may."""
+        self._count += state.losses
+        topology = state.topology
+        if self._count > topology.settings.retry_limit:
+            error.add_note(f"clustersql: not run again, its attempts have lost {self._count} sessions (retry_limit)")
+            return False
+        if state.losses and not topology.budget.spend():
+            error.add_note("clustersql: not run again, the retry budget is spent (retry_ratio, retry_reserve)")
+            return False
+        return True
+
+
 def _facts(state: State, error: Exception) -> Facts:
     """What the driver's error proves; anything else that the function raised is its own."""
     if error is state.transaction.refused and state.last_facts is not None:

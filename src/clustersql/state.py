@@ -61,6 +61,7 @@ class State:
     ``number``: the server's of the session in which something passed us by first; another one later: the driver has replaced it.
     ``unclean``: something was set, so that the session is reset at its return.  ``transaction``: the one that is open.
     ``committed``: something was committed since checkout.  ``broken``: raised until the caller rolls back.
+    ``mode_known``: the autocommit mode was asked of the first session, so that every later one is given it.  ``losses``: the sessions that were lost with a statement on its way.
     ``pool``: who serves it.  ``arguments``: the caller's own for the driver, of a handle outside the pool.  ``touched``: something may
     have been done on the session, so that there is something to commit or to undo.  ``spent``: the iterators that ``run``'s attempts have read.
     ``behind``: a session was lost, and with it what its statements have left there for a later one to ask (LAST_INSERT_ID).
@@ -86,6 +87,8 @@ class State:
         "harmless",
         "last_facts",
         "ledger",
+        "losses",
+        "mode_known",
         "notes",
         "number",
         "options",
@@ -124,6 +127,7 @@ class State:
         self.pool: Any = None
         self.arguments: Mapping[str, Any] | None = None
         self.attempt = 1
+        self.losses = 0
         self.spent: Spent | None = None
         self.whole = False
         self.answered: Any = None
@@ -136,7 +140,9 @@ class State:
         self.number: int | None = None
         self.cursors: tuple[Any, ...] = ()
         self.callbacks: Callbacks = ()
-        self.committed = self.given_back = self.timed_out = self.touched = self.unclean = self.behind = False
+        self.committed = self.given_back = self.timed_out = self.touched = self.unclean = self.behind = (
+            self.mode_known
+        ) = False
         self.transaction: Transaction = NOTHING_OPEN
         self.broken: BaseException | None = None
         self.last_facts: Facts | None = None
@@ -213,6 +219,7 @@ class State:
 
     def mode_is(self, autocommit: bool) -> None:
         """The session's autocommit mode is this; after a move it is set again."""
+        self.mode_known = True
         want = self.want
         if want.autocommit is not autocommit:
             self.want = replace(want, autocommit=autocommit)

@@ -9,6 +9,7 @@ import pytest
 from live.stage import Stage, eventually, failure
 
 from clustersql import OutcomeUnknown
+from clustersql.dialects import by_name
 from clustersql.testing import PostgresCluster
 
 
@@ -45,6 +46,28 @@ def test_the_deadline_ends_it_and_says_that_nobody_knows(held: Stage) -> None:
     )
     assert held.cluster.metrics()["Nodes"]["a"]["State"] == "up", "the node is not to blame"
     assert [tuple(row) for row in held.db.options(read_only=True).execute("SELECT 1").fetchall()] == [(1,)]
+
+
+def test_the_deadline_does_not_end_the_wait_itself(held: Stage) -> None:
+    """The caller is told that nobody knows; the session goes on waiting at the server, and nobody sees a row that one server only has."""
+    error = failure(held.db.options(timeout=1.0).run, held.insert)
+    assert isinstance(error, OutcomeUnknown)
+    assert not eventually(lambda: waiting(held) == 0, timeout=1.0)
+    assert held.count() == 0
+    held.server.start("n3")
+    assert eventually(lambda: held.count() == 1)
+
+
+def test_no_order_of_ours_ends_a_session_that_waits(held: Stage) -> None:
+    """Neither the dialect's cancel nor its terminate; both end one that works."""
+    dialect = by_name("postgresql")
+    failure(held.db.options(timeout=1.0).run, held.insert)
+    [(pid,)] = held.ask("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+    for order in (dialect.cancel, dialect.terminate):
+        assert held.ask(order.format(pid)) == []
+    assert waiting(held) == 1
+    [(own,)] = held.db.options(read_only=True).execute("SELECT pg_backend_pid()").fetchall()
+    assert held.ask(dialect.terminate.format(own)) == [(True,)]
 
 
 def test_it_goes_on_waiting_without_a_deadline_of_its_own(held: Stage) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
-from live.stage import INSERT, SELECT, Stage, eventually, failure
+from live.stage import INSERT, SELECT, Stage, eventually, execute, failure
 
 from clustersql import OutcomeUnknown
 
@@ -183,3 +184,28 @@ def test_refusal_in_the_middle_of_a_procedure_is_not_retried(mariadb_stage: Stag
     assert isinstance(error, stage.errors.Error)
     assert 1290 in (error.args[0], getattr(error, "errno", None))
     assert stage.count() == 0
+
+
+@before_or_after
+def test_a_connection_in_autocommit_mode_stays_in_it_when_it_moves(stage: Stage, before: bool) -> None:
+    """Outside the pool too: what is executed on the other node would else be in a transaction that nobody commits."""
+    conn: Any = stage.cluster.connect()
+    conn.set_autocommit(True) if stage.loop is not None else stage.set(conn, "autocommit", True)
+    stage.cut(stage.key_bytes, before)
+    with conn.options(idempotent=True):
+        execute(conn, INSERT, (stage.key,))
+    conn.close()
+    assert stage.count() == (1 if before else 2)
+
+
+@pytest.mark.parametrize("stage", ["psycopg", "psycopg-aio", "asyncpg"], indirect=True)
+def test_an_idle_session_that_the_server_has_ended_executed_nothing(stage: Stage) -> None:
+    """A write to it is sent again, and happens once: the server says that it read nothing.  psycopg2 and pg8000 do not pass that on."""
+    conn: Any = stage.cluster.connect()
+    conn.set_autocommit(True) if stage.loop is not None else stage.set(conn, "autocommit", True)
+    execute(conn, "SET idle_session_timeout = '100ms'")
+    idle = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND query LIKE 'SET idle_session%'"
+    assert eventually(lambda: stage.ask(idle) == [(0,)])
+    execute(conn, INSERT, (stage.key,))
+    conn.close()
+    assert stage.count() == 1

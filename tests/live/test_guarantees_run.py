@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from live.stage import INSERT, SELECT, Stage, failure
+from live.stage import INSERT, SELECT, Stage, eventually, execute, failure
 
 from clustersql import NoNodeAvailable, OutcomeUnknown, TransactionLost
 
@@ -239,16 +239,61 @@ def test_deadline_bounds_the_recovery_of_a_read(stage: Stage) -> None:
     assert set(error.errors) == {"a", "b"}
 
 
-def test_run_ends_at_its_deadline(stage: Stage) -> None:
-    """A transaction that is lost every time is tried until the timeout, and no longer."""
+def test_run_ends_after_its_retries(stage: Stage) -> None:
+    """A transaction that loses its session every time is run ``retry_limit`` times more, and no longer: its statement may be what kills it."""
     for proxy in (stage.a, stage.b):
         proxy.cut_on(stage.key_bytes + b"-later", before=True, count=10_000)
     work = Work(stage)
-    began = time.monotonic()
-    error = failure(stage.db.options(timeout=2.0).run, work)
-    assert time.monotonic() - began < 8
-    assert isinstance(
-        error, TransactionLost | NoNodeAvailable
-    )  # the time may end in an attempt, or while one waits for a node
-    assert len(work.attempts) > 1
+    error = failure(stage.db.run, work)
+    assert isinstance(error, TransactionLost)
+    assert "retry_limit" in "".join(error.__notes__)
+    assert work.attempts == [1, 2, 3]
     assert (work.committed, work.counts) == ([], (0, 0))
+
+
+def test_a_first_statement_that_kills_its_session_is_sent_as_often_as_any_other(stage: Stage) -> None:
+    """It is sent again within an attempt already, and that counts: three times in all."""
+    attempts = []
+    for proxy in (stage.a, stage.b):
+        proxy.cut_on(stage.key_bytes, before=True, count=10_000)
+
+    def work(conn: Any) -> None:
+        attempts.append(conn.attempt)
+        stage.insert(conn)
+
+    error = failure(stage.db.run, work)
+    assert isinstance(error, TransactionLost)
+    assert "retry_limit" in "".join(error.__notes__)
+    assert (attempts, stage.count()) == ([1], 0)
+
+
+def test_reruns_after_a_loss_are_within_the_budget(stage: Stage) -> None:
+    """An outage is not amplified by `run` either."""
+    db = stage.make(retry_ratio=0.0, retry_reserve=1, retry_limit=9).open()
+    for proxy in (stage.a, stage.b):
+        proxy.cut_on(stage.key_bytes + b"-later", before=True, count=10_000)
+    work = Work(stage)
+    error = failure(db.run, work)
+    assert isinstance(error, TransactionLost)
+    assert "budget" in "".join(error.__notes__)
+    assert work.attempts == [1, 2]
+
+
+@pytest.mark.parametrize("stage", ["psycopg", "psycopg-aio", "asyncpg"], indirect=True)
+def test_an_idle_timeout_at_commit_is_run_again(stage: Stage) -> None:
+    """The server has ended the idle session, so it has never read the COMMIT: nothing is unknown, and it happens once.
+
+    psycopg2 and pg8000 do not pass on what the server has said.
+    """
+    attempts: list[int] = []
+
+    def work(conn: Any) -> None:
+        attempts.append(conn.attempt)
+        execute(conn, "SET LOCAL idle_in_transaction_session_timeout = '100ms'" if len(attempts) == 1 else "SELECT 1")
+        stage.insert(conn)
+        if len(attempts) == 1:
+            idle = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND usename = 'app'"
+            assert eventually(lambda: stage.ask(idle) == [(0,)])
+
+    stage.db.run(work)
+    assert (attempts, stage.count()) == ([1, 2], 1)

@@ -332,7 +332,7 @@ class Connection(Handle):
     async def _outside(self, timeout: float, avoid: str | None, arguments: Mapping[str, Any]) -> Session:
         state, pool = self._state, self._pool
         session = await pool.open_outside(state.want, timeout, arguments, avoid)
-        autocommit = state.want.autocommit if state.last_facts is not None else bool(session.autocommit)
+        autocommit = state.want.autocommit if state.mode_known else bool(session.autocommit)
         try:
             with awaited(session):
                 await pool.set_mode(session, autocommit, state.want.read_only)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..functions import awaitable, returned
 from ..hooks import call_hooks
-from ..rerun import may_rerun, pause
+from ..rerun import Losses, may_rerun, pause
 from ..rows import Spent
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ async def run(
     kwargs: dict[str, Any],
 ) -> T:
     """Await ``function`` with a connection from ``connect`` until an attempt commits or may not be repeated."""
-    attempt, deadline, spent = 0, None, Spent()
+    attempt, deadline, spent, losses = 0, None, Spent(), Losses()
     while True:
         attempt += 1
         connection = await connect()
@@ -44,6 +44,7 @@ async def run(
             hooks = await connection._commit(ours=True) if state.has_work() else state.boundary(committed=True)
         except Exception as exc:
             again = may_rerun(state, exc, at_commit) and time.monotonic() < deadline
+            again = again and losses.allow(state, exc)
             await connection.close()
             if not again:
                 raise

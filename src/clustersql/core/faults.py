@@ -43,6 +43,7 @@ class Facts:
 
     ``lost``: the connection cannot be used any more, whatever the fault says.
     ``not_sent``: proven that nothing of the statement reached the server.
+    ``unheard``: the server had ended the session before it read what was sent: the latest message did nothing.
     ``undone_at_commit``: a test proves that this code, as the answer to COMMIT, means "did not happen".
     """
 
@@ -52,3 +53,4 @@ class Facts:
     undone_at_commit: bool = False
     sqlstate: str | None = None
     errno: int | None = None
+    unheard: bool = False

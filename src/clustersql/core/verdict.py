@@ -98,7 +98,8 @@ def undone(s: Situation) -> bool:
 
 def in_doubt(s: Situation) -> bool:
     """Tell whether this try of a write that was declared idempotent may have happened, so that only another try's success is an answer."""
-    lost = s.facts.fault in (Fault.LOST, Fault.AMBIGUOUS) and not s.facts.not_sent
+    unheard = s.facts.not_sent or (s.facts.unheard and not s.may_commit)
+    lost = s.facts.fault in (Fault.LOST, Fault.AMBIGUOUS) and not unheard
     commits = s.transaction is Standing.NONE or s.may_commit
     return s.declared and lost and commits and s.phase is Phase.EXECUTE
 
@@ -110,7 +111,7 @@ def rerunnable(facts: Facts, at_commit: bool, may_commit: bool) -> bool:
     if facts.fault is Fault.ROLLED_BACK:
         return True
     if at_commit:
-        return facts.not_sent or facts.undone_at_commit
+        return facts.not_sent or facts.unheard or facts.undone_at_commit
     return facts.fault in _REFUSALS or facts.lost
 
 
@@ -132,7 +133,7 @@ def _at_commit(s: Situation) -> Verdict:
         return Verdict.PASS
     if fault in _REFUSALS and s.facts.undone_at_commit:
         return Verdict.PASS
-    if s.facts.not_sent and not s.may_commit:
+    if (s.facts.not_sent or s.facts.unheard) and not s.may_commit:
         return Verdict.LOST
     return Verdict.UNKNOWN
 
@@ -140,7 +141,7 @@ def _at_commit(s: Situation) -> Verdict:
 def _autocommit(s: Situation) -> Verdict:
     fault = s.facts.fault
     if fault in (Fault.LOST, Fault.AMBIGUOUS):
-        if s.facts.not_sent or s.proven:
+        if s.facts.not_sent or s.proven or (s.facts.unheard and not s.may_commit):
             return _move(s, Verdict.UNKNOWN if in_doubt(s) else Verdict.PASS)
         return Verdict.UNKNOWN
     if s.may_commit and not s.proven:

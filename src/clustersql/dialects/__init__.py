@@ -30,6 +30,7 @@ class Dialect:
     ``at_connect`` overrides all of them for errors raised while connecting.
     ``lost`` are the numbers and states after which the session is gone, whatever their fault.
     ``undone_at_commit`` are those that a test proves to mean "did not happen" when COMMIT is answered with them.
+    ``unheard`` are those by which the server says that it has ended an idle session: it read nothing of what was sent since, a COMMIT neither.
     ``probe`` are the statements that ask a node for its role and readiness; ``report`` reads their answers, in order.
     ``read_only_on``/``off`` make every later transaction of the session read-only, or not.
     ``reset`` gives a session its first state back; empty: there is no such statement, the connection is closed instead.
@@ -54,6 +55,7 @@ class Dialect:
     read_only_off: tuple[str, ...]
     reset: tuple[str, ...]
     rules: Rules
+    unheard: frozenset[str | int] = frozenset()
     measures_lag: frozenset[str] = frozenset()
     unsent: tuple[str, ...] = ()
     """Texts of errors by which a pooler says that it had no session of the server for the statement, so that nothing was sent to one."""

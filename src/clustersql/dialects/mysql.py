@@ -329,6 +329,8 @@ DIALECT = Dialect(
     at_connect=AT_CONNECT,
     lost=frozenset(errno for errno, fault in ERRNOS.items() if fault is Fault.LOST) | {1153, "08"},
     rollback_ends=True,
+    # MySQL's words for a session that idled too long; MariaDB just closes it.  1927 and 3169 end a statement in the middle too.
+    unheard=frozenset({4031}),
     undone_at_commit=frozenset({1290, 1047}),  # the row was absent both times
     probe=PROBE,
     report=report,

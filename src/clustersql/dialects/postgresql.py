@@ -333,9 +333,13 @@ RULES = Rules(
     ),
 )
 
+# A COMMIT that waits for its synchronous standby is ended by neither: everybody would see its rows, though one server only has them.
+# A session whose state is hidden from this user may be one that waits.
+NOT_HELD = "FROM pg_stat_activity WHERE pid = {} AND state IS NOT NULL AND wait_event IS DISTINCT FROM 'SyncRep'"
+
 DIALECT = Dialect(
-    cancel="SELECT pg_cancel_backend({})",
-    terminate="SELECT pg_terminate_backend({})",
+    cancel=f"SELECT pg_cancel_backend(pid) {NOT_HELD}",
+    terminate=f"SELECT pg_terminate_backend(pid) {NOT_HELD}",
     # A user sees the state of his own sessions.  'disabled' is track_activities = off.  After a Parse without a Sync (asyncpg) a session
     # is 'active' though it waits for us: ClientRead.
     running="SELECT pid FROM pg_stat_activity WHERE pid IN ({}) AND (state IS NULL OR state_change > now() - interval '1 second'"
@@ -348,6 +352,9 @@ DIALECT = Dialect(
     lost=frozenset({"08", "57P01", "57P02", "57P04", "57P05", "25P03", "25P04", "F0"}),
     unsent=UNSENT,
     undone_at_commit=frozenset(),
+    # Raised only while the session waits for a message.  57P01 is not among them: it may end a COMMIT that waits for its standby.  25P04
+    # (transaction_timeout) may end a statement in the middle.
+    unheard=frozenset({"25P03", "57P05"}),
     probe=(PROBE,),
     report=report,
     read_only_on=("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",),

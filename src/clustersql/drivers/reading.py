@@ -137,7 +137,8 @@ class Reader:
             fault = Fault.LOST if lost else Fault.STATEMENT
         unsent = raw is None or self.refused_unsent(exc, codes) or never_sent(self.dialect, sqlstate, message)
         undone = errno in self.dialect.undone_at_commit or sqlstate in self.dialect.undone_at_commit
-        return Facts(fault, lost, unsent, undone and fault is not Fault.STATEMENT, sqlstate, errno)
+        unheard = errno in self.dialect.unheard or sqlstate in self.dialect.unheard
+        return Facts(fault, lost, unsent, undone and fault is not Fault.STATEMENT, sqlstate, errno, unheard)
 
     def _is_lost(self, fault: Fault | None, codes: Codes, exc: BaseException, raw: Any) -> bool:
         if fault is Fault.LOST or ends_session(self.dialect, codes[0], codes[1]) or self.is_closed(raw):

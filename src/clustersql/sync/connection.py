@@ -287,7 +287,7 @@ class Connection(Handle):
         if state.arguments is None:
             return self._pool.checkout(state.want, timeout, avoid)
         session = self._pool.open_outside(state.want, timeout, state.arguments, avoid)
-        autocommit = state.want.autocommit if state.last_facts is not None else bool(session.autocommit)
+        autocommit = state.want.autocommit if state.mode_known else bool(session.autocommit)
         try:
             with awaited(session):
                 self._pool.set_mode(session, autocommit, state.want.read_only)

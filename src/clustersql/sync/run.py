@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..functions import returned
 from ..hooks import call_hooks
-from ..rerun import may_rerun, pause
+from ..rerun import Losses, may_rerun, pause
 from ..rows import Spent
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def run(
     connect: Callable[[], Connection], function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> T:
     """Call ``function`` with a connection from ``connect`` until an attempt commits or may not be repeated."""
-    attempt, deadline, spent = 0, None, Spent()
+    attempt, deadline, spent, losses = 0, None, Spent(), Losses()
     while True:
         attempt += 1
         connection = connect()
@@ -39,6 +39,7 @@ def run(
             hooks = connection._commit(ours=True) if has_work else connection._state.boundary(committed=True)
         except Exception as exc:
             again = may_rerun(connection._state, exc, at_commit) and time.monotonic() < deadline
+            again = again and losses.allow(connection._state, exc)
             connection.close()
             if not again:
                 raise

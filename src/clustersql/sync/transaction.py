@@ -44,6 +44,8 @@ class Block:
         success = kind is None and not self._force
         if not self._begun:
             self._leave_savepoint(success)
+        elif success and self.connection._state.transaction.undone:
+            raise self.connection._state.undone()
         elif self._by_text:  # in autocommit mode psycopg2's own commit() does nothing
             self.connection.cursor().execute("COMMIT" if success else "ROLLBACK")
         elif success:

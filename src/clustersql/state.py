@@ -61,7 +61,7 @@ class State:
     ``number``: the server's of the session in which something passed us by first; another one later: the driver has replaced it.
     ``unclean``: something was set, so that the session is reset at its return.  ``transaction``: the one that is open.
     ``committed``: something was committed since checkout.  ``broken``: raised until the caller rolls back.
-    ``mode_known``: the autocommit mode was asked of the first session, so that every later one is given it.  ``losses``: the sessions that were lost with a statement on its way.
+    ``mode_known``: the autocommit mode was asked of the first session, so that every later one is given it.  ``blocks``: how many of ours are open.  ``losses``: the sessions that were lost with a statement on its way.
     ``pool``: who serves it.  ``arguments``: the caller's own for the driver, of a handle outside the pool.  ``touched``: something may
     have been done on the session, so that there is something to commit or to undo.  ``spent``: the iterators that ``run``'s attempts have read.
     ``behind``: a session was lost, and with it what its statements have left there for a later one to ask (LAST_INSERT_ID).
@@ -75,6 +75,7 @@ class State:
         "arguments",
         "attempt",
         "behind",
+        "blocks",
         "borrowed",
         "broken",
         "callbacks",
@@ -127,6 +128,7 @@ class State:
         self.pool: Any = None
         self.arguments: Mapping[str, Any] | None = None
         self.attempt = 1
+        self.blocks = 0
         self.losses = 0
         self.spent: Spent | None = None
         self.whole = False
@@ -279,8 +281,8 @@ class State:
 
     @property
     def in_run(self) -> bool:
-        """Whether ``run`` has called the function that works with it: then it is one transaction."""
-        return self.spent is not None
+        """Whether ``run`` has called the function that works with it, or a block of ours is open: then all of it is one transaction."""
+        return self.spent is not None or self.blocks > 0
 
     def transaction_mode(self, session: Session) -> bool:
         """Whether statements on ``session`` stand in a transaction."""

@@ -134,6 +134,30 @@ def test_a_block_does_not_commit_what_is_left(mariadb_stage: Stage) -> None:
     assert (stage.count(), stage.count(f"{stage.key}-more"), other.counted) == (0, 0, (1, 1))
 
 
+def test_a_block_in_autocommit_mode_executes_nothing_alone(mariadb_stage: Stage) -> None:
+    """``conn.transaction()``: after a deadlock that was swallowed the server is in no transaction, and what follows would commit by itself."""
+    stage = mariadb_stage
+    if stage.loop is not None:  # the face has no blocks; `test_our_blocks_of_asyncio` has them
+        stage.db.execute("SELECT 1")
+        return
+    conn: Any = stage.cluster.connect()
+    stage.set(conn, "autocommit", True)
+
+    def work() -> None:
+        with conn.transaction():
+            touch(conn, other, "a")
+            other.wait_for_a()
+            swallowing(conn, other)
+            failure(stage.insert, conn)
+
+    with deadlock(stage.server, stage.key) as other:
+        error = failure(work)
+    assert isinstance(error, TransactionLost | stage.errors.Error)
+    stage.insert(conn, f"{stage.key}-after")
+    conn.close()
+    assert (stage.count(), stage.count(f"{stage.key}-after")) == (0, 1)
+
+
 def test_a_program_that_begins_again_by_itself(mariadb_stage: Stage) -> None:
     """Outside of `run` the driver's meaning: after the deadlock another transaction begins, and commit() commits it."""
     stage = mariadb_stage

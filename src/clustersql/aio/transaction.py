@@ -29,9 +29,11 @@ class Block:
         elif state.standing is Standing.NONE:
             await connection.cursor().execute("BEGIN")
             self._begun = True
+        state.blocks += 1
         return connection
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._connection._state.blocks -= 1
         if self._savepoint is not None:
             await self._leave_savepoint(kind is None)
         elif kind is None:

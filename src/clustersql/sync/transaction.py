@@ -38,14 +38,16 @@ class Block:
             self._begun = True
             if self.savepoint_name is not None:
                 self._execute("SAVEPOINT")
+        state.blocks += 1
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> bool:
+        self.connection._state.blocks -= 1
         success = kind is None and not self._force
         if not self._begun:
             self._leave_savepoint(success)
         elif success and self.connection._state.transaction.undone:
-            raise self.connection._state.undone()
+            self.connection._end_commit(self.connection._state.undone())
         elif self._by_text:  # in autocommit mode psycopg2's own commit() does nothing
             self.connection.cursor().execute("COMMIT" if success else "ROLLBACK")
         elif success:

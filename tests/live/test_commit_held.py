@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 
 import pytest
 from live.stage import Stage, eventually, failure
 
+import clustersql
 from clustersql import OutcomeUnknown
 from clustersql.dialects import by_name
 from clustersql.testing import PostgresCluster
@@ -42,7 +44,8 @@ def test_the_deadline_ends_it_and_says_that_nobody_knows(held: Stage) -> None:
     assert isinstance(error, OutcomeUnknown)
     assert "the time of the operation on node 'a' was over" in str(error)
     assert isinstance(
-        failure(held.db.options(timeout=1.0).execute, f"DELETE FROM events WHERE name = '{held.key}'"), OutcomeUnknown
+        failure(held.db.options(timeout=1.0).execute, f"INSERT INTO events (name) VALUES ('{held.key}-alone')"),
+        OutcomeUnknown,
     )
     assert held.cluster.metrics()["Nodes"]["a"]["State"] == "up", "the node is not to blame"
     assert [tuple(row) for row in held.db.options(read_only=True).execute("SELECT 1").fetchall()] == [(1,)]
@@ -68,6 +71,36 @@ def test_no_order_of_ours_ends_a_session_that_waits(held: Stage) -> None:
     assert waiting(held) == 1
     [(own,)] = held.db.options(read_only=True).execute("SELECT pg_backend_pid()").fetchall()
     assert held.ask(dialect.terminate.format(own)) == [(True,)]
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_a_task_that_is_cancelled_does_not_end_the_wait_itself(
+    held: Stage, driver: str, request: pytest.FixtureRequest
+) -> None:
+    """The drivers of asyncio ask the server to cancel what a cancelled task has waited for; not so for a COMMIT."""
+    if request.node.callspec.params["postgres_stage"] != "psycopg":
+        assert held.count() == 0  # once for each driver of asyncio is enough
+        return
+
+    async def main() -> None:
+        cluster = clustersql.Cluster("held", async_driver=driver, timeout=20.0)
+        cluster.add_node("a", **held.address(held.server.port("n1")))
+        async with cluster.aopen() as db:
+
+            async def work() -> None:
+                async with db.connection() as conn:
+                    await conn.execute(f"INSERT INTO events (name) VALUES ('{held.key}')")
+
+            task = asyncio.create_task(work())
+            assert await asyncio.to_thread(eventually, lambda: waiting(held) == 1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as cancelled:
+                await task
+            assert "OutcomeUnknown" in "".join(cancelled.value.__notes__)
+            assert not await asyncio.to_thread(eventually, lambda: waiting(held) == 0, 1.0)
+            assert held.count() == 0
+
+    asyncio.run(main())
 
 
 def test_it_goes_on_waiting_without_a_deadline_of_its_own(held: Stage) -> None:

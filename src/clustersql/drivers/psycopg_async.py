@@ -56,6 +56,24 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
                 self.terminate(raw)
             raise
 
+    async def commit(self, raw: Any) -> bool:
+        """Commit, in a task of its own, which is not cancelled.
+
+        psycopg would ask the server to cancel, and that ends a COMMIT's wait for its synchronous standby: everybody would see its rows, though
+        one server only has them.  The connection is shut down instead, which is closed after a cancellation anyway.
+        """
+        committing = asyncio.ensure_future(super().commit(raw))
+        try:
+            return await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            self.terminate(raw)
+            try:
+                with contextlib.suppress(Exception):
+                    await committing
+            finally:
+                self.terminate(raw)
+            raise
+
     async def _answers(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         await self.set_autocommit(raw, True)
         return await super().answers(raw, statements)

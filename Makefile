@@ -31,8 +31,8 @@ faults:          ## real clusters and real faults: what a program sees, with the
 
 simulate:        ## the real core under a virtual clock: balancing beside other rules, then faults; it needs no server
 	tools/venv.sh toml simulation
-	.venv/bin/python -m bench.simulation $(ARGS)
-	.venv/bin/python -m bench.simulation faults
+	.venv/bin/python -m simulation.balancing $(ARGS)
+	.venv/bin/python -m simulation.faults
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import clustersql
-from clustersql.core.policy import NAMED
-from clustersql.core.shelf import Shelf
+from clustersql.core.booking.shelf import Shelf
+from clustersql.core.policies.named import NAMED
 from clustersql.testing import PostgresCluster
 
 from .measure import Cpu, Group, Row, rounds, row, timer

@@ -1,4 +1,4 @@
-"""The arrows of the design: who may import whom, and what `import clustersql` loads."""
+"""The rooms of the package: who may import whom, what may happen in which, and what `import clustersql` loads.  docs/house.md explains them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,90 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 import clustersql
 
 ROOT = Path(clustersql.__file__).parent
+
+CORE = "core core/view core/policies core/recovery core/booking core/statements"
+GROUND = "errors fork"
+VALUES_BELOW = f"errors {CORE}"
+DRIVEN = f"{GROUND} {CORE} dialects drivers config"
+EVERYTHING = f"{DRIVEN} nodes pool connection sync aio reports cluster registry __init__"
+
+ROOMS: dict[str, str] = {
+    "errors": "",
+    "fork": "",
+    "core": "errors",
+    "core/statements": "errors core",
+    "core/view": "errors core",
+    "core/policies": "errors core core/view",
+    "core/recovery": "errors core core/view core/statements",
+    "core/booking": "errors core core/view core/statements core/policies core/recovery",
+    "dialects": CORE,
+    "drivers": f"errors {CORE} dialects",
+    "config": VALUES_BELOW,
+    "nodes": DRIVEN,
+    "pool": f"{DRIVEN} nodes",
+    "connection": f"{DRIVEN} nodes pool",
+    "sync": f"{DRIVEN} nodes pool connection",
+    "aio": f"{DRIVEN} nodes pool connection",
+    "reports": f"errors {CORE} nodes",
+    "cluster": EVERYTHING,
+    "registry": EVERYTHING,
+    "__init__": EVERYTHING,
+    "telemetry": EVERYTHING,
+    "cli": EVERYTHING,
+    "testing": EVERYTHING,
+    "integrations": EVERYTHING,
+    "dashboard": EVERYTHING,
+}
+"""Each room, and the rooms that its files may import beside its own: at load, in a function, or for types only."""
+
+LEAVES = {"telemetry", "cli", "testing", "integrations", "dashboard"}
+FLAT = {"__init__.py", "cluster.py", "registry.py", "errors.py", "fork.py", "py.typed"}
+
+ALLOWED = {
+    (
+        "aio/__init__.py",
+        "registry",
+    ): "`aio.open` and `aio.connect` are the front of the asyncio API: they look a name up, as `registry.open` does",
+    ("cli/app.py", "testing"): "the command ends the servers that a demo has started",
+    ("cli/demo/story.py", "testing"): "the demo is a cluster of its own, and `testing` starts it",
+}
+"""Single files that may do what their room may not, each with its reason."""
+
 VALUES = set(
     "__future__ abc bisect collections dataclasses enum functools heapq itertools math operator re types typing".split()
 )
-LEAVES = {"telemetry", "integrations", "cli", "dashboard", "testing"}
+QUIET = ("nodes", "pool", "connection", "reports", "config")
+WAITING = {
+    "sleep",
+    "Thread",
+    "Timer",
+    "Event",
+    "Condition",
+    "create_task",
+    "run_in_executor",
+    "start_new_thread",
+    "Popen",
+}
+
+MAY_AWAIT = {
+    "connection/forwarded.py": "what a driver's own method returns is handed on: where that is awaited, something follows in the same moment",
+}
+
+
+def room_of(*parts: str) -> str:
+    """``core/view/node.py`` -> ``core/view``; ``cluster.py`` -> ``cluster``."""
+    for depth in (2, 1):
+        if (room := "/".join(parts[:depth])) in ROOMS and len(parts) > depth:
+            return room
+    return parts[0].removesuffix(".py")
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
@@ -34,67 +109,143 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join((*base, *([node.module] if node.module else [])))
-            if node.module and module != "clustersql":
-                yield module, id(node) not in lazy
-            else:
-                yield from ((f"{module}.{alias.name}", id(node) not in lazy) for alias in node.names)
+            for alias in node.names:
+                yield (inner if is_module(inner := f"{module}.{alias.name}") else module), id(node) not in lazy
 
 
-def edges() -> Iterator[tuple[str, str, str, bool]]:
-    """(file, its part, the imported module, at load) over the whole package."""
-    for path in sorted(ROOT.rglob("*.py")):
-        parts = path.relative_to(ROOT).parts
-        for module, at_load in imports(path):
-            yield "/".join(parts), parts[0] if len(parts) > 1 else "", module, at_load
+def is_module(name: str) -> bool:
+    names = name.split(".")
+    path = ROOT.joinpath(*names[1:])
+    return names[0] == "clustersql" and (path.is_dir() or path.with_suffix(".py").is_file())
 
 
-def part_of(module: str) -> str | None:
+def room_of_module(module: str) -> str | None:
+    """The room that an imported module is in; None: it is not ours."""
     names = module.split(".")
-    return (names[1] if len(names) > 1 else "") if names[0] == "clustersql" else None
+    if names[0] != "clustersql":
+        return None
+    if ROOT.joinpath(*names[1:]).is_dir():
+        names = [*names, "__init__"]
+    return room_of(*names[1:])
 
 
-def allowed(part: str, may: set[str]) -> list[str]:
-    return [
-        f"{file} imports {m}" for file, own, m, _ in edges() if own == part and part_of(m) not in {None, part, *may}
+@cache
+def edges() -> tuple[tuple[str, str, str, bool], ...]:
+    """(file, its room, the imported module, at load) over the whole package."""
+    return tuple(
+        ("/".join(parts), room_of(*parts), module, at_load)
+        for path in sorted(ROOT.rglob("*.py"))
+        for parts in [path.relative_to(ROOT).parts]
+        for module, at_load in imports(path)
+    )
+
+
+def test_the_top_of_the_package_has_five_files_and_the_rooms() -> None:
+    found = {path.name for path in ROOT.iterdir() if path.name != "__pycache__"}
+    rooms = {room.split("/")[0] for room in ROOMS if f"{room}.py" not in FLAT}
+    assert found - rooms == FLAT
+
+
+def test_the_core_s_top_holds_only_what_its_rooms_share() -> None:
+    assert {path.name for path in (ROOT / "core").glob("*.py")} == {"__init__.py", "faults.py", "steps.py", "words.py"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_what_it_may(room: str) -> None:
+    may = {room, *ROOMS[room].split()}
+    wrong = [
+        f"{file} imports {module}"
+        for file, own, module, _ in edges()
+        if own == room
+        and (other := room_of_module(module)) is not None
+        and other not in may
+        and (file, other) not in ALLOWED
     ]
+    assert wrong == []
+
+
+def test_every_exception_is_needed() -> None:
+    assert set(ALLOWED) - {(file, room_of_module(module)) for file, _, module, _ in edges()} == set()
 
 
 def test_the_core_imports_values_only() -> None:
-    assert allowed("core", {"errors"}) == []
-    foreign = [(f, m) for f, part, m, _ in edges() if part == "core" and part_of(m) is None]
+    foreign = [(f, m) for f, room, m, _ in edges() if room.startswith("core") and room_of_module(m) is None]
     assert [(f, m) for f, m in foreign if m.split(".")[0] not in VALUES] == []
 
 
-def test_dialects_know_the_core_and_drivers_know_dialects() -> None:
-    assert allowed("dialects", {"core"}) == []
-    assert allowed("drivers", {"core", "dialects", "errors"}) == []
-
-
-def test_sync_and_aio_never_meet() -> None:
-    bad = [(f, m) for f, part, m, _ in edges() if {part, part_of(m)} == {"sync", "aio"}]
-    assert bad == []
-
-
-def test_nobody_imports_a_leaf() -> None:
-    demo = {("cli", "testing")}
-    bad = [
-        f"{file} imports {module}"
-        for file, part, module, _ in edges()
-        if (leaf := part_of(module)) in LEAVES and leaf != part and (part, leaf) not in demo
-    ]
-    assert bad == []
+@pytest.mark.parametrize("room", QUIET)
+def test_nothing_waits_or_is_started_outside_the_two_apis(room: str) -> None:
+    """Else a rule would hold in one API only, or an event loop would stand still."""
+    wrong = [f"{file} imports {module}" for file, own, module, _ in edges() if own == room and module == "asyncio"]
+    for path in sorted((ROOT / room).rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                wrong += [f"{name}:{node.lineno} calls {called}"] if called in WAITING else []
+            if isinstance(node, ast.Await) and name not in MAY_AWAIT:
+                wrong.append(f"{name}:{node.lineno} awaits")
+    assert wrong == []
 
 
 def test_third_parties_are_loaded_only_by_leaves() -> None:
     bad = [
         f"{file} imports {module}"
-        for file, part, module, at_load in edges()
+        for file, room, module, at_load in edges()
         if at_load
-        and part_of(module) is None
+        and room_of_module(module) is None
         and module.split(".")[0] not in sys.stdlib_module_names
-        and part not in LEAVES
+        and room not in LEAVES
     ]
     assert bad == []
+
+
+def private_names(room: Path) -> set[str]:
+    """The private names that the files of a room give: to attributes, functions, classes and values."""
+    found: set[str] = set()
+    for path in room.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+                found.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return {name for name in found if is_private(name)}
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+@pytest.mark.parametrize("leaf", sorted(LEAVES))
+def test_a_leaf_reads_no_private_name(leaf: str) -> None:
+    """What the exporters and commands need must be public, or somebody else's exporter could not be written.
+
+    Its own objects' private names a leaf may read, but where another room gives the same name the object may be that room's.
+    """
+    own = private_names(ROOT / leaf)
+    others: set[str] = set()
+    for room in {room.split("/")[0] for room in ROOMS} - {leaf}:
+        others |= private_names(ROOT / room)
+    others |= {name for file in ("cluster", "registry") for name in private_in(ROOT / f"{file}.py")}
+    wrong = []
+    for path in sorted((ROOT / leaf).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and is_private(node.attr):
+                mine = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+                if not mine and (node.attr in others or node.attr not in own):
+                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} reads {ast.unparse(node)}")
+            elif isinstance(node, ast.ImportFrom):
+                wrong += [
+                    f"{path.relative_to(ROOT)}:{node.lineno} imports {a.name}" for a in node.names if is_private(a.name)
+                ]
+    assert wrong == []
+
+
+def private_in(file: Path) -> set[str]:
+    tree = ast.parse(file.read_text("utf-8"))
+    stored = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
+    stored |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return {name for name in stored if is_private(name)}
 
 
 def test_importing_clustersql_loads_no_driver_no_asyncio_no_third_party() -> None:
@@ -104,5 +255,5 @@ def test_importing_clustersql_loads_no_driver_no_asyncio_no_third_party() -> Non
     tops = {name.split(".")[0] for name in loaded} - {"clustersql"}
     assert sorted(tops - set(sys.stdlib_module_names)) == []
     assert tops.isdisjoint({"asyncio", "sqlite3", "http", "socketserver"}), tops
-    adapters = {"psycopg", "pymysql", "mysqlclient", "mysqlconnector", "mariadb", "sqlite3", "dbapi"}
-    assert [m for m in loaded if m.startswith("clustersql.drivers.") and m.split(".")[2] in adapters] == []
+    shared = {"contract", "base"}
+    assert [m for m in loaded if m.startswith("clustersql.drivers.") and m.split(".")[2] not in shared] == []

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import Any
 
-from clustersql.core.node import Role
+from clustersql.core.view.node import Role
 from clustersql.testing import PostgresCluster
 
 from .program import TABLES

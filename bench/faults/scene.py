@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from clustersql.core.node import Node
+from clustersql.core.view.node import Node
 from clustersql.testing import FaultProxy, Network
 
 if TYPE_CHECKING:

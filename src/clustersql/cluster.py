@@ -9,35 +9,35 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from . import fork
-from .address import Address
-from .checks import is_number, report
-from .describe import described
+from .config.address import Address
+from .config.checks import is_number, report
+from .config.dsn import check_family, parse
+from .config.knobs import NODE_KEYS, YEAR, settings, unused
+from .config.options import Options, check_options
+from .config.pooler import check as check_via
+from .connection.statements import StatementCache
 from .dialects import by_name
-from .dialled import Dialled
-from .discovery import check_discovery
 from .drivers import load as load_driver
 from .drivers import load_async
-from .dsn import check_family, parse
-from .entangled import apart
 from .errors import ConfigError
-from .knobs import NODE_KEYS, YEAR, settings, unused
-from .metrics import measured
-from .notes import Notes
-from .options import Options, check_options
-from .topology import Topology
-from .via import check as check_via
+from .nodes.members import check_discovery
+from .nodes.topology import Topology
+from .pool.outside import OutsideConnections
+from .reports.description import described
+from .reports.figures import measured
+from .sync.entangled import apart
 
 if TYPE_CHECKING:
     from .aio.checkout import Checkout
     from .aio.database import Database as AsyncDatabase
     from .aio.pool import Pool as AsyncPool
-    from .core.view import View
-    from .drivers.contract import AsyncDriver, Driver, Reading
+    from .core.view.view import View
+    from .drivers.contract import AnyDriver, AsyncDriver, Driver
     from .sync.connection import Connection
     from .sync.database import Database
     from .sync.pool import Pool
 
-R = TypeVar("R", bound="Reading")
+R = TypeVar("R", bound="AnyDriver")
 
 
 class Cluster:
@@ -70,17 +70,17 @@ class Cluster:
             None  # loaded when asyncio is first used: a service for threads may not have it
         )
         self.driver: Driver | None = self._in_dialect(load_driver(driver)) if driver is not None else None
-        self._reading: Reading = self.driver or self._load_async()
+        self._reading: AnyDriver = self.driver or self._load_async()
         self._topology = Topology(name, self._reading, self._settings)
         self._options = Options(read_only=self._settings.read_only, max_lag=self._settings.max_lag)
-        check_options(self._options, self._topology)
-        check_discovery(self._topology)
-        self._notes = Notes(self._reading.dialect.rules)
+        check_options(self._options, self._topology.name, self._topology.nodes, self._topology.measured_lag)
+        check_discovery(name, bool(self._settings.discover), self._reading.dialect)
+        self._notes = StatementCache(self._reading.dialect.rules)
         self._lock = threading.Lock()
         self._pool: Pool | None = None
         # By the id of the event loop, which holds its pool while it runs: see `aio.monitor`.
         self._async_pools: WeakValueDictionary[int, AsyncPool] = WeakValueDictionary()
-        self._dialled = Dialled(self._topology)
+        self._dialled = OutsideConnections(self._topology)
         self._closed = False
         fork.track(self)
 
@@ -99,7 +99,7 @@ class Cluster:
 
     def _add(self, address: Address) -> None:
         check_family(address.node, address, self._reading.family, self._reading.name)
-        check_via(address, self._reading)
+        check_via(address, self._reading.name, self._reading.abilities.shared)
         given = [key for key in NODE_KEYS if getattr(address, key) is not None]
         if found := [f"node {address.node!r}: {key}: {what}" for key, what in unused(self._settings.policy, given)]:
             raise report(f"node {address.node!r}", found)
@@ -133,7 +133,7 @@ class Cluster:
 
     @property
     def view(self) -> View:
-        """What is believed of the nodes now: an immutable value (`clustersql.core.view.View`)."""
+        """What is believed of the nodes now: an immutable value (`clustersql.core.view.view.View`)."""
         return self._topology.view
 
     # -- use -----------------------------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ class Cluster:
         """
         self._require_nodes()
         options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
-        check_options(options, self._topology)
+        check_options(options, self._topology.name, self._topology.nodes, self._topology.measured_lag)
         wait = self._settings.timeout if options.timeout is None else options.timeout
         return self._make_pool().dial(self._dialled, options.want(autocommit=False), wait, arguments)
 
@@ -205,7 +205,7 @@ class Cluster:
         """Return the asyncio driver's own connection, from the best node; arguments and errors as for `dial`."""
         self._require_nodes()
         options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
-        check_options(options, self._topology)
+        check_options(options, self._topology.name, self._topology.nodes, self._topology.measured_lag)
         wait = self._settings.timeout if options.timeout is None else options.timeout
         pool = self._make_async_pool()
         return await pool.dial(self._dialled, options.want(autocommit=False), wait, arguments)
@@ -231,7 +231,7 @@ class Cluster:
     def metrics(self) -> dict[str, Any]:
         """Return the cluster's figures, ready for JSON; the names are in the reference."""
         pools = [self._pool, *(ref() for ref in self._async_pools.valuerefs())]  # copied at once: no lock is taken here
-        return measured(self._topology, [pool for pool in pools if pool is not None])
+        return measured(self._topology, [pool.stats() for pool in [pool for pool in pools if pool is not None]])
 
     def close(self) -> None:
         """Close the pool of `open`.  Connections that are in use are closed when they are given back.  Twice does no harm.
@@ -272,7 +272,7 @@ class Cluster:
                 )
             if self.driver is not None:  # the nodes were checked for that one only
                 for address in tuple(self._topology.addresses.values()):
-                    check_via(address, adapter)
+                    check_via(address, adapter.name, adapter.abilities.shared)
             self._async_adapter = adapter
         return self._async_adapter
 
@@ -337,6 +337,11 @@ class Cluster:
 
     def __repr__(self) -> str:
         return f"<clustersql.Cluster {self.name!r} {self._reading.name} nodes={self.nodes}>"
+
+
+def topology_of(cluster: Cluster) -> Topology:
+    """Return what a cluster knows of its nodes: for this package's own commands and pages, which ask more than a program may."""
+    return cluster._topology
 
 
 def from_config(

@@ -6,8 +6,8 @@ import threading
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from .checks import nearest
 from .cluster import Cluster, from_config
+from .config.checks import nearest
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,6 +54,12 @@ def get(name: str) -> Cluster:
     return cluster
 
 
+def registered() -> dict[str, Cluster]:
+    """Return the registered clusters by their names."""
+    with _lock:
+        return dict(_clusters)
+
+
 def open(name: str, dsn: object = None, /) -> Database:
     """Return the `Database` of the cluster called ``name``.  ``dsn`` is ignored: the cluster knows its nodes."""
     return get(name).open()
@@ -73,7 +79,7 @@ def load(
     form, which has neither (default: "default", and PyMySQL); in ours they pick one cluster and replace its driver.  Raises `ConfigError`
     with every mistake.
     """
-    from .config import read
+    from .config.file import read
 
     clusters = [
         from_config(c.name, driver_of(c.driver, c.async_driver), c.async_driver, c.settings, c.nodes)

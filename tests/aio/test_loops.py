@@ -15,7 +15,7 @@ import pytest
 from aio.fake import FakeDriver, fake_cluster
 
 from clustersql import Cluster, ConfigError, PoolClosed
-from clustersql.core.node import Reach
+from clustersql.core.view.node import Reach
 
 
 def test_nothing_is_bound_to_a_loop_before_it_runs() -> None:

@@ -12,7 +12,7 @@ import clustersql
 from clustersql import Cluster, ConfigError
 from clustersql.cli.check.cluster import FAR_BEHIND, MANY_BEHIND, _backlog, _durability, _histories
 from clustersql.cli.check.result import ClusterResult, NodeResult
-from clustersql.core.node import Epoch
+from clustersql.core.view.node import Epoch
 
 
 class Wire:

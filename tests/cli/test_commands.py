@@ -12,7 +12,7 @@ import pytest
 import clustersql
 from clustersql.cli.app import COMMANDS
 from clustersql.cli.docs import page
-from clustersql.knobs import KNOBS
+from clustersql.config.knobs import KNOBS
 
 OURS = '[clusters.shop]\ndriver = "psycopg"\n[[clusters.shop.nodes]]\nname = "a"\nurl = "postgresql://a@b/c"\n'
 ANCESTOR = '[[Nodes]]\nName="a"\nHostName="h"\nPort=1\nUserName="u"\nDBName="d"\n'

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clustersql.address import Address, PasswordFile, Template, resolve, resolve_password
-from clustersql.dsn import parse
+from clustersql.config.address import Address, PasswordFile, Template
+from clustersql.config.dsn import parse
 from clustersql.errors import ConfigError
+from clustersql.nodes.dial import resolve, resolve_password
 
 
 def test_a_password_function_is_asked_at_each_dial() -> None:

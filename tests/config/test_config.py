@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from clustersql.address import PasswordFile, resolve
 from clustersql.cluster import from_config
-from clustersql.config import ClusterConfig, default_path, read
+from clustersql.config.address import PasswordFile
+from clustersql.config.file import ClusterConfig, default_path, read
+from clustersql.config.knobs import KNOBS, settings
 from clustersql.errors import ConfigError
-from clustersql.knobs import KNOBS, settings
+from clustersql.nodes.dial import resolve
 
 FILES = Path(__file__).parent / "files"
 
@@ -179,9 +180,7 @@ def test_without_pydantic(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_import_is_light() -> None:
     heavy = "{'pydantic', 'tomllib', 'urllib', 'urllib.parse', 'difflib'}"
-    code = (
-        f"import sys; before = set(sys.modules); import clustersql.config; print((set(sys.modules) - before) & {heavy})"
-    )
+    code = f"import sys; before = set(sys.modules); import clustersql.config.file; print((set(sys.modules) - before) & {heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

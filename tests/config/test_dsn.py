@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from clustersql.dsn import Address, check_family, parse, redacted, scheme_family
+from clustersql.config.dsn import Address, check_family, parse, redacted, scheme_family
 from clustersql.errors import ConfigError
 
 GOOD: list[tuple[str | None, dict[str, object], dict[str, object]]] = [

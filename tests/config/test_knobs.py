@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clustersql.config.knobs import KNOBS, Knobs, mistakes, settings
 from clustersql.errors import ConfigError
-from clustersql.knobs import KNOBS, Settings, mistakes, settings
 
 DEFAULTS = {
     "timeout": 30.0,
@@ -144,7 +144,7 @@ def test_accepts_functions_and_whole_seconds() -> None:
 def test_settings_are_frozen_and_slotted() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings().timeout = 1  # type: ignore[misc]
-    assert not hasattr(Settings(), "__dict__")
+    assert not hasattr(Knobs(), "__dict__")
 
 
 @given(st.dictionaries(st.sampled_from(sorted(KNOBS)), st.none() | st.booleans() | st.integers() | st.floats()))

@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from clustersql.core.latency import Load
-from clustersql.core.node import Node
-from clustersql.core.plan import plan
-from clustersql.core.policy import NAMED, policy
-from clustersql.core.view import Service, View, Want
+from clustersql.core.policies.load import Load
+from clustersql.core.policies.named import NAMED, policy
+from clustersql.core.policies.plan import plan
+from clustersql.core.view.node import Node
+from clustersql.core.view.view import Service, View, Want
 
 NAMES = ("a", "b", "c")
 

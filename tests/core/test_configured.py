@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clustersql.core.configured import FRESH, Nearest
+from clustersql.core.booking.book import Book, Session, Waiter, dial_plan
 from clustersql.core.faults import Fault
-from clustersql.core.latency import Load
-from clustersql.core.node import Report, Role
-from clustersql.core.observe import Added, Answered, Refused, Unreachable, observe
-from clustersql.core.policy import policy
-from clustersql.core.pooling import Book, Session, Waiter, dial_plan
+from clustersql.core.policies.configured import FRESH, Nearest
+from clustersql.core.policies.load import Load
+from clustersql.core.policies.named import policy
 from clustersql.core.steps import Served
-from clustersql.core.view import Service, View, Want
+from clustersql.core.view.node import Report, Role
+from clustersql.core.view.observe import Added, Answered, Refused, Unreachable, observe
+from clustersql.core.view.view import Service, View, Want
 
 READ = Want(Service.READ, read_only=True)
 WEIGHTS = st.lists(st.integers(0, 9), min_size=2, max_size=9).filter(any)

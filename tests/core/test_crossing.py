@@ -13,21 +13,21 @@ from typing import Any, NamedTuple
 import pytest
 
 from clustersql.core.faults import Facts, Fault
-from clustersql.core.node import Epoch, Node, Reach, Readiness, Role
-from clustersql.core.observe import observe
-from clustersql.core.procedures import Lost, blamed, recover
+from clustersql.core.recovery.recover import Lost, blamed, recover
+from clustersql.core.recovery.verdict import Phase, Situation, Standing
 from clustersql.core.steps import Acquire, Discard, Execute, Rollback, Step, Tell
-from clustersql.core.verdict import Phase, Situation, Standing
-from clustersql.core.view import Service, View, Want
+from clustersql.core.view.node import Epoch, Node, Reach, Readiness, Role
+from clustersql.core.view.observe import observe
+from clustersql.core.view.view import Service, View, Want
 from clustersql.dialects import Dialect, by_name
-from clustersql.drivers.reading import Codes, Reader
+from clustersql.drivers.base.reader import BaseDriver, Codes
 
 
 class Raised(Exception):
     """What a driver raises."""
 
 
-class Adapter(Reader):
+class Adapter(BaseDriver):
     """Reads codes, text and the state of a connection as the adapters do; ``raw`` is that state."""
 
     error = Raised

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clustersql.core.ledger import EMPTY, Ledger
-from clustersql.core.pins import WIDTH, pin_of
-from clustersql.core.settings import agrees
-from clustersql.core.statements import traits
+from clustersql.core.statements.ledger import EMPTY, Ledger
+from clustersql.core.statements.pins import WIDTH, pin_of
+from clustersql.core.statements.settings import agrees
+from clustersql.core.statements.traits import traits
 from clustersql.dialects import by_name
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"

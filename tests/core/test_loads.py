@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from clustersql.core.booking.book import Book
+from clustersql.core.booking.owing import note_oldest
+from clustersql.core.booking.shelf import Session
 from clustersql.core.faults import Fault
-from clustersql.core.node import Report, Role
-from clustersql.core.observe import Added, Answered, Unreachable, observe
-from clustersql.core.owing import note_oldest
-from clustersql.core.policy import policy
-from clustersql.core.pooling import Book
-from clustersql.core.shelf import Session
-from clustersql.core.view import Service, View, Want
+from clustersql.core.policies.named import policy
+from clustersql.core.view.node import Report, Role
+from clustersql.core.view.observe import Added, Answered, Unreachable, observe
+from clustersql.core.view.view import Service, View, Want
 
 WANT = Want(Service.READ, read_only=True, autocommit=True)
 READY = Report(Role.REPLICA)

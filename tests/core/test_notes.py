@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import clustersql
-from clustersql.core.statements import traits, uncommented
+from clustersql.connection.statements import LONG, MOST, MOST_BYTES, StatementCache
+from clustersql.core.statements.traits import traits, uncommented
 from clustersql.dialects import by_name
-from clustersql.notes import LONG, MOST, MOST_BYTES, Notes
 
 COMMENTS = json.loads((Path(__file__).parents[1] / "scenarios" / "uncommented" / "comments.json").read_text())["cases"]
 DIALECTS = ("postgresql", "mysql", "sqlite", "generic")
@@ -23,11 +23,11 @@ PIECES = ["select", "1", "(", ")", "'", '"', "`", "$$", "$a$", "--", "-", "/*", 
 PIECES += [";", "now()", "get_lock()", "@x", " ", "\n", "\r", "[", "]", "#", "commit"]
 
 
-def notes(dialect: str = "postgresql") -> Notes:
-    return Notes(by_name(dialect).rules)
+def notes(dialect: str = "postgresql") -> StatementCache:
+    return StatementCache(by_name(dialect).rules)
 
 
-def held(cache: Notes) -> int:
+def held(cache: StatementCache) -> int:
     """Bytes of the texts that the cache keeps alive."""
     return sum(map(getsizeof, {id(text): text for text in (*cache._known, *cache.plain, *cache.proven)}.values()))
 
@@ -79,7 +79,7 @@ def test_a_long_text_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None
     cache = notes()
     text = f"SELECT {','.join('1' * 10_000)}"
     first = cache.look(text)
-    monkeypatch.setattr("clustersql.notes.traits", None)
+    monkeypatch.setattr("clustersql.connection.statements.traits", None)
     assert cache.look(f"{text[:-1]}1") is first
     assert text not in cache.plain
     lone = cache._known  # and one that no codec can write

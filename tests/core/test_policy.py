@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from clustersql.core.latency import Load
-from clustersql.core.policy import NAMED, admitted, policy, sampled
+from clustersql.core.policies.load import Load
+from clustersql.core.policies.named import NAMED, admitted, policy, sampled
 
 
 def loads(n: int, ewma: float = 0.004) -> list[Load]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from clustersql.core.node import Report, Role
-from clustersql.core.observe import Added, Answered, observe
-from clustersql.core.policy import policy
-from clustersql.core.pooling import Book, dial_plan
-from clustersql.core.procedures import open_
-from clustersql.core.shelf import Session, Waiter
+from clustersql.core.booking.book import Book, dial_plan
+from clustersql.core.booking.opening import open_
+from clustersql.core.booking.shelf import Session, Waiter
+from clustersql.core.policies.named import policy
 from clustersql.core.steps import Await, Changed, Dial, Look, Picture, Served
-from clustersql.core.view import Service, View, Want
+from clustersql.core.view.node import Report, Role
+from clustersql.core.view.observe import Added, Answered, observe
+from clustersql.core.view.view import Service, View, Want
 
 READ = Want(Service.READ, read_only=True)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from clustersql.core.node import Report, Role
-from clustersql.core.observe import Added, Answered, observe
-from clustersql.core.policy import policy
-from clustersql.core.pooling import Book
-from clustersql.core.shelf import Session, Waiter
+from clustersql.core.booking.book import Book
+from clustersql.core.booking.shelf import Session, Waiter
+from clustersql.core.policies.named import policy
 from clustersql.core.steps import Changed, Served
-from clustersql.core.view import Service, View, Want
+from clustersql.core.view.node import Report, Role
+from clustersql.core.view.observe import Added, Answered, observe
+from clustersql.core.view.view import Service, View, Want
 
 WRITE, READ = Want(Service.WRITE), Want(Service.READ, read_only=True)
 

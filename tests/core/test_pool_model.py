@@ -15,10 +15,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from clustersql.core.budget import Budget
+from clustersql.core.booking.book import Book, dial_plan
+from clustersql.core.booking.opening import GaveUp, open_
+from clustersql.core.booking.shelf import Actions, Session, Shelf, Waiter
 from clustersql.core.faults import Fault
-from clustersql.core.node import Readiness, Report, Role
-from clustersql.core.observe import (
+from clustersql.core.policies.named import NAMED, policy
+from clustersql.core.recovery.budget import Budget
+from clustersql.core.steps import Await, Changed, Dial, DialFailed, Look, Picture, Served
+from clustersql.core.view.node import Readiness, Report, Role
+from clustersql.core.view.observe import (
     Added,
     Answered,
     Draining,
@@ -29,12 +34,7 @@ from clustersql.core.observe import (
     Unreachable,
     observe,
 )
-from clustersql.core.policy import NAMED, policy
-from clustersql.core.pooling import Book, dial_plan
-from clustersql.core.procedures import GaveUp, open_
-from clustersql.core.shelf import Actions, Session, Shelf, Waiter
-from clustersql.core.steps import Await, Changed, Dial, DialFailed, Look, Picture, Served
-from clustersql.core.view import Service, View, Want
+from clustersql.core.view.view import Service, View, Want
 
 FOREVER = 1e9
 NODES = ("a", "b", "c")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from clustersql.core.booking.opening import GaveUp, drain, fill, open_
 from clustersql.core.faults import Facts, Fault
-from clustersql.core.node import Report, Role
-from clustersql.core.observe import Answered, Refused, SessionLost, Unreachable
-from clustersql.core.procedures import GaveUp, Lost, drain, fill, open_, probe, recover
+from clustersql.core.recovery.recover import Lost, recover
+from clustersql.core.recovery.verdict import Phase, Situation, Standing, Verdict
 from clustersql.core.steps import (
     Acquire,
     Ask,
@@ -29,7 +29,9 @@ from clustersql.core.steps import (
     Served,
     Tell,
 )
-from clustersql.core.verdict import Phase, Situation, Standing, Verdict
+from clustersql.core.view.node import Report, Role
+from clustersql.core.view.observe import Answered, Refused, SessionLost, Unreachable
+from clustersql.core.view.probe import probe
 
 ERROR = RuntimeError("boom")
 LOST = Situation(Facts(Fault.LOST, lost=True), proven=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from clustersql.rows import REMEMBERED, Spent, read_once
+from clustersql.connection.rows import REMEMBERED, Spent, read_once
 
 NUMBERS = [1, 2, 3]
 OUTER = iter(range(100))

@@ -10,14 +10,25 @@ from typing import Any
 
 import pytest
 
-from clustersql.core.aftermath import TIMED_OUT, aftermath
-from clustersql.core.discovery import Discovery, Member, Members, complaints, reported
-from clustersql.core.endpoint import endpoint
+from clustersql.core.booking.book import Book
+from clustersql.core.booking.owing import outstayed
+from clustersql.core.booking.shelf import Actions, Session, Waiter
 from clustersql.core.faults import Facts, Fault
-from clustersql.core.freshness import KEEP, Track, max_lag
-from clustersql.core.latency import Load
-from clustersql.core.node import Epoch, Node, Reach, Readiness, Report, Role
-from clustersql.core.observe import (
+from clustersql.core.policies.load import Load
+from clustersql.core.policies.named import policy
+from clustersql.core.policies.plan import plan
+from clustersql.core.recovery.aftermath import TIMED_OUT, aftermath
+from clustersql.core.recovery.recover import Lost
+from clustersql.core.recovery.transaction import NOTHING_OPEN
+from clustersql.core.recovery.verdict import Phase, Situation, Standing, Verdict, rerunnable, verdict
+from clustersql.core.statements.traits import traits
+from clustersql.core.steps import Served
+from clustersql.core.view.discovery import complaints, reported
+from clustersql.core.view.endpoint import endpoint
+from clustersql.core.view.freshness import KEEP, Track, max_lag
+from clustersql.core.view.members import Discovery, Member, Members
+from clustersql.core.view.node import Epoch, Node, Reach, Readiness, Report, Role
+from clustersql.core.view.observe import (
     Added,
     Answered,
     Breaker,
@@ -32,18 +43,8 @@ from clustersql.core.observe import (
     observe,
     probe_due,
 )
-from clustersql.core.obstacles import behind, obstacles
-from clustersql.core.owing import outstayed
-from clustersql.core.plan import plan
-from clustersql.core.policy import policy
-from clustersql.core.pooling import Book
-from clustersql.core.procedures import Lost
-from clustersql.core.shelf import Actions, Session, Waiter
-from clustersql.core.statements import traits
-from clustersql.core.steps import Served
-from clustersql.core.transaction import NOTHING_OPEN
-from clustersql.core.verdict import Phase, Situation, Standing, Verdict, rerunnable, verdict
-from clustersql.core.view import Service, View, Want
+from clustersql.core.view.obstacles import behind, obstacles
+from clustersql.core.view.view import Service, View, Want
 from clustersql.dialects import by_name
 
 FOLDER = Path(__file__).parent.parent / "scenarios"

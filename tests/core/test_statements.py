@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clustersql.core import statements
-from clustersql.core.statements import LONGEST, UNKNOWN, kept, outlasts, several, traits
+from clustersql.core.statements import traits as statements
+from clustersql.core.statements.traits import LONGEST, UNKNOWN, kept, outlasts, several, traits
 from clustersql.dialects import by_name
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios" / "statements"
@@ -126,7 +126,7 @@ def test_what_is_within_a_literal_changes_nothing(dialect: str, text: str) -> No
 def test_an_unknown_function_leaves_state(name: str) -> None:
     rules = by_name("postgresql").rules
     if name not in rules.pure_functions and told("postgresql", f"select {name}(1)") == ["plain", "read"]:
-        from clustersql.core.statements import _KEYWORDS
+        from clustersql.core.statements.traits import _KEYWORDS
 
         assert name in _KEYWORDS
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from clustersql.core.booking.book import Book
+from clustersql.core.booking.shelf import Waiter
 from clustersql.core.faults import Fault
-from clustersql.core.freshness import max_lag
-from clustersql.core.node import Report, Role
-from clustersql.core.observe import Added, Answered, Refused, Unreachable, observe
-from clustersql.core.policy import policy
-from clustersql.core.pooling import Book
-from clustersql.core.shelf import Waiter
-from clustersql.core.view import Service, View, Want
+from clustersql.core.policies.named import policy
+from clustersql.core.view.freshness import max_lag
+from clustersql.core.view.node import Report, Role
+from clustersql.core.view.observe import Added, Answered, Refused, Unreachable, observe
+from clustersql.core.view.view import Service, View, Want
 
 READ = Want(Service.READ, read_only=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 from clustersql.core.faults import Facts, Fault
-from clustersql.core.verdict import Phase, Situation, Standing, Verdict, rerunnable, verdict
+from clustersql.core.recovery.verdict import Phase, Situation, Standing, Verdict, rerunnable, verdict
 
 RERUN = (Verdict.AGAIN, Verdict.ELSEWHERE)
 FLAG = (False, True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clustersql.core.faults import Fault
-from clustersql.core.node import Epoch, Readiness, Role
+from clustersql.core.view.node import Epoch, Readiness, Role
 from clustersql.dialects import by_name, classify, ends_session
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios" / "classify"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clustersql.core.node import Readiness, Report, Role
+from clustersql.core.view.node import Readiness, Report, Role
 from clustersql.drivers import load
 from clustersql.drivers.contract import Target
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from clustersql.core.discovery import Member, Members
-from clustersql.core.node import Report, Role
+from clustersql.core.view.members import Member, Members
+from clustersql.core.view.node import Report, Role
 from clustersql.dialects import by_name
 
 MARIADB = Report(Role.PRIMARY, version="10.11.6-MariaDB", identity="server_id 1")

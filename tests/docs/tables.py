@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from clustersql import drivers
+from clustersql.config.knobs import KNOBS, Knob
 from clustersql.drivers.contract import AsyncDriver, Driver
-from clustersql.knobs import KNOBS, Knob
 
 DOCS = Path(__file__).parents[2] / "docs"
 _PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from docs.pages import Block, Program, blocks, located, programs
 
-from clustersql.config import read
+from clustersql.config.file import read
 
 PATIENCE = 120.0
 """Seconds that a program may take."""

@@ -1,4 +1,4 @@
-"""The README's guarantee table says what `core.verdict` decides, cell by cell."""
+"""The README's guarantee table says what `core.recovery.verdict` decides, cell by cell."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from docs.pages import pages, table
 
 from clustersql.core.faults import Facts, Fault
-from clustersql.core.verdict import Phase, Situation, Standing, Verdict, verdict
+from clustersql.core.recovery.verdict import Phase, Situation, Standing, Verdict, verdict
 
 COLUMNS = (
     "autocommit, proven read",

@@ -8,7 +8,7 @@ import pytest
 
 import clustersql
 from clustersql import aio, registry
-from clustersql.result import Result
+from clustersql.connection.result import Result
 from clustersql.sync.connection import Connection
 from clustersql.sync.cursor import Cursor
 from clustersql.sync.database import Database

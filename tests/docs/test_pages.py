@@ -16,15 +16,15 @@ from docs.tables import rewritten
 import clustersql
 from clustersql import aio, drivers
 from clustersql.cli.app import COMMANDS
+from clustersql.config.knobs import DIALECTS, KNOBS, POLICIES, WRITERS
+from clustersql.config.options import ROLES, Options
+from clustersql.config.schema import ANCESTOR
+from clustersql.config.url import FIELDS, SCHEMES
+from clustersql.connection.result import Result
 from clustersql.drivers.contract import Abilities
-from clustersql.knobs import DIALECTS, KNOBS, POLICIES, WRITERS
-from clustersql.options import ROLES, Options
-from clustersql.result import Result
-from clustersql.schema import ANCESTOR
 from clustersql.sync.connection import Connection
 from clustersql.sync.cursor import Cursor
 from clustersql.sync.database import Database
-from clustersql.url import FIELDS, SCHEMES
 
 REFERENCE = pages()["docs/reference.md"]
 STAGES = dict.fromkeys(

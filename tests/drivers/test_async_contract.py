@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from clustersql.drivers import load_async, sockets
+from clustersql.drivers import load_async
+from clustersql.drivers.base import sockets
 from clustersql.drivers.contract import Abilities, Target
 from clustersql.testing.async_contract import AsyncDriverContract, AsyncServerContract, AsyncSubject
 

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from clustersql.drivers import sockets
+from clustersql.drivers.base import sockets
 
 
 def _message(kind: bytes, body: bytes = b"") -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from galera.workload import in_step
 
 from clustersql import Cluster
-from clustersql.core.node import Reach, Readiness, Role
+from clustersql.core.view.node import Reach, Readiness, Role
 from clustersql.sync.connection import Connection
 from clustersql.sync.database import Database
 from clustersql.testing import GaleraCluster

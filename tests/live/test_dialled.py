@@ -10,7 +10,7 @@ from face import cluster_of
 from live.stage import DRIVERS, POSTGRES
 
 from clustersql import NoNodeAvailable
-from clustersql.core.node import Reach, Readiness
+from clustersql.core.view.node import Reach, Readiness
 
 NAMES = dict.fromkeys(("psycopg", "psycopg2", "psycopg-aio"), ("dbname",))
 NAMES |= {"pg8000": ("database",), "asyncpg": ("database", "dbname"), "mysql-connector": ("database", "db")}

@@ -14,8 +14,8 @@ from live.conftest import _params
 from live.stage import DRIVERS, POSTGRES, eventually, failure, in_order
 
 from clustersql import Cluster
-from clustersql.core.node import Reach
-from clustersql.drivers import sockets
+from clustersql.core.view.node import Reach
+from clustersql.drivers.base import sockets
 from clustersql.testing import FaultProxy, PostgresCluster
 
 TUNED = {"stall_after": 0.3, "probe_interval": 0.2, "connect_timeout": 1.0, "policy": in_order}

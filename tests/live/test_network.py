@@ -16,7 +16,7 @@ from live.load import load
 from live.stage import eventually, failure, in_order, in_step
 
 import clustersql
-from clustersql.core.node import Reach
+from clustersql.core.view.node import Reach
 from clustersql.testing import Network, PostgresCluster
 
 OBSTACLE = Network.obstacle()

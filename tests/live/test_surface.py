@@ -9,7 +9,7 @@ from live.stage import Stage
 
 from clustersql import Cluster
 from clustersql.drivers import load
-from clustersql.drivers.surface import ERRORS, Effect, Surface, surface
+from clustersql.drivers.base.surface import ERRORS, Effect, Surface, surface
 
 
 def unknown(table: Surface, raw: Any) -> list[str]:

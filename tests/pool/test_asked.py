@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from clustersql.aio import dial as aio_dial
-from clustersql.core.node import Report, Role
+from clustersql.core.view.node import Report, Role
 from clustersql.sync import dial as sync_dial
 
 DIALECT = SimpleNamespace(probe=("where are you",), report=lambda answers: Report(Role.PRIMARY, position=answers))

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from bench.simulation import scenarios
-from bench.simulation.bars import CHECKS, Effort
-from bench.simulation.run import Outcome, run
-from bench.simulation.table import jobs
 from clustersql.core.faults import Fault
-from clustersql.core.latency import Load
-from clustersql.core.policy import LeastLatency
+from clustersql.core.policies.load import Load
+from clustersql.core.policies.named import LeastLatency
+from simulation.balancing import scenarios
+from simulation.balancing.bars import CHECKS, Effort
+from simulation.balancing.run import Outcome, run
+from simulation.balancing.table import jobs
 
 SHORT = Effort((1,), 6.0)
 CHECKED = [name for name in CHECKS if name.endswith("-3") and name != "slow-85-3"]

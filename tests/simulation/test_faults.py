@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from bench.simulation.faults.breakages import BREAKAGES
-from bench.simulation.faults.flavours import POSTGRESQL
-from bench.simulation.faults.history import FAILED, OK, UNKNOWN, History, check
-from bench.simulation.faults.loop import Loop
-from bench.simulation.faults.replication import Servers
-from bench.simulation.faults.servers import Entry
+from simulation.faults.breakages import BREAKAGES
+from simulation.faults.flavours import POSTGRESQL
+from simulation.faults.history import FAILED, OK, UNKNOWN, History, check
+from simulation.faults.loop import Loop
+from simulation.faults.replication import Servers
+from simulation.faults.servers import Entry
 
 ROOT = Path(__file__).parents[2]
 CORPUS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "corpus.json").read_text())
@@ -32,7 +32,7 @@ ENOUGH = 600
 
 
 def run(*arguments: str, hashes: str = "0") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "bench.simulation.faults", "--jobs", "1", *arguments]
+    command = [sys.executable, "-W", "error", "-m", "simulation.faults", "--jobs", "1", *arguments]
     environment = {**os.environ, "PYTHONHASHSEED": hashes}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
@@ -52,7 +52,7 @@ def test_a_broken_rule_is_seen(entry: dict[str, Any]) -> None:
     done = run("--break", entry["breakage"], "--first", str(entry["seed"]), "--seeds", str(ENOUGH), "--most", "1")
     assert done.returncode == 1, done.stdout
     assert "!!" in done.stdout  # the history is shown
-    assert "again by: python -m bench.simulation" in done.stderr
+    assert "again by: python -m simulation.balancing" in done.stderr
 
 
 def test_every_breakage_has_its_seed() -> None:

@@ -16,8 +16,8 @@ from interrupter import AtLine, Interrupter, ending
 
 import clustersql
 from clustersql import PoolClosed
-from clustersql.entangled import apart
 from clustersql.sync.database import Database
+from clustersql.sync.entangled import apart
 from clustersql.telemetry.http import health
 
 
@@ -161,7 +161,7 @@ def test_close_in_the_garbage_collector(make: Callable[..., clustersql.Cluster])
 
 def collected(pool: Any) -> None:
     """Let the collector run as in one of our own functions, which the lock is held in."""
-    exec("collect()", {"__name__": "clustersql.pool", "collect": gc.collect})
+    exec("collect()", {"__name__": "clustersql.pool.base", "collect": gc.collect})
 
 
 def test_outside_of_our_code_it_is_done_at_once(make: Callable[..., clustersql.Cluster]) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 import clustersql
 from clustersql import ConfigError, PoolClosed
-from clustersql.running import Running, here
+from clustersql.connection.running import Running, here
 from clustersql.sync.database import Database
 
 

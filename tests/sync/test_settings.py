@@ -12,11 +12,11 @@ import pymysql
 import pytest
 
 import clustersql
-from clustersql.core.node import Node, Role
-from clustersql.core.policy import policy
-from clustersql.core.pooling import Book
-from clustersql.core.shelf import Session
-from clustersql.core.view import View
+from clustersql.core.booking.book import Book
+from clustersql.core.booking.shelf import Session
+from clustersql.core.policies.named import policy
+from clustersql.core.view.node import Node, Role
+from clustersql.core.view.view import View
 from clustersql.testing import MariaDBServer, PostgresCluster
 
 

@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from clustersql import Cluster
-from clustersql.core.node import Report, Role
-from clustersql.core.observe import Answered, SessionLost
+from clustersql.core.view.node import Report, Role
+from clustersql.core.view.observe import Answered, SessionLost
 
 
 def test_a_change_of_state_is_one_line_though_the_driver_said_three(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 
-from ..core.shelf import Session
-from ..drivers.foreign import wrapped
-from ..state import State
+from ..connection.state import State
+from ..core.booking.shelf import Session
+from ..drivers.base.foreign import wrapped
 
 ENDED = ("57014", 1317)
 """The server ended the statement because it was asked to: query_canceled of PostgreSQL, ER_QUERY_INTERRUPTED of MySQL."""

@@ -11,24 +11,25 @@ from functools import partial
 from time import monotonic
 from typing import Any, NoReturn
 
-from ..awaited import awaited
+from ..config.options import Options
+from ..connection.base import BaseConnection
+from ..connection.forwarded import OWN, assign, effect_of, looked_at, mode_changed
+from ..connection.hooks import call_hooks
+from ..connection.interruption import cancelled, is_foreign, passes
+from ..connection.recovery import ROLLED_BACK, note_lost
+from ..connection.rows import LASTING
+from ..connection.state import Callbacks, State, passing
+from ..connection.statements import LEFT, UNSET, StatementCache, phase_of
+from ..core.booking.shelf import Session
 from ..core.faults import Fault
-from ..core.procedures import Unrestorable, first_line
-from ..core.shelf import Session
-from ..core.statements import Traits
-from ..core.verdict import Phase
-from ..core.view import Want
-from ..drivers.surface import Effect
+from ..core.recovery.recover import Unrestorable
+from ..core.recovery.verdict import Phase
+from ..core.statements.traits import Traits
+from ..core.view.view import Want
+from ..core.words import first_line
+from ..drivers.base.surface import Effect
 from ..errors import TransactionLost
-from ..forwarded import OWN, assign, effect_of, looked_at, mode_changed
-from ..handle import Handle
-from ..hooks import call_hooks
-from ..interruption import cancelled, is_foreign, passes
-from ..notes import LEFT, UNSET, Notes, phase_of
-from ..options import Options
-from ..outcome import ROLLED_BACK, note_lost
-from ..rows import LASTING
-from ..state import Callbacks, State, passing
+from ..pool.session import awaited
 from . import own
 from .cancellation import requests, swallowed
 from .checkout import Checkout
@@ -40,7 +41,7 @@ from .transaction import Block
 _OURS = frozenset(("_pool", "_state"))
 
 
-class Connection(Handle):
+class Connection(BaseConnection):
     """A connection to the cluster for one task at a time.  What is not named here is forwarded to the driver's connection.
 
     From a pool (``async with db.connection()``) the block commits on success, rolls back on an error and gives it back; `close` gives it
@@ -52,7 +53,9 @@ class Connection(Handle):
     _pool: Pool
     _state: State
 
-    def __init__(self, pool: Pool, options: Options, want: Want, notes: Notes, frame: Any, deadline: float) -> None:
+    def __init__(
+        self, pool: Pool, options: Options, want: Want, notes: StatementCache, frame: Any, deadline: float
+    ) -> None:
         state = State(pool.topology, pool.driver, options, want, notes, (frame.f_code, frame.f_lasti))
         state.deadline = deadline
         _set(self, "_state", state)
@@ -64,7 +67,7 @@ class Connection(Handle):
         pool: Pool,
         options: Options,
         want: Want,
-        notes: Notes,
+        notes: StatementCache,
         arguments: Mapping[str, Any] | None = None,
         depth: int = 2,
         deadline: float = 0.0,

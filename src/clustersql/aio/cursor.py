@@ -11,21 +11,21 @@ from collections.abc import Awaitable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..core.statements import Traits
-from ..core.verdict import Phase
-from ..drivers.surface import Effect
-from ..forwarded import looked_at_cursor, positional
-from ..notes import UNSET, phase_of
-from ..outcome import ROLLED_BACK
-from ..rows import LASTING
-from ..state import State
+from ..connection.forwarded import looked_at_cursor, positional
+from ..connection.recovery import ROLLED_BACK
+from ..connection.result import Result
+from ..connection.rows import LASTING
+from ..connection.state import State
+from ..connection.statements import UNSET, phase_of
+from ..core.recovery.verdict import Phase
+from ..core.statements.traits import Traits
+from ..drivers.base.surface import Effect
 from .own import watched
 from .recovery import recover_statement
-from .result import fetched
 
 if TYPE_CHECKING:
-    from ..core.shelf import Session
-    from ..result import Result
+    from ..connection.result import Result
+    from ..core.booking.shelf import Session
     from .connection import Connection
 
 RETURNED: Any = object()
@@ -330,3 +330,10 @@ class Cursor:
         session = self._session
         state = "returned" if session is RETURNED else "not used yet" if session is None else f"on {session.node}"
         return f"<clustersql.aio.Cursor {state}>"
+
+
+async def fetched(cursor: Any, raw: Any) -> Result:
+    """Fetch everything from ``cursor``, which is the driver's, ``raw``, or ours over it."""
+    description = cursor.description
+    rows = list(await cursor.fetchall()) if description is not None else []
+    return Result(rows, description, cursor.rowcount, getattr(raw, "lastrowid", None))

@@ -5,27 +5,43 @@ from __future__ import annotations
 from asyncio import current_task
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from ..functions import check_async
-from ..notes import UNSET
-from ..options import Options, check_options
-from ..pool import unused
-from ..result import Result
-from ..running import Running
+from ..config.options import Options, check_options
+from ..connection.functions import check_async
+from ..connection.result import Result
+from ..connection.running import Running
+from ..connection.statements import UNSET
+from ..pool.base import unused
 from .checkout import Checkout
 from .connection import Connection
-from .result import fetched
+from .cursor import fetched
 from .run import run
 
 if TYPE_CHECKING:
-    from ..cluster import Cluster
+    from ..connection.statements import StatementCache
+    from ..nodes.topology import Topology
     from .pool import Pool
 
 _NOTHING = (None,) * 6
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class PoolSource(Protocol):
+    """What a database asks of its cluster, which gives each event loop a pool of its own."""
+
+    _topology: Topology
+    _notes: StatementCache
+    _closed: bool
+    name: str
+
+    def _make_async_pool(self) -> Pool:
+        """Return the pool of the running event loop."""
+
+    def _seen_async_pool(self) -> Pool | None:
+        """Return the pool of the running event loop, or the one there is; None: there is none."""
 
 
 class Database:
@@ -36,7 +52,7 @@ class Database:
 
     __slots__ = ("_cluster", "_last", "_options", "_single", "_want")
 
-    def __init__(self, cluster: Cluster, options: Options, last: list[Pool] | None = None) -> None:
+    def __init__(self, cluster: PoolSource, options: Options, last: list[Pool] | None = None) -> None:
         """``last``: the pool that was used last, shared by all views: it keeps that pool alive, and once closed, closed for all."""
         self._cluster = cluster
         self._options = options
@@ -71,7 +87,9 @@ class Database:
             move=move,
             max_lag=max_lag,
         )
-        check_options(changed, self._cluster._topology)
+        check_options(
+            changed, self._cluster._topology.name, self._cluster._topology.nodes, self._cluster._topology.measured_lag
+        )
         return Database(self._cluster, changed, self._last)
 
     def connection(
@@ -93,7 +111,12 @@ class Database:
             options = options.changed(
                 timeout=timeout, read_only=read_only, node=node, role=role, move=move, max_lag=max_lag
             )
-            check_options(options, self._cluster._topology)
+            check_options(
+                options,
+                self._cluster._topology.name,
+                self._cluster._topology.nodes,
+                self._cluster._topology.measured_lag,
+            )
             want = options.want(autocommit=False)
         return Connection.acquired(self._pool(), options, want, self._cluster._notes)
 

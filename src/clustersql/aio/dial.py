@@ -13,13 +13,12 @@ from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import Any
 
-from ..address import Address
-from ..core.node import Report, Role
-from ..dialling import check_closed, hook_failed, is_left_open, more_time
+from ..config.address import Address
+from ..core.view.node import Report, Role
 from ..drivers.contract import AsyncDriver
 from ..errors import ConfigError
-from ..target import address_of, target_of, told_at_connect
-from ..topology import Topology
+from ..nodes.dial import address_of, check_closed, hook_failed, is_left_open, more_time, target_of, told_at_connect
+from ..nodes.topology import Topology
 
 PATIENCE = 1.0
 """Seconds that a polite close may take; then the connection is dropped without a word."""

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from ..awaited import awaited
-from ..core.verdict import Phase
-from ..drivers.surface import Effect
-from ..forwarded import text_of
-from ..notes import phase_of
+from ..connection.forwarded import text_of
+from ..connection.statements import phase_of
+from ..core.recovery.verdict import Phase
+from ..drivers.base.surface import Effect
+from ..pool.session import awaited
 from .recovery import recover_statement
 
 if TYPE_CHECKING:
-    from ..core.shelf import Session
+    from ..core.booking.shelf import Session
     from .connection import Connection
 
 

@@ -20,16 +20,17 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..awaited import awaited
-from ..core.ledger import Ledger
-from ..core.procedures import GaveUp, Unrestorable, drain, open_
-from ..core.shelf import Session, Shelf, Waiter
+from ..core.booking.opening import GaveUp, drain, open_
+from ..core.booking.shelf import Session, Shelf, Waiter
+from ..core.recovery.recover import Unrestorable
+from ..core.statements.ledger import Ledger
 from ..core.steps import Await, Close, Step, Steps
-from ..core.view import View, Want
-from ..dialled import Dialled
+from ..core.view.view import View, Want
 from ..drivers.contract import AsyncDriver
-from ..pool import BasePool
-from ..topology import Topology
+from ..nodes.topology import Topology
+from ..pool.base import BasePool
+from ..pool.outside import OutsideConnections
+from ..pool.session import awaited
 from .dial import Attempt, Background, connect, greet
 from .drive import drive
 from .monitor import monitor
@@ -89,7 +90,7 @@ class Pool(BasePool[Attempt]):
         self._outside.add(session)
         return session
 
-    async def dial(self, register: Dialled, want: Want, timeout: float, arguments: Mapping[str, Any]) -> Any:
+    async def dial(self, register: OutsideConnections, want: Want, timeout: float, arguments: Mapping[str, Any]) -> Any:
         """Return a connection of the driver for a pool of somebody else's; see `Cluster.adial`."""
         session = await self.open_outside(want, timeout, arguments)
         if want.read_only:

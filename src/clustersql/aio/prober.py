@@ -8,10 +8,10 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.node import Report
+from ..core.view.node import Report
 from ..drivers.contract import AsyncDriver
-from ..prober import BaseProber, Heard
-from ..topology import Topology
+from ..nodes.prober import BaseProber, Heard
+from ..nodes.topology import Topology
 from .dial import Attempt, Background, ask, connect
 
 

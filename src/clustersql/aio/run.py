@@ -8,10 +8,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..functions import awaitable, returned
-from ..hooks import call_hooks
-from ..rerun import Losses, may_rerun, pause
-from ..rows import Spent
+from ..connection.functions import awaitable, returned
+from ..connection.hooks import call_hooks
+from ..connection.rerun import Losses, may_rerun, pause
+from ..connection.rows import Spent
 
 if TYPE_CHECKING:
     from .checkout import Checkout

@@ -1,1 +1,1 @@
-"""To be written."""
+"""The commands: `clustersql check`, `demo`, `knobs`, `version`.  A leaf: nobody imports it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from ..knobs import KNOBS, Knob
+from ..config.knobs import KNOBS, Knob
 
 __all__ = ["knobs"]
 

@@ -3,7 +3,7 @@
 Rules
 -----
 * An adapter turns an exception into `Facts`; only those reach the core.
-* A fault says what the *server or the connection* did, never what should follow: that is `core.verdict`.
+* A fault says what the *server or the connection* did, never what should follow: that is `core.recovery.verdict`.
 * When in doubt the fault is the one that promises least: `LOST` rather than `REFUSED`, `STATEMENT` rather than `ROLLED_BACK`.
 """
 

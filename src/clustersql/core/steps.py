@@ -1,6 +1,6 @@
 """Everything that a procedure may ask of the outside.  Values, not calls.
 
-A procedure (`core.procedures`) is a generator that yields these and is sent the answers; ``sync.drive`` and ``aio.drive`` perform them.
+A procedure (`booking.opening`, `recovery.recover`, `view.probe`) is a generator that yields these and is sent the answers; ``sync.drive`` and ``aio.drive`` perform them.
 So a failover can be tested by reading what the generator yields, and both APIs share it.
 
 * A generator must not yield while it is being closed: cleanup is the performer's.

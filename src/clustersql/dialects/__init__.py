@@ -1,4 +1,4 @@
-"""Databases as data: error tables, probe SQL, and which statements have effects.  One `Dialect` per file.
+"""Databases as data: error tables, probe SQL, and which statements have effects.  One `Dialect` per file or folder.
 
 Dialects hold tuples, mappings and SQL, and rarely one small pure function.  They import nothing but `core` values.
 """
@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.discovery import Members
 from ..core.faults import Fault
-from ..core.node import Report
-from ..core.statements import Rules
+from ..core.statements.traits import Rules
+from ..core.view.members import Members
+from ..core.view.node import Report
 
 __all__ = ["Dialect", "by_name", "classify", "ends_session", "never_sent"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.faults import Fault
-from ..core.node import Report, Role
-from ..core.statements import Rules
+from ..core.statements.traits import Rules
+from ..core.view.node import Report, Role
 from . import Dialect, Rows
 
 ERRNOS: dict[int, Fault | tuple[tuple[str, Fault], ...]] = {

@@ -13,14 +13,14 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from ..errors import ConfigError
-from . import transports
-from .async_adapter import AsyncAdapter
+from .base import transports
+from .base.async_adapter import AsyncAdapter
+from .base.foreign import packages_of
+from .base.mysql import TELLING, begin, in_utf8, use
+from .base.reader import SAME_NAMES, converted, no_dsn, server_arguments
+from .base.surface import CONNECTION, ERRORS, surface
 from .contract import Target
-from .foreign import packages_of
-from .mysql import TELLING, begin, in_utf8, use
 from .pymysql import CURSOR_NAMES, RESET_CONNECTION, PyMySQLReader
-from .reading import SAME_NAMES, converted, no_dsn, server_arguments
-from .surface import CONNECTION, ERRORS, surface
 
 _TLS_FILES = ("ssl_ca", "ssl_cert", "ssl_key")
 _TLS = (*_TLS_FILES, "ssl_verify_cert", "ssl_verify_identity")

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .async_adapter import AsyncAdapter
+from .base.async_adapter import AsyncAdapter
+from .base.foreign import packages_of
+from .base.reader import Codes
+from .base.surface import CONNECTION, Effect, surface
 from .contract import Target
-from .foreign import packages_of
-from .reading import Codes
 from .sqlite3 import CURSOR_NAMES, SQLite, script
-from .surface import CONNECTION, Effect, surface
 
 
 def _first(sql: str, parameters: Any = None) -> str:

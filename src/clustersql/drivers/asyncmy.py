@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from .aiomysql import AioMySQL
-from .mysql import TELLING, begin, use
-from .reading import SAME_NAMES
-from .surface import CONNECTION, surface
+from .base.mysql import TELLING, begin, use
+from .base.reader import SAME_NAMES
+from .base.surface import CONNECTION, surface
 
 CONNECTION_NAMES = surface(
     tells=f"{TELLING} connected escape_string get_transaction_status host_info last_usage loop protocol_version salt"

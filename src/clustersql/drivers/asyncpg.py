@@ -19,15 +19,15 @@ from inspect import signature
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from ..core.node import Role
+from ..core.view.node import Role
 from ..dialects import Dialect, by_name
 from ..errors import ConfigError, Form
-from . import sockets, transports
-from .async_adapter import AsyncAdapter
+from .base import sockets, transports
+from .base.async_adapter import AsyncAdapter
+from .base.foreign import packages_of
+from .base.reader import SAME_NAMES, Codes, converted, server_arguments
+from .base.surface import surface
 from .contract import Abilities, Own, Target
-from .foreign import packages_of
-from .reading import SAME_NAMES, Codes, converted, server_arguments
-from .surface import surface
 
 NAMES = {**SAME_NAMES, "unix_socket": "host"}
 OURS = (

@@ -4,7 +4,7 @@ Rules
 -----
 * An adapter never decides: it dials, reads what an exception proves, and answers questions about a connection without a round trip.
 * What a driver cannot tell is None or False in `Abilities`, never a guess; ``docs/support.md`` says what follows for the guarantees.
-* An exception that is not the driver's is no news: whatever raised it may look like a lost connection (`Reading.facts`, `Fault.FOREIGN`).
+* An exception that is not the driver's is no news: whatever raised it may look like a lost connection (`AnyDriver.facts`, `Fault.FOREIGN`).
 * No question raises, not even of a connection that is closed: the answer to a cancelled task would be that error, not its cancellation.
 * Driver modules are imported when the adapter is made, never at import of clustersql.
 """
@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..core.faults import Facts
-from ..core.node import Role
+from ..core.view.node import Role
 from ..dialects import Dialect
 from ..errors import Form
-from .surface import Effect, Surface
+from .base.surface import Effect, Surface
 
-__all__ = ["Abilities", "AsyncCursor", "AsyncDriver", "Driver", "Effect", "Own", "Reading", "Surface", "Target"]
+__all__ = ["Abilities", "AnyDriver", "AsyncCursor", "AsyncDriver", "Driver", "Effect", "Own", "Surface", "Target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Target:
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-class Reading(Protocol):
+class AnyDriver(Protocol):
     """What an adapter tells without a round trip; the same for threads and asyncio.  ``raw`` is always the driver's own connection."""
 
     name: str
@@ -175,7 +175,7 @@ class Reading(Protocol):
         """Wake a call that hangs on this connection by shutting its socket down; False: the driver cannot.  Any thread may call it."""
 
 
-class Driver(Reading, Protocol):
+class Driver(AnyDriver, Protocol):
     """One PEP 249 driver, as clustersql sees it."""
 
     leaving: str
@@ -244,7 +244,7 @@ class AsyncCursor(Protocol):
         """Return all rows that are left."""
 
 
-class AsyncDriver(Reading, Protocol):
+class AsyncDriver(AnyDriver, Protocol):
     """One asyncio driver, as clustersql sees it.
 
     Rules

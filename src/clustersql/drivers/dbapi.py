@@ -15,12 +15,12 @@ from typing import Any
 
 from ..dialects import by_name
 from ..errors import GENERAL, ConfigError, Form
-from . import sockets
-from .adapter import Adapter, Codes, LocalAutocommit, converted, server_arguments
+from .base import sockets
+from .base.adapter import Adapter, Codes, LocalAutocommit, converted, server_arguments
+from .base.libpq import NAMES as LIBPQ_NAMES
+from .base.libpq import libpq_defaults, libpq_fields
+from .base.surface import CONNECTION, CURSOR, ERRORS, PEP_249, UNKNOWN_CONNECTION, UNKNOWN_CURSOR, Surface, surface
 from .contract import Abilities, Target
-from .psycopg import NAMES as LIBPQ_NAMES
-from .psycopg import libpq_defaults, libpq_fields
-from .surface import CONNECTION, CURSOR, ERRORS, PEP_249, UNKNOWN_CONNECTION, UNKNOWN_CURSOR, Surface, surface
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from ..errors import GENERAL, ConfigError, Form
-from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
+from .base.adapter import Adapter, Codes, converted, no_dsn, server_arguments
+from .base.mysql import IN_TRANSACTION, MORE_RESULTS, RememberedSocket, begin, by_tcp, use
+from .base.surface import CONNECTION, CURSOR, ERRORS, surface
 from .contract import Target
-from .mysql import IN_TRANSACTION, MORE_RESULTS, RememberedSocket, begin, by_tcp, use
-from .surface import CONNECTION, CURSOR, ERRORS, surface
 
 _RAISED = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = ?, MESSAGE_TEXT = ?"
 """Has the server raise an error once more, for the driver to make its exception of; a text is cut off at 128 characters."""

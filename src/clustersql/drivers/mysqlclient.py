@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from ..errors import Form, numbered
-from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
+from .base.adapter import Adapter, Codes, converted, no_dsn, server_arguments
+from .base.mysql import TELLING, RememberedSocket, begin, by_tcp, use
+from .base.surface import CONNECTION, CURSOR, surface
 from .contract import Target
-from .mysql import TELLING, RememberedSocket, begin, by_tcp, use
-from .surface import CONNECTION, CURSOR, surface
 
 _NO_MORE = -1
 """What ``mysql_next_result`` returns at the end: https://mariadb.com/docs/connectors/mariadb-connector-c/api-functions/mysql_next_result"""

@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ..errors import ConfigError, Form
-from . import sockets
-from .adapter import Adapter, Codes, converted, no_dsn, server_arguments
+from .base import sockets
+from .base.adapter import Adapter, Codes, converted, no_dsn, server_arguments
+from .base.mysql import MySQLReader, use
+from .base.surface import CONNECTION, CURSOR, surface
 from .contract import Target
-from .mysql import MySQLReader, use
-from .surface import CONNECTION, CURSOR, surface
 
 _TIMEOUTS = ("ConnectionTimeoutError", "ReadTimeoutError", "WriteTimeoutError")
 _NO_ANSWER = ("MySQL Connection not available", "Connection to MySQL is not available")

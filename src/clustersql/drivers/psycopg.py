@@ -5,22 +5,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from ..core.faults import Fault
-from ..core.node import Role
+from ..core.view.node import Role
 from ..errors import ConfigError, Form
-from . import sockets
-from .adapter import LocalAutocommit
+from .base import sockets
+from .base.adapter import LocalAutocommit
+from .base.libpq import libpq_defaults, libpq_fields
+from .base.reader import BaseDriver, Codes
+from .base.surface import CONNECTION, CURSOR, ERRORS, Effect, surface
 from .contract import Abilities, Target
-from .reading import Codes, Reader, server_arguments
-from .surface import CONNECTION, CURSOR, ERRORS, Effect, surface
-
-NAMES = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
-"""libpq's keywords: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
 
 _OK, _IDLE, _IN_ERROR, _UNKNOWN = 0, 0, 3, 4  # libpq's ConnStatusType and PGTransactionStatusType
 
@@ -56,28 +53,7 @@ CURSOR_NAMES = surface(
 """Its cursors."""
 
 
-def libpq_defaults(timeout: float) -> dict[str, Any]:
-    """Return what we ask of libpq where the user asked for nothing.
-
-    ``timeout`` in seconds becomes a whole number of at least 2: libpq knows no other.
-    """
-    return {
-        "connect_timeout": max(2, math.ceil(timeout)),
-        "keepalives": 1,
-        "keepalives_idle": sockets.IDLE,
-        "keepalives_interval": sockets.INTERVAL,
-        "keepalives_count": sockets.PROBES,
-        "tcp_user_timeout": sockets.USER_TIMEOUT,
-    }
-
-
-def libpq_fields(target: Target) -> dict[str, Any]:
-    """Return the target's fields as libpq's keywords; a Unix socket is a host that begins with a slash."""
-    fields = server_arguments(target, NAMES)
-    return fields | ({"host": target.unix_socket} if target.unix_socket else {})
-
-
-class PsycopgReader(Reader):
+class PsycopgReader(BaseDriver):
     """What psycopg 3 tells without a round trip, whichever of its APIs is used."""
 
     name = "psycopg"

@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from . import sockets
-from .async_adapter import AsyncAdapter
+from .base import sockets
+from .base.async_adapter import AsyncAdapter
 from .contract import Target
 from .psycopg import PsycopgReader, forget_prepared
 

@@ -9,12 +9,12 @@ from collections.abc import Container, Sequence
 from typing import Any, ClassVar
 
 from ..errors import Form, numbered
-from . import sockets
-from .adapter import Adapter
+from .base import sockets
+from .base.adapter import Adapter
+from .base.mysql import IN_TRANSACTION, TELLING, MySQLReader, begin, in_utf8, use
+from .base.reader import Codes, converted, no_dsn, server_arguments
+from .base.surface import CONNECTION, CURSOR, surface
 from .contract import Target
-from .mysql import IN_TRANSACTION, TELLING, MySQLReader, begin, in_utf8, use
-from .reading import Codes, converted, no_dsn, server_arguments
-from .surface import CONNECTION, CURSOR, surface
 
 RESET_CONNECTION = 0x1F
 """COM_RESET_CONNECTION (MySQL 5.7.3, MariaDB 10.2.4), which these drivers have no method for.  It leaves the database as it is, and brings

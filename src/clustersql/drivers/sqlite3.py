@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from ..errors import ConfigError, Form
-from .adapter import Adapter, Codes, converted, server_arguments
+from .base.adapter import Adapter, Codes, converted, server_arguments
+from .base.sqlite_session import NOTHING, First, RememberingConnection, collations, functions, in_memory, slot
+from .base.surface import CONNECTION, CURSOR, ERRORS, surface
 from .contract import Abilities, Target
-from .sqlite_session import NOTHING, First, RememberingConnection, collations, functions, in_memory, slot
-from .surface import CONNECTION, CURSOR, ERRORS, surface
 
 
 def script(text: str) -> str:

@@ -10,22 +10,23 @@ from sys import _getframe
 from time import monotonic
 from typing import Any, NoReturn
 
-from ..awaited import awaited
+from ..config.options import Options
+from ..connection.base import BaseConnection
+from ..connection.forwarded import OWN, assign, effect_of, looked_at, mode_changed
+from ..connection.hooks import call_hooks
+from ..connection.interruption import broken_into, is_foreign, passes
+from ..connection.recovery import note_lost
+from ..connection.state import Callbacks, State
+from ..connection.statements import LEFT, StatementCache, phase_of
+from ..core.booking.shelf import Session
 from ..core.faults import Fault
-from ..core.procedures import Unrestorable, first_line
-from ..core.shelf import Session
-from ..core.statements import Traits
-from ..core.verdict import Phase
-from ..core.view import Want
-from ..drivers.surface import Effect
-from ..forwarded import OWN, assign, effect_of, looked_at, mode_changed
-from ..handle import Handle
-from ..hooks import call_hooks
-from ..interruption import broken_into, is_foreign, passes
-from ..notes import LEFT, Notes, phase_of
-from ..options import Options
-from ..outcome import note_lost
-from ..state import Callbacks, State
+from ..core.recovery.recover import Unrestorable
+from ..core.recovery.verdict import Phase
+from ..core.statements.traits import Traits
+from ..core.view.view import Want
+from ..core.words import first_line
+from ..drivers.base.surface import Effect
+from ..pool.session import awaited
 from . import own
 from .cursor import CLOSED, Cursor, guarded
 from .pool import Pool
@@ -33,7 +34,7 @@ from .recovery import never, recover_commit, recover_statement
 from .transaction import Block
 
 
-class Connection(Handle):
+class Connection(BaseConnection):
     """A PEP 249 connection to the cluster.  What PEP 249 does not know is forwarded to the driver's connection.
 
     From a pool (``db.connection()``), ``with`` commits on success, rolls back on an error and gives it back; `close` gives it back too.
@@ -49,7 +50,7 @@ class Connection(Handle):
         pool: Pool,
         options: Options,
         want: Want,
-        notes: Notes,
+        notes: StatementCache,
         arguments: Mapping[str, Any] | None = None,
         depth: int = 2,
         deadline: float = 0.0,

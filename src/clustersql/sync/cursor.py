@@ -15,18 +15,18 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..awaited import awaited
-from ..core.verdict import Phase
-from ..forwarded import looked_at_cursor, positional
-from ..interruption import broken_into, is_foreign, passes
-from ..notes import UNSET, phase_of
-from ..result import Result
-from ..rows import LASTING
-from ..state import State
+from ..connection.forwarded import looked_at_cursor, positional
+from ..connection.interruption import broken_into, is_foreign, passes
+from ..connection.result import Result
+from ..connection.rows import LASTING
+from ..connection.state import State
+from ..connection.statements import UNSET, phase_of
+from ..core.recovery.verdict import Phase
+from ..pool.session import awaited
 from .recovery import recover_statement
 
 if TYPE_CHECKING:
-    from ..core.shelf import Session
+    from ..core.booking.shelf import Session
     from .connection import Connection
 
 RETURNED: Any = object()

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ..functions import check_plain
-from ..notes import UNSET, Notes
-from ..options import Options, check_options
-from ..result import Result
-from ..running import Running, here
+from ..config.options import Options, check_options
+from ..connection.functions import check_plain
+from ..connection.result import Result
+from ..connection.running import Running, here
+from ..connection.statements import UNSET, StatementCache
 from .connection import Connection
 from .cursor import guarded
 from .pool import Pool
@@ -25,7 +25,7 @@ class Database:
 
     __slots__ = ("_notes", "_options", "_pool", "_single", "_want")
 
-    def __init__(self, pool: Pool, notes: Notes, options: Options) -> None:
+    def __init__(self, pool: Pool, notes: StatementCache, options: Options) -> None:
         self._pool = pool
         self._notes = notes
         self._options = options
@@ -59,7 +59,7 @@ class Database:
             move=move,
             max_lag=max_lag,
         )
-        check_options(changed, self._pool.topology)
+        check_options(changed, self._pool.topology.name, self._pool.topology.nodes, self._pool.topology.measured_lag)
         return Database(self._pool, self._notes, changed)
 
     def connection(
@@ -88,7 +88,9 @@ class Database:
             options = options.changed(
                 timeout=timeout, read_only=read_only, node=node, role=role, move=move, max_lag=max_lag
             )
-            check_options(options, self._pool.topology)
+            check_options(
+                options, self._pool.topology.name, self._pool.topology.nodes, self._pool.topology.measured_lag
+            )
             want = options.want(autocommit=False)
         return Connection(self._pool, options, want, self._notes)
 

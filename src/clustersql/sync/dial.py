@@ -15,12 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from .. import fork
-from ..core.node import Report, Role
-from ..dialling import check_closed, is_left_open, more_time
+from ..core.view.node import Report, Role
 from ..drivers.contract import Driver
 from ..errors import ConfigError
-from ..target import target_of, told_at_connect
-from ..topology import Topology
+from ..nodes.dial import check_closed, is_left_open, more_time, target_of, told_at_connect
+from ..nodes.topology import Topology
 from . import monitor
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..awaited import awaited
-from ..core.verdict import Phase
-from ..forwarded import text_of
-from ..interruption import passes
-from ..notes import phase_of
+from ..connection.forwarded import text_of
+from ..connection.interruption import passes
+from ..connection.statements import phase_of
+from ..core.recovery.verdict import Phase
+from ..pool.session import awaited
 from .recovery import recover_statement
 
 if TYPE_CHECKING:
-    from ..core.shelf import Session
+    from ..core.booking.shelf import Session
     from .connection import Connection
 
 

@@ -14,20 +14,21 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..awaited import awaited
-from ..core.ledger import Ledger
-from ..core.procedures import Unrestorable, drain, open_
-from ..core.shelf import Session, Shelf, Waiter
+from ..core.booking.opening import drain, open_
+from ..core.booking.shelf import Session, Shelf, Waiter
+from ..core.recovery.recover import Unrestorable
+from ..core.statements.ledger import Ledger
 from ..core.steps import Await, Close, Step, Steps
-from ..core.view import Want
-from ..dialled import Dialled
+from ..core.view.view import Want
 from ..drivers.contract import Driver
-from ..entangled import apart
-from ..pool import BasePool
-from ..topology import Topology
+from ..nodes.topology import Topology
+from ..pool.base import BasePool
+from ..pool.outside import OutsideConnections
+from ..pool.session import awaited
 from . import monitor
 from .dial import Attempt, connect, greet
 from .drive import drive
+from .entangled import apart
 from .prober import Prober
 
 
@@ -89,7 +90,7 @@ class Pool(BasePool[Attempt]):
         self._outside.add(session)
         return session
 
-    def dial(self, register: Dialled, want: Want, timeout: float, arguments: Mapping[str, Any]) -> Any:
+    def dial(self, register: OutsideConnections, want: Want, timeout: float, arguments: Mapping[str, Any]) -> Any:
         """Return a connection of the driver for a pool of somebody else's; see `Cluster.dial`."""
         session = self.open_outside(want, timeout, arguments)
         if want.read_only:

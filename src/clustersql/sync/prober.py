@@ -8,11 +8,11 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.node import Report
-from ..core.observe import Answered
+from ..core.view.node import Report
+from ..core.view.observe import Answered
 from ..drivers.contract import Driver
-from ..prober import BaseProber, Heard
-from ..topology import Topology
+from ..nodes.prober import BaseProber, Heard
+from ..nodes.topology import Topology
 from . import monitor
 from .dial import Attempt, ask, connect, in_background
 

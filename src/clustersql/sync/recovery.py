@@ -1,17 +1,17 @@
-"""Perform `core.procedures.recover` for threads: after an error, run the statement in hand again where that is provably safe."""
+"""Perform `core.recovery.recover.recover` for threads: after an error, run the statement in hand again where that is provably safe."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..awaited import awaited
-from ..core.shelf import Session
-from ..core.statements import Traits
+from ..connection.interruption import passes
+from ..connection.recovery import BasePerformer
+from ..core.booking.shelf import Session
+from ..core.recovery.verdict import Phase
+from ..core.statements.traits import Traits
 from ..core.steps import Acquire, Discard, Execute, Failed, Rollback, Step, Tell
-from ..core.verdict import Phase
-from ..interruption import passes
-from ..outcome import BasePerformer
+from ..pool.session import awaited
 from .drive import drive
 
 if TYPE_CHECKING:

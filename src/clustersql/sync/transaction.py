@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.verdict import Standing
+from ..core.recovery.verdict import Standing
 
 if TYPE_CHECKING:
     from .connection import Connection

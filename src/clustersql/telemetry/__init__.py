@@ -1,1 +1,1 @@
-"""To be written."""
+"""What is told to the outside: `http`.  A leaf: nobody imports it."""

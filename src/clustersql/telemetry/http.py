@@ -15,8 +15,8 @@ from socket import AF_INET, AF_INET6
 from typing import Any
 
 from .. import registry
-from ..cluster import Cluster
-from ..core.view import Service
+from ..cluster import Cluster, topology_of
+from ..core.view.view import Service
 from ..errors import ConfigError
 
 __all__ = ["Server", "health", "serve"]
@@ -35,7 +35,7 @@ def health(clusters: Mapping[str, Cluster]) -> tuple[bool, dict[str, Any]]:
 
 
 def _health(cluster: Cluster) -> dict[str, Any]:
-    service = Service.READ if cluster._topology.settings.read_only else Service.WRITE
+    service = Service.READ if topology_of(cluster).settings.read_only else Service.WRITE
     try:
         closed = cluster.open().closed
     except ConfigError as exc:
@@ -53,7 +53,7 @@ def _health(cluster: Cluster) -> dict[str, Any]:
 def _why(cluster: Cluster, name: str) -> str:
     node = cluster.view.by_name[name]
     words = f"{node.reach.value}, {node.role.value}, {node.readiness.value}"
-    return words + (f": {cluster._topology.redacted(name, node.why)}" if node.why else "")
+    return words + (f": {topology_of(cluster).redacted(name, node.why)}" if node.why else "")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -103,7 +103,7 @@ class _HTTPServer(ThreadingHTTPServer):
 
     def clusters(self) -> Mapping[str, Cluster]:
         """The clusters to show: those that were chosen, or all that are registered now."""
-        return dict(registry._clusters) if self._chosen is None else self._chosen
+        return registry.registered() if self._chosen is None else self._chosen
 
     def handle_error(self, *_: Any) -> None:
         """A client that goes away in the middle is no news."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from ...knobs import Settings
-from ...topology import Topology
+from ...config.knobs import Knobs
+from ...nodes.topology import Topology
 from .node import first_line
 from .result import ClusterResult, Crowd, NodeResult, PoolResult
 from .wire import Wire, gather
@@ -55,7 +55,7 @@ def _begin(wire: Wire, table: str | None, index: int) -> None:
 
 
 def pools(
-    settings: Settings, nodes: Sequence[NodeResult], configured: int, processes: int, cluster: ClusterResult
+    settings: Knobs, nodes: Sequence[NodeResult], configured: int, processes: int, cluster: ClusterResult
 ) -> PoolResult:
     """Compare what the pools of ``processes`` may open on one node, while another is down, with the smallest limit.
 

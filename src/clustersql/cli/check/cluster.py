@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from ...cluster import Cluster
-from ...core.epoch import older
+from ...cluster import Cluster, topology_of
+from ...core.view.epoch import older
 from ...errors import ConfigError
-from ...topology import Topology
+from ...nodes.topology import Topology
 from .capacity import crowd, pools
 from .members import discovered
 from .node import inspect
@@ -24,7 +24,7 @@ def check_cluster(
     cluster: Cluster, *, max_connections: int, processes: int, seconds: float, progress: Callable[[str], None]
 ) -> ClusterResult:
     """Check one cluster.  ``seconds`` bounds each single question; ``progress`` is told what is being done."""
-    topology = cluster._topology
+    topology = topology_of(cluster)
     if cluster.driver is None:
         raise ConfigError(
             f"cluster {cluster.name!r} has no driver for threads, which check works with: give one with --driver"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 
-from ...core.discovery import complaints, left_out, reported
-from ...core.endpoint import plain
 from ...core.faults import Fault
-from ...core.node import Report
-from ...core.observe import Answered, Unreachable
-from ...lookups import hosts_of, is_address
-from ...topology import Topology
+from ...core.view.discovery import complaints, left_out, reported
+from ...core.view.endpoint import plain
+from ...core.view.node import Report
+from ...core.view.observe import Answered, Unreachable
+from ...nodes.resolver import hosts_of, is_address
+from ...nodes.topology import Topology
 from .result import ClusterResult, NodeResult
 from .wire import Wire, gather
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from ...core import procedures
+from ...core import words
 from ...core.faults import Fault
-from ...core.node import Readiness, Report
-from ...dialling import connect_facts
+from ...core.view.node import Readiness, Report
 from ...errors import ConfigError
-from ...topology import Topology
+from ...nodes.dial import connect_facts
+from ...nodes.topology import Topology
 from .members import learn, several_addresses
 from .questions import QUESTIONS, Questions
 from .result import ClusterResult, NodeResult
@@ -27,7 +27,7 @@ TRIPS = 5
 
 def first_line(topology: Topology, node: str, error: BaseException) -> str:
     """Return the error's first line, without the node's password."""
-    return topology.redacted(node, procedures.first_line(error))
+    return topology.redacted(node, words.first_line(error))
 
 
 def inspect(topology: Topology, name: str, wire: Wire, cluster: ClusterResult) -> NodeResult:

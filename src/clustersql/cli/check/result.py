@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ...core.node import Epoch
+from ...core.view.node import Epoch
 
 __all__ = ["ClusterResult", "Crowd", "Finding", "NodeResult", "PoolResult", "Step"]
 
@@ -20,7 +20,7 @@ class Finding:
 
 @dataclass(slots=True)
 class NodeResult:
-    """One node.  Durations in seconds; None: not known.  ``epoch`` and ``position`` are as in `core.node.Report`.  ``clock`` is how far the server's clock is ahead of ours."""
+    """One node.  Durations in seconds; None: not known.  ``epoch`` and ``position`` are as in `core.view.node.Report`.  ``clock`` is how far the server's clock is ahead of ours."""
 
     name: str
     address: str

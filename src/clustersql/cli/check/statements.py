@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
-from ...topology import Topology
+from ...nodes.topology import Topology
 from .node import first_line
 from .result import ClusterResult, Step
 from .wire import Rows, Wire, gather

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, TypeVar, cast
 
-from ...core.discovery import Members
-from ...core.procedures import first_line
+from ...core.view.members import Members
+from ...core.words import first_line
 from ...drivers.contract import Driver
+from ...nodes.topology import Topology
 from ...sync.dial import connect
-from ...topology import Topology
 
 __all__ = ["Wire", "gather"]
 

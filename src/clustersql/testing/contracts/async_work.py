@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from ...core.node import Report, Role
+from ...core.view.node import Report, Role
 from ...errors import ClusterError, NoNodeAvailable, TransactionLost, bind
 from .async_subject import AsyncSubject
 from .subject import SQL

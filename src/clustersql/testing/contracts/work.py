@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from ...core.node import Report, Role
+from ...core.view.node import Report, Role
 from ...errors import TransactionLost, bind
 from .subject import Subject
 

@@ -1,0 +1,1 @@
+"""Seeded simulation of the real core under a virtual clock: balancing."""

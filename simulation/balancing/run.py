@@ -1,0 +1,132 @@
+"""One run: a cluster, its clients and what happens to it, from a seed to an `Outcome`."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from statistics import pvariance
+
+from clustersql.config import knobs
+
+from .client import Client, Log
+from .clock import START, Clock
+from .rivals import RULES
+from .server import MEAN, SLOTS, Server
+
+NEAR = 0.0003
+"""Seconds of a round trip within a zone."""
+
+
+def _near(client: int, node: int) -> float:
+    return NEAR
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A cluster under load, and what happens to it.
+
+    ``load``: the share of the capacity of the ``healthy`` nodes (by default all of them).  ``warm``: seconds before anything is measured,
+    ``seconds``: how long it is.  ``script``: (seconds after ``warm`` began, node, what is done to it).  ``rtt``: of (client, node).
+    ``drain``: seconds after the last arrival in which what is under way may end.  ``think``: mean seconds between the answer and the return of the connection.  ``pool``: ``max_size`` of each client.
+    """
+
+    nodes: int = 3
+    clients: int = 50
+    load: float = 0.7
+    healthy: int | None = None
+    warm: float = 4.0
+    seconds: float = 20.0
+    script: tuple[tuple[float, int, Callable[[Server], object]], ...] = ()
+    rtt: Callable[[int, int], float] = _near
+    think: float = 0.002
+    pool: int = 10
+    slots: int = SLOTS
+    drain: float = 5.0
+
+    @property
+    def rate(self) -> float:
+        """Operations per second of one client."""
+        healthy = self.nodes if self.healthy is None else self.healthy
+        return self.load * healthy * self.slots / MEAN / self.clients
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was seen.  Moments are in seconds since the measuring began; after the drain what is still under way counts as never done."""
+
+    scenario: Scenario
+    log: Log
+    servers: list[Server]
+    events: int
+
+    def _moment(self, after: float) -> float:
+        return START + self.scenario.warm + after
+
+    def latency(self, share: float, begin: float = 0.0, end: float = float("inf")) -> float:
+        """Return the seconds within which that ``share`` of the operations that began in the window were done; infinite if never."""
+        low, high = self._moment(begin), self._moment(end)
+        log = self.log
+        seconds = sorted(s for at, s in zip(log.began, log.seconds, strict=True) if low <= at < high)
+        rank = int(share * (bisect_left(log.arrived, high) - bisect_left(log.arrived, low)))
+        return seconds[rank] if rank < len(seconds) else float("inf")
+
+    def attempts(self, node: int, begin: float = 0.0, end: float = float("inf")) -> int:
+        """Return how many statements were sent to a node in the window."""
+        asked = self.servers[node].asked
+        return bisect_left(asked, self._moment(end)) - bisect_left(asked, self._moment(begin))
+
+    def share(self, nodes: range, begin: float = 0.0, end: float = float("inf")) -> float:
+        """Return the share of these nodes in all statements of the window."""
+        counts = [self.attempts(node, begin, end) for node in range(len(self.servers))]
+        return sum(counts[node] for node in nodes) / sum(counts)
+
+    def herding(self, width: float = 0.1) -> float:
+        """Return how much the nodes' shares vary between windows of ``width`` seconds, as a multiple of what pure chance gives."""
+        count = int(self.scenario.seconds / width)
+        bins = [[self.attempts(n, i * width, (i + 1) * width) for n in range(len(self.servers))] for i in range(count)]
+        bins = [row for row in bins if sum(row)]
+        even = 1.0 / len(self.servers)
+        chance = sum(even * (1.0 - even) / sum(row) for row in bins) / len(bins)
+        seen = [pvariance([row[n] / sum(row) for row in bins]) for n in range(len(self.servers))]
+        return float((sum(seen) / len(seen) / chance) ** 0.5)
+
+    @property
+    def errors(self) -> int:
+        """How many operations failed for their user."""
+        return len(self.log.errors)
+
+    @property
+    def swallowed(self) -> int:
+        """How many statements were sent to a silent node, or were waiting for its answer when it fell silent."""
+        return sum(server.swallowed for server in self.servers)
+
+    @property
+    def dials(self) -> float:
+        """Return the dials of the whole run per client."""
+        return self.log.dials / self.scenario.clients
+
+
+def run(scenario: Scenario, rule: str = "least-latency", seed: int = 1) -> Outcome:
+    """Play ``scenario`` under a rule of `rivals.RULES`.  The same arguments give the same outcome."""
+    draw = Random(seed)
+    clock, log = Clock(), Log()
+    servers = [Server(f"n{i}", clock, draw, scenario.slots) for i in range(scenario.nodes)]
+    by_name = {server.name: server for server in servers}
+    clients: list[Client] = []
+    settings = knobs.settings(read_only=True, max_size=scenario.pool)
+    for i in range(scenario.clients):
+        rtt = {server.name: scenario.rtt(i, n) for n, server in enumerate(servers)}
+        policy = RULES[rule](by_name, rtt)
+        client = Client(clock, by_name, rtt, draw, policy, settings, log, scenario.rate, scenario.think)
+        clock.at(START + draw.random() * min(1.0, scenario.warm / 4), client.start)
+        clients.append(client)
+    for after, node, change in scenario.script:
+        clock.at(START + scenario.warm + after, change, servers[node])
+    end = START + scenario.warm + scenario.seconds
+    events = clock.run(end)
+    for client in clients:
+        client.rate = 0.0
+    events += clock.run(end + scenario.drain)
+    return Outcome(scenario, log, servers, events)

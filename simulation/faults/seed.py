@@ -1,0 +1,153 @@
+"""One run: a cluster, its clients and its troubles, all from one seed; and the verdict on what the clients were told."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import random
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import clustersql
+import clustersql.pool.outside
+import clustersql.sync.connection
+import clustersql.sync.database
+import clustersql.sync.pool
+
+from .driver import Simulated
+from .flavours import MYSQL, POSTGRESQL
+from .history import OK, History, check
+from .loop import START, Loop
+from .programs import Client, read, write
+from .replication import Servers
+from .trouble import LASTS, Storm
+
+PATIENCE = 60.0
+"""Seconds after peace by which every operation must have ended: far more than its timeouts and retries together."""
+REST = 3.0
+"""Seconds in which what is on its way arrives."""
+
+
+@dataclass
+class Outcome:
+    """What became of one seed."""
+
+    seed: int
+    history: History
+    events: int
+    recovered: int
+    lost: int
+
+    def __str__(self) -> str:
+        return "\n".join(self.history.lines)
+
+
+class _Listener(logging.Handler):
+    """Errors that the library logs and survives are wrong here: the monitor must not fail."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__(logging.ERROR)
+        self.history = history
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take it down."""
+        self.history.violated(logging.Formatter().format(record))
+
+
+def simulate(seed: int) -> Outcome:
+    """Run one seed to its end and check it."""
+    chance = random.Random(seed)
+    loop = Loop(chance)
+    history = History(lambda: loop.now - START)
+    servers = Servers(
+        loop,
+        chance,
+        chance.choice([POSTGRESQL, MYSQL]),
+        synchronous=chance.random() < 0.5,
+        durable=chance.random() < 0.7,
+        told=lambda text: history.note("servers", text),
+    )
+    history.note(
+        "servers", f"{servers.family.dialect.name}, {'synchronous' if servers.synchronous else 'asynchronous'}"
+    )
+    log, listener = logging.getLogger("clustersql"), _Listener(history)
+    before = log.level, log.propagate
+    log.addHandler(listener)
+    log.setLevel(logging.ERROR)
+    log.propagate = False
+    recovered = 0
+    gc.disable()  # or the collector ends things at moments that the seed does not know
+    try:
+        with loop.installed():
+            recovered = _run(loop, servers, history)
+    except Exception:
+        history.violated(traceback.format_exc())
+    finally:
+        gc.enable()
+        log.removeHandler(listener)
+        log.setLevel(before[0])
+        log.propagate = before[1]
+    check(history, servers)
+    return Outcome(seed, history, loop.events, recovered, len(servers.lost))
+
+
+def _run(loop: Loop, servers: Servers, history: History) -> int:
+    driver, chance = Simulated(servers), loop.chance
+    cluster = clustersql.Cluster("simulated", driver=driver, **_knobs(chance))
+    for node in servers.nodes:
+        cluster.add_node(node.name, host=node.name)
+    database = cluster.open()
+    clients = [Client("xyz"[n], database, servers.family, history, loop) for n in range(chance.randint(1, 3))]
+    for client in clients:
+        loop.spawn(lambda client=client: client.run(chance.randint(2, 6)))
+    storm = Storm(servers, driver)
+    storm.begin()
+    loop.run(START + LASTS + PATIENCE)
+    for client in clients:
+        if client.running:
+            history.violated(f"{client.name} still waits, {PATIENCE:g} s after all trouble has ended")
+    _afterwards(loop, database, servers, history)
+    cluster.close()
+    loop.rest(REST)
+    loop.end()
+    return sum(record.recovered for record in cluster._topology.records.values())
+
+
+def _afterwards(loop: Loop, database: Any, servers: Servers, history: History) -> None:
+    """In peace everything works again."""
+    last = Client("last", database, servers.family, history, loop)
+    last.hurries = False
+
+    def work() -> None:
+        loop.sleep(1.5)  # a breaker's longest rest, and `KEEPALIVE`
+        for program in (write, read):
+            if last.do(program) != OK:
+                history.violated(f"a {program.__name__} fails in peace")
+        last.end()
+
+    loop.spawn(work)
+    loop.run(loop.now + PATIENCE)
+    if last.running:
+        history.violated("an operation in peace does not end")
+
+
+def _knobs(chance: random.Random) -> dict[str, Any]:
+    """Knobs in a scale of tenths of seconds, so that everything comes to pass within a few simulated seconds."""
+    return {
+        "timeout": chance.choice([0.5, 3.0]),
+        "connect_timeout": 0.5,
+        "stagger": chance.choice([0.02, 0.1]),
+        "stall_after": 0.3,
+        "probe_interval": chance.choice([0.3, 1.0]),
+        "failover_probe": 0.2,
+        "breaker_base": 0.1,
+        "breaker_cap": 1.0,
+        "slow_start": 1.0,
+        "max_size": chance.randint(1, 4),
+        "min_idle": chance.choice([0, 0, 1]),
+        "max_lifetime": chance.choice([0.5, 1000.0]),
+        "policy": chance.choice(["least-latency", "race", "round-robin"]),
+        "retry_limit": chance.choice([0, 2, 2]),
+        "retry_reserve": chance.choice([0, 10]),
+    }

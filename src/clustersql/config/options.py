@@ -1,0 +1,108 @@
+"""What a caller may set per operation: an immutable value, shared by the sync and the asyncio API."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..core.view.freshness import max_lag
+from ..core.view.view import Service, Want
+from ..errors import ConfigError
+from .checks import is_number, nearest, report
+from .knobs import LAG
+
+ROLES = {"primary": Service.WRITE, "replica": Service.REPLICA, "any": Service.READ}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of an operation.  ``timeout`` in seconds; None: the cluster's.
+
+    ``read_only``: any ready node may serve, and the server refuses writes.  ``idempotent``: running it twice does no harm, so it is retried
+    also when nobody knows whether it ran.  ``node``, ``role`` and ``move=False`` pin the work.
+    ``max_lag``: how far behind a replica may be that serves it, in seconds, or as a size of its log ("16MB").
+    """
+
+    timeout: float | None = None
+    read_only: bool = False
+    idempotent: bool = False
+    node: str | None = None
+    role: str | None = None
+    move: bool = True
+    max_lag: float | str | None = None
+
+    def changed(self, **values: Any) -> Options:
+        """Return these options with ``values`` instead; None leaves a value as it is.  Raises `ConfigError` naming every mistake."""
+        given = {name: value for name, value in values.items() if value is not None}
+        found = [f"{name}: {text}" for name, value in given.items() if (text := _mistake(name, value))]
+        if found:
+            raise report("the options", found)
+        return replace(self, **given)
+
+    def want(self, autocommit: bool) -> Want:
+        """Return what a connection with these options needs."""
+        service = ROLES[self.role] if self.role else Service.READ if self.read_only else Service.WRITE
+        if self.node is not None and self.role is None:
+            service = (
+                Service.READ
+            )  # a node that is named is wanted whatever its role; the server refuses what it cannot do
+        lag = None if self.max_lag is None else max_lag(self.max_lag)
+        return Want(service, self.read_only, autocommit, self.node, self.move, lag)
+
+
+def _mistake(name: str, value: object) -> str | None:
+    if name not in Options.__dataclass_fields__:
+        return f"no such option; {nearest(name, Options.__dataclass_fields__)}"
+    if name == "timeout":
+        return None if is_number(value) and 0 < value < 1e9 else f"must be a number of seconds above 0, not {value!r}"  # type: ignore[operator]
+    if name == "max_lag":
+        return LAG.complaint(value)
+    if name == "role":
+        return None if value in ROLES else f"must be one of {', '.join(ROLES)}, not {value!r}"
+    if name == "node":
+        return None if isinstance(value, str) else f"must be a node's name, not {value!r}"
+    return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredLag:
+    """How a cluster learns by how much a replica is behind."""
+
+    database: str
+    """The name of its dialect."""
+    units: frozenset[str]
+    """In what the lag can be told: "seconds", "bytes"; nothing: it cannot be measured."""
+    probe_interval: float
+    """How often a node is asked, in seconds."""
+
+
+def check_options(options: Options, cluster: str, nodes: Collection[str], lag: MeasuredLag) -> None:
+    """Raise `ConfigError` when the options name a node that the cluster does not have, or a lag that it cannot tell."""
+    if options.node is not None and options.node not in nodes:
+        raise ConfigError(f"cluster {cluster!r} has no node {options.node!r}; {nearest(options.node, nodes)}")
+    if options.max_lag is not None:
+        check_lag(options.max_lag, cluster, lag)
+
+
+def check_lag(value: float | str, cluster: str, lag: MeasuredLag) -> None:
+    """Raise `ConfigError` when the database cannot tell its lag, or is not asked often enough to tell this one."""
+    asked = max_lag(value)
+    if not lag.units:
+        text = f"max_lag: the lag of a {lag.database} database cannot be measured here; leave it out, or read from the primary"
+        raise ConfigError(f"cluster {cluster!r}: {text}")
+    if asked.seconds is None and "bytes" not in lag.units:
+        text = f"max_lag: {value!r} is a size, and of a {lag.database} database only the time is known by which a replica is behind: give seconds"
+        raise ConfigError(f"cluster {cluster!r}: {text}")
+    seconds = asked.seconds
+    if seconds is not None and seconds < 2 * lag.probe_interval:
+        text = f"max_lag: {seconds:g} s is less than two probe intervals, so no replica would ever be known to keep it; set"
+        raise ConfigError(f"cluster {cluster!r}: {text} probe_interval to at most {seconds / 2:g}")
+
+
+def changed_here(options: Options, values: Mapping[str, Any]) -> Options:
+    """Return ``options`` with the ``values`` that can change on a connection.  Raises `ConfigError`, also for what cannot."""
+    if fixed := [name for name in ("read_only", "node", "role") if values.get(name) is not None]:
+        # In silence it would be worse than useless: a caller would believe that the server refuses writes.
+        raise ConfigError(f"{', '.join(fixed)}: cannot change on a connection; give it to db.connection()")
+    return options.changed(**values)

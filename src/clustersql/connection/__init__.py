@@ -1,0 +1,1 @@
+"""One caller's connection: what both APIs know of it.  Nothing here waits or starts anything."""

@@ -1,0 +1,125 @@
+"""What a connection of either API tells and sets without waiting for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..config.options import changed_here
+from ..errors import TransactionLost
+from .functions import check_plain
+from .hooks import INSTEAD
+
+if TYPE_CHECKING:
+    from ..core.statements.pins import Pin
+    from ..pool.base import BasePool
+    from .state import State
+
+H = TypeVar("H", bound="BaseConnection")
+
+
+class BaseConnection:
+    """The part of `sync.connection.Connection` and `aio.connection.Connection` that is the same."""
+
+    __slots__ = ()
+
+    _state: State
+
+    if TYPE_CHECKING:
+
+        @property
+        def _pool(self) -> BasePool[Any]:
+            """The pool that it was checked out of."""
+
+    def _drop(self) -> None:
+        """Close the session; nothing of it can be used again."""
+        raise NotImplementedError
+
+    @property
+    def node(self) -> str | None:
+        """The name of the node that serves this connection now; None: none does."""
+        session = self._state.session
+        return session.node if session is not None else None
+
+    @property
+    def attempt(self) -> int:
+        """Inside ``run``: which call of the function this is, from 1."""
+        return self._state.attempt
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """What keeps this connection from moving to another node: each with ``what`` (the statement without its values, or the call) and ``why``.
+
+        The first 16 different ones since checkout.
+        """
+        return self._state.pins
+
+    @contextmanager
+    def options(self: H, **values: Any) -> Iterator[H]:
+        """Within the block, statements have these options: ``timeout`` in seconds, ``idempotent``, ``move``.
+
+        Raises `ConfigError` for what a session has from its checkout on, and for every other mistake.
+        """
+        state = self._state
+        before = state.options, state.patience
+        state.options = changed_here(state.options, values)
+        self._bound(values.get("timeout") or state.patience)
+        try:
+            yield self
+        finally:
+            state.options = before[0]
+            self._bound(before[1])
+
+    def _bound(self, patience: float) -> None:
+        """Let each statement take so many seconds at most; 0.0: as long as it takes."""
+        session, self._state.patience = self._state.session, patience
+        if session is not None:
+            session.patience = patience
+        if patience:
+            self._pool.wake_by(monotonic() + patience)
+
+    def on_commit(self, function: Callable[[], object]) -> None:
+        """Call ``function`` once, after the COMMIT of this transaction was acknowledged, and never if it is not.
+
+        When it raises, the others are called all the same, and then it is raised, though the transaction is committed.  In ``run``, and
+        when a ``with`` commits, the connection has been given back by then.  Raises `ConfigError` for an async or a generator function.
+        """
+        check_plain(function, "on_commit()", INSTEAD)
+        if self._state.given_back:
+            raise self._state.returned()
+        self._state.callbacks += (function,)
+
+    def _timeout(self) -> float:
+        """Seconds that an operation on this connection may take, with everything that it waits for."""
+        timeout, deadline = self._state.options.timeout, self._state.deadline
+        if deadline:
+            return max(0.0, deadline - monotonic())
+        return self._pool.timeout if timeout is None else timeout
+
+    def _require_autocommit(self) -> None:
+        """Raise `ConfigError` when the session cannot be in autocommit mode: only a transaction is read-only where others share it."""
+        session = self._state.session
+        if session is not None and session.shared:
+            self._pool.require_autocommit(session, bool(session.read_only))
+
+    def _require_same_session(self) -> None:
+        """Raise `TransactionLost` where the driver has replaced its session by itself, by a call that passed us by."""
+        state = self._state
+        if state.replaced():
+            error = state.error(
+                TransactionLost,
+                "the driver has put a new session under this connection: nothing of the transaction on the former one has happened",
+            )
+            state.broken, state.number = error, None
+            self._drop()
+            raise error
+
+    def _require_nothing_lost(self) -> None:
+        """COMMIT without a session: fine when nothing was executed since it was lost."""
+        state = self._state
+        if state.closed:
+            raise state.broken or state.returned()
+        if state.pins:  # a transaction may have been open that we did not see
+            state.require_revivable()

@@ -1,0 +1,115 @@
+"""The end of a recovery, and the half of its performing that is the same in both APIs; nothing here waits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import monotonic
+from typing import Any, NoReturn
+
+from ..core.booking.shelf import Session
+from ..core.recovery.aftermath import aftermath
+from ..core.recovery.recover import Lost, Unrestorable, blamed, recover
+from ..core.recovery.verdict import Phase, Situation, Verdict
+from ..core.statements.traits import Traits
+from ..core.steps import Steps
+from ..core.view.observe import SessionLost
+from ..errors import ClusterError, ConfigError, OutcomeUnknown, TransactionLost
+from ..pool.base import BasePool
+from .base import BaseConnection
+
+ROLLED_BACK = "ROLLBACK"
+"""PostgreSQL's status of a COMMIT whose transaction had failed; asyncpg cannot tell that before."""
+
+
+class BasePerformer:
+    """Holds the statement in hand, and does what `recover` asks for where that waits for nothing."""
+
+    def __init__(
+        self,
+        connection: BaseConnection,
+        call: Any,
+        traits: Traits | None,
+        phase: Phase,
+        error: BaseException,
+        sends: bool = True,
+    ) -> None:
+        """``sends`` False: nothing that could have an effect is sent, only a cursor is made."""
+        self.connection = connection
+        self.call = call
+        self.traits = traits
+        self.phase = phase
+        self.error = error
+        self.sends = sends
+        self.deadline = monotonic() + connection._timeout()
+        self.passing: BaseException | None = None
+
+    def heed(self, error: Exception) -> None:
+        """The search for another session ended with ``error``; what is not the driver's nor ours passes, whatever the outcome is."""
+        own = self.connection._state.driver.error
+        if not isinstance(error, (ClusterError, ConfigError, Unrestorable)) and not isinstance(error, own):
+            self.passing = error
+
+    def steps(self) -> Steps[Any | Lost]:
+        """Return the recovery from the error."""
+        session, topology = self.connection._state.session, self.connection._pool.topology
+        assert session is not None
+        limit, where = topology.settings.retry_limit, (session.node, session.generation)
+        return recover(self.error, self.situation(self.error), *where, limit, topology.budget.spend, self.call)
+
+    def situation(self, error: BaseException) -> Situation:
+        """Return what the verdict depends on."""
+        found = self.connection._state.situation(error, self.phase, self.traits)
+        return found if self.sends else replace(found, proven=True)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the operation's time is over."""
+        return max(0.0, self.deadline - monotonic())
+
+    def tell(self, seen: Any) -> None:
+        """Tell the cluster what the error means for its node."""
+        session = self.connection._state.session
+        self.connection._state.losses += isinstance(seen, SessionLost)
+        if session is not None:
+            self.connection._pool.blame(session, seen, self.error)
+
+    def ended(self, outcome: Any) -> Any:
+        """Return what the recovery returned, or raise what has become of the operation."""
+        if self.passing is not None:
+            raise self.passing
+        if isinstance(outcome, Lost):
+            fail(self.connection, outcome)
+        serving = self.connection._state.session
+        if serving is not None and self.phase is not Phase.COMMIT:
+            self.connection._pool.topology.recovered(serving.node)
+            serving.count += self.sends
+        return outcome
+
+
+def fail(connection: BaseConnection, lost: Lost) -> NoReturn:
+    """Raise the error that a verdict asks for, and leave the connection in the state that goes with it."""
+    state, error = connection._state, lost.error
+    after = aftermath(lost, state.session is not None, state.transaction.refused is not None, state.in_run)
+    for note in after.notes:
+        error.add_note(note)
+    if after.drop:
+        connection._drop()
+    if after.verdict is Verdict.PASS:
+        state.apply(after, error)
+        raise error
+    raised = state.error(TransactionLost if after.verdict is Verdict.LOST else OutcomeUnknown, after.words)
+    state.apply(after, raised)
+    raise raised from error
+
+
+def note_lost(pool: BasePool[Any], session: Session, error: BaseException) -> None:
+    """Tell the cluster what the error of a session means for its node, if anything."""
+    facts = pool.reading.facts(error, session.raw)
+    seen = blamed(
+        Situation(facts, read_only=bool(session.read_only), timed_out=session.timed_out),
+        session.node,
+        session.generation,
+        str(error),
+    )
+    if seen is not None:
+        pool.blame(session, seen, error)

@@ -1,0 +1,1 @@
+"""Which connection goes to whom, and what makes it ready."""

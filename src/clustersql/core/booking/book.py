@@ -1,0 +1,332 @@
+"""The pool's bookkeeping: which connection goes to whom.  It decides and returns what must be done; it knows no driver and does no I/O.
+
+Rules
+-----
+1. The caller holds the pool's lock around each method, and carries out the returned `Actions` after releasing it.
+2. ``total`` = connections open + dials under way, never above ``max_size``, over all nodes together.
+3. A connection of an older generation, or past its lifetime, is never handed out and never goes idle.
+4. The connection that is kept for probes to a node is given to who is in need: something failed for it, or no node had the role that it
+   wants.  Nobody else takes it: while there is none, a node that hangs is found out later.
+5. Who waits, and whom what is free goes to, is `core.booking.queue`'s; who owes an answer is `core.booking.owing`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..policies.named import LeastLatency, Policy, Random, admitted
+from ..policies.plan import plan
+from ..steps import Changed, DialFailed
+from ..view.node import Origin
+from ..view.view import SLOW_START, View, Want
+from .queue import Queue
+from .shelf import Actions, Session, Shelf, Waiter
+
+EVICT = 2.0
+"""At the limit an idle connection on another node is used, unless that node's score is more than this many times the best one's."""
+
+
+class Book(Queue):
+    """The bookkeeping of one pool over all nodes of a cluster."""
+
+    def __init__(
+        self, max_size: int, max_dials: int, policy: Policy, random: Random, slow_start: float = SLOW_START
+    ) -> None:
+        super().__init__(max_size, max_dials, policy)
+        self.random = random
+        self.slow_start = slow_start
+        self.served = 0
+        self._candidates: dict[Want, tuple[Shelf, ...]] = {}
+
+    # -- the view ------------------------------------------------------------------------------------------------------------------
+
+    def adopt(self, view: View) -> Actions:
+        """Take over a newer view: retire idle connections of older generations, and tell every waiter to look again."""
+        actions = Actions()
+        if view.version < self.view.version:
+            return actions  # two threads publish in one order and get here in the other
+        before, self.view = self.view, view
+        if view.version == before.version:
+            if view.track is not before.track or [n.position for n in view] != [n.position for n in before]:
+                self._measured(actions)
+            return actions
+        self._candidates.clear()
+        for name in [name for name in self.shelves if name not in view.by_name]:
+            self.shelves[name].retired = True
+            self._retire(self.shelves.pop(name), actions)
+        for node in view.nodes:
+            if node.origin is Origin.REPORTED:
+                continue  # it has not answered yet, and is nobody's
+            shelf = self.shelves.get(node.name)
+            if shelf is None:
+                shelf = self.shelves[node.name] = Shelf(node.name, node.order)
+            if shelf.slow_since != node.slow_since:
+                shelf.slow_since = node.slow_since
+                self._welcome_back(shelf)
+            shelf.order = node.order  # of a discovered node it changes when another one comes
+            shelf.retired, shelf.ends_at = node.draining, node.ends_at
+            shelf.weight, shelf.priority = node.weight, node.priority
+            if shelf.generation != node.generation:
+                shelf.generation = node.generation
+                self._retire(shelf, actions)
+        for waiter in self.waiters:
+            self._aim(waiter)
+            self._notify(waiter, Changed(), actions)
+        return actions
+
+    def _welcome_back(self, shelf: Shelf) -> None:
+        """A node that was down serves again: what it was once, or the penalty of its failure, says nothing about it now.
+
+        It begins with what the others take on the mean.  With the penalty it would get no work for 40 s more.
+        """
+        known = [other.ewma for other in self.shelves.values() if other is not shelf and other.samples]
+        if known and shelf.slow_since is not None:
+            shelf.guess(sum(known) / len(known), shelf.slow_since)
+
+    def _measured(self, actions: Actions) -> None:
+        """Only measurements have changed: that concerns those who set a bound to the lag."""
+        for waiter in self.waiters:
+            if waiter.want.max_lag is not None:
+                self._aim(waiter)
+                self._notify(waiter, Changed(), actions)
+
+    def _retire(self, shelf: Shelf, actions: Actions) -> None:
+        for session in shelf.idle:
+            self._forget(session)
+            actions.close.append(session)
+        shelf.idle.clear()
+
+    # -- checkout ------------------------------------------------------------------------------------------------------------------
+
+    def take(self, want: Want, now: float, avoid: str | None = None) -> Session | None:
+        """Hand out an idle connection on the best node; None: a dial is better, or there is none."""
+        shelves = self._candidates.get(want)
+        if shelves is None:
+            shelves = self.chosen(want, now)
+            if want.max_lag is None:  # a lag grows by itself
+                if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
+                    self._candidates.clear()
+                self._candidates[want] = shelves
+        if avoid is not None:
+            shelves = self.chosen(want, now, avoid)
+        if not shelves:
+            return None
+        if len(shelves) == 1:
+            best = shelves[0]
+        else:
+            eligible: Sequence[Shelf] = shelves
+            if now < self.view.slow_until:
+                eligible = admitted(shelves, now, self.random, self.slow_start)
+            best = self.policy.pick(eligible, now, self.random)
+        if not best.idle:
+            other = self._second_best(best, shelves, now)
+            if other is None:
+                return None
+            best = other
+        return best.lend(want)
+
+    def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float) -> Shelf | None:
+        """The best node has no idle connection.  With room for a dial there, dial; at the limit use another node, if it is not much worse."""
+        if self.total < self.max_size and best.dials < self.max_dials:
+            return None
+        idle = [shelf for shelf in shelves if shelf.idle]
+        if not idle:
+            return None
+        other = self.policy.pick(idle, now, self.random)
+        worse = isinstance(self.policy, LeastLatency) and other.score(now) > EVICT * best.score(now)
+        return None if worse and best.dials < self.max_dials else other
+
+    # -- dials -----------------------------------------------------------------------------------------------------------------
+
+    def begin_dial(self, name: str, waiter: Waiter | None = None) -> tuple[bool | None, Actions]:
+        """Reserve a dial of ``name``; a fitting idle connection there serves the waiter instead.
+
+        False: no room for a further dial of this node now; None: none in the pool, for no node.
+        """
+        actions = Actions()
+        shelf = self.shelves.get(name)
+        if shelf is None or self.closed:
+            return False, actions
+        if waiter is not None and shelf.idle and name in waiter.names and waiter in self.waiters:
+            self._serve(waiter, shelf.lend(waiter.want), actions)
+            return True, actions
+        if shelf.dials >= self.max_dials:
+            self._block(waiter, name, actions)
+            return False, actions
+        outside = waiter is not None and waiter.outside
+        if not outside and self.total >= self.max_size and not self._evict(shelf, waiter, actions):
+            self._block(waiter, "", actions)
+            return None, actions
+        shelf.dials += 1
+        self.total += 0 if outside else 1
+        actions.dial = shelf
+        if waiter is not None:
+            if waiter.urgent and not outside and not self._needs_dial(name, waiter):
+                actions.spare = shelf.generation
+            self._wants_no_room(waiter, name)  # not what else it wanted: this dial may end in nothing
+        self._room(actions)  # there may be room for the next one in the queue too
+        return True, actions
+
+    def _needs_dial(self, name: str, waiter: Waiter) -> bool:
+        """Tell whether the probe's connection will not do: new ones may be refused, or the dial of a node before it is to have its chance."""
+        return self.view.by_name[name].distrusted or bool(self.view.undecided(waiter.want, name))
+
+    def _block(self, waiter: Waiter | None, on: str, actions: Actions) -> None:
+        if waiter is not None:
+            self._wants_room(waiter, on)
+            self._room(actions)  # what it was told of, and cannot use, is the next one's
+
+    def _evict(self, wanted: Shelf, waiter: Waiter | None, actions: Actions) -> bool:
+        """Make room by closing the connection that has been idle longest, on another node.
+
+        For a waiter on this one too: were it any use to it, it had it by now.  So when there is no room for it here, there is none anywhere.
+        """
+        unfit = [shelf for shelf in self.shelves.values() if shelf.idle and (shelf is not wanted or waiter is not None)]
+        idle = [shelf.idle[0] for shelf in unfit]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda session: session.idle_since)
+        oldest.shelf.idle.remove(oldest)
+        self._forget(oldest)
+        actions.close.append(oldest)
+        return True
+
+    def dialled(
+        self, session: Session, seconds: float, now: float, waiter: Waiter | None = None, unfit: Exception | None = None
+    ) -> Actions:
+        """A dial succeeded after ``seconds``: the connection goes to the first waiter it fits, or idle.
+
+        ``unfit`` says why it does not suit the waiter who asked for it (the node turned out to be a replica).
+        """
+        shelf, actions = session.shelf, Actions()
+        shelf.dials -= 1
+        if shelf.sampled_at == 0.0:
+            shelf.guess(seconds, now)
+        if waiter is not None and waiter.outside:
+            self._hand_over(waiter, session, unfit, actions)
+        else:
+            shelf.open.add(session)
+            self._settle(session, now, actions)
+        if waiter is not None and waiter in self.waiters:
+            self._notify(
+                waiter, DialFailed(session.node, unfit) if unfit is not None else Changed(session.node), actions
+            )
+        self._room(actions)
+        return actions
+
+    def _hand_over(self, waiter: Waiter, session: Session, unfit: Exception | None, actions: Actions) -> None:
+        """An outside connection goes to the one who dialled it, or, when that one has another by now, is closed."""
+        session.outside = True
+        if unfit is None and waiter in self.waiters and not self.closed:
+            session.shelf.outside.add(session)
+            session.shelf.in_flight += (
+                1  # not the pool's, but load of this client's all the same: without it all would go to one node
+            )
+            self._serve(waiter, session, actions)
+        else:
+            actions.close.append(session)
+
+    def dial_failed(self, shelf: Shelf, error: BaseException, now: float, waiter: Waiter | None = None) -> Actions:
+        """A dial failed: its room is free again."""
+        actions = Actions()
+        shelf.dials -= 1
+        self.total -= 0 if waiter is not None and waiter.outside else 1
+        shelf.penalize(now)
+        if waiter is not None:
+            waiter.urgent = True
+            self._notify(waiter, DialFailed(shelf.name, error), actions)
+        self._room(actions)
+        return actions
+
+    # -- return --------------------------------------------------------------------------------------------------------------------
+
+    def give_back(self, session: Session, now: float, keep: bool = True) -> Actions | None:
+        """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean.  None: there is nothing to do."""
+        shelf = session.shelf
+        session.holder = None
+        session.deadline = session.patience = 0.0
+        shelf.in_flight -= 1
+        if session.outside:
+            shelf.outside.discard(session)
+            self._settled(session)
+            return Actions(close=[session])
+        self.served += session.statements
+        session.statements = 0
+        if session.ended > session.started > 0.0:
+            shelf.sample(session.ended - session.started, session.ended)
+        elif session.ended > 0.0:
+            shelf.touch(session.ended)
+        session.started = session.ended = 0.0
+        if (
+            keep
+            and not self.waiters
+            and session.generation == shelf.generation
+            and now < session.expires
+            and not (self.closed or shelf.retired)
+        ):
+            session.idle_since = now
+            shelf.idle.append(session)
+            return None  # by far the most: what `_settle` would do, without anything to act on
+        actions = Actions()
+        if keep:
+            self._settle(session, now, actions)
+        else:
+            self._forget(session)
+            actions.close.append(session)
+            self._room(actions)
+        return actions
+
+    # -- upkeep --------------------------------------------------------------------------------------------------------------------
+
+    def reap(self, now: float, max_idle_time: float) -> Actions:
+        """Take out idle connections that are past their lifetime or were idle for too long."""
+        actions = Actions()
+        for shelf in self.shelves.values():
+            kept = []
+            for session in shelf.idle:
+                if now >= session.expires or now - session.idle_since >= max_idle_time * session.jitter:
+                    self._forget(session)
+                    actions.close.append(session)
+                else:
+                    kept.append(session)
+            shelf.idle[:] = kept
+        if actions.close:
+            self._room(actions)
+        return actions
+
+    def close(self) -> Actions:
+        """Close the pool: idle connections now, the others when they are given back; waiters are woken to find it closed."""
+        actions = Actions()
+        self.closed = True
+        for shelf in self.shelves.values():
+            self._retire(shelf, actions)
+        for waiter in self.waiters:
+            self._notify(waiter, Changed(), actions)
+        return actions
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every connection is in use, and there is no room for another one."""
+        return self.total >= self.max_size and not any(shelf.idle for shelf in self.shelves.values())
+
+    @property
+    def idle(self) -> int:
+        """How many connections are idle."""
+        return sum(len(shelf.idle) for shelf in self.shelves.values())
+
+    @property
+    def in_flight(self) -> int:
+        """How many of the pool's connections are checked out."""
+        return sum(len(shelf.open) - len(shelf.idle) for shelf in self.shelves.values())
+
+
+def dial_plan(book: Book, waiter: Waiter, now: float) -> tuple[str, ...]:
+    """Return the plan of ``waiter`` over the pool's own loads.  What it is to dial now it may also be given, from whatever group it is."""
+    if waiter.names and book.is_exhausted and not waiter.outside:
+        return waiter.names  # none of them can be dialled: ranking them, for each of a thousand callers, would cost as much as serving them
+    ranking = waiter.policy or book.policy
+    names = plan(book.view, waiter.want, book.shelves, ranking, now, book.random, book.slow_start, waiter.avoid)
+    if more := [name for name in names if name not in waiter.names and name != waiter.avoid]:
+        fits = book.view.eligible(waiter.want, now)
+        waiter.names += tuple(name for name in more if name in fits and not waiter.outside)
+    return names

@@ -1,0 +1,83 @@
+"""How a connection is got, how idle ones are kept ready, and how they are closed: generators of `core.steps`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..steps import Await, Changed, Close, Dial, DialFailed, Look, Picture, Served, Steps
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """`open_` found no connection: every node's own error, the latest last; the nodes that have not answered; whether one could serve."""
+
+    errors: dict[str, BaseException]
+    silent: tuple[str, ...]
+    plan: tuple[str, ...]
+
+
+def open_(deadline: float, stagger: float) -> Steps[Any | GaveUp]:
+    """Get a connection: dial the best node, the next after ``stagger`` seconds without an answer or at once on an error.
+
+    The first to finish wins; what finishes later is the performer's to keep or close.  With no node to dial it waits until the view
+    changes.  Gives up at ``deadline`` (monotonic seconds), or at once when only a person could help.
+    """
+    errors: dict[str, BaseException] = {}
+    tried: set[str] = set()
+    pending: set[str | None] = set()
+    latest = float("-inf")
+    while True:
+        picture: Picture = yield Look()
+        if picture.now >= deadline or (picture.hopeless and not pending):
+            return GaveUp(errors, tuple(name for name in pending if name), picture.plan)
+        left = [node for node in picture.plan if node not in tried]
+        if left and (not pending or picture.now - latest >= stagger):
+            begun: bool | None = yield Dial(left[0])
+            tried.add(left[0])
+            latest = picture.now
+            if begun:
+                pending.add(left[0])
+            if begun and stagger <= 0.0:
+                continue
+            left = [] if begun is None else left[1:]  # the pool is full: the others would be asked for nothing
+        event = yield Await(_patience(deadline - picture.now, latest + stagger - picture.now, bool(left)))
+        match event:
+            case Served(session):
+                return session
+            case DialFailed(node, error):
+                pending.discard(node)
+                errors.pop(node, None)  # re-inserted, so that the latest error stays last
+                errors[node] = error
+                latest = float("-inf")  # an error is no reason to wait for the stagger
+                tried &= pending | errors.keys()  # what there was no room for is asked again
+            case Changed(node):
+                pending.discard(node)
+                tried &= pending
+
+
+def _patience(until_deadline: float, until_next: float, more: bool) -> float:
+    return max(0.0, min(until_deadline, until_next) if more else until_deadline)
+
+
+def fill(idle: int, min_idle: int, room: int) -> Steps[int]:
+    """Dial until ``min_idle`` connections are idle, or there is no ``room`` left.  Returns how many dials were begun.
+
+    With nothing to do it does not even look: looking while no node serves wakes the monitor, which is who calls this, without an end.
+    """
+    begun, wanted = 0, min(min_idle - idle, room)
+    if wanted <= 0:
+        return 0
+    picture: Picture = yield Look()
+    for _ in range(wanted):
+        if not picture.plan or not (yield Dial(picture.plan[0])):
+            break
+        begun += 1
+    return begun
+
+
+def drain(sessions: Sequence[Any]) -> Steps[None]:
+    """Close idle connections that get no new work: their node is drained, demoted or down, or they are too old; those in use end by themselves."""
+    for session in sessions:
+        yield Close(session)

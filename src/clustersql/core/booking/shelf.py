@@ -1,0 +1,167 @@
+"""What the pool's bookkeeping is about: a node's shelf, the sessions on it, the callers who wait, and what is to be done for them."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..policies.load import Load
+from ..policies.named import Policy
+from ..view.view import Want
+
+
+class Shelf(Load):
+    """One node, as the pool sees it: the connections that are idle, and how many are open or being dialled."""
+
+    __slots__ = ("checkouts", "dials", "ends_at", "generation", "idle", "open", "outside", "retired")
+
+    def __init__(self, name: str, order: int = 0) -> None:
+        super().__init__(name, order)
+        self.generation = 0
+        self.idle: list[Session] = []
+        self.open: set[Session] = set()
+        self.outside: set[Session] = (
+            set()
+        )  # not the pool's to count, but watched: a hung one is woken, a forked child keeps off
+        self.dials = 0
+        self.checkouts = 0
+        self.retired = False  # removed, or being drained: what is given back here is closed
+        self.ends_at: float | None = None
+
+    def lend(self, want: Want) -> Session:
+        """Pop the most recently used connection, one that is in the wanted mode already where there is one."""
+        idle = self.idle
+        session = idle.pop()
+        if session.autocommit is not want.autocommit or session.read_only is not want.read_only:
+            idle.append(session)
+            session = idle.pop(_in_mode(idle, want))
+        owing = self.owing
+        if owing is None or owing.ended >= owing.started:  # `note_oldest` is exact, but comes by only once a second
+            self.owing = session
+        self.in_flight += 1
+        self.checkouts += 1
+        return session
+
+
+class Session:
+    """One open connection.  ``autocommit`` and ``read_only`` are its mode as we set it last; None: not set by us yet.
+
+    ``started`` and ``ended`` are the latest statement's, in monotonic seconds, written by the one who holds it without a lock.
+    ``started > ended``: an answer is awaited.  ``started == ended``: the latest answer was an error, whose time is no sample.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
+    ``listening``: its holder waits for notifications, which is no answer that the server owes.
+    ``deadline`` (monotonic) and ``patience`` (seconds for each statement) bound what the holder waits for; 0.0: nothing does.
+    ``shared``: a pooler in between gives the server's session to other clients too, after each transaction.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "autocommit",
+        "count",
+        "deadline",
+        "ended",
+        "expires",
+        "generation",
+        "holder",
+        "idle_since",
+        "jitter",
+        "listening",
+        "opened",
+        "outside",
+        "patience",
+        "raw",
+        "read_only",
+        "shared",
+        "shelf",
+        "started",
+        "statements",
+        "tainted",
+        "timed_out",
+    )
+
+    def __init__(
+        self, raw: Any, shelf: Shelf, generation: int, opened: float = 0.0, expires: float = float("inf")
+    ) -> None:
+        self.raw = raw
+        self.shelf = shelf
+        self.generation = generation
+        self.opened = opened
+        self.expires = expires
+        self.idle_since = opened
+        self.jitter = 1.0  # scales its times, or all that were opened in one burst would be closed in one
+        self.autocommit: bool | None = None
+        self.read_only: bool | None = None
+        self.started = 0.0
+        self.ended = 0.0
+        self.statements = 0
+        self.count = 0
+        self.tainted = False
+        self.outside = False
+        self.shared = False
+        self.deadline = 0.0
+        self.patience = 0.0
+        self.timed_out = False
+        self.listening = False
+        self.holder: Any = None  # what is known of the handle that has it; only a forked child asks
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self.shelf.name
+
+    def __repr__(self) -> str:
+        return f"<Session {self.node} generation={self.generation}{' tainted' if self.tainted else ''}>"
+
+
+class Waiter:
+    """A caller in the queue.  ``events`` is what happened for it; ``signal`` belongs to the performer, who waits on it."""
+
+    __slots__ = (
+        "avoid",
+        "blocked_on",
+        "events",
+        "names",
+        "outside",
+        "passed_over",
+        "policy",
+        "refused",
+        "signal",
+        "urgent",
+        "want",
+    )
+
+    def __init__(self, want: Want, avoid: str | None = None, signal: Any = None, outside: bool = False) -> None:
+        self.want = want
+        self.avoid = avoid
+        self.signal = signal
+        self.outside = (
+            outside  # wants a connection of its own, which the pool does not keep: only the dials per node are counted
+        )
+        self.names: tuple[str, ...] = ()
+        self.policy: Policy | None = None  # its turn, once it is in the queue
+        self.events: deque[Any] = deque()
+        self.passed_over = 0
+        self.urgent = avoid is not None  # something failed for it, or no node had the role that it wants
+        # The nodes that do not take what this caller's own arguments ask for.
+        self.refused: frozenset[str] = frozenset()
+        self.blocked_on: set[str] = set()  # nodes whose dials are at their limit, and "" for the whole pool
+
+
+@dataclass(slots=True)
+class Actions:
+    """What the caller does after releasing the lock: wake these waiters, close these connections, begin the dial it asked for.
+
+    ``spare``: in place of that dial the connection that is kept for probes may be used, and this is its generation.
+    """
+
+    wake: list[Waiter] = field(default_factory=list)
+    close: list[Session] = field(default_factory=list)
+    dial: Shelf | None = None
+    spare: int | None = None
+
+
+def _in_mode(idle: list[Session], want: Want) -> int:
+    for i in range(len(idle) - 2, -1, -1):
+        if idle[i].autocommit is want.autocommit and idle[i].read_only is want.read_only:
+            return i
+    return -1

@@ -1,0 +1,1 @@
+"""Which candidate comes first.  A policy is added here."""

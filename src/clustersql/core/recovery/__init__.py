@@ -1,0 +1,1 @@
+"""What an error proves, what may follow, and the open transaction."""

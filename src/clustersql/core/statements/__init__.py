@@ -1,0 +1,1 @@
+"""What a statement's text proves, sets and leaves behind."""

@@ -1,0 +1,1 @@
+"""What is believed of the nodes, and how news change it."""

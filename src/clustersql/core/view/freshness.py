@@ -1,0 +1,105 @@
+"""How far a replica is behind, measured by our own clock against what the primary itself said.
+
+Rules
+-----
+1. A replica that has applied position P holds everything that was committed before the primary passed P.  So its lag is the time since the
+   primary was last seen at P or before: no server's clock, no privilege, and no belief in a replica's own idea of being up to date.
+   (Received minus replayed is 0 when the link is dead; ``now() - pg_last_xact_replay_timestamp()`` grows on an idle primary.)
+2. That is an upper bound: between two probes of the primary the lag seems to grow; and an answer counts from when it was asked for, since the
+   primary may have gone on while the answer was on its way.
+3. While the primary does not answer, nobody knows how far it has gone: the lag grows, and in bytes it is not known.
+4. What is not known is not zero.
+5. Answers overtake each other: a dial's and a probe's come by different connections.  So a position below the latest one is old news, unless
+   it was asked for after that had been told: then the primary's log is another one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+Sample = tuple[float, int]
+
+KEEP = 128
+"""Samples per track: two minutes at one probe a second, and half as dense beyond, which only makes the lag look larger."""
+POSITION_AGE = 5.0
+"""Seconds after which the primary's latest position says nothing any more of a replica's lag in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Where the log of the primary ``node`` was, and when: (monotonic seconds, position), the oldest first.
+
+    ``told``: when the latest of them was told (monotonic seconds).
+    """
+
+    node: str = ""
+    samples: tuple[Sample, ...] = ()
+    told: float = 0.0
+
+    def seen(self, node: str, position: int, asked: float, now: float) -> Track:
+        """Return the track after ``node``, the primary, said ``now`` that it is at ``position``, for which it was ``asked`` then (monotonic seconds).
+
+        Another primary begins another track.
+        """
+        samples = self.samples
+        if node != self.node or not samples or (position < samples[-1][1] and asked >= self.told):
+            return Track(node, ((asked, position),), now)
+        if position < samples[-1][1] or asked < samples[-1][0]:
+            return self  # overtaken
+        if samples[-1][1] == position:
+            samples = samples[:-1]  # still there
+        if len(samples) >= KEEP:
+            samples = (*samples[:-2:2], *samples[-2:])
+        return Track(node, (*samples, (asked, position)), now)
+
+    def reached(self, position: int) -> float | None:
+        """Return when the primary was last seen at ``position`` or before; None: never, as far as is remembered."""
+        return next((at for at, there in reversed(self.samples) if there <= position), None)
+
+    def ahead(self, position: int, now: float) -> int | None:
+        """Return by how much (`core.view.node.Report.position`) the primary is ahead of ``position``; None: its own position is not known well enough."""
+        if not self.samples or now - self.samples[-1][0] > POSITION_AGE:
+            return None
+        return max(0, self.samples[-1][1] - position)
+
+
+@dataclass(frozen=True, slots=True)
+class MaxLag:
+    """How far behind a replica may be: in ``seconds``, or else in ``size`` bytes."""
+
+    seconds: float | None = None
+    size: int | None = None
+
+    def allows(self, track: Track, position: int | None, now: float) -> bool:
+        """Tell whether a replica at ``position`` is fresh enough.  An unknown lag is not."""
+        if position is None:
+            return False
+        if self.seconds is not None:
+            reached = track.reached(position)
+            return reached is not None and now - reached <= self.seconds
+        ahead = track.ahead(position, now)
+        return ahead is not None and ahead <= (self.size or 0)
+
+    def __str__(self) -> str:
+        return f"{self.seconds:g} s" if self.seconds is not None else f"{self.size} bytes"
+
+
+_SIZE = re.compile(r"\s*(\d+)\s*([kMGT]?)B\s*")
+_UNITS = {"": 0, "k": 10, "M": 20, "G": 30, "T": 40}
+
+
+def max_lag(value: float | str) -> MaxLag:
+    """Return what ``value`` means: a number is seconds, a text is a size, in units of 1024 as PostgreSQL has them.
+
+    Raises ValueError.
+
+    >>> max_lag(5), max_lag("16MB")
+    (MaxLag(seconds=5.0, size=None), MaxLag(seconds=None, size=16777216))
+    """
+    if not isinstance(value, str):
+        return MaxLag(seconds=float(value))
+    match = _SIZE.fullmatch(value)
+    if match is None:
+        raise ValueError(value)
+    return MaxLag(size=int(match[1]) << _UNITS[match[2]])

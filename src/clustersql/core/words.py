@@ -1,0 +1,25 @@
+"""An error in words: its text in one line, with that of its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its kind where it has none; and that of the error which the driver made it of.
+
+    aiomysql says "Can't connect to MySQL server on 'db1'" of everything, a certificate that is refused and a name that is unknown.
+    """
+    return _with_cause(error, lambda text: text.splitlines()[0])
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return an error's whole text in one line, otherwise as `first_line`."""
+    return _with_cause(error, lambda text: " ".join(text.split()))
+
+
+def _with_cause(error: BaseException, shortened: Callable[[str], str]) -> str:
+    text, cause = (
+        "" if each is None else shortened(str(each).strip() or type(each).__name__) for each in (error, error.__cause__)
+    )
+    return text if cause in text else f"{text} ({cause})"

@@ -1,0 +1,7 @@
+"""MySQL, MariaDB and Galera."""
+
+from __future__ import annotations
+
+from .dialect import DIALECT
+
+__all__ = ["DIALECT"]

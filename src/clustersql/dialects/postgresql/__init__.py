@@ -1,0 +1,7 @@
+"""PostgreSQL."""
+
+from __future__ import annotations
+
+from .dialect import DIALECT
+
+__all__ = ["DIALECT"]

@@ -1,0 +1,280 @@
+"""What both APIs know of the dials and probes that are under way, and what it means when one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from inspect import iscoroutine
+from types import MappingProxyType
+from typing import Any, Protocol, cast
+
+from ..config.address import Address, Template
+from ..config.pooler import check_arguments
+from ..core.booking.shelf import Session
+from ..core.faults import Facts, Fault
+from ..core.view.node import Report
+from ..core.view.observe import Silent, Unreachable
+from ..core.words import first_line
+from ..drivers.contract import AnyDriver, Target
+from ..errors import ConfigError
+from .topology import Topology
+
+
+class Dialling(Protocol):
+    """A dial under way: `sync.dial.Attempt` or `aio.dial.Attempt`.  ``deadline`` in monotonic seconds."""
+
+    name: str
+    began: float
+    patience: float
+    deadline: float
+    seconds: float
+    result: Any
+    error: BaseException | None
+    let_in: bool
+    """Whether it has logged in; what it still waits for is the answer to its question."""
+    late: bool
+    """Whether it was abandoned."""
+
+    def heed(self, now: float, most: float) -> None:
+        """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see `more_time`."""
+
+    @property
+    def held(self) -> Any:
+        """The driver's connection that it is working on, if any."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def abandon(self) -> None:
+        """Stop waiting for it: it is late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An answer that a node owes: to the statement that ``session`` began at ``started``.  ``number``: the server's of the session, if known."""
+
+    session: Session
+    started: float
+    number: int | None
+
+    def is_owed(self) -> bool:
+        """Whether it still is, to the same statement."""
+        session = self.session
+        return session.started == self.started > session.ended and not session.tainted
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A connection that was opened for probes: when (monotonic seconds), and how many seconds the latest answer on it took."""
+
+    raw: Any
+    opened: float
+    seconds: float
+
+
+def allowed(attempt: Dialling, now: float, stalled: float) -> float:
+    """Return the deadline of a dial after this process did not run for ``stalled`` seconds: later by that, but no more than its patience."""
+    return min(attempt.deadline + stalled, now + attempt.patience) if stalled else attempt.deadline
+
+
+def more_time(attempt: Dialling, now: float, most: float) -> float:
+    """Return the deadline of a question that is late although the node has answered: it is this process that has not come to heed it.
+
+    With many busy threads, or a blocked event loop, an answer waits longer for us than the node took: a node must not be condemned for that.
+    One that froze in the middle of its answer has no more to say, and is late the next time.  ``most``: seconds from its begin, in all.
+    """
+    return min(now + attempt.patience, attempt.began + most)
+
+
+class Probing(Protocol):
+    """Who asks each node what it is: `sync.prober.Prober` or `aio.prober.Prober`."""
+
+    def tick(self, now: float, starving: bool, owed: Mapping[str, tuple[Owed, ...]], stalled: float) -> float:
+        """Begin the probes that are due; return when to come again."""
+
+    def say(self, name: str, statement: str) -> None:
+        """Send a statement to a node in the background."""
+
+    def spare(self, name: str) -> Spare | None:
+        """Give the connection for probes to a node away; None: there is none."""
+
+    def close(self) -> None:
+        """Close its connections."""
+
+    def after_fork(self) -> list[Any]:
+        """Begin anew; return the parent's connections."""
+
+
+def is_left_open(driver: AnyDriver, raw: Any, received: int | None) -> bool:
+    """Whether the user's ``on_connect`` may have left a transaction open: then it is committed, or what was set in it would not hold.
+
+    ``received``: what `AnyDriver.received` told before it; with nothing come since, it has executed nothing.  Raises `ConfigError` when a
+    statement of it failed, and the hook went on.
+    """
+    if driver.failed_transaction(raw):
+        raise hook_failed()
+    is_open = driver.in_transaction(raw)
+    return (received is None or driver.received(raw) != received) if is_open is None else is_open
+
+
+def check_closed(driver: AnyDriver, raw: Any) -> None:
+    """Raise `ConfigError` where a driver commits nothing in its autocommit mode, though the hook has begun a transaction by a statement."""
+    if driver.autocommit(raw) and driver.in_transaction(raw):
+        raise ConfigError(
+            "on_connect leaves a transaction open that the driver does not commit in autocommit mode: commit it there"
+        )
+
+
+def hook_failed() -> ConfigError:
+    """Return the error of a hook whose transaction has failed."""
+    return ConfigError(
+        "on_connect: a statement of its failed, and its transaction with it: nothing that it has set would hold"
+    )
+
+
+BEHIND = "pgbouncer let us in, and no server behind it answered: its pool is in use, it is paused, or the server hangs"
+
+
+def tell_failure(topology: Topology, driver: AnyDriver, attempt: Dialling, error: BaseException) -> None:
+    """Record that a dial or probe failed with ``error``."""
+    topology.failed(attempt.name, error)
+    if is_behind(topology, driver, attempt, error):
+        topology.tell(Silent(attempt.name, BEHIND))
+    else:
+        topology.tell(Unreachable(attempt.name, connect_facts(driver, error).fault, first_line(error)))
+
+
+def is_callers(driver: AnyDriver, error: BaseException) -> bool:
+    """Whether an error at connect may be due to the arguments of the one who dials, and so is no news about the node.
+
+    What the server refuses for good (no such database, no right to it), what the driver takes for a mistake of the program, and what is none
+    of its errors: an argument that it does not know.
+    """
+    if not isinstance(error, (OSError, *_kinds(driver.error))) or isinstance(error, _kinds(_mistake(driver))):
+        return True
+    return connect_facts(driver, error).fault is Fault.MISCONFIGURED
+
+
+def _mistake(driver: AnyDriver) -> Any:
+    return getattr(driver.module, "ProgrammingError", ())
+
+
+def _kinds(error: Any) -> tuple[type[BaseException], ...]:
+    return error if isinstance(error, tuple) else (error,)
+
+
+def is_behind(topology: Topology, driver: AnyDriver, attempt: Dialling, error: BaseException) -> bool:
+    """Whether it was a pooler's queue that gave no answer: it is alive, and has let us in."""
+    if not (attempt.let_in and topology.is_shared(attempt.name)):
+        return False
+    return attempt.late or connect_facts(driver, error).fault is Fault.OVERLOADED
+
+
+def connect_facts(driver: AnyDriver, error: BaseException) -> Facts:
+    """Return what an error at connect proves."""
+    if isinstance(error, ConfigError):
+        return Facts(Fault.MISCONFIGURED, lost=True, not_sent=True)
+    return driver.facts(error, None)
+
+
+def resolve(address: Address) -> Target:
+    """Return what the driver is given: the environment is read, the password asked for.  Call it at every dial.
+
+    Raises `ConfigError` for a variable that is not set, a password file that cannot be read, or a password function
+    that returns no text.  What a password function raises passes through.
+    """
+    texts = {name: _plain(getattr(address, name), address.node) for name in _TEXTS}
+    arguments = cast("dict[str, Any]", _plain(address.arguments, address.node))
+    shared = address.via is not None
+    return Target(**texts, port=address.port, password=resolve_password(address), shared=shared, arguments=arguments)
+
+
+_TEXTS = ("host", "user", "database", "unix_socket", "dsn")
+
+
+def resolve_password(address: Address) -> str | None:
+    """Return the password as it is now; see `resolve` for what it raises."""
+    password = address.password() if callable(address.password) else _plain(address.password, address.node)
+    if password is None or isinstance(password, str):
+        return password
+    if iscoroutine(password):
+        password.close()  # or Python warns that it was never awaited, far from the cause
+    found = type(password).__name__
+    raise ConfigError(f"node {address.node!r}: the password function must return a text or None, not {found}")
+
+
+def _plain(value: Any, node: str) -> Any:
+    """Return ``value`` with every `Template` in it expanded; what holds none is the same object as before."""
+    if isinstance(value, Template):
+        return value.expand(node)
+    if isinstance(value, MappingProxyType | dict):
+        return {key: _plain(item, node) for key, item in value.items()}
+    return [_plain(item, node) for item in value] if type(value) is list else value
+
+
+NODE_ARGUMENTS = frozenset(
+    "host hostaddr port unix_socket unix_sock user username password passwd passfile dsn conninfo".split()
+)
+"""Drivers' names for address and credentials.  Those are the node's: a program's unchanged ``connect(host=...)`` would lead all dials to one host."""
+
+
+DATABASE_ARGUMENTS = frozenset("database dbname db".split())
+"""Drivers' names for the database.  That is the caller's, where he names one: a test runner that works in a database of its own must never get
+the node's, whatever the driver would make of two names."""
+
+
+def address_of(topology: Topology, name: str) -> Address:
+    """Return the address of a node.  Raises `ConfigError` when it was removed meanwhile."""
+    address = topology.addresses.get(name)
+    if address is None:
+        raise ConfigError(f"cluster {topology.name!r} has no node {name!r} any more")
+    return address
+
+
+def target_of(
+    topology: Topology,
+    driver: AnyDriver,
+    name: str,
+    arguments: Mapping[str, Any] | None = None,
+    address: Address | None = None,
+) -> Target:
+    """Return where and how to connect to ``name``, everything resolved.
+
+    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials; a database that is None is
+    none at all.  ``address`` is given where its password was asked for already.  Raises `ConfigError`, and what a password function raises.
+    """
+    target = resolve(address or address_of(topology, name))
+    if target.password:
+        topology.passwords[name] = target.password
+    if arguments:
+        if target.shared:
+            check_arguments(name, arguments)
+        target = _with_callers(target, _callers(arguments, driver.family))
+    return target
+
+
+def told_at_connect(topology: Topology, driver: AnyDriver, name: str, raw: Any) -> Report | None:
+    """Return what the server told of itself at connect, without a round trip, where that confirms what is known; None: it must be asked.
+
+    A pooler tells what the server told *it*, some time ago.
+    """
+    if topology.is_shared(name):
+        return None
+    pushed, node = driver.pushed_role(raw), topology.view.by_name.get(name)
+    if pushed is not None and node is not None and node.confirmed_by(pushed):
+        return Report(pushed, complete=False)
+    return None
+
+
+def _with_callers(target: Target, given: Mapping[str, Any]) -> Target:
+    if not DATABASE_ARGUMENTS.isdisjoint(given):
+        others = {name: value for name, value in target.arguments.items() if name not in DATABASE_ARGUMENTS}
+        target = replace(target, database=None, arguments=others)
+    named = {name: value for name, value in given.items() if value is not None or name not in DATABASE_ARGUMENTS}
+    return replace(target, arguments={**target.arguments, **named})
+
+
+def _callers(arguments: Mapping[str, Any], family: str | None) -> dict[str, Any]:
+    """Return what a caller may set: not where, nor as whom.  SQLite's address is its database."""
+    fixed = NODE_ARGUMENTS | {"database"} if family == "sqlite" else NODE_ARGUMENTS
+    return {name: value for name, value in arguments.items() if name not in fixed}

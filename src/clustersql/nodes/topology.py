@@ -1,0 +1,249 @@
+"""What one cluster knows: its nodes' addresses, the published view, what happened to each node.  Shared by the sync and the asyncio API.
+
+Rules
+-----
+1. The view is replaced in one place, `Topology.tell`; everybody else reads the reference once, without a lock.
+2. Listeners (the pools) are told after the lock is released; they may hear of two views in either order, and ignore the older one.
+   A checkout that comes before they are told looks here by itself.
+3. One log line per change of a node's state, none per statement.
+4. A node that was discovered, or is one no longer, is known by the view first decided; its address is made or dropped under the same lock.
+5. What keeps discovery from being complete is logged once, however often it is found.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ..config.address import Address
+from ..config.checks import nearest
+from ..config.knobs import Knobs
+from ..config.options import MeasuredLag
+from ..core.recovery.budget import Budget
+from ..core.view.discovery import complaints
+from ..core.view.node import Node, Origin
+from ..core.view.observe import Added, Answered, Breaker, Draining, Observation, Removed, observe
+from ..core.view.view import View
+from ..core.words import in_one_line
+from ..drivers.contract import AnyDriver
+from ..errors import ConfigError
+from .members import begun, derived, where
+
+log = logging.getLogger("clustersql")
+log.addHandler(logging.NullHandler())  # a program that has not set up logging is not written to on stderr
+
+
+@dataclass(slots=True)
+class Record:
+    """What happened to one node, under the ancestor's names in `clustersql.metrics`.  Wall clock times, in seconds since 1970; 0.0: never."""
+
+    connections: int = 0
+    errors: int = 0
+    last_success: float = 0.0
+    last_error: float = 0.0
+    last_error_message: str = ""
+    recovered: int = 0
+
+
+class Topology:
+    """The state of one cluster, thread-safe."""
+
+    def __init__(self, name: str, driver: AnyDriver, settings: Knobs) -> None:
+        self.name = name
+        self.driver = driver
+        self.settings = settings
+        self.measured_lag = MeasuredLag(driver.dialect.name, driver.dialect.measures_lag, settings.probe_interval)
+        self.view = View(writer=settings.writer, discovery=begun(settings, driver.dialect))
+        self.addresses: dict[str, Address] = {}
+        self.records: dict[str, Record] = {}
+        self.passwords: dict[str, str] = {}  # the latest that was used per node, only to keep it out of every text
+        self.latest: dict[str, BaseException] = {}
+        self.budget = Budget(settings.retry_ratio, settings.retry_reserve)
+        self.started = time.time()
+        self.listeners: list[Callable[[View], None]] = []
+        self._breaker = Breaker(settings.breaker_base, settings.breaker_cap)
+        self._complained: set[str] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The names of the nodes: the configured ones, and those that were discovered and have answered."""
+        reported = {node.name for node in self.view if node.origin is Origin.REPORTED}
+        return tuple(name for name in tuple(self.addresses) if name not in reported)
+
+    def add(self, name: str, address: Address) -> None:
+        """Configure a node.  Raises `ConfigError` when there is one of that name."""
+        known = self.view.by_name.get(name)
+        if known is not None and known.origin is not Origin.CONFIGURED:
+            self.tell(Removed(name))  # the operator's makes it the operator's own; not discovered again meanwhile
+        with self._lock:
+            if name in self.addresses:
+                raise ConfigError(
+                    f"cluster {self.name!r} has a node {name!r} already; remove_node({name!r}) it first, or choose another name"
+                )
+            self.addresses[name] = address
+            self.records[name] = Record()
+        weight = 1.0 if address.weight is None else float(address.weight)
+        priority = 1 if address.priority is None else address.priority
+        self.tell(Added(name, where(address, self.driver.dialect.port), weight, priority))
+
+    def is_shared(self, name: str) -> bool:
+        """Whether the sessions of a node's server are shared with other clients, by a pooler in between."""
+        address = self.addresses.get(name)
+        return address is not None and address.via is not None
+
+    def remove(self, name: str) -> None:
+        """Take a node out.  Raises `ConfigError` when there is none of that name."""
+        with self._lock:
+            if self.addresses.pop(name, None) is None:
+                raise ConfigError(
+                    f"cluster {self.name!r} has no node {name!r}; it has {', '.join(sorted(self.addresses)) or 'none'}"
+                )
+            self._forget(name)
+        self.tell(Removed(name))
+
+    def _forget(self, name: str) -> None:
+        self.addresses.pop(name, None)
+        self.records.pop(name, None)
+        self.latest.pop(name, None)
+        self.passwords.pop(name, None)
+
+    def drain(self, name: str, on: bool, grace: float | None = None) -> None:
+        """Give a node no new work, or work again.  Raises `ConfigError` when there is none of that name."""
+        if name not in self.addresses:
+            raise ConfigError(f"cluster {self.name!r} has no node {name!r}; {nearest(name, sorted(self.addresses))}")
+        self.tell(Draining(name, on, grace))
+
+    def tell(self, seen: Observation) -> View:
+        """Take an observation into account, publish the view that follows, and return it."""
+        if isinstance(seen, Answered):
+            report = seen.report.limited(self.settings.max_receive_queue)
+            seen = seen if report is seen.report else replace(seen, report=report)
+        elif why := getattr(seen, "why", ""):
+            seen = replace(seen, why=self.redacted(seen.node, why))  # type: ignore[arg-type]
+        with self._lock:
+            before = self.view
+            after = observe(before, seen, time.monotonic(), random.random(), self._breaker)
+            moved = after.discovery is not None and after.version != before.version
+            if moved:
+                self._locate(after)
+            self.view = after
+            for name in before.by_name.keys() - after.by_name.keys() if moved else ():
+                self._forget(name)
+        if after is not before:
+            self._log(before, after)
+            if moved or after.discovery is not before.discovery:
+                self._complain()
+            for listener in tuple(self.listeners):
+                listener(after)
+        return after
+
+    def _locate(self, view: View) -> None:
+        """Make the addresses of the nodes that were reported; all anew, for the first configured node may be another one by now.
+
+        Before the view is published: whoever sees a node there may dial it.
+        """
+        first = next(
+            (self.addresses[n.name] for n in view if n.origin is Origin.CONFIGURED and n.name in self.addresses), None
+        )
+        for node in view:
+            if node.origin is not Origin.CONFIGURED and node.endpoint is not None and first is not None:
+                self.addresses[node.name] = derived(node.name, node.endpoint, first)
+                self.records.setdefault(node.name, Record())
+
+    def _complain(self) -> None:
+        for text in self.complaints():
+            if text not in self._complained:
+                self._complained.add(text)
+                log.warning("cluster %s: discovery: %s", self.name, " ".join(text.split()))
+
+    def connected(self, name: str) -> None:
+        """Count a connection that was opened."""
+        record = self.records.get(name)
+        if record is not None:
+            record.connections += 1
+            record.last_success = time.time()
+
+    def recovered(self, name: str) -> None:
+        """Count a statement that went on elsewhere, now on ``name``."""
+        record = self.records.get(name)
+        if record is not None:
+            record.recovered += 1
+
+    def failed(self, name: str, error: BaseException) -> None:
+        """Keep a node's latest error, so that none is ever lost, however well it was masked."""
+        record = self.records.get(name)
+        if record is not None:
+            self.latest.pop(name, None)  # re-inserted, so that the newest is last
+            self.latest[name] = _bare(error)
+            record.errors += 1
+            record.last_error = time.time()
+            record.last_error_message = self.redacted(name, f"{type(error).__name__}: {in_one_line(error)}")
+
+    def redacted(self, name: str, text: str) -> str:
+        """Return ``text`` without the node's password: drivers quote connection strings in their messages."""
+        password = self.passwords.get(name)
+        return text.replace(password, "***") if password else text
+
+    def without_passwords(self, text: str) -> str:
+        """Return ``text`` without the password of any node."""
+        for name in tuple(self.passwords):
+            text = self.redacted(name, text)
+        return text
+
+    def complaints(self) -> tuple[str, ...]:
+        """Return what keeps discovery from being complete, without any password."""
+        return tuple(map(self.without_passwords, complaints(self.view)))
+
+    def after_fork(self) -> None:
+        """Give the child a lock of its own: the parent's may have been held by a thread that does not exist here."""
+        self._lock = threading.Lock()
+
+    def _log(self, before: View, after: View) -> None:
+        for node in after.nodes:
+            old = before.by_name.get(node.name)
+            if old is not None and _state(old) != _state(node) and node.origin is not Origin.REPORTED:
+                log.log(
+                    logging.INFO if node.usable else logging.WARNING,
+                    "cluster %s: node %s is %s%s",
+                    self.name,
+                    node.name,
+                    _words(node),
+                    f": {' '.join(node.why.split())}" if node.why else "",  # a driver's message has several lines
+                )
+            if old is not None and old.peers - node.peers:
+                log.warning("cluster %s: node %s: %s", self.name, node.name, node.why)
+        for node in before.nodes:
+            if node.name not in after.by_name and node.origin is Origin.DISCOVERED:
+                log.info(
+                    "cluster %s: node %s, which was discovered, is none of its nodes any more", self.name, node.name
+                )
+
+
+def _bare(error: BaseException) -> BaseException:
+    """Return a copy without its traceback: that would keep the caller's variables alive, a forgotten connection among them."""
+    try:
+        bare, cause = copy.copy(error).with_traceback(None), error.__cause__
+        bare.__cause__ = None if cause is None else copy.copy(cause).with_traceback(None)
+        return bare
+    except Exception:  # its class wants other arguments than it keeps
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _state(node: Node) -> tuple[object, ...]:
+    return node.origin, node.reach, node.role, node.readiness, node.draining, node.outdated
+
+
+def _words(node: Node) -> str:
+    words = [
+        node.reach.value,
+        node.role.value if node.role.value != "unknown" else "role unknown",
+        node.readiness.value,
+    ]
+    words += ["discovered"] if node.origin is Origin.DISCOVERED else []
+    return ", ".join(words + (["draining"] if node.draining else []) + (["outdated"] if node.outdated else []))

@@ -1,0 +1,353 @@
+"""What the pools of both APIs have in common: checkout, dials and return around the bookkeeping of `core.booking.book`; `upkeep` has the rest.
+
+Rules
+-----
+* Nothing here waits: `sync.pool` waits with threads, `aio.pool` in an event loop; what they do while waiting is theirs.
+* Decide under the lock, act outside it: under ``_lock`` there is only the bookkeeping, never a call of a driver that may block.
+  A pool of the asyncio API lives in one thread, and its lock is none.
+* Whatever was dialled is in the book, handed to somebody, or closed; so is what was abandoned.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .. import fork
+from ..config.pooler import no_autocommit
+from ..core.booking.book import Book, dial_plan
+from ..core.booking.opening import GaveUp
+from ..core.booking.shelf import Actions, Session, Shelf, Waiter
+from ..core.faults import Fault
+from ..core.steps import Dial, Look, Picture, Step
+from ..core.view.observe import Answered, Refused, SessionLost
+from ..core.view.view import View, Want
+from ..errors import ClusterError, PoolClosed, bind
+from ..nodes.dial import is_callers, tell_failure
+from ..nodes.topology import Topology
+from .outside import DialledFor, OutsideConnections
+from .unavailable import none_to_be_had, unfit
+from .upkeep import D, Upkeep, empty_book
+
+
+def counted(book: Book, waits: int = 0, hung: int = 0) -> dict[str, Any]:
+    """Return the sizes and counts of a pool, also while its book is being written: what is iterated over is copied at once."""
+    shelves = list(book.shelves.items())
+    nodes = {
+        name: {
+            "open": len(shelf.open),
+            "idle": len(shelf.idle),
+            "in_flight": shelf.in_flight,
+            "checkouts": shelf.checkouts,
+            "dialling": shelf.dials,
+            "ewma": shelf.ewma,
+        }
+        for name, shelf in shelves
+    }
+    return {
+        "max_size": book.max_size,
+        "size": book.total,
+        "idle": sum(each["idle"] for each in nodes.values()),
+        "in_flight": sum(max(0, each["open"] - each["idle"]) for each in nodes.values()),
+        "waiting": len(book.waiters),
+        "waits": waits,
+        "hung": hung,
+        "closed": book.closed,
+        "nodes": nodes,
+    }
+
+
+def unused(topology: Topology) -> dict[str, Any]:
+    """Return the sizes and counts of a pool that is not there yet; to make one takes locks."""
+    book = empty_book(topology)
+    book.adopt(topology.view)
+    return counted(book)
+
+
+class BasePool(Upkeep[D]):
+    """Connections to every node of one cluster, handed out best node first: all but the waiting."""
+
+    def _begin(self, listener: Callable[[View], None]) -> None:
+        """Take part from now on: called at the end of the constructor.  ``listener`` hands new views on to `_adopt`."""
+        self._listener = listener
+        self._book.adopt(self.topology.view)
+        self.topology.listeners.append(listener)
+        fork.track(self)
+
+    # -- checkout and return -------------------------------------------------------------------------------------------------------
+
+    def hand_over(self, session: Session, register: OutsideConnections, want: Want) -> Any:
+        """Return the driver's connection of an outside session, which is the caller's alone from now on, until `gone` says that it ended."""
+        raw, shelf, gone = session.raw, session.shelf, self.gone
+        with self._lock:
+            shelf.outside.discard(session)
+        self.register = register
+        register.remember(
+            raw, DialledFor(shelf.name, session.generation, want, self.reading), lambda: gone.append(shelf)
+        )
+        return raw
+
+    def blame(self, session: Session, seen: SessionLost | Refused, error: BaseException) -> None:
+        """Take what an error of ``session`` says about its node into account."""
+        self.topology.failed(session.node, error)
+        with self._lock:
+            session.shelf.penalize(time.monotonic())
+        self.topology.tell(seen)
+
+    def mode_statements(self, session: Session, read_only: bool) -> tuple[str, ...]:
+        """Return what makes a session read-only, or not; nothing for what it is already, or where each transaction says it itself."""
+        dialect = self.reading.dialect
+        if session.read_only is read_only or session.shared:
+            return ()
+        if read_only:
+            return dialect.read_only_on
+        return dialect.read_only_off if session.read_only else ()
+
+    def autocommit_of(self, session: Session, autocommit: bool, read_only: bool) -> bool:
+        """Return the autocommit mode that ``session`` gets: none where only a transaction can be read-only, or where the driver needs one."""
+        if not session.shared:
+            return autocommit
+        return autocommit and not read_only and self.reading.abilities.shared_autocommit
+
+    def require_autocommit(self, session: Session, read_only: bool) -> None:
+        """Raise `ConfigError` when a caller asks for autocommit mode where it is not possible."""
+        if not self.autocommit_of(session, True, read_only):
+            raise no_autocommit(session.node, read_only, self.reading.name)
+
+    def has_reset(self, session: Session) -> tuple[bool | None, bool | None]:
+        """The session is as new, but for what ``on_connect`` does.  Returns the mode that it had, for it to be set again."""
+        mode = session.autocommit, session.read_only
+        session.read_only = False
+        session.autocommit = self.reading.autocommit(session.raw)
+        session.listening = False
+        return mode
+
+    def lost_in_switch(self, session: Session, error: Exception) -> bool:
+        """Setting a session's mode raised: it goes.  True: it was lost, and nothing of the caller's was sent; False: the error is the caller's.
+
+        Raises what is not the driver's error as it is.
+        """
+        facts = self.reading.facts(error, session.raw)
+        generation, node = session.generation, session.node
+        self.give_back(session, keep=False)
+        if facts.fault is Fault.FOREIGN:
+            raise error
+        if facts.lost:
+            self.blame(session, SessionLost(node, generation, str(error)), error)
+        return facts.lost
+
+    # -- opening -------------------------------------------------------------------------------------------------------------------
+
+    def _stagger(self) -> float:
+        return 0.0 if self._book.policy.at_once else self.topology.settings.stagger
+
+    def _enter_queue(self, want: Want, avoid: str | None, signal: Any, outside: bool) -> Waiter:
+        """Put a caller in the queue; from now on it may be served at any moment, and ends by `_outcome` or `_interrupted`."""
+        self.waits += 1
+        self._take_in_orphans()
+        waiter = Waiter(want, avoid, signal, outside)
+        with self._lock:
+            self._book.enqueue(waiter)
+        return waiter
+
+    def _interrupted(self, waiter: Waiter) -> None:
+        """The caller waits no more.  What it was served in the same moment nobody else knows of."""
+        late = self._withdraw(waiter, None)
+        if late is not None:
+            self.give_back(late)
+
+    def _outcome(self, waiter: Waiter, outcome: Any | GaveUp, began: float) -> Session:
+        """Return the connection that `open_` ended with, or raise why there is none.  ``began`` in monotonic seconds."""
+        session: Session | None = None if isinstance(outcome, GaveUp) else outcome
+        late = self._withdraw(waiter, session)
+        if session is not None:
+            return session
+        if late is not None:
+            return late
+        raise none_to_be_had(
+            self.topology, self._book, self.reading.operational_error, outcome, waiter.want, time.monotonic() - began
+        )
+
+    def _withdraw(self, waiter: Waiter, held: Session | None) -> Session | None:
+        """Leave the queue.  A connection that was served in the same moment is returned."""
+        with self._lock:
+            given, actions = self._book.withdraw(waiter)
+        self._act(actions)
+        if given is None or given is held:
+            return None
+        return given
+
+    def _fill_step(self, step: Step, waiter: Waiter) -> object:
+        """Perform a step of `fill`, whose dials are nobody's in particular."""
+        return self.begin_dial(step.node) if isinstance(step, Dial) else self._look(waiter)
+
+    def _step(self, step: Step, waiter: Waiter, arguments: Mapping[str, Any] | None) -> object:
+        """Perform a step of `open_` that never waits."""
+        match step:
+            case Look():
+                return self._look(waiter)
+            case Dial(node):
+                return self.begin_dial(node, waiter, arguments)
+        raise AssertionError(step)
+
+    def _look(self, waiter: Waiter) -> Picture:
+        now = time.monotonic()
+        with self._lock:
+            if self._book.closed:
+                raise self.error(PoolClosed, f"the pool of cluster {self.topology.name!r} is closed")
+            names = dial_plan(self._book, waiter, now)
+            view = self._book.view
+        if not names and not view.serving(waiter.want):
+            self._wake()  # the one prober that asks for all waiters
+        return Picture(now, names, view.hopeless(waiter.want, waiter.refused))
+
+    def begin_dial(
+        self, name: str, waiter: Waiter | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> bool | None:
+        """Begin to dial ``name``, in the background.  Returns what `Dial` is answered by."""
+        with self._lock:
+            begun, actions = self._book.begin_dial(name, waiter)
+        self._act(actions)
+        shelf = actions.dial
+        if shelf is not None and not (actions.spare is not None and self._use_spare(shelf, waiter, actions.spare)):
+            attempt = self._attempt(shelf, waiter, arguments)
+            with self._lock:
+                self._attempts.add(attempt)
+            self._ensure_monitor()  # a forked child has none yet, and nobody else abandons a dial that is late
+            attempt.start()
+        return begun
+
+    def _use_spare(self, shelf: Shelf, waiter: Waiter | None, generation: int) -> bool:
+        """Let the connection that is kept for probes end a dial before it begins; False: there is none."""
+        with fork.calls:  # a child that is forked between the two would find it neither here nor there
+            spare = self._prober.spare(shelf.name)
+            if spare is None:
+                return False
+            session = self._session(spare.raw, shelf, spare.opened)
+            session.generation = (
+                generation  # of the moment of the decision: what was heard since is news about this one too
+            )
+            session.idle_since = now = time.monotonic()  # so that it is looked at before it is handed out
+            misfit = unfit(self.topology.view, shelf.name, waiter)
+            with self._lock:
+                actions = self._book.dialled(session, spare.seconds, now, waiter, misfit)
+        self._act(actions)
+        return True
+
+    def _dial_ended(self, attempt: D, shelf: Shelf, waiter: Waiter | None, own: bool = False) -> None:
+        """A dial has ended; ``own``: it had arguments of its caller's."""
+        topology, name = self.topology, attempt.name
+        if attempt.error is not None:
+            if own and waiter is not None and is_callers(self.reading, attempt.error):
+                waiter.refused |= {name}
+            elif isinstance(attempt.error, Exception):  # a cancellation is no news about the node
+                # Before the waiter is told: its next look must not see the node up.
+                tell_failure(topology, self.reading, attempt, attempt.error)
+            with self._lock:
+                self._attempts.discard(attempt)
+                actions = self._book.dial_failed(shelf, attempt.error, time.monotonic(), waiter)
+        else:
+            raw, report = attempt.result
+            topology.connected(name)
+            topology.tell(Answered(name, report, peer=self.reading.peer(raw)))
+            session = self._session(raw, shelf)
+            misfit = unfit(topology.view, name, waiter)
+            with self._lock:
+                self._attempts.discard(attempt)
+                actions = self._book.dialled(session, attempt.seconds, time.monotonic(), waiter, misfit)
+        self._act(actions)
+        if self.topology.settings.min_idle:
+            self._wake()  # to go on filling
+
+    def _session(self, raw: Any, shelf: Shelf, opened: float | None = None) -> Session:
+        now = time.monotonic() if opened is None else opened
+        node = self.topology.view.by_name.get(shelf.name)
+        jitter = 0.9 + 0.1 * random.random()  # or all would be replaced in the same second
+        lifetime = self.topology.settings.max_lifetime * jitter
+        session = Session(raw, shelf, node.generation if node else -1, now, now + lifetime)
+        session.jitter = jitter
+        session.shared = self.topology.is_shared(shelf.name)
+        session.autocommit = self.reading.autocommit(raw)
+        session.read_only = False
+        return session
+
+    def error(self, kind: type[ClusterError], text: str) -> ClusterError:
+        """Return one of our errors as an instance of the driver's ``OperationalError`` too."""
+        return bind(kind, self.reading.operational_error)(text)
+
+    # -- the end, and forks ----------------------------------------------------------------------------------------------------------
+
+    def refuse(self) -> None:
+        """Give out nothing more; the rest is `shut`'s, which takes the lock."""
+        self._book.closed = True
+
+    def shut(self) -> None:
+        """Close idle connections now, the others when they are given back; whoever waits gets `PoolClosed`."""
+        self._act(self._shut())
+        self._prober.close()
+
+    def _shut(self) -> Actions:
+        """Take no more part.  Returns what is left to do."""
+        with self._lock:
+            actions = self._book.close()
+        if self._listener in self.topology.listeners:
+            self.topology.listeners.remove(self._listener)
+        self._forget()
+        self._take_in_orphans()
+        return actions
+
+    def after_fork(self) -> Sequence[Any]:
+        """In a forked child: begin anew, and return the parent's connections and cursors, which must never be finalized here."""
+        inherited = [session for shelf in self._book.shelves.values() for session in (*shelf.open, *shelf.outside)]
+        inherited += [*self._outside, *self.orphans]
+        raws = [session.raw for session in inherited] + self._prober.after_fork()
+        for session in inherited:
+            if session.holder is not None:
+                raws += session.holder.inherit()
+        raws += [attempt.held for attempt in self._attempts if attempt.held is not None]
+        closed = self._book.closed
+        self._lock = self._new_lock()
+        self._book = self._empty_book()
+        self._book.closed = closed
+        self._attempts = set()
+        self._outside = weakref.WeakSet()
+        self.orphans.clear()
+        self.topology.after_fork()
+        self._book.adopt(self.topology.view)
+        return raws
+
+    def abandon(self, session: Session) -> None:
+        """Take a session from the garbage collector, which may run in a thread that holds any lock: so none is taken here."""
+        if self._book.closed:
+            self._drop(session.raw)  # nobody comes by any more to do it
+        else:
+            self.orphans.append(session)
+
+    def stats(self) -> dict[str, Any]:
+        """Return sizes and counts: of the pool, and per node under ``nodes``.
+
+        Never waits: a signal handler may ask in the middle of anything, also of what holds the lock.  Then a connection that is just
+        changing hands may be counted on neither side, or on both.
+        """
+        held = self._try_lock()
+        try:
+            return counted(self._book, self.waits, self.hung)
+        finally:
+            if held:
+                self._lock.release()  # type: ignore[attr-defined]
+
+    def _try_lock(self) -> bool:
+        """Take the lock if nobody has it."""
+        raise NotImplementedError
+
+    def words(self) -> str:
+        """Return the state of the pool for a `repr`."""
+        s = self.stats()
+        return "closed" if s["closed"] else f"{s['in_flight']} in flight, {s['idle']} idle, at most {s['max_size']}"
+
+    def __repr__(self) -> str:
+        s = self.stats()
+        return f"<Pool {self.topology.name!r} size={s['size']}/{s['max_size']} idle={s['idle']} in_flight={s['in_flight']} waiting={s['waiting']}>"

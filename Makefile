@@ -1,6 +1,6 @@
 # make demo: see a failover.   make test: everything, on real servers.
 SHELL := /bin/bash
-.PHONY: demo test lint bench faults simulate clean setup
+.PHONY: demo test quick lint bench faults simulate clean setup
 
 demo:            ## a real PostgreSQL cluster, a workload, nodes killed and brought back
 	tools/venv.sh demo
@@ -12,6 +12,13 @@ setup:
 
 test: setup lint ## lint, types and all tests, on SQLite, PostgreSQL and three-node Galera
 	.venv/bin/python $(if $(ARGS),-m pytest $(ARGS),tools/tests.py)
+
+quick:           ## lint, types, and the tests that need no server: in two minutes
+	tools/venv.sh all dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/python -m pytest -q tests/pure tests/local $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

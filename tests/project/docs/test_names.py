@@ -1,0 +1,182 @@
+"""The public names and their signatures: the contract of the design's section 2.  A change here is a change for every user."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import clustersql
+from clustersql import aio, registry
+from clustersql.connection.result import Result
+from clustersql.sync.connection import Connection
+from clustersql.sync.cursor import Cursor
+from clustersql.sync.database import Database
+
+NAMES = [
+    "Cluster",
+    "ClusterError",
+    "ConfigError",
+    "NoNodeAvailable",
+    "OutcomeUnknown",
+    "PoolClosed",
+    "PoolTimeout",
+    "ReplayMismatch",
+    "TransactionLost",
+    "connect",
+    "load",
+    "metrics",
+    "open",
+    "register",
+    "unregister",
+]
+
+FUNCTIONS = {
+    "connect": "(name, /, **arguments)",
+    "load": "(path=None, *, name=None, driver=None)",
+    "metrics": "()",
+    "open": "(name, dsn=None, /)",
+    "register": "(cluster)",
+    "unregister": "(name)",
+}
+
+SINGLE = "(self, operation, parameters, /, **options)"
+DIAL = "(self, *, read_only=False, node=None, timeout=None, max_lag=None, **arguments)"
+SETTINGS = "timeout=None, read_only=None"
+PINS = "node=None, role=None, move=None, max_lag=None"
+
+METHODS: dict[type, dict[str, str]] = {
+    clustersql.Cluster: {
+        "__init__": "(self, name, *, driver=None, async_driver=None, **knobs)",
+        "aconnect": "(self, *args, **kwargs)",
+        "adial": DIAL,
+        "add_node": "(self, name, dsn=None, /, **fields)",
+        "aopen": "(self)",
+        "close": "(self)",
+        "connect": "(self, *args, **kwargs)",
+        "dial": DIAL,
+        "describe": "(self)",
+        "drain": "(self, name, grace=None)",
+        "is_current": "(self, raw)",
+        "metrics": "(self)",
+        "nodes": "property",
+        "observe": "(self, raw, error)",
+        "open": "(self)",
+        "remove_node": "(self, name)",
+        "undrain": "(self, name)",
+        "view": "property",
+    },
+    Database: {
+        "close": "(self)",
+        "closed": "property",
+        "connection": f"(self, *, {SETTINGS}, {PINS})",
+        "execute": "(self, operation, parameters, /, **driver_options)",
+        "options": f"(self, *, {SETTINGS}, idempotent=None, {PINS})",
+        "run": "(self, function, *args, **kwargs)",
+        "stats": "(self)",
+    },
+    Connection: {
+        "attempt": "property",
+        "close": "(self)",
+        "commit": "(self)",
+        "cursor": "(self, *args, **kwargs)",
+        "driver_connection": "property",
+        "node": "property",
+        "on_commit": "(self, function)",
+        "options": "(self, **values)",
+        "pins": "property",
+        "rollback": "(self)",
+        "transaction": "(self, *args, **kwargs)",
+    },
+    Cursor: {
+        "close": "(self)",
+        "connection": "property",
+        "driver_cursor": "property",
+        "execute": SINGLE,
+        "executemany": SINGLE,
+    },
+    Result: {
+        "description": "attribute",
+        "fetchall": "(self)",
+        "fetchmany": "(self, size=1)",
+        "fetchone": "(self)",
+        "lastrowid": "attribute",
+        "of": "(raw)",
+        "rowcount": "attribute",
+    },
+}
+
+INSIDE = {(clustersql.Cluster, "after_fork")}
+"""Called by our own code alone."""
+DRIVER_S = {"fetchone", "fetchmany", "fetchall"}
+"""The driver's own bound methods, set on each cursor."""
+
+
+def shape(function: object) -> str:
+    """A signature without types, and with the default of "not given" left out."""
+    parameters = []
+    signature = inspect.signature(function)  # type: ignore[arg-type]
+    for parameter in signature.parameters.values():
+        given = parameter.default
+        shown = given is not parameter.empty and (given is None or isinstance(given, (bool, int, str)))
+        parameters.append(parameter.replace(annotation=parameter.empty, default=given if shown else parameter.empty))
+    return str(inspect.Signature(parameters))
+
+
+def described(kind: type, name: str) -> str:
+    member = inspect.getattr_static(kind, name)
+    if isinstance(member, property):
+        return "property"
+    if inspect.ismemberdescriptor(member):
+        return "attribute"
+    if isinstance(member, int):
+        return str(member)
+    return shape(getattr(kind, name))
+
+
+def test_the_public_names() -> None:
+    assert sorted(clustersql.__all__) == NAMES
+    assert clustersql.open is registry.open
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_functions(name: str) -> None:
+    assert shape(getattr(clustersql, name)) == FUNCTIONS[name]
+
+
+def test_the_names_for_asyncio() -> None:
+    """The members of these classes are those of their twins: tests/local/aio/test_parity.py."""
+    assert aio.__all__ == ["Checkout", "Connection", "Cursor", "Database", "connect", "open"]
+    assert {name: shape(getattr(aio, name)) for name in ("connect", "open")} == {
+        name: FUNCTIONS[name] for name in ("connect", "open")
+    }
+
+
+@pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind.__name__)
+def test_the_members(kind: type) -> None:
+    names = {name for base in kind.__mro__ if base is not object for name in vars(base)}
+    public = {name for name in names if not name.startswith("_") and (kind, name) not in INSIDE}
+    assert public | {"__init__"} & METHODS[kind].keys() == METHODS[kind].keys()
+    assert {name: described(kind, name) for name in METHODS[kind]} == METHODS[kind]
+
+
+@pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind.__name__)
+def test_every_member_says_what_it_is_for(kind: type) -> None:
+    silent = [
+        name
+        for name, what in METHODS[kind].items()
+        if what != "attribute" and not name.startswith("__") and not getattr(kind, name).__doc__
+    ]
+    assert silent == []
+
+
+def test_a_cursor_fetches_with_the_driver_s_own_methods() -> None:
+    assert DRIVER_S.isdisjoint(vars(Cursor))
+    assert set(Cursor.__annotations__) >= DRIVER_S
+
+
+def test_the_errors_form_one_tree() -> None:
+    ours = {name for name in NAMES if isinstance(getattr(clustersql, name), type) and name != "Cluster"}
+    errors = {name for name in ours if issubclass(getattr(clustersql, name), clustersql.ClusterError)}
+    assert ours - errors == {"ConfigError"}
+    assert issubclass(clustersql.ConfigError, ValueError)

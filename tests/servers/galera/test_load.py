@@ -1,0 +1,107 @@
+"""Faults on Galera under load from eight threads: four that read, four that count in `run`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from servers.galera.workload import Workload
+
+from clustersql import Cluster
+from clustersql.testing import GaleraCluster
+from clustersql.testing.processes import wait_until
+
+
+def progress(load: Workload, reads: int = 50, runs: int = 20) -> None:
+    """Wait until both kinds of work went on by so much."""
+    goal = load.reads + reads, len(load.acknowledged) + runs
+    wait_until(
+        lambda: load.reads >= goal[0] and len(load.acknowledged) >= goal[1],
+        f"{reads} reads and {runs} runs more; so far {load.errors[:3]}",
+        timeout=60,
+        every=0.001,
+    )
+
+
+def test_kill_9_of_the_writer_under_load(
+    galera: GaleraCluster, client: Callable[..., Cluster], driver: str, say: Callable[[str], None]
+) -> None:
+    load = Workload(galera, client(driver).open())
+    load.prepare()
+    with load.running():
+        progress(load)
+        load.slowest_read = load.slowest_run = 0.0
+        began = time.monotonic()
+        galera.kill("n1")
+        killed = time.monotonic()
+        progress(load, reads=1, runs=0)
+        reading = time.monotonic() - killed
+        progress(load, reads=1, runs=4)
+        writing = time.monotonic() - killed
+        progress(load)
+    load.check()
+    say(
+        f"{driver}: after kill -9 of the writer ({1e3 * (killed - began):.0f} ms) reads went on within {1e3 * reading:.0f} ms,"
+        f" four runs within {writing:.2f} s; slowest read {1e3 * load.slowest_read:.0f} ms, slowest run"
+        f" {load.slowest_run:.2f} s; {len(load.acknowledged)} runs acknowledged, {len(load.unknown)} unknown"
+    )
+    with load.db.connection() as conn:
+        assert conn.node == "n2"
+
+
+def test_removal_of_a_node_under_load_shows_no_error(
+    galera: GaleraCluster, client: Callable[..., Cluster], driver: str
+) -> None:
+    cluster = client(driver)
+    load = Workload(galera, cluster.open())
+    load.prepare()
+    with load.running():
+        progress(load)
+        cluster.remove_node("n1")
+        progress(load)
+        cluster.remove_node("n3")
+        progress(load)
+    assert load.unknown == set()
+    load.check()
+    stats = load.db.stats()
+    assert list(stats["nodes"]) == ["n2"]
+
+
+def test_a_frozen_writer_under_load(galera: GaleraCluster, client: Callable[..., Cluster], driver: str) -> None:
+    """What waits for it goes on elsewhere, while a slow statement on a live node is left alone."""
+    cluster = client(driver)
+    load, slept = Workload(galera, cluster.open()), []
+    there = load.db.options(node="n3", read_only=True)
+    slow = threading.Thread(target=lambda: slept.extend(there.execute("SELECT SLEEP(5)").fetchall()))
+    load.prepare()
+    with load.running():
+        progress(load)
+        slow.start()
+        galera.freeze("n1")
+        progress(load)
+        slow.join(60)
+        galera.thaw("n1")  # the others have expelled it meanwhile: it finds back by itself
+        wait_until(lambda: cluster.view.by_name["n1"].usable, "n1 is used again", timeout=60)
+        progress(load)
+    load.check()
+    assert [tuple(row) for row in slept] == [(0,)], "1: it was interrupted"
+    assert cluster.metrics()["Pool"]["Hung"] > 0
+
+
+def test_refusal_and_desync_under_load_show_no_error(
+    galera: GaleraCluster, client: Callable[..., Cluster], driver: str
+) -> None:
+    """The writer refuses queries, then another falls behind on purpose; both come back."""
+    load = Workload(galera, client(driver).open())
+    load.prepare()
+    with load.running():
+        progress(load)
+        galera.reject_queries("n1")
+        progress(load)
+        galera.desync("n2")
+        progress(load)
+        galera.reject_queries("n1", False)
+        galera.desync("n2", False)
+        progress(load)
+    load.check()

@@ -1,0 +1,52 @@
+"""Each driver's public names have one effect each, in its adapter's table: a new name of a new version makes this fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.stage import Stage
+
+from clustersql import Cluster
+from clustersql.drivers import load
+from clustersql.drivers.base.surface import ERRORS, Effect, Surface, surface
+
+
+def unknown(table: Surface, raw: Any) -> list[str]:
+    """The public names of an object that stand in no place of its table."""
+    return sorted(name for name in dir(raw) if not name.startswith("_") and name not in table.effects)
+
+
+def stale(table: Surface, raw: Any) -> list[str]:
+    """The names of a table that the object does not have; of PEP 249's exceptions pg8000 forgets one."""
+    ours = {name for name, effect in table.effects.items() if effect is Effect.OURS}
+    return sorted(table.effects.keys() - set(dir(raw)) - ours - set(ERRORS.split()))
+
+
+def test_every_public_name_has_one_effect(stage: Stage) -> None:
+    """Of the connection and of the cursor, with what only their objects have."""
+    driver = stage.cluster.driver
+    with stage.db.connection() as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        cursor.fetchall()
+        raw, raw_cursor = stage.raw(conn), cursor._raw
+        assert unknown(driver.connection_names, raw) == []
+        assert unknown(driver.cursor_names, raw_cursor) == []
+        assert stale(driver.connection_names, raw) == []
+
+
+def test_sqlite_has_its_tables_too() -> None:
+    """Of both drivers; newer versions of Python know more names."""
+    driver = load("sqlite3")
+    cluster = Cluster("memory", driver="sqlite3")
+    cluster.add_node("a", database=":memory:")
+    with cluster.open() as db, db.connection() as conn, conn.cursor() as cursor:
+        assert unknown(driver.connection_names, conn._state.session.raw) == []  # type: ignore[union-attr]
+        assert unknown(driver.cursor_names, cursor._raw) == []
+    cluster.close()
+
+
+def test_no_name_stands_twice() -> None:
+    """A table in which one does is refused."""
+    with pytest.raises(ValueError, match="stands in the table twice"):
+        surface(tells="info", replaces="reset info")

@@ -1,0 +1,19 @@
+"""Waiting for what comes about by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+
+def eventually(condition: Callable[[], Any], timeout: float = 30.0, every: float = 0.005) -> bool:
+    """Whether ``condition`` holds within so many seconds; while it raises `AssertionError` it does not."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        with suppress(AssertionError):
+            if condition():
+                return True
+        time.sleep(every)
+    return bool(condition())

@@ -9,16 +9,24 @@ from typing import Any, NoReturn
 from ..core.booking.shelf import Session
 from ..core.recovery.aftermath import aftermath
 from ..core.recovery.recover import Lost, Unrestorable, blamed, recover
-from ..core.recovery.verdict import Phase, Situation, Verdict
+from ..core.recovery.verdict import STALE, Phase, Situation, Verdict
 from ..core.statements.traits import Traits
 from ..core.steps import Steps
 from ..core.view.observe import SessionLost
+from ..drivers.contract import AnyDriver
 from ..errors import ClusterError, ConfigError, OutcomeUnknown, TransactionLost
 from ..pool.base import BasePool
 from .base import BaseConnection
 
 ROLLED_BACK = "ROLLBACK"
 """PostgreSQL's status of a COMMIT whose transaction had failed; asyncpg cannot tell that before."""
+
+
+def forget_plans(driver: AnyDriver, raw: Any) -> None:
+    """Have the driver forget what it has prepared; an adapter of a third party may know nothing of it."""
+    forget = getattr(driver, "forget_plans", None)
+    if forget is not None:
+        forget(raw)
 
 
 class BasePerformer:
@@ -58,7 +66,10 @@ class BasePerformer:
 
     def situation(self, error: BaseException) -> Situation:
         """Return what the verdict depends on."""
-        found = self.connection._state.situation(error, self.phase, self.traits)
+        state = self.connection._state
+        found = state.situation(error, self.phase, self.traits)
+        if found.facts.fault in STALE and state.session is not None:
+            forget_plans(state.driver, state.session.raw)
         return found if self.sends else replace(found, proven=True)
 
     @property

@@ -533,6 +533,9 @@ class State:
         facts, standing, may_commit = self.facts(error), self.standing, self.transaction.may_commit
         if traits is not None and traits.many:  # that is said of the latest row
             facts = replace(facts, not_sent=False)
+        # EXECUTE of the caller's own PREPARE: the plan is the caller's to renew.
+        if facts.fault is Fault.STALE_PLAN and traits is not None and traits.leaves_state:
+            facts = replace(facts, fault=Fault.STATEMENT)
         if standing is Standing.NONE and self.pins and not facts.lost and self._may_be_open(session):
             standing, may_commit = Standing.LATER, True
         return Situation(

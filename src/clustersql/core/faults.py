@@ -32,6 +32,10 @@ class Fault(Enum):
     """Wrong password, database or privilege at connect: only a person can mend it."""
     AMBIGUOUS = "ambiguous"
     """The server itself does not know the outcome (40003, 08007, 1180 at COMMIT)."""
+    STALE_PLAN = "stale plan"
+    """What was prepared is older than the schema (a migration), so the server refused to execute it: prepared anew it is answered."""
+    STALE_TYPES = "stale types"
+    """The statement has happened, but what the driver keeps of the types is older than the schema, so that it could not read the answer."""
     FOREIGN = "foreign"
     """No error of the driver's: something else broke into its call (a signal handler, a codec, a cancellation).  It is the caller's, as it
     is; no node is blamed and nothing is run again because of it.  How far the call had come is not known."""

@@ -19,6 +19,7 @@ from inspect import signature
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from ..core.faults import Fault
 from ..core.view.node import Role
 from ..dialects import Dialect, by_name
 from ..errors import ConfigError, Form
@@ -131,6 +132,16 @@ class AsyncPG(AsyncAdapter):
     def codes(self, exc: BaseException) -> Codes:
         """SQLSTATE where the server gave one; asyncpg gives one of its own (08003) to a call whose connection died."""
         return getattr(exc, "sqlstate", None), None, str(exc)
+
+    def stale(self, exc: BaseException) -> Fault | None:
+        """Tell by the class, of which asyncpg has one for each; the second one it raises itself, after the statement has happened."""
+        if isinstance(exc, self.module.InvalidCachedStatementError):
+            return Fault.STALE_PLAN
+        return Fault.STALE_TYPES if isinstance(exc, self.module.OutdatedSchemaCacheError) else None
+
+    def forget_plans(self, raw: Any) -> None:
+        """Forget what was prepared for our cursor; asyncpg has forgotten its own, and its types."""
+        raw.session.prepared.clear()
 
     def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
         """Raised by ``_check_open``, and before that by whatever finds another call under way."""
@@ -305,15 +316,9 @@ class Cursor:
         return self
 
     async def run(self, query: str, parameters: Sequence[Any]) -> None:
-        """Run a statement without BEGIN.  One whose plan is outdated is prepared once more, where no transaction has failed by it."""
+        """Run a statement without BEGIN."""
         self._rows, self.description, self.statusmessage = [], None, None
-        try:
-            await self._run(query, parameters)
-        except self._driver.module.InvalidCachedStatementError:
-            self._raw.session.prepared.clear()
-            if self._raw.is_in_transaction():
-                raise
-            await self._run(query, parameters)
+        await self._run(query, parameters)
         if (self.statusmessage or "").startswith(FORGETTING):
             self._raw.session.prepared.clear()
             await self._raw.reload_schema_state()  # asyncpg forgets what it had prepared itself

@@ -99,6 +99,9 @@ class AnyDriver(Protocol):
     def text(self, operation: Any, raw: Any) -> str | None:
         """Return the text of a statement that is neither str nor bytes (psycopg's composed SQL); None: it cannot be told."""
 
+    def forget_plans(self, raw: Any) -> None:
+        """Forget what was prepared, for the schema is another one now: what is executed next is prepared anew.  No round trip."""
+
     def before_change(self, raw: Any) -> None:
         """A statement is about to be sent that may leave something in its session: remember what `reset` must bring back.  No round trip."""
 

@@ -19,6 +19,9 @@ from .base.reader import BaseDriver, Codes
 from .base.surface import CONNECTION, CURSOR, ERRORS, Effect, surface
 from .contract import Abilities, Target
 
+REVALIDATES = "RevalidateCachedQuery"
+"""PostgreSQL's function that refuses a plan whose rows have other columns by now."""
+
 _OK, _IDLE, _IN_ERROR, _UNKNOWN = 0, 0, 3, 4  # libpq's ConnStatusType and PGTransactionStatusType
 
 
@@ -113,6 +116,18 @@ class PsycopgReader(BaseDriver):
     def codes(self, exc: BaseException) -> Codes:
         """SQLSTATE where the server gave one; a connection that died gives only text."""
         return getattr(exc, "sqlstate", None), None, str(exc)
+
+    def stale(self, exc: BaseException) -> Fault | None:
+        """PostgreSQL has one SQLSTATE for all that it does not support; its text is in the server's language, its function is not."""
+        diag = getattr(exc, "diag", None)
+        refused = getattr(exc, "sqlstate", None) == "0A000" and getattr(diag, "source_function", None) == REVALIDATES
+        return Fault.STALE_PLAN if refused else None
+
+    def forget_plans(self, raw: Any) -> None:
+        """Do what psycopg does after a rollback only; it drops them on the server before its next statement."""
+        prepared = getattr(raw, "_prepared", None)
+        if prepared is not None:
+            prepared.clear()
 
     def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
         """Raised by ``_check_connection_ok`` before anything is written."""

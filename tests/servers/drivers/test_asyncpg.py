@@ -148,19 +148,23 @@ def test_its_cursor_describes_and_counts(connected: With) -> None:
     connected(body)
 
 
-def test_an_outdated_plan_is_made_again_outside_a_transaction(connected: With) -> None:
+def test_what_was_prepared_is_forgotten_when_asked_for(connected: With) -> None:
     async def body(raw: Any) -> None:
         cursor = await DRIVER.cursor(raw, (), {})
         await DRIVER.set_autocommit(raw, True)
         await cursor.execute("CREATE TEMP TABLE t (n int)")
         await cursor.execute("SELECT * FROM t")
         await raw.execute("ALTER TABLE t ADD COLUMN s text")
+        with pytest.raises(asyncpg.InvalidCachedStatementError):
+            await cursor.execute("SELECT * FROM t")
+        DRIVER.forget_plans(raw)
         await cursor.execute("SELECT * FROM t")
         assert [column[0] for column in cursor.description] == ["n", "s"]
         await DRIVER.set_autocommit(raw, False)
         await raw.execute("ALTER TABLE t DROP COLUMN s")
         with pytest.raises(asyncpg.InvalidCachedStatementError):
             await cursor.execute("SELECT * FROM t")  # the transaction has failed by it
+        DRIVER.forget_plans(raw)
         await DRIVER.rollback(raw)
         await cursor.execute("SELECT * FROM t")
         assert [column[0] for column in cursor.description] == ["n"]

@@ -7,7 +7,8 @@ An operation ends in one of three ways: it happened, it did not happen, or nobod
 3. A refusal (read-only, not ready) and a rollback that the server asserts prove that it did not happen.
 4. A connection moves only if it leaves no session state behind (`movable`); what cannot move is reported, never papered over.
 5. What is not proven is `UNKNOWN`.
-6. What is not the driver's passes: an exception that broke into its call proves nothing and asks for nothing.
+6. What the driver has kept since before a change of the schema is forgotten; then the same statement may be sent on the same connection.
+7. What is not the driver's passes: an exception that broke into its call proves nothing and asks for nothing.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ def verdict(s: Situation) -> Verdict:
     fault = s.facts.fault
     if fault is Fault.FOREIGN:
         return Verdict.PASS
+    if fault in STALE and s.phase is Phase.EXECUTE and not s.facts.lost:
+        return _stale(s)
     if s.phase is Phase.FETCH or fault in (Fault.STATEMENT, Fault.MISCONFIGURED):
         return _own_fault(s)
     if fault is Fault.READ_ONLY and s.read_only:
@@ -112,9 +115,11 @@ def rerunnable(facts: Facts, at_commit: bool, may_commit: bool) -> bool:
         return True
     if at_commit:
         return facts.not_sent or facts.unheard or facts.undone_at_commit
-    return facts.fault in _REFUSALS or facts.lost
+    return facts.fault in _REFUSALS or facts.fault in STALE or facts.lost
 
 
+STALE = (Fault.STALE_PLAN, Fault.STALE_TYPES)
+"""Faults of what the driver keeps of a session."""
 _REFUSALS = (Fault.READ_ONLY, Fault.NOT_READY, Fault.OVERLOADED)
 
 
@@ -123,6 +128,13 @@ def _own_fault(s: Situation) -> Verdict:
     if s.phase is Phase.COMMIT and s.facts.lost and not (s.proven or s.facts.undone_at_commit):
         return Verdict.UNKNOWN
     return Verdict.PASS
+
+
+def _stale(s: Situation) -> Verdict:
+    """A plan that was refused has done nothing; an answer that could not be read is that of a statement which has happened."""
+    happened = s.transaction is Standing.NONE and s.facts.fault is Fault.STALE_TYPES and not s.proven
+    again = s.repeatable and not s.may_commit and not happened and s.transaction is not Standing.LATER
+    return Verdict.AGAIN if again else Verdict.PASS
 
 
 def _at_commit(s: Situation) -> Verdict:

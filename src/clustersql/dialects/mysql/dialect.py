@@ -52,6 +52,7 @@ ERRNOS: dict[int, Fault | tuple[tuple[str, Fault], ...]] = {
     1836: Fault.READ_ONLY,
     1874: Fault.READ_ONLY,  # innodb_read_only
     1047: (("wsrep", Fault.NOT_READY),),  # Galera outside the Primary component; without the text: an unknown command
+    1615: Fault.STALE_PLAN,  # a prepared statement that the server could not prepare anew: it did not happen
     # Push back, do not call it dead.
     1040: Fault.OVERLOADED,
     1203: Fault.OVERLOADED,

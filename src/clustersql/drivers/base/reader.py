@@ -82,6 +82,13 @@ class BaseDriver:
         """Return the text of a statement that is neither str nor bytes; None: the driver has no such thing."""
         return None
 
+    def stale(self, exc: BaseException) -> Fault | None:
+        """Return which of the stale faults ``exc`` proves beyond its codes; None: none."""
+        return None
+
+    def forget_plans(self, raw: Any) -> None:
+        """Most drivers prepare nothing by themselves."""
+
     def before_change(self, raw: Any) -> None:
         """Most servers reset a session by themselves."""
 
@@ -131,7 +138,7 @@ class BaseDriver:
         if raw is not None and self.is_foreign(exc, raw):
             return Facts(Fault.FOREIGN, lost=not self.survives(exc))
         codes = sqlstate, errno, message = self.codes(exc)
-        fault = classify(self.dialect, sqlstate, errno, message, connecting=raw is None)
+        fault = self.stale(exc) or classify(self.dialect, sqlstate, errno, message, connecting=raw is None)
         lost = raw is None or self._is_lost(fault, codes, exc, raw)
         if fault is None:
             fault = Fault.LOST if lost else Fault.STATEMENT

@@ -168,7 +168,7 @@ class Simulated(LocalAutocommit):
 
     def __init__(self, servers: Servers) -> None:
         super().__init__(MODULE)
-        self.packages = frozenset(("bench",))
+        self.packages = frozenset(("simulation",))
         self.servers = servers
         self.dialect = servers.family.dialect
         self.opened: list[Raw] = []

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clustersql import ClusterError, OutcomeUnknown, TransactionLost
+from clustersql.connection.interruption import DONE
 
 from .driver import Error, SoftLimit
 from .flavours import CALL, INSERT, SELECT, Family
@@ -25,8 +26,11 @@ FAILURES = (Error, ClusterError, GivenUp, SoftLimit)
 
 
 def told(error: BaseException) -> str:
-    """What a program concludes from an error: it did not happen, unless the error says that nobody knows."""
-    noted = any("OutcomeUnknown" in note for note in getattr(error, "__notes__", ()))
+    """What a program concludes from an error: it did not happen, unless the error says that nobody knows, or that it has."""
+    notes = getattr(error, "__notes__", ())
+    if DONE in notes:
+        return OK
+    noted = any("OutcomeUnknown" in note for note in notes)
     return UNKNOWN if noted or isinstance(error, OutcomeUnknown) else FAILED
 
 
@@ -249,9 +253,9 @@ def run(client: Client, database: Any, work: Work) -> None:
 
     try:
         database.run(function)
-    except FAILURES:
+    except FAILURES as exc:
         work.open[:] = writes
-        if called:
+        if called and told(exc) != OK:
             client.history.violated(f"{client.name} on_commit was called, but run() says that it did not happen")
         raise
     finally:

@@ -15,7 +15,7 @@ from ..config.options import Options
 from ..connection.base import BaseConnection
 from ..connection.forwarded import OWN, assign, effect_of, looked_at, mode_changed
 from ..connection.hooks import call_hooks
-from ..connection.interruption import cancelled, is_foreign, passes
+from ..connection.interruption import DONE, cancelled, is_foreign, passes
 from ..connection.recovery import ROLLED_BACK, note_lost
 from ..connection.rows import LASTING
 from ..connection.state import Callbacks, State, passing
@@ -191,8 +191,10 @@ class Connection(BaseConnection):
         keep = False
         try:
             keep = await self._finish(session)
-        except BaseException:  # cancelled in the middle of an answer
+        except BaseException as exc:  # cancelled in the middle of an answer
             session.tainted = True
+            if state.done:
+                exc.add_note(DONE)
             raise
         finally:
             session.statements += session.count
@@ -255,6 +257,7 @@ class Connection(BaseConnection):
                     hooks = state.boundary(committed=True) if done else await self._commit(ours=True)
                 elif leaving != "pool" and not state.closed:
                     await self.rollback()
+            state.done = kind is None
         finally:
             try:
                 if leaving != "commit":

@@ -135,6 +135,7 @@ class Database:
             session = connection._state.session
             if session is None or not (session.autocommit and pool.driver.abilities.autocommit):
                 await connection.commit()  # the driver has no autocommit mode, or the session cannot be in it
+            connection._state.done = True
         finally:
             await connection.close()
         return result

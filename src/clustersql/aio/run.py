@@ -49,6 +49,7 @@ async def run(
             if not again:
                 raise
         else:
+            state.done = True
             try:
                 await connection.close()
             finally:  # only now: a hook may want a connection; and whatever it raises, nothing is run again

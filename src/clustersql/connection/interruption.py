@@ -6,6 +6,7 @@ Rules
 * How far the call had come is not known, and an answer may be pending: so the session is closed at once, before anybody can read that as
   the answer to his next statement.  What was open in it is lost until the caller rolls back.
 * Where something may have been committed the exception has a note of it, and `run` does not call its function again.
+* In the return of a connection whose work is done and committed (`State.done`) it has a note of that: it looks like a failure of the work.
 
 Shared by both APIs; nothing here waits.
 """
@@ -22,6 +23,7 @@ from .state import State
 
 CANCELLED = "clustersql: OutcomeUnknown: cancelled after it was sent, so it may have been committed or not"
 INTERRUPTED = "clustersql: OutcomeUnknown: interrupted after it was sent, so it may have been committed or not"
+DONE = "clustersql: it broke into the return of the connection only: what was executed on it has happened, and is committed"
 
 LOST = "an exception broke into a statement of this transaction, so nothing of it has happened; roll back"
 UNKNOWN = "an exception broke into a transaction that may have committed a part of its own; roll back"

@@ -66,6 +66,7 @@ class State:
     have been done on the session, so that there is something to commit or to undo.  ``spent``: the iterators that ``run``'s attempts have read.
     ``behind``: a session was lost, and with it what its statements have left there for a later one to ask (LAST_INSERT_ID).
     ``answered``: the driver's cursor whose further results may be unread.  ``whole``: each statement is read to its end at once.
+    ``done``: its work has ended well and is committed, so that what breaks into the return of the connection is no failure of the work.
     ``cancelling``: how often the task had been asked to end before the latest statement that was noted, or COMMIT (asyncio).
     ``deadline`` (monotonic, of the whole operation) and ``patience`` (seconds, of each statement) bound it; 0.0: nothing does.
     """
@@ -83,6 +84,7 @@ class State:
         "committed",
         "cursors",
         "deadline",
+        "done",
         "driver",
         "given_back",
         "harmless",
@@ -142,9 +144,8 @@ class State:
         self.number: int | None = None
         self.cursors: tuple[Any, ...] = ()
         self.callbacks: Callbacks = ()
-        self.committed = self.given_back = self.timed_out = self.touched = self.unclean = self.behind = (
-            self.mode_known
-        ) = False
+        self.committed = self.done = self.given_back = self.timed_out = False
+        self.touched = self.unclean = self.behind = self.mode_known = False
         self.transaction: Transaction = NOTHING_OPEN
         self.broken: BaseException | None = None
         self.last_facts: Facts | None = None

@@ -14,7 +14,7 @@ from ..config.options import Options
 from ..connection.base import BaseConnection
 from ..connection.forwarded import OWN, assign, effect_of, looked_at, mode_changed
 from ..connection.hooks import call_hooks
-from ..connection.interruption import broken_into, is_foreign, passes
+from ..connection.interruption import DONE, broken_into, is_foreign, passes
 from ..connection.recovery import note_lost
 from ..connection.state import Callbacks, State
 from ..connection.statements import LEFT, StatementCache, phase_of
@@ -159,7 +159,12 @@ class Connection(BaseConnection):
         state.given_back = True
         state.callbacks = ()
         if session is not None:
-            self._finish(session)
+            try:
+                self._finish(session)
+            except BaseException as exc:
+                if state.done:
+                    exc.add_note(DONE)
+                raise
 
     @property
     def driver_connection(self) -> Any:
@@ -222,6 +227,7 @@ class Connection(BaseConnection):
                 state = self._state
                 done = state.driver.abilities.leaves_results and state.leaves_reads_unread()
                 hooks = state.boundary(committed=True) if done else self._commit(ours=True)
+            self._state.done = success
         finally:
             try:
                 self.close()

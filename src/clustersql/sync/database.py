@@ -109,6 +109,7 @@ class Database:
             session = connection._state.session
             if session is None or not (session.autocommit and self._pool.driver.abilities.autocommit):
                 connection.commit()  # the driver has no autocommit mode, or the session cannot be in it
+            connection._state.done = True
         finally:
             connection.close()
         return result

@@ -44,6 +44,7 @@ def run(
             if not again:
                 raise
         else:
+            connection._state.done = True
             try:
                 connection.close()
             finally:  # only now: a hook may want a connection; and whatever it raises, nothing is run again

@@ -12,6 +12,7 @@ import pytest
 from support.fake import CancelledAt, FakeDriver, fake_cluster
 
 from clustersql.aio import Database
+from clustersql.connection.interruption import DONE
 
 Operation = Callable[[Database], Awaitable[Any]]
 
@@ -316,3 +317,31 @@ def test_goodbye_that_is_cancelled_before_its_first_step_leaves_no_connection() 
         assert not driver.open
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("operation", ["connection", "rerun"])
+def test_cancelled_in_the_return_it_says_that_the_work_is_done(operation: str) -> None:
+    """At every await: what was committed is never told as if it was not, nor the other way round."""
+
+    async def main() -> set[tuple[bool, bool]]:
+        nth, seen = 0, set()
+        while True:
+            nth += 1
+            cluster, driver = fake_cluster(stagger=0.001, max_size=3)
+            async with cluster.aopen() as db:
+                attempt = CancelledAt(OPERATIONS[operation](db), nth)
+                task = asyncio.ensure_future(_await(attempt))
+                result = (await asyncio.gather(task, return_exceptions=True))[0]
+            cluster.close()
+            if not attempt.reached:
+                return seen
+            notes = getattr(result, "__notes__", [])
+            done = driver.commits == 1
+            unknown = any("OutcomeUnknown" in note for note in notes)
+            assert DONE not in notes or done
+            assert not done or DONE in notes or unknown, nth
+            seen.add((done, DONE in notes))
+
+    seen = asyncio.run(main())
+    assert (False, False) in seen
+    assert (True, True) in seen or operation != "connection"  # the others' return awaits nothing

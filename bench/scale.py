@@ -124,7 +124,7 @@ def _watched(folder: str, count: int) -> Any:
     """Return a database that has asked every one of its nodes."""
     cluster = _sqlite(folder, count)
     db = cluster.open()
-    while any(node["role"] == "unknown" for node in cluster.describe()["nodes"]):
+    while any(node["role"] == "unknown" for node in cluster.snapshot().as_dict()["nodes"]):
         time.sleep(0.05)
     return db, []
 

@@ -48,7 +48,9 @@ class Program:
         seen = {
             name: (len(each.good), each.errors[-2:]) for name, each in (("reads", self.reader), ("writes", self.writer))
         }
-        kept_out = {node["name"]: node["kept_out"] for node in self.cluster.describe()["nodes"] if node["kept_out"]}
+        kept_out = {
+            node["name"]: node["kept_out"] for node in self.cluster.snapshot().as_dict()["nodes"] if node["kept_out"]
+        }
         return f"<{self.api}, {self.label}: {seen}, kept out: {kept_out}>"
 
     def _look(self, view: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
@@ -23,8 +23,8 @@ from .errors import ConfigError
 from .nodes.members import check_discovery
 from .nodes.topology import Topology
 from .pool.outside import OutsideConnections
-from .reports.description import described
 from .reports.figures import measured
+from .reports.snapshot import snapshot
 from .sync.entangled import apart
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .aio.pool import Pool as AsyncPool
     from .core.view.view import View
     from .drivers.contract import AnyDriver, AsyncDriver, Driver
+    from .nodes.events import ClusterEvent
+    from .reports.values import Snapshot
     from .sync.connection import Connection
     from .sync.database import Database
     from .sync.pool import Pool
@@ -116,7 +118,7 @@ class Cluster:
         """Give a node no new work, before its server is stopped; work in progress there ends by itself, and its connections are closed.
 
         ``grace``: seconds after which the connections that are still in use there are ended; what they were doing is then recovered as
-        after any lost connection.  None: never by us.  Returns at once; `describe` tells how many are left.  Raises `ConfigError`.
+        after any lost connection.  None: never by us.  Returns at once; `snapshot` tells how many are left.  Raises `ConfigError`.
         """
         if grace is not None and not (is_number(grace) and 0 <= grace <= YEAR):
             raise ConfigError(f"grace: must be a number of seconds from 0 to a year, or None, not {grace!r}")
@@ -221,17 +223,28 @@ class Cluster:
         """Tell the cluster of an error that a framework met on a connection from `dial` or `adial`.  Returns whether the connection is lost."""
         return self._dialled.observe(raw, error)
 
-    def describe(self) -> dict[str, Any]:
-        """Return, ready for JSON, what each node may serve now, and on which axis, since when and why it is kept out of work.
+    def snapshot(self) -> Snapshot:
+        """Return everything that is known now: an immutable value, with ``as_dict()`` ready for JSON.
 
-        The names are in the reference.
+        What each node may serve, and on which axis, since when and why it is kept out of work; the pools, who waits and who holds a
+        connection; the retries, the members, the knobs.  Takes no lock, and no password is in it.  The names are in the reference.
         """
-        return described(self._topology)
+        return snapshot(self._topology, [(api, pool.told()) for api, pool in self._pools()])
+
+    def events(self) -> tuple[ClusterEvent, ...]:
+        """Return the last 1,000 events, the latest last: changes of nodes, failed dials, long waits, recoveries, outcomes."""
+        return self._topology.events.latest()
+
+    def on_event(self, function: Callable[[ClusterEvent], object]) -> Callable[[], None]:
+        """Call ``function`` with each event from now on, in whatever thread it happens: it must be quick, and wait for nothing.
+
+        Returns a function that ends this.  What ``function`` raises is logged once, and harms nothing.
+        """
+        return self._topology.events.on_event(function)
 
     def metrics(self) -> dict[str, Any]:
         """Return the cluster's figures, ready for JSON; the names are in the reference."""
-        pools = [self._pool, *(ref() for ref in self._async_pools.valuerefs())]  # copied at once: no lock is taken here
-        return measured(self._topology, [pool.stats() for pool in [pool for pool in pools if pool is not None]])
+        return measured(self._topology, [pool.stats() for _, pool in self._pools()])
 
     def close(self) -> None:
         """Close the pool of `open`.  Connections that are in use are closed when they are given back.  Twice does no harm.
@@ -275,6 +288,11 @@ class Cluster:
                     check_via(address, adapter.name, adapter.abilities.shared)
             self._async_adapter = adapter
         return self._async_adapter
+
+    def _pools(self) -> list[tuple[str, Pool | AsyncPool]]:
+        """Return the pools that there are, each with its API; copied at once, without a lock."""
+        waiting = [("asyncio", ref()) for ref in self._async_pools.valuerefs()]
+        return [(api, pool) for api, pool in [("threads", self._pool), *waiting] if pool is not None]
 
     def _make_pool(self) -> Pool:
         from .sync.pool import Pool

@@ -92,7 +92,7 @@ class BasePerformer:
             fail(self.connection, outcome)
         serving = self.connection._state.session
         if serving is not None and self.phase is not Phase.COMMIT:
-            self.connection._pool.topology.recovered(serving.node)
+            self.connection._pool.topology.recovered(serving.node, self.error)
             serving.count += self.sends
         return outcome
 

@@ -26,7 +26,7 @@ from ..core.statements.traits import kept, several
 from ..core.view.node import Role
 from ..core.view.view import Want
 from ..core.words import first_line
-from ..errors import ClusterError, PoolClosed, TransactionLost, bind
+from ..errors import ClusterError, OutcomeUnknown, PoolClosed, TransactionLost, bind
 from .rows import Spent, read_once
 
 if TYPE_CHECKING:
@@ -563,6 +563,9 @@ class State:
 
     def error(self, kind: type[ClusterError], text: str) -> ClusterError:
         """Return one of our errors as an instance of the driver's ``OperationalError`` too."""
+        if issubclass(kind, (TransactionLost, OutcomeUnknown)):
+            node = self.session.node if self.session is not None else ""
+            self.topology.events.note("outcome", node, f"{kind.__name__} on the connection from {self.place()}")
         return bind(kind, self.driver.operational_error)(text)
 
     def undone(self) -> ClusterError:
@@ -592,10 +595,13 @@ class State:
 
     def forgotten(self) -> str:
         """Return the warning about a handle that nobody gave back."""
+        return f"a connection of cluster {self.topology.name!r}, checked out at {self.place()}, was never closed"
+
+    def place(self) -> str:
+        """Return where it was checked out, as ``file:line``."""
         code, instruction = self.site
         line = next((line for start, end, line in code.co_lines() if start <= instruction < end), None)
-        where = f"{code.co_filename}:{line or code.co_firstlineno}"
-        return f"a connection of cluster {self.topology.name!r}, checked out at {where}, was never closed"
+        return f"{code.co_filename}:{line or code.co_firstlineno}"
 
     def __repr__(self) -> str:
         if self.session is not None:

@@ -138,6 +138,7 @@ BEHIND = "pgbouncer let us in, and no server behind it answered: its pool is in 
 def tell_failure(topology: Topology, driver: AnyDriver, attempt: Dialling, error: BaseException) -> None:
     """Record that a dial or probe failed with ``error``."""
     topology.failed(attempt.name, error)
+    topology.events.note("dial", attempt.name, f"it failed: {type(error).__name__}: {first_line(error)}")
     if is_behind(topology, driver, attempt, error):
         topology.tell(Silent(attempt.name, BEHIND))
     else:

@@ -32,6 +32,7 @@ from ..core.view.view import View
 from ..core.words import in_one_line
 from ..drivers.contract import AnyDriver
 from ..errors import ConfigError
+from .events import Events
 from .members import begun, derived, where
 
 log = logging.getLogger("clustersql")
@@ -65,6 +66,7 @@ class Topology:
         self.latest: dict[str, BaseException] = {}
         self.budget = Budget(settings.retry_ratio, settings.retry_reserve)
         self.started = time.time()
+        self.events = Events(name, self.without_passwords)
         self.listeners: list[Callable[[View], None]] = []
         self._breaker = Breaker(settings.breaker_base, settings.breaker_cap)
         self._complained: set[str] = set()
@@ -161,6 +163,7 @@ class Topology:
             if text not in self._complained:
                 self._complained.add(text)
                 log.warning("cluster %s: discovery: %s", self.name, " ".join(text.split()))
+                self.events.note("discovery", "", text)
 
     def connected(self, name: str) -> None:
         """Count a connection that was opened."""
@@ -169,8 +172,9 @@ class Topology:
             record.connections += 1
             record.last_success = time.time()
 
-    def recovered(self, name: str) -> None:
-        """Count a statement that went on elsewhere, now on ``name``."""
+    def recovered(self, name: str, error: BaseException) -> None:
+        """Count a statement that went on elsewhere after ``error``, now on ``name``."""
+        self.events.note("recovery", name, f"a statement was recovered there, after {type(error).__name__}")
         record = self.records.get(name)
         if record is not None:
             record.recovered += 1
@@ -205,6 +209,7 @@ class Topology:
         self._lock = threading.Lock()
 
     def _log(self, before: View, after: View) -> None:
+        self._note(before, after)
         for node in after.nodes:
             old = before.by_name.get(node.name)
             if old is not None and _state(old) != _state(node) and node.origin is not Origin.REPORTED:
@@ -223,6 +228,20 @@ class Topology:
                 log.info(
                     "cluster %s: node %s, which was discovered, is none of its nodes any more", self.name, node.name
                 )
+
+    def _note(self, before: View, after: View) -> None:
+        """Make an event of each change of a node."""
+        for node in after.nodes:
+            old = before.by_name.get(node.name)
+            if node.origin is Origin.REPORTED or (old is not None and _state(old) == _state(node)):
+                continue
+            kind = "drain" if old is not None and old.draining is not node.draining else "node"
+            became = "was added" if old is None else f"is {_words(node)}"
+            why = f": {node.why}" if old is not None and node.why else ""
+            self.events.note(kind, node.name, became + why)
+        for name in before.by_name.keys() - after.by_name.keys():
+            if before.by_name[name].origin is not Origin.REPORTED:
+                self.events.note("node", name, "was removed")
 
 
 def _bare(error: BaseException) -> BaseException:

@@ -28,6 +28,7 @@ from ..core.view.view import View, Want
 from ..errors import ClusterError, PoolClosed, bind
 from ..nodes.dial import is_callers, tell_failure
 from ..nodes.topology import Topology
+from .holders import holders, waiters
 from .outside import DialledFor, OutsideConnections
 from .unavailable import none_to_be_had, unfit
 from .upkeep import D, Upkeep, empty_book
@@ -149,6 +150,7 @@ class BasePool(Upkeep[D]):
         self.waits += 1
         self._take_in_orphans()
         waiter = Waiter(want, avoid, signal, outside)
+        waiter.since = time.monotonic()
         with self._lock:
             self._book.enqueue(waiter)
         return waiter
@@ -163,13 +165,16 @@ class BasePool(Upkeep[D]):
         """Return the connection that `open_` ended with, or raise why there is none.  ``began`` in monotonic seconds."""
         session: Session | None = None if isinstance(outcome, GaveUp) else outcome
         late = self._withdraw(waiter, session)
-        if session is not None:
-            return session
-        if late is not None:
-            return late
-        raise none_to_be_had(
-            self.topology, self._book, self.reading.operational_error, outcome, waiter.want, time.monotonic() - began
+        now, events = time.monotonic(), self.topology.events
+        if (found := session or late) is not None:
+            found.lent_at = now
+            events.waited(found.node, now - began, now)
+            return found
+        error = none_to_be_had(
+            self.topology, self._book, self.reading.operational_error, outcome, waiter.want, now - began
         )
+        events.note("timeout", waiter.want.node or "", str(error))
+        raise error
 
     def _withdraw(self, waiter: Waiter, held: Session | None) -> Session | None:
         """Leave the queue.  A connection that was served in the same moment is returned."""
@@ -338,6 +343,10 @@ class BasePool(Upkeep[D]):
         finally:
             if held:
                 self._lock.release()  # type: ignore[attr-defined]
+
+    def told(self) -> dict[str, Any]:
+        """Return what `stats` does, and who waits and who holds a connection.  Never waits, as `stats`."""
+        return self.stats() | {"waiters": waiters(self._book), "holders": holders(self._book)}
 
     def _try_lock(self) -> bool:
         """Take the lock if nobody has it."""

@@ -2,7 +2,7 @@
 
 Rules
 -----
-1. What only tells (`stats`, `metrics`, `describe`, a `repr`) waits for no lock at all.
+1. What only tells (`stats`, `metrics`, `snapshot`, a `repr`) waits for no lock at all.
 2. A thread that holds one of our locks has a frame of ours on its stack.  So where there is one, what takes locks is done by another thread.
 3. That thread is waited for, but only for a moment: it may be this one that holds the lock it waits for.
 """

@@ -15,9 +15,10 @@ from socket import AF_INET, AF_INET6
 from typing import Any
 
 from .. import registry
-from ..cluster import Cluster, topology_of
+from ..cluster import Cluster
 from ..core.view.view import Service
 from ..errors import ConfigError
+from ..reports.values import NodeReport
 
 __all__ = ["Server", "health", "serve"]
 
@@ -35,13 +36,14 @@ def health(clusters: Mapping[str, Cluster]) -> tuple[bool, dict[str, Any]]:
 
 
 def _health(cluster: Cluster) -> dict[str, Any]:
-    service = Service.READ if topology_of(cluster).settings.read_only else Service.WRITE
+    told = cluster.snapshot()
+    service = Service(told.wanted)
     try:
         closed = cluster.open().closed
     except ConfigError as exc:
         return {"healthy": False, "wanted": service.value, "usable": [], "why": {"": str(exc)}}
     usable = [] if closed else list(cluster.view.candidates[service])
-    why = {node.name: _why(cluster, node.name) for node in cluster.view if node.name not in usable}
+    why = {node.name: _why(node) for node in told.nodes if node.name not in usable}
     return {
         "healthy": bool(usable),
         "wanted": service.value,
@@ -50,10 +52,8 @@ def _health(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def _why(cluster: Cluster, name: str) -> str:
-    node = cluster.view.by_name[name]
-    words = f"{node.reach.value}, {node.role.value}, {node.readiness.value}"
-    return words + (f": {topology_of(cluster).redacted(name, node.why)}" if node.why else "")
+def _why(node: NodeReport) -> str:
+    return f"{node.state}, {node.role}, {node.readiness}" + (f": {node.why}" if node.why else "")
 
 
 class _Handler(BaseHTTPRequestHandler):

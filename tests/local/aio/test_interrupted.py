@@ -21,7 +21,9 @@ def test_what_only_tells_is_told_in_the_middle_of_anything(tmp_path: Path) -> No
 
     def tells() -> None:
         told = [repr(db), repr(cluster), cluster.nodes, cluster.view, db.closed]
-        seen.append(db.stats() | {"described": cluster.describe(), "metrics": cluster.metrics(), "told": told})
+        seen.append(
+            db.stats() | {"described": cluster.snapshot().as_dict(), "metrics": cluster.metrics(), "told": told}
+        )
 
     async def main() -> None:
         with Interrupter(tells) as interrupter:

@@ -62,7 +62,7 @@ def tells(cluster: clustersql.Cluster, db: Database) -> dict[str, Any]:
     """Everything that only tells."""
     health({cluster.name: cluster})
     told = [repr(db), repr(db._pool), repr(cluster), cluster.nodes, cluster.view, db.closed]
-    return db.stats() | {"described": cluster.describe(), "metrics": cluster.metrics(), "told": told}
+    return db.stats() | {"described": cluster.snapshot().as_dict(), "metrics": cluster.metrics(), "told": told}
 
 
 def test_what_only_tells_is_told_in_the_middle_of_anything(make: Callable[..., clustersql.Cluster]) -> None:

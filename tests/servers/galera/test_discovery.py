@@ -22,15 +22,15 @@ def cluster(galera: GaleraCluster, driver: str) -> Iterator[clustersql.Cluster]:
 
 def until(cluster: clustersql.Cluster, *nodes: str) -> None:
     is_so = lambda: cluster.nodes == sorted(nodes) and all(node.usable for node in cluster.view)  # noqa: E731
-    wait_until(is_so, f"{cluster.nodes} are {nodes}: {cluster.describe()}", timeout=30)
+    wait_until(is_so, f"{cluster.nodes} are {nodes}: {cluster.snapshot().as_dict()}", timeout=30)
 
 
 def test_members_come_and_go(galera: GaleraCluster, cluster: clustersql.Cluster) -> None:
     db = cluster.open()
     n1, n2, n3 = (f"127.0.0.1:{galera.port(name)}" for name in galera.nodes)
     until(cluster, "n1", n2, n3)
-    assert cluster.describe()["discovery"]["complaints"] == []
-    assert {one["reported"]: one["node"] for one in cluster.describe()["discovery"]["members"]} == {
+    assert cluster.snapshot().as_dict()["discovery"]["complaints"] == []
+    assert {one["reported"]: one["node"] for one in cluster.snapshot().as_dict()["discovery"]["members"]} == {
         n1: "n1",
         n2: n2,
         n3: n3,

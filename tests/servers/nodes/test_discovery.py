@@ -49,7 +49,7 @@ def has(cluster: clustersql.Cluster, *nodes: str) -> bool:
 
 
 def complaints(cluster: clustersql.Cluster) -> list[str]:
-    told: list[str] = cluster.describe()["discovery"]["complaints"]
+    told: list[str] = cluster.snapshot().as_dict()["discovery"]["complaints"]
     return told
 
 
@@ -60,7 +60,7 @@ def test_standbys_come_and_go(postgres: PostgresCluster, make: Make) -> None:
     assert has(cluster, "n1", n2, n3), (cluster.view, complaints(cluster))
     for name, standby in (("n1", False), (n2, True), (n3, True)):
         assert db.options(node=name, role="any").execute("SELECT pg_is_in_recovery()").fetchone()[0] is standby
-    told = cluster.describe()
+    told = cluster.snapshot().as_dict()
     assert [(node["name"], node["discovered"]) for node in told["nodes"]] == [
         ("n1", False),
         *sorted([(n2, True), (n3, True)]),
@@ -120,7 +120,7 @@ def test_one_server_under_two_addresses_is_one_node(postgres: PostgresCluster, m
         cluster.open()
         n3 = at(postgres, "n3")
         assert has(cluster, "n1", "second", n3), cluster.view
-        told = {one["reported"]: one["node"] for one in cluster.describe()["discovery"]["members"]}
+        told = {one["reported"]: one["node"] for one in cluster.snapshot().as_dict()["discovery"]["members"]}
         assert told["n2 127.0.0.1"] == "second"
         cluster.remove_node("second")  # the operator's word holds: it is not found again
         version = cluster.view.version
@@ -171,7 +171,7 @@ def test_a_map_that_maps_nothing_is_told(
         "address_map maps nothing: its keys are 10.0.0.9, and the database reports n2 127.0.0.1, n3 127.0.0.1",
     ]
     assert cluster.nodes == ["n1"]
-    assert cluster.describe()["discovery"]["unused"] == ["10.0.0.9"]
+    assert cluster.snapshot().as_dict()["discovery"]["unused"] == ["10.0.0.9"]
     assert len(told()) == len(set(told())), "once, and once more when the members are others"
 
 

@@ -34,7 +34,7 @@ def test_a_replica_is_found_and_goes(pair: Pair, driver: str) -> None:
     with face.cluster_of(driver, "replicated", discover=True, address_map={"server_id 2": found}, **knobs) as cluster:
         cluster.add_node("source", source.dsn("n1").replace("//app:", "//finder:"))
         db = cluster.open()
-        complaints = lambda: cluster.describe()["discovery"]["complaints"]  # noqa: E731
+        complaints = lambda: cluster.snapshot().as_dict()["discovery"]["complaints"]  # noqa: E731
         assert eventually(lambda: any("REPLICATION MASTER ADMIN" in text for text in complaints())), complaints()
         source.execute("n1", f"GRANT {GRANTS} ON *.* TO finder")
         assert eventually(lambda: cluster.nodes == sorted([found, "source"])), (cluster.view, complaints())
@@ -46,6 +46,6 @@ def test_a_replica_is_found_and_goes(pair: Pair, driver: str) -> None:
         assert eventually(lambda: complaints() == []), complaints()
 
         replica.execute("n1", "STOP SLAVE")
-        assert eventually(lambda: cluster.nodes == ["source"], timeout=30), (cluster.view, cluster.describe())
+        assert eventually(lambda: cluster.nodes == ["source"], timeout=30), (cluster.view, cluster.snapshot().as_dict())
         replica.execute("n1", "START SLAVE")
         assert eventually(lambda: cluster.nodes == sorted([found, "source"]), timeout=30), cluster.view

@@ -17,7 +17,7 @@ INSERT = "INSERT INTO events (name) VALUES (%s)"
 
 def told(cluster: Any, node: str) -> list[dict[str, Any]]:
     """What keeps a node out."""
-    return [out for each in cluster.describe()["nodes"] if each["name"] == node for out in each["kept_out"]]
+    return [out for each in cluster.snapshot().as_dict()["nodes"] if each["name"] == node for out in each["kept_out"]]
 
 
 def over_all(postgres: PostgresCluster, cluster: Any) -> Any:

@@ -47,7 +47,12 @@ def clusters(postgres: PostgresCluster) -> Iterator[dict[tuple[str, bool], Any]]
 
 def kept_out(cluster: Any, node: str) -> set[str]:
     """The axes on which it is out of work, where the whole cluster asks for nothing."""
-    return {out["axis"] for each in cluster.describe()["nodes"] if each["name"] == node for out in each["kept_out"]}
+    return {
+        out["axis"]
+        for each in cluster.snapshot().as_dict()["nodes"]
+        if each["name"] == node
+        for out in each["kept_out"]
+    }
 
 
 def served(db: Any, times: int = 6) -> tuple[set[str | None], set[Any]]:

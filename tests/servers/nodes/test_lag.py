@@ -118,7 +118,9 @@ def test_a_replica_that_is_cut_off_is_not_fresh(
     assert postgres.execute("n3", "SELECT pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()") == [(True,)]
 
     def told() -> list[dict[str, Any]]:
-        return [out for node in cluster.describe()["nodes"] if node["name"] == "n3" for out in node["kept_out"]]
+        return [
+            out for node in cluster.snapshot().as_dict()["nodes"] if node["name"] == "n3" for out in node["kept_out"]
+        ]
 
     assert eventually(told)
     assert told()[0]["axis"] == "freshness"

@@ -76,7 +76,7 @@ def test_a_replica_that_applies_nothing_shows_nothing_older(pair: Pair, cluster:
     db = cluster.open()
     fresh, any_age = db.options(read_only=True, max_lag=MAX_LAG), db.options(read_only=True)
     write(db)
-    assert eventually(lambda: serves(fresh) == {"source", "replica"}), cluster.describe()
+    assert eventually(lambda: serves(fresh) == {"source", "replica"}), cluster.snapshot().as_dict()
     acknowledged: list[tuple[float, int]] = []
     missed: list[tuple[int, int]] = []
 
@@ -95,7 +95,7 @@ def test_a_replica_that_applies_nothing_shows_nothing_older(pair: Pair, cluster:
         reads.more(50)
         pair[1].execute("n1", "STOP SLAVE SQL_THREAD")
         lag = lambda: cluster.metrics()["Nodes"]["replica"]["Lag"]  # noqa: E731
-        assert eventually(lambda: (lag() or 0) > 2 * MAX_LAG), (lag(), cluster.describe(), writes)
+        assert eventually(lambda: (lag() or 0) > 2 * MAX_LAG), (lag(), cluster.snapshot().as_dict(), writes)
         before = db.stats()["nodes"]["replica"]["checkouts"]
         reads.more(100)
         assert db.stats()["nodes"]["replica"]["checkouts"] == before

@@ -1,4 +1,4 @@
-"""PostgreSQL nodes that answer and do not want work, and what `describe` says of them."""
+"""PostgreSQL nodes that answer and do not want work, and what `snapshot` says of them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def make(postgres: PostgresCluster, driver: str) -> Iterator[Make]:
 
 
 def told(cluster: Any, node: str) -> dict[str, Any]:
-    """What `describe` says of a node, by way of JSON."""
-    described = json.loads(json.dumps(cluster.describe()))
+    """What `snapshot` says of a node, by way of JSON."""
+    described = json.loads(json.dumps(cluster.snapshot().as_dict()))
     found: dict[str, Any] = next(each for each in described["nodes"] if each["name"] == node)
     return found
 
@@ -61,7 +61,7 @@ def test_paused_replay_is_maintenance(postgres: PostgresCluster, make: Make) -> 
             assert db.stats()["nodes"]["n2"]["checkouts"] == before
         assert reads.failed == []
         [out] = told(cluster, "n2")["kept_out"]
-        assert (out["axis"], out["is"]) == ("readiness", "maintenance")
+        assert (out["axis"], out["value"]) == ("readiness", "maintenance")
         assert "its replay is paused" in out["why"]
         assert out["since"].endswith("+00:00")
         assert told(cluster, "n2")["serves"] == []
@@ -82,10 +82,10 @@ def test_smart_shutdown_is_left_without_an_error(postgres: PostgresCluster, make
         assert refused is not None
         assert "the database system is shutting down" in str(refused)
         assert eventually(lambda: told(cluster, "n3")["kept_out"])
-        assert told(cluster, "n3")["kept_out"][0]["is"] == "not ready"
+        assert told(cluster, "n3")["kept_out"][0]["value"] == "not ready"
         assert eventually(lambda: db.stats()["nodes"]["n3"]["open"] == 0)
         reads.more(200)
-        assert told(cluster, "n3")["kept_out"][0]["is"] == "not ready"
+        assert told(cluster, "n3")["kept_out"][0]["value"] == "not ready"
         cluster.loop.call(raw.close) if isinstance(cluster, face.FaceCluster) else raw.close()
         assert eventually(lambda: told(cluster, "n3")["state"] == "down")
     assert reads.failed == []

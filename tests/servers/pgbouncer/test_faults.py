@@ -92,7 +92,7 @@ def test_the_pooler_dies_and_then_the_server_behind_the_other(
     names = ("1 before", "2 the pooler is dead", "3 the server is dead")
     assert written(empty, "n2") == {(driver, name) for driver in DRIVERS for name in names}
     for cluster in clusters.values():
-        states = {node["name"]: node["state"] for node in cluster.describe()["nodes"]}
+        states = {node["name"]: node["state"] for node in cluster.snapshot().as_dict()["nodes"]}
         assert states["a"] == "down"
         assert states["c"] == "up"
 
@@ -111,11 +111,11 @@ def test_a_full_pool_is_no_dead_node(
     thread.start()
 
     def state() -> tuple[str, str, str]:
-        [node] = cluster.describe()["nodes"]
+        [node] = cluster.snapshot().as_dict()["nodes"]
         return node["state"], node["role"], node["readiness"]
 
     assert eventually(lambda: state() == ("up", "primary", "overloaded"))
-    [obstacle] = cluster.describe()["nodes"][0]["kept_out"]
+    [obstacle] = cluster.snapshot().as_dict()["nodes"][0]["kept_out"]
     assert "pgbouncer let us in" in obstacle["why"]
     holder.rollback()
     thread.join(30)
@@ -212,6 +212,6 @@ def test_nobody_is_let_in_without_room_for_clients(
         stack.enter_context(psycopg.connect(full.dsn("n1"), prepare_threshold=None)).execute("SELECT 1")
         cluster = opened(driver, {"a": full.port("n1"), "b": other.port("n1")})
         assert cluster.open().execute("SELECT 1").fetchall()
-        nodes = {node["name"]: node for node in cluster.describe()["nodes"]}
+        nodes = {node["name"]: node for node in cluster.snapshot().as_dict()["nodes"]}
         assert (nodes["a"]["state"], nodes["a"]["readiness"]) == ("up", "overloaded")
         assert nodes["b"]["readiness"] == "ready"

@@ -97,7 +97,9 @@ class Program:
         deadline = time.monotonic() + 60
         while not condition():
             if self.errors or time.monotonic() > deadline:
-                raise SystemExit(f"it did not come to that: {self.errors} {self.db!r} {self.cluster.describe()}")
+                raise SystemExit(
+                    f"it did not come to that: {self.errors} {self.db!r} {self.cluster.snapshot().as_dict()}"
+                )
             gevent.sleep(0.02)
 
 

@@ -51,6 +51,8 @@ def test_password_appears_nowhere(stage: Stage, way: str, trouble: str, caplog: 
     assert all(isinstance(error, clustersql.ClusterError) for error in errors)
     said = [repr(cluster), repr(db), repr(db._pool), repr(cluster.view), repr(cluster._topology.addresses)]
     said += [json.dumps(cluster.metrics()), json.dumps(db.stats()), caplog.text]
+    said += [json.dumps(cluster.snapshot().as_dict()), repr(cluster.snapshot()), repr(cluster.events())]
+    assert cluster.events()
     for error in errors:
         assert error is not None
         said += ["".join(traceback.format_exception(error)), repr(error), repr(error.__dict__)]

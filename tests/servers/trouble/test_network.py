@@ -59,7 +59,7 @@ def cluster(driver: str, network: Network, servers: PostgresCluster) -> Iterator
 
 def told(cluster: Any, node: str) -> list[dict[str, Any]]:
     """What keeps a node out."""
-    return [out for each in cluster.describe()["nodes"] if each["name"] == node for out in each["kept_out"]]
+    return [out for each in cluster.snapshot().as_dict()["nodes"] if each["name"] == node for out in each["kept_out"]]
 
 
 def on(db: Any, node: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ...cluster import Cluster, from_config, topology_of
+from ...cluster import Cluster, from_config
 from ...config.file import default_path, read
 from ...errors import ConfigError
 from ...registry import DEFAULT_DRIVER, driver_of
@@ -79,7 +79,7 @@ def _clusters(path: Path | None, name: str | None, driver: str | None, only: str
 
 
 def _check(cluster: Cluster, most: int, processes: int, timeout: float | None) -> ClusterResult:
-    seconds = timeout or topology_of(cluster).settings.connect_timeout
+    seconds = timeout or float(cluster.snapshot().knobs["connect_timeout"])
     console = Console(stderr=True, highlight=False)  # stdout is the result's
     with console.status(f"cluster {cluster.name}") as status:
         return check_cluster(

@@ -123,7 +123,9 @@ class Book(Queue):
             if other is None:
                 return None
             best = other
-        return best.lend(want)
+        session = best.lend(want)
+        session.lent_at = now
+        return session
 
     def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float) -> Shelf | None:
         """The best node has no idle connection.  With room for a dial there, dial; at the limit use another node, if it is not much worse."""

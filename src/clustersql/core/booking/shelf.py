@@ -65,6 +65,7 @@ class Session:
         "holder",
         "idle_since",
         "jitter",
+        "lent_at",
         "listening",
         "opened",
         "outside",
@@ -88,6 +89,7 @@ class Session:
         self.opened = opened
         self.expires = expires
         self.idle_since = opened
+        self.lent_at = 0.0  # when it was checked out, in monotonic seconds; 0.0: never
         self.jitter = 1.0  # scales its times, or all that were opened in one burst would be closed in one
         self.autocommit: bool | None = None
         self.read_only: bool | None = None
@@ -126,6 +128,7 @@ class Waiter:
         "policy",
         "refused",
         "signal",
+        "since",
         "urgent",
         "want",
     )
@@ -141,6 +144,7 @@ class Waiter:
         self.policy: Policy | None = None  # its turn, once it is in the queue
         self.events: deque[Any] = deque()
         self.passed_over = 0
+        self.since = 0.0  # when it entered the queue, in monotonic seconds; 0.0: nobody has said
         self.urgent = avoid is not None  # something failed for it, or no node had the role that it wants
         # The nodes that do not take what this caller's own arguments ask for.
         self.refused: frozenset[str] = frozenset()

@@ -43,5 +43,10 @@ class Budget:
         self.spent += 1
         return True
 
+    @property
+    def left(self) -> float:
+        """How many retries may be spent now."""
+        return self._tokens
+
     def __repr__(self) -> str:
         return f"<Budget {self._tokens:.1f} of {self.reserve:g} spent={self.spent} refused={self.refused}>"

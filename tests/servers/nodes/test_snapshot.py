@@ -1,0 +1,45 @@
+"""The snapshot and the events of a real cluster: a node that is killed, and the statement that goes on elsewhere."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from support import face
+from support.waiting import eventually
+
+from clustersql.testing import PostgresCluster
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg-aio"])
+def test_a_kill_is_an_event_and_so_is_the_recovery(postgres: PostgresCluster, driver: str) -> None:
+    with face.cluster_of(driver, "seen", probe_interval=0.2, breaker_base=0.2, breaker_cap=0.5) as cluster:
+        for name in postgres.nodes:
+            cluster.add_node(name, postgres.dsn(name))
+        db = cluster.open().options(read_only=True)
+        assert eventually(lambda: db.execute("SELECT 1") and all(node.usable for node in cluster.view))
+        with db.connection(node="n1") as conn:
+            conn.execute("SELECT 1")
+            [held] = cluster.snapshot().holders
+            assert (held.node, held.outside) == ("n1", False)
+        told: list[Any] = []
+        cluster.on_event(told.append)
+        with db.connection() as conn:
+            conn.execute("SELECT 1").fetchone()
+            number = conn.execute("SELECT pg_backend_pid()").fetchone()[0]
+            conn.rollback()
+            postgres.execute(conn.node, f"SELECT pg_terminate_backend({number})")
+            assert eventually(
+                lambda: not postgres.execute("n1", f"SELECT 1 FROM pg_stat_activity WHERE pid = {number}")
+            )
+            assert conn.execute("SELECT 42").fetchone()[0] == 42
+        assert {"node", "recovery"} <= {event.kind for event in told}
+        shown = cluster.snapshot().as_dict()
+        assert json.loads(json.dumps(shown)) == shown
+        [primary] = [node for node in shown["nodes"] if node["role"] == "primary"]
+        assert primary["epoch"].startswith("timeline ")
+        assert shown["epoch"] == primary["epoch"]
+        assert primary["peers"]
+        text = json.dumps(shown) + "".join(event.text for event in cluster.events())
+        assert "password" not in text

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -101,19 +101,17 @@ def main() -> int:
     ended: list[Ended] = []
     stopped = threading.Event()
     with ThreadPoolExecutor(workers) as pool:
-        runs = [pool.submit(_run, shard, stopped) for shard in shards()]
-        waiting = as_completed(runs)
-        while True:
+        left = {pool.submit(_run, shard, stopped) for shard in shards()}
+        while left:
             try:
-                run = next(waiting, None)
+                done, left = wait(left, return_when=FIRST_COMPLETED)
             except KeyboardInterrupt:  # each process has got it too, and has servers to stop
                 stopped.set()
                 continue
-            if run is None:
-                break
-            if (one := run.result()) is not None:
-                ended.append(one)
-                _show(one)
+            for run in done:
+                if (one := run.result()) is not None:
+                    ended.append(one)
+                    _show(one)
     _summary(ended)
     return max((one.status for one in ended), default=1) if not stopped.is_set() else 1
 

@@ -17,8 +17,8 @@ from .config.options import Options, check_options
 from .config.pooler import check as check_via
 from .connection.statements import StatementCache
 from .dialects import by_name
+from .drivers import asyncio_of, load_async
 from .drivers import load as load_driver
-from .drivers import load_async
 from .errors import ConfigError
 from .nodes.members import check_discovery
 from .nodes.topology import Topology
@@ -273,9 +273,7 @@ class Cluster:
     def _load_async(self) -> AsyncDriver:
         """Return the asyncio driver, loading it when it is first needed."""
         if self._async_adapter is None:
-            choice = self.async_driver
-            if choice is None and self.driver is not None and self.driver.name == "psycopg":
-                choice = self.driver.module
+            choice = self.async_driver if self.async_driver is not None else asyncio_of(self.driver)
             if choice is None:
                 raise ConfigError(f"cluster {self.name!r} has no driver for asyncio: give async_driver=")
             adapter = self._in_dialect(load_async(choice))

@@ -34,7 +34,7 @@ def modules(package: Any) -> set[str]:
 
 
 def test_the_policies_that_a_knob_names_are_those_that_there_are() -> None:
-    assert set(POLICIES) == set(named.NAMED)
+    assert list(POLICIES) == list(named.NAMED)
 
 
 def test_every_policy_that_is_written_has_its_name_in_the_table() -> None:
@@ -48,7 +48,7 @@ def test_every_policy_that_is_written_has_its_name_in_the_table() -> None:
 
 
 def test_the_dialects_that_a_knob_names_are_those_that_there_are() -> None:
-    assert set(DIALECTS) == modules(dialects)
+    assert set(DIALECTS) == modules(dialects) - {"questions"}
     assert {dialects.by_name(name).name for name in DIALECTS} == set(DIALECTS)
 
 

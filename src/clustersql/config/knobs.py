@@ -15,26 +15,19 @@ from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from ..core.policies.configured import THRESHOLD
+from ..core.policies.named import NAMED
 from ..core.view.endpoint import endpoint
 from ..core.view.freshness import max_lag
+from ..dialects import KNOWN
 from .checks import Check, count, is_number, nearest, one_of, report
 
 __all__ = ["DIALECTS", "KNOBS", "POLICIES", "WRITERS", "Knob", "Knobs", "mistakes", "settings", "unused"]
 
 T = TypeVar("T")
 
-POLICIES = (
-    "least-latency",
-    "race",
-    "least-connections",
-    "round-robin",
-    "random",
-    "nearest",
-    "weighted",
-    "priority",
-)
+POLICIES = tuple(NAMED)
 WRITERS = ("single", "any")
-DIALECTS = ("postgresql", "mysql", "sqlite", "generic")
+DIALECTS = tuple(KNOWN)
 YEAR = 31_536_000.0  # s; far more, and the wait of a lock raises OverflowError in the middle of a failover
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..dialects import KNOWN
 from .checks import Check, count, is_int, is_number, one_of, string
 
 __all__ = ["FIELDS", "HOST", "OWN", "PORT", "SCHEMES", "TRANSACTION", "read_url"]
@@ -18,14 +19,8 @@ __all__ = ["FIELDS", "HOST", "OWN", "PORT", "SCHEMES", "TRANSACTION", "read_url"
 TRANSACTION = "pgbouncer-transaction"
 """The one value of ``via``: see `config.pooler`."""
 
-# The scheme of a URL, and the family of drivers that takes it.
-SCHEMES = {
-    "mysql": "mysql",
-    "mariadb": "mysql",
-    "postgresql": "postgresql",
-    "postgres": "postgresql",
-    "sqlite": "sqlite",
-}
+SCHEMES = {scheme: database for database, schemes in KNOWN.items() for scheme in schemes}
+"""The scheme of a URL, and the family of drivers that takes it."""
 
 _SEVERAL_HOSTS = re.compile(r"(?:^|\s)host(?:addr)?\s*=\s*'?[^\s']*,", re.IGNORECASE)
 _ENCODE = "characters such as @ : / ? # in a user, password or name are written %40 %3A %2F %3F %23"

@@ -9,8 +9,10 @@ from sys import getsizeof
 from typing import Any
 
 from ..core.recovery.verdict import Phase
+from ..core.statements.flatten import uncommented
 from ..core.statements.pins import Pin, pin_of
-from ..core.statements.traits import UNKNOWN, Rules, Traits, outlasts, traits, uncommented
+from ..core.statements.rules import Rules
+from ..core.statements.traits import UNKNOWN, Traits, outlasts, traits
 
 UNSET: Any = object()
 """Parameters that were not given: some drivers refuse None, others read it as "no parameters"."""

@@ -1,4 +1,4 @@
-"""Databases as data: error tables, probe SQL, and which statements have effects.  One `Dialect` per file or folder.
+"""Databases as data: error tables, probe SQL, which statements have effects, and what to ask.  One `Dialect` per file or folder.
 
 Dialects hold tuples, mappings and SQL, and rarely one small pure function.  They import nothing but `core` values.
 """
@@ -6,64 +6,84 @@ Dialects hold tuples, mappings and SQL, and rarely one small pure function.  The
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.faults import Fault
-from ..core.statements.traits import Rules
+from ..core.statements.rules import Rules
 from ..core.view.members import Members
 from ..core.view.node import Report
+from .questions import Questions
 
-__all__ = ["Dialect", "by_name", "classify", "ends_session", "never_sent"]
+__all__ = ["KNOWN", "Dialect", "by_name", "classify", "ends_session", "never_sent"]
 
 Rows = Sequence[Sequence[Any]]
 
 
+KNOWN: Mapping[str, tuple[str, ...]] = {
+    "postgresql": ("postgresql", "postgres"),
+    "mysql": ("mysql", "mariadb"),
+    "sqlite": ("sqlite",),
+    "generic": (),
+}
+"""The databases: the name of each, which is that of its file or folder here, and the schemes of its URLs."""
+
+Faults = Fault | tuple[tuple[str, Fault], ...]
+"""What a code means.  Pairs of needle and fault: the code is used for more than one thing (1290, 1047, pgbouncer's 08P01), so that the text
+decides; no needle found is `Fault.STATEMENT`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Everything that differs between databases.
-
-    ``sqlstates`` maps a whole SQLSTATE or its two-letter class to a fault; the whole code wins.
-    ``errnos`` maps a server's or client library's error number.  In both a tuple of (needle, fault) pairs means that the text decides,
-    because the code is used for more than one thing (1290, 1047, pgbouncer's 08P01): no needle found is `Fault.STATEMENT`.
-    ``messages`` is looked at last, when neither number nor state is there: (needle in lower case, fault).
-    ``at_connect`` overrides all of them for errors raised while connecting.
-    ``lost`` are the numbers and states after which the session is gone, whatever their fault.
-    ``undone_at_commit`` are those that a test proves to mean "did not happen" when COMMIT is answered with them.
-    ``unheard`` are those by which the server says that it has ended an idle session: it read nothing of what was sent since, a COMMIT neither.
-    ``probe`` are the statements that ask a node for its role and readiness; ``report`` reads their answers, in order.
-    ``read_only_on``/``off`` make every later transaction of the session read-only, or not.
-    ``reset`` gives a session its first state back; empty: there is no such statement, the connection is closed instead.
-    ``measures_lag``: in what a replica's lag can be told, "seconds" and "bytes"; nothing: a report tells no position of the node's log.
-    ``rollback_ends``: a rollback that the server makes by itself (deadlock) ends the transaction, so that what follows would begin another;
-    where it does not (PostgreSQL), the transaction waits, failed, for its ROLLBACK, and one to a savepoint can save it.
-    ``settings_roll_back``: a rollback undoes what SET has set in its transaction.
-    ``ask_members`` gives the statements that ask a node, whose report is known, for the members of its cluster; None: it cannot be asked.
-    ``members`` reads their answers.  ``port`` is where servers listen by default.
-    """
+    """Everything that differs between databases."""
 
     name: str
-    sqlstates: Mapping[str, Fault | tuple[tuple[str, Fault], ...]]
-    errnos: Mapping[int, Fault | tuple[tuple[str, Fault], ...]]
+    """Its name in `KNOWN`."""
+    sqlstates: Mapping[str, Faults]
+    """The fault of a whole SQLSTATE, or of its two-letter class; the whole code wins."""
+    errnos: Mapping[int, Faults]
+    """The fault of an error number, of the server's or of the client library's."""
     messages: tuple[tuple[str, Fault], ...]
-    at_connect: Mapping[str | int, Fault | tuple[tuple[str, Fault], ...]]
+    """Looked at last, when neither number nor state is there: (needle in lower case, fault)."""
+    at_connect: Mapping[str | int, Faults]
+    """Wins over all of them for errors that are raised while connecting."""
     lost: frozenset[str | int]
+    """The numbers and states after which the session is gone, whatever their fault."""
     undone_at_commit: frozenset[str | int]
+    """Those that a test proves to mean "did not happen" when COMMIT is answered with them."""
     probe: tuple[str, ...]
+    """The statements that ask a node for its role and readiness."""
     report: Callable[[Sequence[Rows]], Report]
+    """Reads their answers, in order."""
     read_only_on: tuple[str, ...]
+    """Makes every later transaction of the session read-only."""
     read_only_off: tuple[str, ...]
+    """Takes that back."""
     reset: tuple[str, ...]
+    """Gives a session its first state back; empty: there is no such statement, and the connection is closed instead."""
     rules: Rules
+    """What its statements do."""
+    questions: Questions = field(default_factory=Questions)
+    """What `clustersql check` asks."""
+    quote: str = '"'
+    """Stands around a name that could not stand there without."""
     unheard: frozenset[str | int] = frozenset()
+    """Codes by which the server says that it has ended an idle session: it read nothing of what was sent since, a COMMIT neither."""
     measures_lag: frozenset[str] = frozenset()
+    """In what a replica's lag can be told, "seconds" and "bytes"; nothing: a report tells no position of the node's log."""
     unsent: tuple[str, ...] = ()
     """Texts of errors by which a pooler says that it had no session of the server for the statement, so that nothing was sent to one."""
     rollback_ends: bool = False
+    """A rollback that the server makes by itself (deadlock) ends the transaction, so that what follows would begin another.  Where it does
+    not (PostgreSQL), the transaction waits, failed, for its ROLLBACK, and one to a savepoint can save it."""
     settings_roll_back: bool = False
+    """A rollback undoes what SET has set in its transaction."""
     ask_members: Callable[[Report], tuple[str, ...]] | None = None
+    """Gives the statements that ask a node, whose report is known, for the members of its cluster; None: it cannot be asked."""
     members: Callable[[str, Report, Sequence[Rows]], Members] = lambda node, report, answers: Members(node)
+    """Reads their answers."""
     port: int | None = None
+    """Where servers listen by default."""
     reset_proof: str = ""
     """Gives true in a session that the reset has made as it was at first, where a reset may leave something; empty: it leaves nothing."""
     cancel: str = ""
@@ -75,13 +95,10 @@ class Dialect:
 
 
 def by_name(name: str) -> Dialect:
-    """Return the dialect called ``name``: postgresql, mysql (MariaDB and Galera too), sqlite or generic.
-
-    Raises KeyError for another name.
-    """
+    """Return the dialect called ``name``, one of `KNOWN` (mysql is MariaDB's and Galera's too).  Raises KeyError for another name."""
     from importlib import import_module
 
-    if name not in ("postgresql", "mysql", "sqlite", "generic"):
+    if name not in KNOWN:
         raise KeyError(name)
     dialect: Dialect = import_module(f".{name}", __name__).DIALECT
     return dialect
@@ -132,7 +149,7 @@ def never_sent(dialect: Dialect, sqlstate: str | None, message: str) -> bool:
     return (sqlstate is None or sqlstate[:2] == "08") and any(needle in text for needle in dialect.unsent)
 
 
-def _decided(found: Fault | tuple[tuple[str, Fault], ...], text: str) -> Fault:
+def _decided(found: Faults, text: str) -> Fault:
     return found if isinstance(found, Fault) else _by_text(found, text) or Fault.STATEMENT
 
 

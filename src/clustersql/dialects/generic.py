@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.faults import Fault
-from ..core.statements.traits import Rules
+from ..core.statements.rules import Rules
 from ..core.view.node import Report, Role
 from . import Dialect, Rows
 
@@ -60,5 +60,18 @@ DIALECT = Dialect(
         functions_with_effect=frozenset(),
         phrases_with_effect=("for update",),
         reading_session="@@",
+        # It may be any database, so what is known of one only is feared here, and its words are taken for no calls.
+        never_commit=frozenset(
+            "abort attach detach discard handler help kill listen move pragma reset unlisten use".split()
+        ),
+        temporary=r"\bpg_temp\b",
+        committing="prepare transaction|set (?:statement|.*(?:autocommit|password))",
+        inserting=frozenset("insert replace load copy merge".split()),
+        not_called=frozenset(
+            """
+            bpchar div enum fixed halfvec ilike longtext mediumint mediumtext mod regexp rlike signed sounds sparsevec
+            timestamptz timetz tinyint tinytext unsigned varbit vector xor year
+            """.split()
+        ),
     ),
 )

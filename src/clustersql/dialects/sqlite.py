@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.faults import Fault
-from ..core.statements.traits import Rules
+from ..core.statements.rules import Rules
 from ..core.view.node import Report, Role
 from . import Dialect, Rows
+from .questions import Questions
 
 ERRNOS: dict[int, Fault | tuple[tuple[str, Fault], ...]] = {
     5: Fault.STATEMENT,  # SQLITE_BUSY: a lock of another process; the transaction stays open, as with MySQL's 1205
@@ -78,6 +79,17 @@ RULES = Rules(
         sqlite_version sqlite_source_id fts5 match bm25 highlight snippet rtree generate_series raise median percentile
         """.split()
     ),
+    never_commit=frozenset("attach detach pragma".split()),
+    inserting=frozenset({"insert", "replace"}),
+    # A column's type may be any word: https://www.sqlite.org/datatype3.html
+    not_called=frozenset(
+        "enum fixed longtext mediumint mediumtext regexp signed tinyint tinytext unsigned year".split()
+    ),
+    why_leading={
+        "attach": "a database is attached to its session",
+        "detach": "a database is attached to its session",
+        "pragma": "a setting that is not restored",
+    },
     functions_with_effect=frozenset("load_extension writefile edit fts3_tokenizer".split()),
     session_readers=frozenset("last_insert_rowid changes total_changes".split()),
 )
@@ -96,4 +108,5 @@ DIALECT = Dialect(
     read_only_off=("PRAGMA query_only = OFF",),
     reset=(),
     rules=RULES,
+    questions=Questions(clock="SELECT (julianday('now') - 2440587.5) * 86400.0", one_writer=True),
 )

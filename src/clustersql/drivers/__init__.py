@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 D = TypeVar("D", bound="Driver | AsyncDriver")
 
-__all__ = ["ASYNC_NAMES", "NAMES", "load", "load_async"]
+__all__ = ["ASYNC_NAMES", "NAMES", "asyncio_of", "load", "load_async"]
 
 # The name, the module it stands for, and the file here that adapts it.
 _KNOWN = {
@@ -109,6 +109,11 @@ def load_async(driver: str | ModuleType | AsyncDriver) -> AsyncDriver:
     raise ConfigError(
         f"async_driver: {driver!r} is neither a name, nor a module, nor an adapter (one has facts and a coroutine connect)"
     )
+
+
+def asyncio_of(driver: Driver | None) -> ModuleType | None:
+    """Return the module of a driver that serves asyncio too, by the same name (psycopg); None: it does not."""
+    return driver.module if driver is not None and driver.name in _KNOWN_ASYNC else None
 
 
 def _with_its_form(adapter: D) -> D:

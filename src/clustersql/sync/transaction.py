@@ -70,7 +70,7 @@ class Block:
 
     def _execute(self, what: str) -> None:
         name = str(self.savepoint_name)
-        quote = "`" if self.connection._state.driver.family == "mysql" else '"'
+        quote = self.connection._state.driver.dialect.quote
         plain = name.isidentifier() and name.islower()
         self.connection.cursor().execute(
             f"{what} {name}" if plain else f"{what} {quote}{name.replace(quote, quote * 2)}{quote}"

@@ -57,7 +57,7 @@ BAD: list[tuple[Any, dict[str, object], str]] = [
     ("", {}, "must be the driver's own connection string, with one host, not an empty text"),
     (5, {}, "not the int that is there"),
     ("myslq://h", {}, "unknown scheme myslq://; did you mean mysql?"),
-    ("oracle://h", {}, "known: mysql, mariadb, postgresql, postgres, sqlite"),
+    ("oracle://h", {}, "known: postgresql, postgres, mysql, mariadb, sqlite"),
     ("mysql+pymysql://h", {}, "write mysql:// alone"),
     ("mysql://a,b/shop", {}, "must be one host name or address"),
     ("mysql://a:1,b:2/shop", {}, "must name one host"),

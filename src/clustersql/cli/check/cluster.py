@@ -12,7 +12,6 @@ from ...nodes.topology import Topology
 from .capacity import crowd, pools
 from .members import discovered
 from .node import inspect
-from .questions import QUESTIONS, Questions
 from .result import ClusterResult, NodeResult
 from .statements import Scratch, statements
 from .wire import Wire, gather
@@ -67,7 +66,7 @@ def _roles(topology: Topology, result: ClusterResult) -> None:
     primaries = [node.name for node in result.nodes if node.role == "primary"]
     if not primaries and not topology.settings.read_only:
         result.find("", "no node accepts writes")
-    if len(primaries) > 1 and _questions(topology).one_primary:
+    if len(primaries) > 1 and topology.driver.dialect.questions.one_primary:
         result.find("", f"{', '.join(primaries)} all accept writes: they are separate databases (split brain)")
     _histories(result)
     if "bytes" not in topology.driver.dialect.measures_lag:
@@ -112,7 +111,7 @@ def _backlog(result: ClusterResult) -> None:
 
 
 def _durability(topology: Topology, wires: Sequence[Wire], result: ClusterResult) -> None:
-    questions = _questions(topology)
+    questions = topology.driver.dialect.questions
     if not questions.durability or not questions.risky:
         return
     for wire in wires:
@@ -150,12 +149,8 @@ def _work(
             progress(f"statements on {node.name}")
             node.grants = statements(topology, writer, lines, scratch, seconds, result)
             progress(f"transactions at once on {node.name}")
-            table = scratch.name if node.grants and not _questions(topology).one_writer else None
+            table = scratch.name if node.grants and not topology.driver.dialect.questions.one_writer else None
             result.crowds.append(crowd(topology, node, table, most, seconds, result))
         finally:
             if why := scratch.drop():
                 result.find(node.name, f"the scratch table {scratch.name} may be left behind, drop it by hand: {why}")
-
-
-def _questions(topology: Topology) -> Questions:
-    return QUESTIONS.get(topology.driver.dialect.name, Questions())

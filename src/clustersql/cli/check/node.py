@@ -10,11 +10,11 @@ from typing import Any
 from ...core import words
 from ...core.faults import Fault
 from ...core.view.node import Readiness, Report
+from ...dialects.questions import Questions
 from ...errors import ConfigError
 from ...nodes.dial import connect_facts
 from ...nodes.topology import Topology
 from .members import learn, several_addresses
-from .questions import QUESTIONS, Questions
 from .result import ClusterResult, NodeResult
 from .wire import Wire
 
@@ -39,7 +39,7 @@ def inspect(topology: Topology, name: str, wire: Wire, cluster: ClusterResult) -
         report: Report = wire.probe().limited(topology.settings.max_receive_queue)
         _take(result, report)
         learn(topology, name, wire, report)
-        questions = QUESTIONS.get(topology.driver.dialect.name, Questions())
+        questions = topology.driver.dialect.questions
         _measure(result, wire, questions)
         _history(topology, result, wire, questions, cluster)
     except Exception as exc:

@@ -12,17 +12,21 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .traits import Rules, flatten, impure, shown
+from .flatten import flatten, shown
+from .rules import Rules
+from .traits import impure
 
-__all__ = ["Pin", "pin_of"]
+__all__ = ["CURSOR", "LOCK", "NOT_RESTORED", "ONLY_HERE", "PREPARED", "Pin", "pin_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """``what``: the statement, shortened and without its values, or the call (``copy()``).  ``why`` it keeps the connection where it is."""
+    """What keeps a connection where it is."""
 
     what: str
+    """The statement, shortened and without its values, or the call: ``copy()``."""
     why: str
+    """Why it keeps the connection where it is."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}"
@@ -35,38 +39,29 @@ _WORD = re.compile(r"\s*[A-Za-z]{1,20}(?!\w)")
 _ASSIGNED = re.compile(r"\Aset [^=]*?(?:=| to\b)", re.IGNORECASE)
 _SECRET = re.compile(r"\b(?:password|identified|secret|token|credential\w*|pwd)\b", re.IGNORECASE)
 
-_LEADING = {
-    "listen": "notifications come to this session only",
-    "prepare": "a prepared statement lives in its session",
-    "execute": "a prepared statement lives in its session",
-    "deallocate": "a prepared statement lives in its session",
-    "declare": "a cursor lives in its session",
-    "lock": "a lock is held by its session",
-    "unlock": "a lock is held by its session",
-    "flush": "a lock is held by its session",
-    "backup": "a lock is held by its session",
-    "load": "a library stays in its session",
-    "discard": "what it leaves is not known",
-    "reset": "what is reset cannot be read back",
-    "call": "a procedure may do anything to its session",
-    "do": "a procedure may do anything to its session",
-    "attach": "a database is attached to its session",
-    "detach": "a database is attached to its session",
-    "pragma": "a setting that is not restored",
-    "set": "a setting that is not a simple literal one, or is never restored",
-    "xa": "a distributed transaction",
-    "handler": "a cursor lives in its session",
-}
+CURSOR = "a cursor lives in its session"
+LOCK = "a lock is held by its session"
+NOT_RESTORED = "a setting that is not a simple literal one, or is never restored"
+ONLY_HERE = "what only this session knows"
+PREPARED = "a prepared statement lives in its session"
 
-_CALLED = (
-    ("lock", "a lock is held by its session"),
-    ("set_config", "a setting that is not a simple literal one, or is never restored"),
-    ("last_insert_id", "what only this session knows"),
-    ("currval", "what only this session knows"),
-    ("lastval", "what only this session knows"),
-    ("nextval", "what only this session knows"),
-    ("found_rows", "what only this session knows"),
-)
+_PROCEDURE = "a procedure may do anything to its session"
+
+_LEADING = {
+    "prepare": PREPARED,
+    "execute": PREPARED,
+    "deallocate": PREPARED,
+    "declare": CURSOR,
+    "lock": LOCK,
+    "set": NOT_RESTORED,
+    "reset": "what is reset cannot be read back",
+    "call": _PROCEDURE,
+    "do": _PROCEDURE,
+}
+"""By the leading word, in any database; `Rules.why_leading` has those of one."""
+
+_CALLED = (("lock", LOCK), ("nextval", ONLY_HERE), ("lastval", ONLY_HERE))
+"""By a word in the name of a function; `Rules.why_called` has those of one database."""
 
 
 def pin_of(operation: Any, rules: Rules) -> Pin:
@@ -90,18 +85,19 @@ def _why(flat: str, rules: Rules) -> str:
     if ";" in flat:
         return "several statements in one text"
     first = flat.split(" ", 1)[0].strip("(")
-    if re.search(r"\btemp(?:orary)?\b|\bpg_temp\b", flat) and first in (
-        "create",
-        "declare",
-        "select",
-        "drop",
-        "insert",
-    ):
+    if first in ("create", "declare", "select", "drop", "insert") and _names_temporary(flat, rules):
         return "a temporary table lives in its session"
-    if first in _LEADING:
-        return _LEADING[first]
-    if rules.lexicon == "mysql" and re.search(r"(?<!@)@(?!@)", flat):
+    if why := rules.why_leading.get(first) or _LEADING.get(first):
+        return why
+    if rules.variables and re.search(rules.variables, flat):
         return "a user variable lives in its session"
     for function in impure(flat, rules):
-        return next((why for word, why in _CALLED if word in function), f"{function}() is not known to leave no state")
+        unknown = f"{function}() is not known to leave no state"
+        return next((why for word, why in (*_CALLED, *rules.why_called) if word in function), unknown)
     return "it is not known to leave no state"
+
+
+def _names_temporary(flat: str, rules: Rules) -> bool:
+    if re.search(r"\btemp(?:orary)?\b", flat):
+        return True
+    return bool(rules.temporary) and re.search(rules.temporary, flat) is not None

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...core.faults import Fault
-from ...core.statements.traits import Rules
+from ...core.statements.flatten import Lexicon
+from ...core.statements.rules import Rules
 from ...core.view.node import Epoch, Readiness, Report, Role
 from .. import Dialect, Rows
 from .members import ask_members, members
 from .members import text as _text
-from .settings import FORMS
+from .pins import WHY_CALLED, WHY_LEADING
+from .questions import QUESTIONS
+from .settings import FORMS, SETTING
 
 ERRNOS: dict[int, Fault | tuple[tuple[str, Fault], ...]] = {
     # The connection is gone or was never made.
@@ -235,8 +238,24 @@ def _details(told: Mapping[str, str], galera: bool) -> dict[str, str]:
 
 
 RULES = Rules(
-    lexicon="mysql",
+    # Two hyphens begin a comment only before a space: https://mariadb.com/kb/en/comment-syntax/
+    lexicon=Lexicon(line=r"--(?=\s|\Z)[^\n]*|\#[^\n]*", quotes=r"\"[^\"]*(?:\"|\Z)|`[^`]*(?:`|\Z)"),
+    never_commit=frozenset("handler help kill use".split()),
+    # SET commits when it turns autocommit on, or sets a password, and may when it is for another statement, which is not known.
+    committing="set (?:statement|.*(?:autocommit|password))",
+    inserting=frozenset("insert replace load merge".split()),
+    not_called=frozenset(
+        """
+        div enum fixed longtext mediumint mediumtext mod regexp rlike signed sounds tinyint tinytext unsigned xor year
+        """.split()
+    ),
+    setting=SETTING,
     forms=FORMS,
+    # MariaDB's SET STATEMENT a = 1 FOR SELECT ...; an expression among the settings may do anything.
+    with_settings="set statement [^@(]*? for ",
+    variables="@(?<!@@)(?!@)",
+    why_leading=WHY_LEADING,
+    why_called=WHY_CALLED,
     reading=frozenset({"select", "with", "values", "table", "show", "explain", "describe", "desc", "help", "checksum"}),
     stateless=frozenset(
         """
@@ -307,6 +326,7 @@ RULES = Rules(
         r"@@ ?(?:\u02bc?(?:session|local)\.)?\u02bc?(?:identity|last_insert_id|insert_id|warning_count|error_count|last_gtid|rand_seed)"
         r"|\A\(?(?:show (?:warnings|errors|count|profile|profiles)\b|get )|previous value for|\binformation_schema.profiling\b"
     ),
+    reading_by_name=r"\Ashow |_variables",
     reading_session_by_name="identity|insert_id|warning_count|error_count|last_gtid",
     outlasting=r"\block instance\b|\bsession authorization\b",
     # Of the connection's own mode or of one statement, for replication's use, or no variables at all.
@@ -345,6 +365,8 @@ DIALECT = Dialect(
     " FROM information_schema.applicable_roles WHERE is_default = 'YES'), '') AND NOT EXISTS (SELECT 1 FROM information_schema.profiling)",
     reset=(),  # COM_RESET_CONNECTION is no statement, and drivers do not offer it alike
     rules=RULES,
+    quote="`",
+    questions=QUESTIONS,
     # Of MariaDB's replication only.  Elsewhere the lag is not known, and what is not known is too long.
     measures_lag=frozenset({"seconds"}),
     ask_members=ask_members,

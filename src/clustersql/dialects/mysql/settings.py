@@ -30,6 +30,9 @@ def _my_isolation(found: re.Match[str]) -> Setting:
     return Setting("isolation", f"SET SESSION TRANSACTION ISOLATION LEVEL {level}", question, level.replace(" ", "-"))
 
 
+SETTING = "(?:set|use) "
+"""How a statement begins that may be one of `FORMS`."""
+
 FORMS: Forms = {
     form(rf"SET (?:SESSION|LOCAL) TRANSACTION ISOLATION LEVEL {LEVEL}"): _my_isolation,
     form(r"SET NAMES (?P<charset>'\w+'|\w+)(?: COLLATE (?P<collation>'\w+'|\w+))?"): _my_names,

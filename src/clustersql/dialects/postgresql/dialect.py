@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core.faults import Fault
-from ...core.statements.traits import Rules
+from ...core.statements.flatten import Lexicon
+from ...core.statements.rules import Rules
 from ...core.view.members import Member, Members
 from ...core.view.node import Epoch, Readiness, Report, Role
 from .. import Dialect, Rows
-from .settings import FORMS
+from .pins import WHY_CALLED, WHY_LEADING
+from .questions import QUESTIONS
+from .settings import FORMS, SETTING
 
 # pgbouncer's own errors all have the code 08P01, so that only the text tells them apart: janitor.c, objects.c, client.c and server.c of its
 # source, 1.18 and 1.25.  Each ends the client's connection.
@@ -227,8 +230,22 @@ def members(node: str, report: Report, answers: Sequence[Rows]) -> Members:
 
 
 RULES = Rules(
-    lexicon="postgresql",
+    # A dollar quote holds anything.  Comments nest: https://www.postgresql.org/docs/current/sql-syntax-lexical.html
+    lexicon=Lexicon(
+        quotes=r"\"[^\"]*(?:\"|\Z)|\$(?<![\w$]\$)(?P<tag>[^\W\d]\w*|)\$.*?(?:\$(?P=tag)\$|\Z)",
+        literals="'$",
+        nested=True,
+        cased=True,
+    ),
+    never_commit=frozenset("abort discard listen move reset unlisten".split()),
+    committing="prepare transaction",
+    inserting=frozenset({"insert", "merge", "copy"}),
+    not_called=frozenset("bpchar halfvec ilike sparsevec timestamptz timetz varbit vector".split()),
+    setting=SETTING,
     forms=FORMS,
+    temporary=r"\bpg_temp\b",
+    why_leading=WHY_LEADING,
+    why_called=WHY_CALLED,
     schemas=frozenset({"pg_catalog"}),
     reading=frozenset({"select", "with", "values", "table", "show", "explain"}),
     stateless=frozenset(
@@ -364,6 +381,7 @@ DIALECT = Dialect(
     read_only_off=("RESET default_transaction_read_only",),
     reset=("DISCARD ALL",),  # refused inside a transaction: end it first
     rules=RULES,
+    questions=QUESTIONS,
     measures_lag=frozenset({"seconds", "bytes"}),
     settings_roll_back=True,
     ask_members=ask_members,

@@ -53,6 +53,9 @@ def _local(found: re.Match[str]) -> Local:
 _LISTED = rf"(?:{VALUE}|\"[^\"\\%]*\")"
 
 
+SETTING = r"(?:set|reset) |select (?:pg_catalog\.)?set_config\b"
+"""How a statement begins that may be one of `FORMS`."""
+
 FORMS: Forms = {
     # What they set is not looked at: it ends with the transaction.  A list of statements is none of these.
     form(r"SET (?:LOCAL|TRANSACTION|CONSTRAINTS) [^;]+"): _local,

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import clustersql
 from clustersql.connection.statements import LONG, MOST, MOST_BYTES, StatementCache
-from clustersql.core.statements.traits import traits, uncommented
+from clustersql.core.statements.flatten import uncommented
+from clustersql.core.statements.traits import traits
 from clustersql.dialects import by_name
 
 COMMENTS = json.loads((Path(__file__).parents[2] / "scenarios" / "uncommented" / "comments.json").read_text())["cases"]

@@ -46,7 +46,8 @@ a finding; the check goes on with the others.
   | Galera with `writer = "any"`: `wsrep_sync_wait` `0` | A read on one node may not see what was just committed on another. |
   | Galera with `writer = "any"`: `innodb_snapshot_isolation` `OFF` | A transaction may overwrite a change that it has not seen. |
 * *Findings* need a person: a node that is not reachable, refuses the login, is not ready, or whose clock is more than 1 s off; one that is kept
-  out because its history is older than the newest one, or that of another database (epoch); a table that
+  out because its history is older than the newest one, or that of another database (epoch); with `max_lag` a standby of PostgreSQL whose
+  user may not see which timeline it receives (`pg_monitor`; otherwise a note); a table that
   cannot be created; a change that other nodes do not show in time; transactions that fail; no node, or (PostgreSQL) more than one, that
   accepts writes; pools that may open more connections on one node than it has room for.
 

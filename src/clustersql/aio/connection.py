@@ -473,6 +473,9 @@ class Connection(BaseConnection):
             raise error
         if isinstance(error, CancelledError):
             cancelled(self, session, error, traits, phase)
+            # Before the driver asks the server to cancel, which would end a wait for a synchronous standby.
+            if phase is Phase.COMMIT and self._pool.driver.dialect.cancel:
+                self._pool.driver.terminate(session.raw)
             raise error
         if isinstance(error, Exception) and (cancellation := swallowed(self._state, session, error)) is not None:
             cancelled(self, session, cancellation, traits, phase)

@@ -134,7 +134,10 @@ class Cursor:
         try:
             if session is not self._session:  # the first statement, or the connection has moved since
                 await self._bind(session)
-            result = await self._call(method, operation, parameters, options)
+            call = self._call(method, operation, parameters, options)
+            if traits.commits and (to_the_end := getattr(connection._pool.driver, "to_the_end", None)):
+                call = to_the_end(session.raw, call)
+            result = await call
             session.ended = monotonic()
             session.count += 1
         except BaseException as exc:

@@ -11,7 +11,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -299,6 +299,9 @@ class AsyncDriver(AnyDriver, Protocol):
 
     async def commit(self, raw: Any) -> bool:
         """Commit.  False: the server says that it rolled back instead, because the transaction had failed."""
+
+    async def to_the_end(self, raw: Any, call: Coroutine[Any, Any, Any]) -> Any:
+        """Await ``call``, a COMMIT as text.  Where the driver would itself ask the server to end it when it is cancelled, it must not."""
 
     async def rollback(self, raw: Any) -> None:
         """Roll back; nothing open is no error."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from .base import sockets
@@ -40,37 +40,31 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
     async def answers(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         """Run them in autocommit mode: one round trip for each, and nothing to roll back.
 
-        In a task of its own, which is not cancelled: psycopg would ask the server to cancel, and wait for one that is frozen 5 seconds for the
-        connection to do that and 5 more for the statement's end; so long would `close` take.  The connection is shut down instead, which is closed after a cancellation
-        anyway, and the task ends.
+        Not cancelled: psycopg would wait for a server that is frozen 5 seconds for the connection to do that and 5 more for the statement's
+        end; so long would `close` take.
         """
-        asking = asyncio.ensure_future(self._answers(raw, statements))
-        try:
-            return await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            self.terminate(raw)
-            try:
-                with contextlib.suppress(Exception):
-                    await asking
-            finally:  # its answer may have been in the socket already: then it went well, and nobody has closed the connection
-                self.terminate(raw)
-            raise
+        rows: list[list[tuple[Any, ...]]] = await self.to_the_end(raw, self._answers(raw, statements))
+        return rows
 
     async def commit(self, raw: Any) -> bool:
-        """Commit, in a task of its own, which is not cancelled.
+        """Commit, which is not cancelled."""
+        return bool(await self.to_the_end(raw, super().commit(raw)))
 
-        psycopg would ask the server to cancel, and that ends a COMMIT's wait for its synchronous standby: everybody would see its rows, though
-        one server only has them.  The connection is shut down instead, which is closed after a cancellation anyway.
+    async def to_the_end(self, raw: Any, call: Coroutine[Any, Any, Any]) -> Any:
+        """Await ``call`` in a task of its own, which is not cancelled.
+
+        Else psycopg would ask the server to cancel, and that ends a COMMIT's wait for its synchronous standby: everybody would see its rows, though
+        one server only has them.  The connection is shut down instead, which is closed after a cancellation anyway, and the task ends.
         """
-        committing = asyncio.ensure_future(super().commit(raw))
+        working = asyncio.ensure_future(call)
         try:
-            return await asyncio.shield(committing)
+            return await asyncio.shield(working)
         except asyncio.CancelledError:
             self.terminate(raw)
             try:
                 with contextlib.suppress(Exception):
-                    await committing
-            finally:
+                    await working
+            finally:  # its answer may have been in the socket already: then it went well, and nobody has closed the connection
                 self.terminate(raw)
             raise
 

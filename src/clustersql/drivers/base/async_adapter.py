@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from ..contract import Own, Target
@@ -108,6 +108,10 @@ class AsyncAdapter(BaseDriver):
         failed = self.failed_transaction(raw)
         await raw.commit()
         return not failed
+
+    async def to_the_end(self, raw: Any, call: Coroutine[Any, Any, Any]) -> Any:
+        """Await ``call``, a COMMIT.  Where the driver, cancelled, would have the server end it by itself, it must not."""
+        return await call
 
     async def rollback(self, raw: Any) -> None:
         """Roll back; nothing open is no error."""

@@ -20,9 +20,8 @@ def main() -> None:
             raise
         print(f'clustersql: the command line needs {package}: pip install "clustersql[cli]"', file=sys.stderr)
         sys.exit(2)
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # servers are stopped and scratch tables dropped then, too
+    # Servers are stopped and scratch tables dropped then, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

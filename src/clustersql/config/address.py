@@ -64,26 +64,34 @@ class PasswordFile:
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class Address:
-    """Where a node is, as configured.  Texts may be `Template`; `resolve` gives the plain values.
-
-    ``scheme`` is that of the URL it came from.  ``dsn`` is the driver's own connection string, passed as it is.
-    ``weight`` and ``priority`` say how much of the work the node gets, under the policies of these names.
-    ``arguments`` are the driver's own connect arguments, such as its TLS options.  ``via`` is what stands before the server (`pooler`).
-    """
+    """Where a node is, as configured.  Texts may be `Template`; `resolve` gives the plain values."""
 
     node: str
+    """The node's name."""
     scheme: str | None = None
+    """That of the URL it came from."""
     host: str | None = None
+    """A name or an address."""
     port: int | None = None
+    """None: the driver's default."""
     user: str | None = None
+    """Who logs in."""
     password: str | Callable[[], Any] | None = None
+    """A text, or a function that is called at every dial; never shown."""
     database: str | None = None
+    """The database, or the path of the file."""
     unix_socket: str | None = None
+    """The path of the server's socket, in place of host and port."""
     dsn: str | None = None
+    """The driver's own connection string, passed as it is."""
     via: str | None = None
+    """What stands before the server (`pooler`)."""
     weight: float | None = None
+    """How much of the work the node gets, under the policy of this name."""
     priority: int | None = None
+    """Which group the node is in, under the policy of this name."""
     arguments: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """The driver's own connect arguments, such as its TLS options."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))

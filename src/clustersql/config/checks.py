@@ -19,18 +19,20 @@ __all__ = ["Check", "count", "is_int", "is_number", "nearest", "one_of", "report
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a value must be.
-
-    ``type`` is the name of its Python type, ``allowed`` finishes the sentence "must be ...", ``names`` are the valid
-    names where the value is one of a few, and a ``secret`` value is never shown.  ``why`` tells more of a wrong value, or "".
-    """
+    """What a value must be."""
 
     type: str
+    """The name of its Python type."""
     allowed: str
+    """Finishes the sentence "must be ..."."""
     accepts: Callable[[Any], bool]
+    """Tells whether a value is right."""
     names: tuple[str, ...] = ()
+    """The valid names, where the value is one of a few."""
     secret: bool = False
+    """The value is never shown."""
     why: Callable[[Any], str] = lambda value: ""
+    """Tells more of a wrong value, or ""."""
 
     def complaint(self, value: object) -> str | None:
         """Return what is wrong with ``value``, or None."""

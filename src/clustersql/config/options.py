@@ -17,20 +17,22 @@ ROLES = {"primary": Service.WRITE, "replica": Service.REPLICA, "any": Service.RE
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Settings of an operation.  ``timeout`` in seconds; None: the cluster's.
-
-    ``read_only``: any ready node may serve, and the server refuses writes.  ``idempotent``: running it twice does no harm, so it is retried
-    also when nobody knows whether it ran.  ``node``, ``role`` and ``move=False`` pin the work.
-    ``max_lag``: how far behind a replica may be that serves it, in seconds, or as a size of its log ("16MB").
-    """
+    """Settings of an operation."""
 
     timeout: float | None = None
+    """Seconds for the operation as a whole; None: the cluster's."""
     read_only: bool = False
+    """Any ready node may serve, and the server refuses writes."""
     idempotent: bool = False
+    """Running it twice does no harm, so it is retried also when nobody knows whether it ran."""
     node: str | None = None
+    """The only node that may serve it."""
     role: str | None = None
+    """The only role of a node that may serve it: one of `ROLES`."""
     move: bool = True
+    """False: the work stays in its session."""
     max_lag: float | str | None = None
+    """How far behind a replica may be that serves it, in seconds, or as a size of its log ("16MB")."""
 
     def changed(self, **values: Any) -> Options:
         """Return these options with ``values`` instead; None leaves a value as it is.  Raises `ConfigError` naming every mistake."""
@@ -44,9 +46,8 @@ class Options:
         """Return what a connection with these options needs."""
         service = ROLES[self.role] if self.role else Service.READ if self.read_only else Service.WRITE
         if self.node is not None and self.role is None:
-            service = (
-                Service.READ
-            )  # a node that is named is wanted whatever its role; the server refuses what it cannot do
+            # A node that is named is wanted whatever its role; the server refuses what it cannot do.
+            service = Service.READ
         lag = None if self.max_lag is None else max_lag(self.max_lag)
         return Want(service, self.read_only, autocommit, self.node, self.move, lag)
 

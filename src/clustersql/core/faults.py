@@ -43,18 +43,19 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What an adapter read from one exception.
-
-    ``lost``: the connection cannot be used any more, whatever the fault says.
-    ``not_sent``: proven that nothing of the statement reached the server.
-    ``unheard``: the server had ended the session before it read what was sent: the latest message did nothing.
-    ``undone_at_commit``: a test proves that this code, as the answer to COMMIT, means "did not happen".
-    """
+    """What an adapter read from one exception."""
 
     fault: Fault
+    """What the error proves."""
     lost: bool = False
+    """The connection cannot be used any more, whatever the fault says."""
     not_sent: bool = False
+    """It is proven that nothing of the statement reached the server."""
     undone_at_commit: bool = False
+    """A test proves that this code, as the answer to COMMIT, means "did not happen"."""
     sqlstate: str | None = None
+    """The SQLSTATE, where the error has one."""
     errno: int | None = None
+    """The number of the server's or the client library's error, where it has one."""
     unheard: bool = False
+    """The server had ended the session before it read what was sent: the latest message did nothing."""

@@ -23,11 +23,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """``plan``: node names, best first.  ``hopeless``: no node can ever serve this without a person."""
+    """What a caller who looks for a node is told."""
 
     now: float
+    """When it was looked, in monotonic seconds."""
     plan: tuple[str, ...]
+    """The names of the nodes that may serve, best first."""
     hopeless: bool = False
+    """No node can ever serve this without a person."""
 
 
 @dataclass(frozen=True, slots=True)

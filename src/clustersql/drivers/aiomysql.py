@@ -80,14 +80,12 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
             raise
         # What it was opened with: the forks keep that under names of their own, or where Python cannot look.
         raw.first = arguments.get(self.names["database"]), arguments.get("sql_mode"), arguments.get("init_command")
-        raw.transport = self._transport(
-            raw
-        )  # the driver forgets it when a call is cancelled, however long TLS takes to close it
+        # The driver forgets it when a call is cancelled, however long TLS takes to close it.
+        raw.transport = self._transport(raw)
         transports.keep_alive(raw.transport)
         if arguments.get("ssl") and not target.unix_socket and not transports.is_encrypted(raw.transport):
-            self.terminate(
-                raw
-            )  # else whoever sits in between only has to say that the server knows no TLS, and reads along
+            # Else whoever sits in between only has to say that the server knows no TLS, and reads along.
+            self.terminate(raw)
             raise ConfigError("the server offers no TLS, and ssl was asked for: the driver would go on without")
         return raw
 

@@ -72,7 +72,7 @@ class AioSQLite(AsyncAdapter):
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             opening.add_done_callback(lambda _: self._give_up(raw, opening))
-            # Opening takes a moment only.  Who is cancelled at the end of its loop would leave the thread to print "Event loop is closed".
+            # Opening takes a moment only.  A task that is cancelled at the end of its loop would leave the thread to print "Event loop is closed".
             await asyncio.wait((opening,), timeout=ENDING)
             raise
         except Exception:

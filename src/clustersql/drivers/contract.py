@@ -52,21 +52,26 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where and how to connect, fully resolved: the password has been asked for, the environment read.
-
-    ``dsn`` is the driver's own connection string and is passed as it is.  ``arguments`` are the driver's own and win over everything.
-    ``shared``: a pooler in between gives the server's sessions to other clients too, so the driver must keep nothing in them.
-    """
+    """Where and how to connect, fully resolved: the password has been asked for, the environment read."""
 
     host: str | None = None
+    """A name or an address."""
     port: int | None = None
+    """None: the driver's default."""
     user: str | None = None
+    """Who logs in."""
     password: str | None = field(default=None, repr=False)
+    """Never shown."""
     database: str | None = None
+    """The database, or the path of the file."""
     unix_socket: str | None = None
+    """The path of the server's socket, in place of host and port."""
     dsn: str | None = field(default=None, repr=False)
+    """The driver's own connection string, passed as it is."""
     shared: bool = False
+    """A pooler in between gives the server's sessions to other clients too, so that the driver must keep nothing in them."""
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The driver's own, which win over everything."""
 
 
 class AnyDriver(Protocol):

@@ -87,7 +87,7 @@ def more_time(attempt: Dialling, now: float, most: float) -> float:
 
 
 class Probing(Protocol):
-    """Who asks each node what it is: `sync.prober.Prober` or `aio.prober.Prober`."""
+    """What asks each node what it is: `sync.prober.Prober` or `aio.prober.Prober`."""
 
     def tick(self, now: float, starving: bool, owed: Mapping[str, tuple[Owed, ...]], stalled: float) -> float:
         """Begin the probes that are due; return when to come again."""

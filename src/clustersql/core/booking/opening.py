@@ -11,11 +11,14 @@ from ..steps import Await, Changed, Close, Dial, DialFailed, Look, Picture, Serv
 
 @dataclass(frozen=True, slots=True)
 class GaveUp:
-    """`open_` found no connection: every node's own error, the latest last; the nodes that have not answered; whether one could serve."""
+    """`open_` found no connection."""
 
     errors: dict[str, BaseException]
+    """Every node's own error, the latest last."""
     silent: tuple[str, ...]
+    """The nodes that have not answered."""
     plan: tuple[str, ...]
+    """The nodes that could serve."""
 
 
 def open_(deadline: float, stagger: float) -> Steps[Any | GaveUp]:

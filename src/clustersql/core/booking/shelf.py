@@ -21,9 +21,8 @@ class Shelf(Load):
         self.generation = 0
         self.idle: list[Session] = []
         self.open: set[Session] = set()
-        self.outside: set[Session] = (
-            set()
-        )  # not the pool's to count, but watched: a hung one is woken, a forked child keeps off
+        # Not the pool's to count, but watched: a hung one is woken, a forked child keeps off.
+        self.outside: set[Session] = set()
         self.dials = 0
         self.checkouts = 0
         self.retired = False  # removed, or being drained: what is given back here is closed
@@ -45,13 +44,10 @@ class Shelf(Load):
 
 
 class Session:
-    """One open connection.  ``autocommit`` and ``read_only`` are its mode as we set it last; None: not set by us yet.
+    """One open connection of the driver, with what the pool knows of it.  Times are monotonic, in seconds.
 
-    ``started`` and ``ended`` are the latest statement's, in monotonic seconds, written by the one who holds it without a lock.
-    ``started > ended``: an answer is awaited.  ``started == ended``: the latest answer was an error, whose time is no sample.  ``count``: statements of the open transaction; ``statements``: those before it.  ``tainted``: nothing makes it clean again, it is closed at its return.
-    ``listening``: its holder waits for notifications, which is no answer that the server owes.
-    ``deadline`` (monotonic) and ``patience`` (seconds for each statement) bound what the holder waits for; 0.0: nothing does.
-    ``shared``: a pooler in between gives the server's session to other clients too, after each transaction.
+    Its holder writes `started` and `ended` without a lock.  ``started > ended``: an answer is awaited.  ``started == ended``: the latest
+    answer was an error, whose time is no sample.
     """
 
     __slots__ = (
@@ -84,27 +80,40 @@ class Session:
         self, raw: Any, shelf: Shelf, generation: int, opened: float = 0.0, expires: float = float("inf")
     ) -> None:
         self.raw = raw
+        # The node that it leads to, and the node's generation when it was dialled.
         self.shelf = shelf
         self.generation = generation
+        # When it was opened, when it is too old, when it was given back last, and when it was checked out; 0.0: never.
         self.opened = opened
         self.expires = expires
         self.idle_since = opened
-        self.lent_at = 0.0  # when it was checked out, in monotonic seconds; 0.0: never
-        self.jitter = 1.0  # scales its times, or all that were opened in one burst would be closed in one
+        self.lent_at = 0.0
+        # Scales its times, or all that were opened in one burst would be closed in one.
+        self.jitter = 1.0
+        # Its mode as we set it last; None: not set by us yet.
         self.autocommit: bool | None = None
         self.read_only: bool | None = None
+        # When the latest statement was sent, and answered.
         self.started = 0.0
         self.ended = 0.0
-        self.statements = 0
+        # The statements of the open transaction, and those before it.
         self.count = 0
+        self.statements = 0
+        # Nothing makes it clean again: it is closed at its return.
         self.tainted = False
+        # It is not the pool's to count.
         self.outside = False
+        # A pooler in between gives the server's session to other clients too, after each transaction.
         self.shared = False
+        # What bounds its holder's waiting: a time, and seconds for each statement; 0.0: nothing does.
         self.deadline = 0.0
         self.patience = 0.0
+        # It was shut down because that time was over.
         self.timed_out = False
+        # Its holder waits for notifications, which is no answer that the server owes.
         self.listening = False
-        self.holder: Any = None  # what is known of the handle that has it; only a forked child asks
+        # What is known of the handle that has it; only a forked child asks.
+        self.holder: Any = None
 
     @property
     def node(self) -> str:
@@ -153,15 +162,16 @@ class Waiter:
 
 @dataclass(slots=True)
 class Actions:
-    """What the caller does after releasing the lock: wake these waiters, close these connections, begin the dial it asked for.
-
-    ``spare``: in place of that dial the connection that is kept for probes may be used, and this is its generation.
-    """
+    """What the caller does after releasing the lock."""
 
     wake: list[Waiter] = field(default_factory=list)
+    """The waiters to wake."""
     close: list[Session] = field(default_factory=list)
+    """The connections to close."""
     dial: Shelf | None = None
+    """The node to begin the dial to that the caller asked for."""
     spare: int | None = None
+    """In place of that dial the connection that is kept for probes may be used, and this is its generation."""
 
 
 def _in_mode(idle: list[Session], want: Want) -> int:

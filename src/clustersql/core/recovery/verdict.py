@@ -48,32 +48,33 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Everything that the verdict depends on.
-
-    ``proven``: what was sent is proven to only read or declared idempotent; for a COMMIT: the whole transaction is proven to only read
-    (an idempotent write whose COMMIT was lost has not happened for all we know).
-    ``declared``: ``proven`` only by the caller's word: it may run again, but if it does not, nobody knows whether it has happened.
-    ``may_commit``: a statement of this transaction, or this one, may commit by itself.
-    ``movable``: no session state would be left behind and the caller did not pin the work.
-    ``read_only``: we made the session read-only, so a refused write is the caller's mistake and no news about the node.
-    ``timed_out``: it was we who shut the connection down, because the operation's time was over: no news about the node, and no time left.
-    ``on_replica``: the node is a replica, where a "serialization failure" is a recovery conflict and would come again.
-    ``rollback_ends``: a rollback that the server has made by itself ends the transaction, so that what follows would begin another.
-    ``repeatable``: what was sent can be sent once more; not where its rows came from what can be read once only, a generator for one.
-    """
+    """Everything that the verdict depends on."""
 
     facts: Facts
+    """What the adapter has read from the error."""
     phase: Phase = Phase.EXECUTE
+    """What was under way."""
     transaction: Standing = Standing.NONE
+    """Where in a transaction the statement stood."""
     proven: bool = False
+    """What was sent is proven to only read, or declared idempotent.  Of a COMMIT: the whole transaction is proven to only read (an
+    idempotent write whose COMMIT was lost has not happened for all we know)."""
     declared: bool = False
+    """It is `proven` by the caller's word only: it may run again, but if it does not, nobody knows whether it has happened."""
     may_commit: bool = False
+    """A statement of this transaction, or this one, may commit by itself."""
     movable: bool = True
+    """No session state would be left behind, and the caller did not pin the work."""
     read_only: bool = False
+    """We made the session read-only, so that a refused write is the caller's mistake and no news about the node."""
     on_replica: bool = False
+    """The node is a replica, where a "serialization failure" is a recovery conflict and would come again."""
     timed_out: bool = False
+    """It was we who shut the connection down, because the operation's time was over: no news about the node, and no time left."""
     repeatable: bool = True
+    """What was sent can be sent once more; not where its rows came from what can be read once only, a generator for one."""
     rollback_ends: bool = False
+    """A rollback that the server has made by itself ends the transaction, so that what follows would begin another."""
 
 
 def verdict(s: Situation) -> Verdict:

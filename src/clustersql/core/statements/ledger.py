@@ -23,11 +23,14 @@ Rows = Sequence[Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The settings of a session, the oldest first; of two with one name the later.  ``failed``: a statement of the open transaction has."""
+    """The settings of a session, the oldest first; of two with one name the later."""
 
     kept: tuple[Setting, ...] = ()
+    """Those of transactions that are committed."""
     pending: tuple[Setting, ...] = ()
+    """Those of the open transaction."""
     failed: bool = False
+    """A statement of the open transaction has failed."""
 
     def noted(self, setting: Setting, pending: bool) -> Ledger:
         """Return the ledger with ``setting``, until its transaction ends where it is ``pending``."""

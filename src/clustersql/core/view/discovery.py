@@ -66,9 +66,8 @@ def learned(view: View, seen: Members, now: float) -> View:
         if known.refused.get(seen.node) == seen.why:
             return view
         return replace(view, discovery=replace(known, refused={**known.refused, seen.node: seen.why}))
-    seen = replace(
-        seen, members=tuple(sorted(seen.members, key=str))
-    )  # the database's order means nothing, and changes
+    # The database's order means nothing, and changes.
+    seen = replace(seen, members=tuple(sorted(seen.members, key=str)))
     if known.told.get(seen.node) != seen or seen.node in known.refused:
         refused = {node: why for node, why in known.refused.items() if node != seen.node and node in view.by_name}
         told = {node: members for node, members in known.told.items() if node in view.by_name} | {seen.node: seen}

@@ -28,14 +28,14 @@ POSITION_AGE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """Where the log of the primary ``node`` was, and when: (monotonic seconds, position), the oldest first.
-
-    ``told``: when the latest of them was told (monotonic seconds).
-    """
+    """Where the log of the primary was, and when."""
 
     node: str = ""
+    """The name of the primary."""
     samples: tuple[Sample, ...] = ()
+    """When (monotonic seconds) and where, the oldest first."""
     told: float = 0.0
+    """When the latest of them was told (monotonic seconds)."""
 
     def seen(self, node: str, position: int, asked: float, now: float) -> Track:
         """Return the track after ``node``, the primary, said ``now`` that it is at ``position``, for which it was ``asked`` then (monotonic seconds).

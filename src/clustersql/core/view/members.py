@@ -10,15 +10,16 @@ from .endpoint import HostPort
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member as the database tells it.  ``host`` may be anything; ``port`` None: not told.
-
-    ``name`` is what the database calls it, ``identity`` as in `core.view.node.Report`; "": not told.
-    """
+    """One member as the database tells it."""
 
     host: str
+    """A name or an address, or whatever the database has been told."""
     port: int | None = None
+    """None: not told."""
     name: str = ""
+    """What the database calls it; "": not told."""
     identity: str = ""
+    """As `core.view.node.Report.identity`; "": not told."""
 
     def __str__(self) -> str:
         where = str(HostPort(self.host, self.port)) if self.host else ""
@@ -27,17 +28,18 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """An observation: ``node`` was asked for the members of its cluster.
-
-    ``complete``: it knows them all, so that who is not among them is none.  ``attached``: it takes part itself.
-    ``why``: it could not tell, and why; then the rest says nothing.
-    """
+    """An observation: a node was asked for the members of its cluster."""
 
     node: str
+    """The one that was asked."""
     members: tuple[Member, ...] = ()
+    """Those that it has told."""
     complete: bool = False
+    """It knows them all, so that who is not among them is none."""
     attached: bool = False
+    """It takes part itself."""
     why: str = ""
+    """It could not tell, and why; then the rest says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

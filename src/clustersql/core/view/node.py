@@ -53,45 +53,52 @@ class Readiness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """Which history a node's data belong to: of two primaries, the higher ``number`` (above 0; 0: not told) is the newer.
-
-    ``lineage`` names the database itself, ``name`` what the number is called.  ``shared``: all members have one number (Galera).
-    """
+    """Which history a node's data belong to: of two primaries, the one with the higher number is the newer."""
 
     lineage: str
+    """Names the database itself: numbers of two lineages cannot be compared."""
     number: int = 0
+    """Above 0; 0: not told."""
     name: str = "timeline"
+    """What the number is called."""
     shared: bool = False
+    """All members have one number (Galera)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A node's own answer to a probe.  ``why`` says in words what keeps it from being ready.
-
-    ``complete`` False: only the role was told, as a server does at connect.  ``queue``: write-sets received and not applied yet (Galera).
-    ``position``: of its log, in bytes (PostgreSQL) or transactions (MariaDB), what it has applied or, as a primary, written; None: not told.
-    ``asked``: when the question was put (monotonic seconds), so that the position is of then or later; None: just now.
-    ``identity``: the same for every way to this server, and no other server's; "": not told.
-    ``timeline``: of a standby, one that it has certainly reached; ``following``: the one that it receives now; 0: not told.
-    ``forked_at``: of a primary that was a standby since its start, the position where its timeline begins; None: not told.
-    ``undoes``: error numbers with which this server rolls back the whole transaction, and others only the statement.
-    """
+    """A node's own answer to a probe."""
 
     role: Role
+    """Primary or replica."""
     readiness: Readiness = Readiness.READY
+    """Whether it may be given work."""
     why: str = ""
+    """What keeps it from being ready, in words."""
     version: str = ""
+    """The name and version of the server."""
     details: Mapping[str, str] = field(default_factory=dict)
+    """What else the server tells of itself, by name."""
     complete: bool = True
+    """False: only the role was told, as a server does at connect."""
     queue: int = 0
+    """Write-sets that it has received and not applied yet (Galera)."""
     position: int | None = None
+    """Of its log, in bytes (PostgreSQL) or transactions (MariaDB): what it has applied or, as a primary, written; None: not told."""
     asked: float | None = None
+    """When the question was put (monotonic seconds), so that the position is of then or later; None: just now."""
     epoch: Epoch | None = None
+    """The history that its data belong to; None: not told."""
     identity: str = ""
+    """The same for every way to this server, and no other server's; "": not told."""
     timeline: int = 0
+    """Of a standby, one that it has certainly reached; 0: not told."""
     following: int = 0
+    """Of a standby, the timeline that it receives now; 0: not told."""
     forked_at: int | None = None
+    """Of a primary that was a standby since its start, the position where its timeline begins; None: not told."""
     undoes: frozenset[int] = frozenset()
+    """Error numbers with which this server rolls back the whole transaction, where others undo only the statement."""
 
     def limited(self, max_queue: int) -> Report:
         """Return the report of a node that is overloaded when more than ``max_queue`` write-sets wait to be applied."""
@@ -115,51 +122,65 @@ AXES = ("reach", "role", "readiness", "draining", "outdated")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What is known of one node.  Times are of one monotonic clock, in seconds.
-
-    ``generation`` is raised whenever the connections opened so far must not be used again; an error from an older generation is no
-    news (else 200 sockets that die at once would condemn a node that has come back 200 times).
-    ``retry_at`` is when the breaker allows the next background dial; ``slow_since`` when a returning node began its slow start.
-    ``position``: of its log, when it was asked last; a measurement, so that a change of it alone is no news.
-    ``outdated``: its ``epoch`` is older than the newest one seen (`core.view.epoch`).
-    ``marks`` tell the same as ``since`` and ``why`` per axis, by the field's name, for those that have changed.
-    ``undoes``: as `Report.undoes`.
-    ``weight`` and ``priority``: as configured, for the policies of these names.
-    ``draining``: the operator wants no new work there; ``ends_at`` is when the work that is still there is ended, None: never by us.
-    ``origin`` and ``identity`` are for `core.view.discovery`.  ``endpoint``: where it was configured or reported to be; None: not by host and port.
-    ``timeline`` and ``following`` are as in `Report`, the latter kept while the same incarnation of the server tells none.
-    ``stood_by``: the identity under which it was last seen as a standby.
-    ``peers``: the addresses, ``10.0.0.1:5432``, at the other ends of its connections, until its name leads elsewhere.
-    """
+    """What is known of one node.  Times are of one monotonic clock, in seconds."""
 
     name: str
+    """As configured, or as it was discovered."""
     order: int
+    """Its place among the nodes, as they were added."""
     reach: Reach = Reach.UNKNOWN
+    """Whether it answers."""
     role: Role = Role.UNKNOWN
+    """Primary or replica, as it said last."""
     readiness: Readiness = Readiness.READY
+    """Whether it may be given work, as it said last."""
     generation: int = 0
+    """Raised whenever the connections opened so far must not be used again.  An error from an older generation is no news, else 200
+    sockets that die at once would condemn a node that has come back 200 times."""
     since: float = 0.0
+    """When it came into the state that it is in."""
     why: str = "not dialled yet"
+    """What brought it there, in words."""
     failures: int = 0
+    """How often in a row it could not be reached."""
     retry_at: float = 0.0
+    """When the breaker allows the next background dial."""
     slow_since: float | None = None
+    """When it began its slow start, as a node that has come back; None: it is in none."""
     draining: bool = False
+    """The operator wants no new work there."""
     ends_at: float | None = None
+    """When the work that is still there, while it is drained, is ended; None: never by us."""
     version: str = ""
+    """The name and version of the server."""
     position: int | None = None
+    """Of its log, when it was asked last: a measurement, so that a change of it alone is no news."""
     epoch: Epoch | None = None
+    """The history that its data belong to; None: not told."""
     outdated: bool = False
+    """Its epoch is older than the newest one seen (`core.view.epoch`)."""
     marks: Mapping[str, Mark] = field(default_factory=dict, hash=False)
+    """The same as `since` and `why` per axis, by the field's name, for those that have changed."""
     origin: Origin = Origin.CONFIGURED
+    """Who has named it: for `core.view.discovery`."""
     endpoint: HostPort | None = None
+    """Where it was configured or reported to be; None: not by host and port."""
     peers: frozenset[str] = frozenset()
+    """The addresses, ``10.0.0.1:5432``, at the other ends of its connections, until its name leads elsewhere."""
     identity: str = ""
+    """As `Report.identity`."""
     timeline: int = 0
+    """As `Report.timeline`."""
     following: int = 0
+    """As `Report.following`, kept while the same incarnation of the server tells none."""
     stood_by: str = ""
+    """The identity under which it was last seen as a standby."""
     undoes: frozenset[int] = frozenset()
+    """As `Report.undoes`."""
     weight: float = 1.0
+    """As configured, for the policy of this name."""
     priority: int = 1
+    """As configured, for the policy of this name."""
 
     def confirmed_by(self, role: Role) -> bool:
         """Whether the role that a server tells at connect is no news: then nothing else has to be asked."""

@@ -160,10 +160,8 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     known, switches = view.discovery, view.switches
     still: Node | None = after
     if after is node and not (node.epoch and node.epoch.shared):
-        nodes, epoch = (
-            view.nodes,
-            view.epoch,
-        )  # by far the most: a probe tells what the last one told, and all are judged
+        # By far the most: a probe tells what the last one told, and all are judged.
+        nodes, epoch = view.nodes, view.epoch
     else:
         nodes = tuple(after if n is node else n for n in view.nodes)
         if known is not None and isinstance(seen, Answered):

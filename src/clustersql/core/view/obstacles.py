@@ -13,12 +13,16 @@ from .view import View, Want
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """``axis`` in words, the ``value`` it has there, since when (monotonic seconds), and why."""
+    """What keeps a node out of work."""
 
     axis: str
+    """On which axis, in words."""
     value: str
+    """What the node has there."""
     since: float
+    """Since when, in monotonic seconds."""
     why: str
+    """What brought it there, in words."""
 
 
 def obstacles(view: View, node: Node, max_lag: MaxLag | None, now: float) -> tuple[Obstacle, ...]:

@@ -8,7 +8,7 @@ Rules
 3. Work declared read-only may go to every usable node.
 4. When every candidate for a role is out, those that still answer are tried all the same (panic), but never a known replica for a write,
    and never one of an older epoch.
-5. Who sets a bound to the lag never gets a node that is further behind, or whose lag is not known; a primary is not behind.
+5. A caller that sets a bound to the lag never gets a node that is further behind, or whose lag is not known; a primary is not behind.
 """
 
 from __future__ import annotations
@@ -33,17 +33,23 @@ class Service(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Want:
-    """What a caller asks for: the service, the session's mode, whether it is tied to a node or may not move, and how fresh the data are.
+    """What a caller asks for.
 
     Compared by identity: it is the key of a lookup at every checkout, and hashing six fields there would cost as much as all the rest.
     """
 
     service: Service = Service.WRITE
+    """Which nodes may serve it."""
     read_only: bool = False
+    """The server shall refuse writes in this session."""
     autocommit: bool = False
+    """Each statement is a transaction of its own."""
     node: str | None = None
+    """The only node that may serve it; None: any."""
     move: bool = True
+    """The work may go on in another session, on another node."""
     max_lag: MaxLag | None = None
+    """How far behind a replica may be that serves it; None: as far as it likes."""
 
     @property
     def movable(self) -> bool:
@@ -53,23 +59,30 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All nodes, in the configured order, and the candidates per service, worked out once.
-
-    ``version`` is raised by every change that a caller may act on: not by a measurement, nor when a node that is down fails again.  ``at``: when it was made, in monotonic seconds.
-    ``discovery``: what is known of the members; None: nobody asks.
-    """
+    """All nodes, in the configured order, and the candidates per service, worked out once."""
 
     nodes: tuple[Node, ...] = ()
+    """What is known of each."""
     writer: str = "single"
+    """Whether one primary is the right one ("single"), or there may be several ("any")."""
     version: int = 0
+    """Raised by every change that a caller may act on: not by a measurement, nor when a node that is down fails again."""
     track: Track = field(default_factory=Track)
+    """Where the log of the primary was, and when."""
     epoch: Epoch | None = None
+    """The newest one that was seen."""
     switches: tuple[Switch, ...] = ()
+    """The changes of the primary that are remembered."""
     discovery: Discovery | None = None
+    """What is known of the members; None: nobody asks."""
     at: float = field(default=0.0, compare=False)
+    """When this view was made, in monotonic seconds."""
     candidates: dict[Service, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    """The names of the nodes that may serve, by service."""
     by_name: dict[str, Node] = field(init=False, repr=False, compare=False)
+    """The same nodes as `nodes`."""
     slow_until: float = field(init=False, repr=False, compare=False)
+    """Until when some node is in its slow start."""
 
     def __post_init__(self) -> None:
         usable = [node for node in self.nodes if node.usable]

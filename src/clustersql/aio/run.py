@@ -26,14 +26,17 @@ async def run(
     kwargs: dict[str, Any],
 ) -> T:
     """Await ``function`` with a connection from ``connect`` until an attempt commits or may not be repeated."""
-    attempt, deadline, spent, losses = 0, None, Spent(), Losses()
+    attempt, deadline, spent = 0, None, Spent()
+    losses: Losses | None = None
     while True:
         attempt += 1
         connection = await connect()
         if deadline is None:
             deadline = time.monotonic() + connection._timeout()
         state = connection._state
-        state.attempt, state.spent = attempt, spent
+        state.spent = spent
+        if attempt > 1:  # see `State`
+            state.attempt = attempt
         at_commit = False
         try:
             awaited = await awaitable(function(connection, *args, **kwargs), "db.run()")
@@ -44,6 +47,7 @@ async def run(
             hooks = await connection._commit(ours=True) if state.has_work() else state.boundary(committed=True)
         except Exception as exc:
             again = may_rerun(state, exc, at_commit) and time.monotonic() < deadline
+            losses = losses or Losses()
             again = again and losses.allow(state, exc)
             await connection.close()
             if not again:
@@ -53,7 +57,8 @@ async def run(
             try:
                 await connection.close()
             finally:  # only now: a hook may want a connection; and whatever it raises, nothing is run again
-                call_hooks(hooks)
+                if hooks:
+                    call_hooks(hooks)
             return value
         finally:
             await connection.close()

@@ -90,6 +90,7 @@ class BaseConnection:
         if self._state.given_back:
             raise self._state.returned()
         self._state.callbacks += (function,)
+        self._state.touched = True  # so that leaving `with` looks for something to do
 
     def _timeout(self) -> float:
         """Seconds that an operation on this connection may take, with everything that it waits for."""

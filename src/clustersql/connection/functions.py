@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator
 from functools import partial
-from types import FunctionType
+from types import CoroutineType, FunctionType
 from typing import Any, TypeVar
 
 from ..errors import ConfigError
@@ -18,6 +18,8 @@ V = TypeVar("V")
 
 def check_plain(function: object, taker: str, instead: str) -> None:
     """Raise `ConfigError` when ``function``, given to ``taker``, would only make a coroutine or a generator; ``instead``: the remedy."""
+    if type(function) is FunctionType and not function.__code__.co_flags & _EXECUTES_NOTHING:
+        return  # by far the most
     _check_callable(function, taker)
     if (kind := kind_of(function)) is not None:
         raise ConfigError(f"{taker} is given {kind}, {_name(function)}: calling it executes nothing of it; {instead}")
@@ -25,6 +27,8 @@ def check_plain(function: object, taker: str, instead: str) -> None:
 
 def check_async(function: object, taker: str) -> None:
     """Raise `ConfigError` when what ``function`` returns, given to ``taker``, can surely not be awaited."""
+    if type(function) is FunctionType and function.__code__.co_flags & inspect.CO_COROUTINE:
+        return  # by far the most
     _check_callable(function, taker)
     if (kind := kind_of(function)) is not None and kind != ASYNC:
         raise ConfigError(
@@ -51,8 +55,6 @@ def kind_of(function: object) -> str | None:
     >>> kind_of(partial(later)), kind_of(len)
     ('an async function', None)
     """
-    if type(function) is FunctionType and not function.__code__.co_flags & _EXECUTES_NOTHING:
-        return None  # by far the most
     function = _within(function)
     for one in (function, getattr(type(function), "__call__", None)):  # noqa: B004 - not whether it is callable
         if inspect.iscoroutinefunction(one):
@@ -69,6 +71,8 @@ def returned(value: V, taker: str, connection: object) -> V:
 
     A generator is a value like any other, unless it was made to work on ``connection``.
     """
+    if not (hasattr(type(value), "close") or hasattr(type(value), "aclose")):
+        return value  # by far the most; to ask the abstract classes is slow
     if isinstance(value, Coroutine):
         value.close()  # or the interpreter would warn that nobody has awaited it
     elif not isinstance(value, Generator | AsyncGenerator) or not _begins_with(value, connection):
@@ -80,7 +84,7 @@ def returned(value: V, taker: str, connection: object) -> V:
 
 def awaitable(value: Awaitable[V], taker: str) -> Awaitable[V]:
     """Return what a function has returned, to be awaited.  Raises `ConfigError` when it cannot be."""
-    if inspect.isawaitable(value):
+    if type(value) is CoroutineType or inspect.isawaitable(value):
         return value
     raise ConfigError(
         f"{taker}: the function has returned {type(value).__name__!r}, which cannot be awaited; give an async function; "

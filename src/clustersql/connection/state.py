@@ -61,22 +61,34 @@ class State:
     ``number``: the server's of the session in which something passed us by first; another one later: the driver has replaced it.
     ``unclean``: something was set, so that the session is reset at its return.  ``transaction``: the one that is open.
     ``committed``: something was committed since checkout.  ``broken``: raised until the caller rolls back.
-    ``mode_known``: the autocommit mode was asked of the first session, so that every later one is given it.  ``blocks``: how many of ours are open.  ``losses``: the sessions that were lost with a statement on its way.
     ``pool``: who serves it.  ``arguments``: the caller's own for the driver, of a handle outside the pool.  ``touched``: something may
     have been done on the session, so that there is something to commit or to undo.  ``spent``: the iterators that ``run``'s attempts have read.
-    ``behind``: a session was lost, and with it what its statements have left there for a later one to ask (LAST_INSERT_ID).
     ``answered``: the driver's cursor whose further results may be unread.  ``whole``: each statement is read to its end at once.
     ``done``: its work has ended well and is committed, so that what breaks into the return of the connection is no failure of the work.
     ``cancelling``: how often the task had been asked to end before the latest statement that was noted, or COMMIT (asyncio).
     ``deadline`` (monotonic, of the whole operation) and ``patience`` (seconds, of each statement) bound it; 0.0: nothing does.
     """
 
+    attempt = 1
+    """Which call of ``run``'s function it is given to.  This and those below few connections ever have: a checkout must not pay for them,
+    so until they are set they are the class's."""
+    behind = False
+    """A session was lost, and with it what its statements have left there for a later one to ask (LAST_INSERT_ID)."""
+    blocks = 0
+    """How many blocks of ours are open."""
+    last_facts: Facts | None = None
+    """What the error proves that recovery has ended with."""
+    losses = 0
+    """The sessions that were lost with a statement on its way."""
+    mode_known = False
+    """The autocommit mode was asked of the first session, so that every later one is given it."""
+    timed_out = False
+    """Its latest error came of a deadline."""
+
     __slots__ = (
+        "__dict__",
         "answered",
         "arguments",
-        "attempt",
-        "behind",
-        "blocks",
         "borrowed",
         "broken",
         "callbacks",
@@ -88,10 +100,7 @@ class State:
         "driver",
         "given_back",
         "harmless",
-        "last_facts",
         "ledger",
-        "losses",
-        "mode_known",
         "notes",
         "number",
         "options",
@@ -101,7 +110,6 @@ class State:
         "session",
         "site",
         "spent",
-        "timed_out",
         "topology",
         "touched",
         "transaction",
@@ -118,6 +126,7 @@ class State:
         want: Want,
         notes: StatementCache,
         site: tuple[CodeType, int],
+        pool: Any = None,
     ) -> None:
         self.topology = topology
         self.driver = driver
@@ -127,11 +136,8 @@ class State:
         self.harmless: set[Any] = notes.proven if want.read_only else notes.plain
         self.site = site
         self.session: Session | None = None
-        self.pool: Any = None
+        self.pool = pool
         self.arguments: Mapping[str, Any] | None = None
-        self.attempt = 1
-        self.blocks = 0
-        self.losses = 0
         self.spent: Spent | None = None
         self.whole = False
         self.answered: Any = None
@@ -144,11 +150,9 @@ class State:
         self.number: int | None = None
         self.cursors: tuple[Any, ...] = ()
         self.callbacks: Callbacks = ()
-        self.committed = self.done = self.given_back = self.timed_out = False
-        self.touched = self.unclean = self.behind = self.mode_known = False
+        self.committed = self.done = self.given_back = self.touched = self.unclean = False
         self.transaction: Transaction = NOTHING_OPEN
         self.broken: BaseException | None = None
-        self.last_facts: Facts | None = None
 
     # -- the session -----------------------------------------------------------------------------------------------------------------
 

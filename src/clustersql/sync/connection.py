@@ -60,8 +60,7 @@ class Connection(BaseConnection):
         ``deadline`` (monotonic seconds) ends everything that is done with it; 0.0: nothing does.
         """
         frame = _getframe(depth)
-        state = State(pool.topology, pool.driver, options, want, notes, (frame.f_code, frame.f_lasti))
-        state.pool = pool
+        state = State(pool.topology, pool.driver, options, want, notes, (frame.f_code, frame.f_lasti), pool)
         _set_state(self, state)
         if arguments is None and not deadline:  # by far the most: what `_acquire` does, written out
             timeout = pool.timeout if options.timeout is None else options.timeout
@@ -210,7 +209,7 @@ class Connection(BaseConnection):
     def __exit__(self, kind: type[BaseException] | None, error: object = None, trace: object = None) -> None:
         state = self._state
         session = state.session
-        if session is None or state.touched or state.callbacks:
+        if session is None or state.touched:
             self._leave(kind is None)
             return
         state.session = None  # nothing was done with it: there is nothing to commit, and nothing to undo
@@ -339,15 +338,17 @@ class Connection(BaseConnection):
     def _finish(self, session: Session) -> None:
         """Make a session clean and give it back; what cannot be made clean is closed."""
         state = self._state
-        worth, keep = not (session.tainted or session.outside), False
+        worth, keep, before = not (session.tainted or session.outside), False, (session.started, session.ended)
         try:
-            if state.touched and state.driver.abilities.leaves_results and self._cut_off(session):
-                worth = False
-            elif state.touched:
-                with awaited(session):
+            if state.touched:
+                if state.driver.abilities.leaves_results and self._cut_off(session):
+                    worth = False
+                else:
+                    session.started = monotonic()  # `awaited`, written out
                     worth = self._detach_cursors(session) and worth and self._clean(session)
             keep = worth
         finally:  # whatever breaks in, nobody else knows of it any more
+            session.started, session.ended = before
             session.statements += session.count
             session.count = 0
             state.pool.give_back(session, keep)

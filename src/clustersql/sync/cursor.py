@@ -99,7 +99,7 @@ class Cursor:
     _state: State
     _args: tuple[tuple[Any, ...], dict[str, Any]]
     _session: Session
-    _settings: dict[str, Any] | None
+    _settings: dict[str, Any] | None = None
     """What was set on the driver's cursor, for that of another session."""
     _raw: Any
     _hot: tuple[Session, set[Any], Any, Callable[..., Any]]
@@ -115,7 +115,6 @@ class Cursor:
         ours["_connection"] = connection
         ours["_state"] = connection._state
         ours["_args"] = args, kwargs
-        ours["_settings"] = None
         try:
             self._bind()
         except BaseException as exc:
@@ -127,12 +126,13 @@ class Cursor:
         state = ours["_state"]
         session = state.session
         args, kwargs = ours["_args"]
-        if state.driver.abilities.cursor_asks:
+        abilities = state.driver.abilities
+        if abilities.cursor_asks:
             with awaited(session):
                 raw = session.raw.cursor(*args, **kwargs)
         else:
             raw = session.raw.cursor(*args, **kwargs) if args or kwargs else session.raw.cursor()
-        if ours["_settings"]:
+        if "_settings" in ours:
             for name, value in ours["_settings"].items():
                 setattr(raw, name, value)
         ours["_session"] = session
@@ -141,7 +141,7 @@ class Cursor:
         ours["fetchone"] = raw.fetchone
         ours["fetchmany"] = raw.fetchmany
         ours["fetchall"] = raw.fetchall
-        if state.driver.abilities.fetch_reads and state.driver.reads_later(raw):
+        if abilities.fetch_reads and state.driver.reads_later(raw):
             for name in FETCHING:
                 ours[name] = guarded(ours["_connection"], getattr(raw, name))
 

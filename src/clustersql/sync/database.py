@@ -8,11 +8,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..config.options import Options, check_options
 from ..connection.functions import check_plain
+from ..connection.interruption import passes
 from ..connection.result import Result
 from ..connection.running import Running, here
 from ..connection.statements import UNSET, StatementCache
+from ..core.recovery.verdict import Phase
 from .connection import Connection
-from .cursor import guarded
 from .pool import Pool
 from .run import run
 
@@ -105,7 +106,13 @@ class Database:
         try:
             cursor = connection.cursor(**self._pool.driver.buffering)  # a read whose rows break off is asked again
             cursor.execute(operation, parameters, **driver_options)
-            result: Result = guarded(connection, Result.of)(cursor._raw) if cursor._result is None else cursor._result
+            result = cursor._result
+            if result is None:
+                try:
+                    result = Result.of(cursor._raw)
+                except BaseException as exc:  # `guarded`, written out
+                    passes(connection, exc, phase=Phase.FETCH)
+                    raise
             session = connection._state.session
             if session is None or not (session.autocommit and self._pool.driver.abilities.autocommit):
                 connection.commit()  # the driver has no autocommit mode, or the session cannot be in it

@@ -22,13 +22,16 @@ def run(
     connect: Callable[[], Connection], function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> T:
     """Call ``function`` with a connection from ``connect`` until an attempt commits or may not be repeated."""
-    attempt, deadline, spent, losses = 0, None, Spent(), Losses()
+    attempt, deadline, spent = 0, None, Spent()
+    losses: Losses | None = None
     while True:
         attempt += 1
         connection = connect()
         if deadline is None:
             deadline = time.monotonic() + connection._timeout()
-        connection._state.attempt, connection._state.spent = attempt, spent
+        connection._state.spent = spent
+        if attempt > 1:  # see `State`
+            connection._state.attempt = attempt
         at_commit = False
         try:
             value = returned(function(connection, *args, **kwargs), "db.run()", connection)
@@ -39,6 +42,7 @@ def run(
             hooks = connection._commit(ours=True) if has_work else connection._state.boundary(committed=True)
         except Exception as exc:
             again = may_rerun(connection._state, exc, at_commit) and time.monotonic() < deadline
+            losses = losses or Losses()
             again = again and losses.allow(connection._state, exc)
             connection.close()
             if not again:
@@ -48,7 +52,8 @@ def run(
             try:
                 connection.close()
             finally:  # only now: a hook may want a connection; and whatever it raises, nothing is run again
-                call_hooks(hooks)
+                if hooks:
+                    call_hooks(hooks)
             return value
         finally:
             connection.close()

@@ -86,6 +86,26 @@ def test_with_connection(db: Database) -> None:
     assert (counted["python"], counted["c"] <= 9) == (13, True), counted
 
 
+def test_with_connection_and_one_statement(db: Database) -> None:
+    def block() -> None:
+        with db.connection() as conn:
+            conn.cursor().execute("SELECT 1")
+
+    counted = calls(block)
+    assert (counted["python"] <= 32, counted["c"] <= 19) == (True, True), counted
+
+
+def test_execute_of_the_database(db: Database) -> None:
+    counted = calls(lambda: db.execute("SELECT 1"))
+    assert (counted["python"] <= 27, counted["c"] <= 20) == (True, True), counted
+
+
+def test_run(db: Database) -> None:
+    """What it is given, and what that returns, is looked at without the abstract classes; its hooks only where there are some."""
+    counted = calls(lambda: db.run(lambda conn: conn.cursor().execute("SELECT 1").fetchone()))
+    assert (counted["python"] <= 43, counted["c"] <= 30) == (True, True), counted
+
+
 def test_what_was_used_is_freed_without_the_garbage_collector(db: Database) -> None:
     """A cursor that outlives its connection's return is in no cycle: those of a busy server would be the collector's main work."""
     gc.disable()

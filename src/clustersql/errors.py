@@ -12,15 +12,17 @@ Exceptions of the driver pass through untouched.  Ours arise only where no drive
     ConfigError(ValueError)
 
 Each is *also* an instance of the driver's ``OperationalError`` (`bind`), so ``except pymysql.OperationalError`` in a
-program that knows nothing of clustersql still catches it, and finds what it asks of such an error: ``errno``, ``sqlstate``, ``diag``,
-the driver's form of ``args`` (`Form`).
+program that knows nothing of clustersql still catches it, and finds what it asks of such an error: ``errno``,
+``sqlstate``, ``diag``, the driver's form of ``args`` (`Form`).
 
 Rules of that form
 ------------------
-1. Codes are those of the driver's error that is the cause; without one, what the driver has where it knows nothing, or a general code.
-   So a program that looks for the code of a conflict never finds it in an error of which nobody knows that it was one.
+1. Codes are those of the driver's error that is the cause; without one, what the driver has where it knows nothing, or
+   a general code.  So a program that looks for the code of a conflict never finds it in an error of which nobody knows
+   that it was one.
 2. Texts are our sentence.
-3. What is asked is answered from the cause in that moment (``raise ours from theirs`` is all that is needed), and goes into a pickle.
+3. What is asked is answered from the cause in that moment (``raise ours from theirs`` is all that is needed), and goes
+   into a pickle.
 4. Whatever it carries, an error of ours can be copied and pickled; what cannot go to another process stays behind.
 """
 
@@ -122,7 +124,9 @@ def _text_alone(text: str, cause: BaseException | None) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of a driver's errors, beyond the attributes that one of its errors has when it is made of a text alone."""
+    """The form of a driver's errors, beyond the attributes that one of its errors has when it is made of a text
+    alone.
+    """
 
     args: Callable[[str, BaseException | None], tuple[Any, ...]] = _text_alone
     """What ``args`` is: made of our sentence, and of the driver's error that is the cause, if there is one."""
@@ -135,7 +139,9 @@ class Form:
 
 
 def numbered(nothing: int) -> Callable[[str, BaseException | None], tuple[Any, ...]]:
-    """Return `Form.args` of drivers whose ``args`` are a number and a text; ``nothing``: the number where there is none."""
+    """Return `Form.args` of drivers whose ``args`` are a number and a text; ``nothing``: the number where there is
+    none.
+    """
 
     def args(text: str, cause: BaseException | None) -> tuple[Any, ...]:
         number = cause.args[0] if cause is not None and cause.args else None
@@ -289,7 +295,9 @@ def _reduce(self: Any) -> tuple[Any, ...]:
 
 
 def _rebuild(error: Any, base: Any, given: tuple[Any, ...], state: dict[str, Any], cause: BaseException | None) -> Any:
-    """Make the error of a pickle.  Where the driver is not installed, it is ours alone, and still has its attributes."""
+    """Make the error of a pickle.  Where the driver is not installed, it is ours alone, and still has its
+    attributes.
+    """
     kind = _found(*base) if isinstance(base, tuple) else base
     return _made(error if kind is None else bound(error, kind), given, state, cause)
 
@@ -330,7 +338,9 @@ def _portable(value: Any) -> Any:
 
 
 class _Packed:
-    """A value in a pickle of its own: where it cannot be read, because its driver is not installed there, the rest still can."""
+    """A value in a pickle of its own: where it cannot be read, because its driver is not installed there, the rest
+    still can.
+    """
 
     def __init__(self, stored: bytes, words: str | None) -> None:
         self.stored = stored

@@ -1,8 +1,9 @@
 """What happens in a forked child: locks and pools begin anew, and the parent's connections are never touched.
 
-The child shares the parent's sockets.  A statement on one would mix into the parent's stream, and merely *finalizing* some drivers' objects
-sends a goodbye that ends the parent's session (seen with mysqlclient and mariadb; with mariadb the end of a cursor does it too).  So every inherited connection is kept referenced for
-ever: also at interpreter exit, when module globals are cleared, hence the reference that nobody gives back.
+The child shares the parent's sockets.  A statement on one would mix into the parent's stream, and merely *finalizing*
+some drivers' objects sends a goodbye that ends the parent's session (seen with mysqlclient and mariadb; with mariadb
+the end of a cursor does it too).  So every inherited connection is kept referenced for ever: also at interpreter exit,
+when module globals are cleared, hence the reference that nobody gives back.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 PATIENCE = 2.0
-"""Seconds that a fork waits for our threads to come back from the drivers: a dial takes milliseconds, on a busy machine a second, and one that
-hangs must not hold the fork up for ever."""
+"""Seconds that a fork waits for our threads to come back from the drivers: a dial takes milliseconds, on a busy machine
+a second, and one that hangs must not hold the fork up for ever."""
 
 
 class Forkable(Protocol):
@@ -43,12 +44,14 @@ def keep_for_ever(raw: Any) -> None:
 
 
 class Calls:
-    """The calls of drivers that our own threads are in.  A fork waits for them, and they wait for a fork; a thread may enter more than once.
+    """The calls of drivers that our own threads are in.  A fork waits for them, and they wait for a fork; a thread may
+    enter more than once.
 
-    A C library's lock that one of them holds in that moment would stay locked in the child for ever.  Seen with OpenSSL: while one of our threads
-    dialled with PyMySQL, which makes a TLS context for that, or had just ended, the process was forked, and the child hung in making a context of
-    its own.  So whatever our threads do is inside, and a thread that ends is waited for until the system has none of its number any more: OpenSSL
-    takes a lock once more in a thread's very last moment (OPENSSL_thread_stop), long after Python has forgotten it.
+    A C library's lock that one of them holds in that moment would stay locked in the child for ever.  Seen with
+    OpenSSL: while one of our threads dialled with PyMySQL, which makes a TLS context for that, or had just ended, the
+    process was forked, and the child hung in making a context of its own.  So whatever our threads do is inside, and a
+    thread that ends is waited for until the system has none of its number any more: OpenSSL takes a lock once more in a
+    thread's very last moment (OPENSSL_thread_stop), long after Python has forgotten it.
     """
 
     def __init__(self) -> None:

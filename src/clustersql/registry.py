@@ -66,7 +66,9 @@ def open(name: str, dsn: object = None, /) -> Database:
 
 
 def connect(name: str, /, **arguments: Any) -> Connection:
-    """Return a PEP 249 connection to the cluster called ``name``, outside its pool; ``arguments`` are the driver's own."""
+    """Return a PEP 249 connection to the cluster called ``name``, outside its pool; ``arguments`` are the driver's
+    own.
+    """
     return get(name).connect(**arguments)
 
 
@@ -75,9 +77,9 @@ def load(
 ) -> list[Cluster]:
     """Read a TOML file, register its clusters, and return them in the file's order.
 
-    ``path``: the file; None: what ``DBCONFIG`` names, else ``config.toml``.  ``name`` and ``driver`` are needed for a file in the ancestor's
-    form, which has neither (default: "default", and PyMySQL); in ours they pick one cluster and replace its driver.  Raises `ConfigError`
-    with every mistake.
+    ``path``: the file; None: what ``DBCONFIG`` names, else ``config.toml``.  ``name`` and ``driver`` are needed for a
+    file in the ancestor's form, which has neither (default: "default", and PyMySQL); in ours they pick one cluster and
+    replace its driver.  Raises `ConfigError` with every mistake.
     """
     from .config.file import read
 

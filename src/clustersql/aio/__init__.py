@@ -27,5 +27,7 @@ def open(name: str, dsn: object = None, /) -> Database:
 
 
 def connect(name: str, /, **arguments: Any) -> Checkout:
-    """Await or enter it for a connection to the cluster called ``name``, outside its pool; ``arguments`` are the driver's own."""
+    """Await or enter it for a connection to the cluster called ``name``, outside its pool; ``arguments`` are the
+    driver's own.
+    """
     return get(name).aconnect(**arguments)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 RETURNED: Any = object()
-"""The session of a cursor whose connection was given back: it is no connection's session, so every use takes the slow path, and raises."""
+"""The session of a cursor whose connection was given back: it is no connection's session, so every use takes the slow
+path, and raises."""
 
 _OURS = frozenset(
     (
@@ -49,7 +50,9 @@ _OURS = frozenset(
 
 
 class Cursor:
-    """A cursor on whichever node serves.  What is not named here is forwarded to the driver's cursor, once there is one."""
+    """A cursor on whichever node serves.  What is not named here is forwarded to the driver's cursor, once there is
+    one.
+    """
 
     _connection: Connection
     _state: State
@@ -82,9 +85,11 @@ class Cursor:
         )
 
     async def execute(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
-        """Run a statement; parameters are in the driver's style, and the result is the driver's (where that is its cursor, it is this one).
+        """Run a statement; parameters are in the driver's style, and the result is the driver's (where that is its
+        cursor, it is this one).
 
-        Raises the driver's errors, `TransactionLost` or `OutcomeUnknown`.  Cancelled, it leaves no answer pending in the pool.
+        Raises the driver's errors, `TransactionLost` or `OutcomeUnknown`.  Cancelled, it leaves no answer pending in
+        the pool.
         """
         state, session = self._state, self._session
         if (
@@ -109,7 +114,8 @@ class Cursor:
         return self if result is self._raw else result
 
     async def executemany(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
-        """Run a statement once per item of ``parameters``; as `execute`.  Without a transaction a part may have been committed.
+        """Run a statement once per item of ``parameters``; as `execute`.  Without a transaction a part may have been
+        committed.
 
         Only rows in a list or a tuple are sent again where the node fails; what can be read once only never is.
         """
@@ -120,7 +126,9 @@ class Cursor:
         return await self._noted("executemany", operation, parameters, options)
 
     async def _noted(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:
-        """Run a statement that something must be noted of: it was not seen before, it controls the transaction, or it leaves state behind."""
+        """Run a statement that something must be noted of: it was not seen before, it controls the transaction, or it
+        leaves state behind.
+        """
         connection = self._connection
         if self._state.answered is not None:
             await connection._read_on()
@@ -217,7 +225,9 @@ class Cursor:
         return await self._live().fetchone()
 
     def _require_own(self, error: BaseException) -> None:
-        """Return when a call on the driver's cursor, which is no statement, raised an error of the driver's; else raise what passes."""
+        """Return when a call on the driver's cursor, which is no statement, raised an error of the driver's; else raise
+        what passes.
+        """
         session = self._session
         if session is not None and session is self._state.session:
             self._connection._require_own(error, phase=Phase.FETCH)
@@ -243,7 +253,9 @@ class Cursor:
     # -- the rest ------------------------------------------------------------------------------------------------------------------
 
     def _forget(self) -> Any:
-        """The connection was given back: from now on every use raises, or it would work on somebody else's session.  Returns the driver's cursor."""
+        """The connection was given back: from now on every use raises, or it would work on somebody else's session.
+        Returns the driver's cursor.
+        """
         raw = self._raw
         self.__dict__.update(_session=RETURNED, _fetchone=self._returned)
         return raw
@@ -317,7 +329,9 @@ class Cursor:
         self._settings[name] = value  # for the driver's cursor that the first statement makes, or that of another node
 
     async def __aenter__(self) -> Cursor:
-        """Make the driver's cursor already here, so that its own methods (psycopg's ``copy`` and ``stream``) can come first."""
+        """Make the driver's cursor already here, so that its own methods (psycopg's ``copy`` and ``stream``) can come
+        first.
+        """
         session = self._state.session
         if self._session is None and session is not None:
             try:

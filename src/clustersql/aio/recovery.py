@@ -1,4 +1,6 @@
-"""Perform `core.recovery.recover.recover` for asyncio: after an error, run the statement in hand again where that is provably safe."""
+"""Perform `core.recovery.recover.recover` for asyncio: after an error, run the statement in hand again where that is
+provably safe.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Again = Callable[[Session], Awaitable[Any]]
 async def recover_statement(
     connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: BaseException, sends: bool = True
 ) -> Any:
-    """Return the statement's result from another try, or raise what has become of it.  ``sends`` False: nothing that could have an effect is sent."""
+    """Return the statement's result from another try, or raise what has become of it.  ``sends`` False: nothing that
+    could have an effect is sent.
+    """
     if connection._state.session is None:  # given back while the statement ran
         raise error
     performer = _Performer(connection, again, traits, phase, error, sends)

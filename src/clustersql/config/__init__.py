@@ -1,1 +1,3 @@
-"""What a person may write: files, URLs, knobs, and the options of a call.  Values and checks; no driver, no topology."""
+"""What a person may write: files, URLs, knobs, and the options of a call.  Values and checks; no driver, no
+topology.
+"""

@@ -1,7 +1,8 @@
 """Clusters from a TOML file.
 
 1. Two forms: ours, ``[clusters.NAME]`` with ``[[clusters.NAME.nodes]]``, and the ancestor's ``[[Nodes]]``, unchanged.
-2. Every mistake is reported, all in one `ConfigError`: file, key path, what was found (never a secret), what is allowed.
+2. Every mistake is reported, all in one `ConfigError`: file, key path, what was found (never a secret), what is
+   allowed.
 3. In our form every text of a node is a `Template`, so ``${NAME}`` is read from the environment at every dial.  The
    ancestor knew no variables, so its texts are taken as they are.
 4. The knobs are those of `KNOBS`, with its checks.  Functions cannot stand in a file.
@@ -33,7 +34,9 @@ Mistake = tuple[Path, str]
 
 @dataclass(frozen=True, slots=True)
 class ClusterConfig:
-    """One cluster of a file.  ``settings`` are the knobs that the file sets, checked: keyword arguments of `Cluster`."""
+    """One cluster of a file.  ``settings`` are the knobs that the file sets, checked: keyword arguments of
+    `Cluster`.
+    """
 
     name: str
     driver: str | None

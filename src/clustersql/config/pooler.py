@@ -1,12 +1,13 @@
 """What may stand between us and a node's server, and what then cannot be asked for.
 
-``pgbouncer-transaction``: pgbouncer gives a session of the server to a client for one transaction only, and to another client for the next.
-So nothing may be left in a session, and nothing that was left there may be relied on:
+``pgbouncer-transaction``: pgbouncer gives a session of the server to a client for one transaction only, and to another
+client for the next.  So nothing may be left in a session, and nothing that was left there may be relied on:
 
 * read-only work is begun by BEGIN READ ONLY, each transaction of it; never by a session's SET;
 * drivers prepare nothing by a name, and send no settings with their connect that pgbouncer refuses;
 * the number of a session (its pid) is never used, neither to cancel nor to ask: it is another client's a moment later;
-* a statement that is known to leave something in its session is refused before it is sent (`core.statements.traits.kept`).
+* a statement that is known to leave something in its session is refused before it is sent
+  (`core.statements.traits.kept`).
 
 docs/design/0012 has the reasons.
 """
@@ -29,7 +30,9 @@ _NAMED = "pgbouncer gives the session of the server to another client after each
 
 
 def check(address: Address, driver: str, shared: bool) -> None:
-    """Raise `ConfigError` when a node cannot be reached the way that its address says, by this driver or with these arguments."""
+    """Raise `ConfigError` when a node cannot be reached the way that its address says, by this driver or with these
+    arguments.
+    """
     if address.via is None:
         return
     if not shared:
@@ -41,7 +44,9 @@ def check(address: Address, driver: str, shared: bool) -> None:
 
 
 def check_arguments(node: str, arguments: Mapping[str, Any], dsn: str | None = None) -> None:
-    """Raise `ConfigError` for arguments of a driver's connect that cannot hold behind pgbouncer: the node's, or a caller's."""
+    """Raise `ConfigError` for arguments of a driver's connect that cannot hold behind pgbouncer: the node's, or a
+    caller's.
+    """
     found = list(_mistakes(arguments, dsn or ""))
     if found:
         raise report(f"node {node!r}", [f"node {node!r}: {text}" for text in found])
@@ -84,7 +89,9 @@ def refused(node: str, what: str) -> ConfigError:
 
 
 def one_by_one(node: str) -> ConfigError:
-    """Return the error of a string of several statements where read-only is the transaction's: one of them could end it."""
+    """Return the error of a string of several statements where read-only is the transaction's: one of them could end
+    it.
+    """
     return ConfigError(
         f"node {node!r} is reached through pgbouncer ({TRANSACTION}), where read-only work is begun by BEGIN READ ONLY: give its "
         "statements one by one, for a COMMIT among several would let the next one write.  It was not sent"

@@ -1,4 +1,5 @@
-"""What a caller has changed of the driver's own object, which sends nothing: his in a move, and nobody's after the return.
+"""What a caller has changed of the driver's own object, which sends nothing: his in a move, and nobody's after the
+return.
 
 Shared by both APIs; nothing here waits.
 """
@@ -16,7 +17,9 @@ Registration = tuple[str, tuple[Any, ...], Mapping[str, Any]]
 
 
 class Borrowed:
-    """The names of one driver's connection that a caller has set, the registries that he was lent, and what he has registered."""
+    """The names of one driver's connection that a caller has set, the registries that he was lent, and what he has
+    registered.
+    """
 
     __slots__ = ("_driver", "_first", "_lent", "_registered", "_undo", "_wanted")
 

@@ -1,4 +1,6 @@
-"""What passes through a connection to the driver's own, by the adapter's table (`drivers.base.surface`).  Shared by both APIs; nothing here waits."""
+"""What passes through a connection to the driver's own, by the adapter's table (`drivers.base.surface`).  Shared by
+both APIs; nothing here waits.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,9 @@ def assign(state: State, raw: Any, name: str, value: Any) -> None:
 
 
 def _assign_mode(state: State, raw: Any, name: str, value: Any) -> None:
-    """sqlite3 tells its autocommit mode by its isolation level, which has other values too, and commits what is open when it is taken away."""
+    """sqlite3 tells its autocommit mode by its isolation level, which has other values too, and commits what is open
+    when it is taken away.
+    """
     level = name != "autocommit"
     if level and state.driver.in_transaction(raw):
         state.unmanaged(name)
@@ -240,7 +244,9 @@ def _registering(state: State, raw: Any, name: str, function: Callable[..., Any]
 
 
 class Below:
-    """An object of the driver's below its connection (psycopg's ``pgconn``): what it tells is told, its methods are noted, or refused."""
+    """An object of the driver's below its connection (psycopg's ``pgconn``): what it tells is told, its methods are
+    noted, or refused.
+    """
 
     __slots__ = ("_name", "_object", "_state", "_table")
 

@@ -1,4 +1,6 @@
-"""What was given to ``on_commit`` is called: after the commit, each once, whatever the others raise.  Shared by both APIs."""
+"""What was given to ``on_commit`` is called: after the commit, each once, whatever the others raise.  Shared by both
+APIs.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ INSTEAD = "give a plain function; with asyncio it may start a task: lambda: asyn
 def call_hooks(hooks: Sequence[Callable[[], Any]]) -> None:
     """Call each of ``hooks``; then raise the first error among theirs, with a note that the transaction is committed.
 
-    A `BaseException` (KeyboardInterrupt, SystemExit) goes before an error.  What is not raised is logged, and named in a note.
+    A `BaseException` (KeyboardInterrupt, SystemExit) goes before an error.  What is not raised is logged, and named in
+    a note.
     """
     errors: list[BaseException] = []
     with outside():
@@ -42,7 +45,9 @@ def _call(hook: Callable[[], Any]) -> None:
 
 
 def _first(errors: list[BaseException]) -> BaseException:
-    """Return what is raised; the others are told with it, for only one can be raised, and ``except`` must find its class."""
+    """Return what is raised; the others are told with it, for only one can be raised, and ``except`` must find its
+    class.
+    """
     raised = next((one for one in errors if not isinstance(one, Exception)), errors[0])
     raised.add_note(COMMITTED)
     for other in errors:

@@ -1,12 +1,14 @@
-"""What becomes of a connection when something that is not the driver's breaks into a call of the driver's (`Fault.FOREIGN`).
+"""What becomes of a connection when something that is not the driver's breaks into a call of the driver's
+(`Fault.FOREIGN`).
 
 Rules
 -----
 * The exception passes as it is: nothing is run again because of it, no node is blamed, and it is never kept back.
-* How far the call had come is not known, and an answer may be pending: so the session is closed at once, before anybody can read that as
-  the answer to his next statement.  What was open in it is lost until the caller rolls back.
+* How far the call had come is not known, and an answer may be pending: so the session is closed at once, before anybody
+  can read that as the answer to his next statement.  What was open in it is lost until the caller rolls back.
 * Where something may have been committed the exception has a note of it, and `run` does not call its function again.
-* In the return of a connection whose work is done and committed (`State.done`) it has a note of that: it looks like a failure of the work.
+* In the return of a connection whose work is done and committed (`State.done`) it has a note of that: it looks like a
+  failure of the work.
 
 Shared by both APIs; nothing here waits.
 """
@@ -30,7 +32,9 @@ UNKNOWN = "an exception broke into a transaction that may have committed a part 
 
 
 def is_foreign(connection: BaseConnection, error: BaseException) -> bool:
-    """Tell whether ``error``, which a call on the present session raised, is not the driver's; without one there is nothing to recover."""
+    """Tell whether ``error``, which a call on the present session raised, is not the driver's; without one there is
+    nothing to recover.
+    """
     state = connection._state
     if state.session is None:
         return True
@@ -70,7 +74,9 @@ def cancelled(
     traits: Traits | None = None,
     phase: Phase = Phase.EXECUTE,
 ) -> None:
-    """A call was cancelled: its session stays until the caller rolls back, for some drivers wait until the server has taken note."""
+    """A call was cancelled: its session stays until the caller rolls back, for some drivers wait until the server has
+    taken note.
+    """
     state = connection._state
     _note(state, session, error, traits, phase, CANCELLED)
     connection._pool.interrupted(session)
@@ -93,7 +99,9 @@ def _end(state: State, phase: Phase) -> None:
 def _note(
     state: State, session: Session, error: BaseException, traits: Traits | None, phase: Phase, words: str
 ) -> None:
-    """Note on the error that something may have been committed.  ``traits`` None: the statement leaves nothing behind, but may write."""
+    """Note on the error that something may have been committed.  ``traits`` None: the statement leaves nothing behind,
+    but may write.
+    """
     reads = session.read_only and (traits is None or traits.read)
     commits = state.standing is Standing.NONE or state.transaction.may_commit
     alone = phase is Phase.EXECUTE and commits and not reads

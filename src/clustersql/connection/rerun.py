@@ -18,7 +18,8 @@ def may_rerun(state: State, error: Exception, at_commit: bool) -> bool:
     if state.committed or state.timed_out or isinstance(error, OutcomeUnknown):
         return False
     if isinstance(error, TransactionLost):
-        # Without a cause no node failed: the function has swallowed a statement's error, and would do so until the deadline.
+        # Without a cause no node failed: the function has swallowed a statement's error, and would do so until the
+        # deadline.
         return error.__cause__ is not None and not state.transaction.may_commit
     facts = _facts(state, error)
     if facts.fault is Fault.READ_ONLY and state.want.read_only:
@@ -29,10 +30,11 @@ def may_rerun(state: State, error: Exception, at_commit: bool) -> bool:
 
 
 class Losses:
-    """The sessions that the attempts of one ``run`` have lost: only so many as ``retry_limit`` may be, and each further attempt is paid for.
+    """The sessions that the attempts of one ``run`` have lost: only so many as ``retry_limit`` may be, and each further
+    attempt is paid for.
 
-    A statement that kills its session would else be sent until the deadline.  Waiting for a failover is no loss, nor is a session that
-    was lost before anything of the caller's reached it.
+    A statement that kills its session would else be sent until the deadline.  Waiting for a failover is no loss, nor is
+    a session that was lost before anything of the caller's reached it.
     """
 
     __slots__ = ("_count",)

@@ -7,7 +7,9 @@ from typing import Any
 
 
 class Result:
-    """All rows of one statement, fetched already.  ``description``, ``rowcount`` and ``lastrowid`` are the driver's (PEP 249)."""
+    """All rows of one statement, fetched already.  ``description``, ``rowcount`` and ``lastrowid`` are the driver's
+    (PEP 249).
+    """
 
     __slots__ = ("_next", "_rows", "description", "lastrowid", "rowcount")
 

@@ -3,8 +3,8 @@
 Rules
 -----
 1. Inside the function itself another ``run`` of the same cluster is refused: its transaction would be another one.
-2. A thread, a greenlet or a task that the function has started only inherits the context: what it does is no part of the function.
-   Neither is what follows the commit, nor what still has the context when ``run`` is long over.
+2. A thread, a greenlet or a task that the function has started only inherits the context: what it does is no part of
+   the function.  Neither is what follows the commit, nor what still has the context when ``run`` is long over.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from ..errors import ConfigError
 class Running:
     """One call of ``run``, entered for as long as its function may be called.
 
-    ``pool``: the pool whose connections it is given, by its ``id``: a context may be kept for ever, and must not keep a pool.
+    ``pool``: the pool whose connections it is given, by its ``id``: a context may be kept for ever, and must not keep a
+    pool.
     ``owner``: the thread and greenlet, or the task, in which it is called; None: it is over.
     """
 
@@ -63,14 +64,18 @@ _running: ContextVar[tuple[Running, ...]] = ContextVar("clustersql_running", def
 
 
 def here() -> object:
-    """Return what tells this thread from others, and this greenlet from others of its thread, for as long as it lives."""
+    """Return what tells this thread from others, and this greenlet from others of its thread, for as long as it
+    lives.
+    """
     greenlet = sys.modules.get("greenlet")
     return get_ident(), None if greenlet is None else greenlet.getcurrent()
 
 
 @contextlib.contextmanager
 def outside() -> Iterator[None]:
-    """Call what follows a commit as if no ``run`` was called: a transaction that it begins is no part of the one that has ended."""
+    """Call what follows a commit as if no ``run`` was called: a transaction that it begins is no part of the one that
+    has ended.
+    """
     token = _running.set(())
     try:
         yield

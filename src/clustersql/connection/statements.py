@@ -25,11 +25,13 @@ MOST = 4096
 MOST_BYTES = 4 << 20
 """What the texts may take in all, likewise."""
 LONG = 4096
-"""Characters beyond which only a text's digest is remembered, so that it always takes the way of what something must be noted of."""
+"""Characters beyond which only a text's digest is remembered, so that it always takes the way of what something must be
+noted of."""
 
 
 class StatementCache:
-    """A cache of `core.statements.traits.traits`.  Shared by threads without a lock: the worst race works a text out twice.
+    """A cache of `core.statements.traits.traits`.  Shared by threads without a lock: the worst race works a text out
+    twice.
 
     ``plain``: texts that leave nothing behind.  ``proven``: those that moreover have no effect in a read-only session.
     """
@@ -76,11 +78,15 @@ class StatementCache:
 
     @staticmethod
     def many(one: Traits) -> Traits:
-        """Return the traits of a statement that is run many times without a transaction: each run may commit by itself."""
+        """Return the traits of a statement that is run many times without a transaction: each run may commit by
+        itself.
+        """
         return replace(one, plain=False, may_commit=True, many=True)
 
     def told_once(self, operation: Any, one: Traits | None) -> Traits:
-        """Return the traits of a statement whose parameters can be read once only.  ``one`` None: it leaves nothing behind."""
+        """Return the traits of a statement whose parameters can be read once only.  ``one`` None: it leaves nothing
+        behind.
+        """
         return replace(self.look(operation) if one is None else one, once=True)
 
     def pin(self, operation: Any) -> Pin:

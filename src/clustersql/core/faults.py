@@ -4,7 +4,8 @@ Rules
 -----
 * An adapter turns an exception into `Facts`; only those reach the core.
 * A fault says what the *server or the connection* did, never what should follow: that is `core.recovery.verdict`.
-* When in doubt the fault is the one that promises least: `LOST` rather than `REFUSED`, `STATEMENT` rather than `ROLLED_BACK`.
+* When in doubt the fault is the one that promises least: `LOST` rather than `REFUSED`, `STATEMENT` rather than
+  `ROLLED_BACK`.
 """
 
 from __future__ import annotations
@@ -33,12 +34,15 @@ class Fault(Enum):
     AMBIGUOUS = "ambiguous"
     """The server itself does not know the outcome (40003, 08007, 1180 at COMMIT)."""
     STALE_PLAN = "stale plan"
-    """What was prepared is older than the schema (a migration), so the server refused to execute it: prepared anew it is answered."""
+    """What was prepared is older than the schema (a migration), so the server refused to execute it: prepared anew it
+    is answered."""
     STALE_TYPES = "stale types"
-    """The statement has happened, but what the driver keeps of the types is older than the schema, so that it could not read the answer."""
+    """The statement has happened, but what the driver keeps of the types is older than the schema, so that it could not
+    read the answer."""
     FOREIGN = "foreign"
-    """No error of the driver's: something else broke into its call (a signal handler, a codec, a cancellation).  It is the caller's, as it
-    is; no node is blamed and nothing is run again because of it.  How far the call had come is not known."""
+    """No error of the driver's: something else broke into its call (a signal handler, a codec, a cancellation).  It is
+    the caller's, as it is; no node is blamed and nothing is run again because of it.  How far the call had come is not
+    known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its kind where it has none; and that of the error which the driver made it of.
+    """Return the first line of an error's text, or its kind where it has none; and that of the error which the driver
+    made it of.
 
-    aiomysql says "Can't connect to MySQL server on 'db1'" of everything, a certificate that is refused and a name that is unknown.
+    aiomysql says "Can't connect to MySQL server on 'db1'" of everything, a certificate that is refused and a name that
+    is unknown.
     """
     return _with_cause(error, lambda text: text.splitlines()[0])
 

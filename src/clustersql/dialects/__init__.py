@@ -1,4 +1,5 @@
-"""Databases as data: error tables, probe SQL, which statements have effects, and what to ask.  One `Dialect` per file or folder.
+"""Databases as data: error tables, probe SQL, which statements have effects, and what to ask.  One `Dialect` per file
+or folder.
 
 Dialects hold tuples, mappings and SQL, and rarely one small pure function.  They import nothing but `core` values.
 """
@@ -29,8 +30,8 @@ KNOWN: Mapping[str, tuple[str, ...]] = {
 """The databases: the name of each, which is that of its file or folder here, and the schemes of its URLs."""
 
 Faults = Fault | tuple[tuple[str, Fault], ...]
-"""What a code means.  Pairs of needle and fault: the code is used for more than one thing (1290, 1047, pgbouncer's 08P01), so that the text
-decides; no needle found is `Fault.STATEMENT`."""
+"""What a code means.  Pairs of needle and fault: the code is used for more than one thing (1290, 1047, pgbouncer's
+08P01), so that the text decides; no needle found is `Fault.STATEMENT`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +69,43 @@ class Dialect:
     quote: str = '"'
     """Stands around a name that could not stand there without."""
     unheard: frozenset[str | int] = frozenset()
-    """Codes by which the server says that it has ended an idle session: it read nothing of what was sent since, a COMMIT neither."""
+    """Codes by which the server says that it has ended an idle session: it read nothing of what was sent since, a
+    COMMIT neither."""
     measures_lag: frozenset[str] = frozenset()
-    """In what a replica's lag can be told, "seconds" and "bytes"; nothing: a report tells no position of the node's log."""
+    """In what a replica's lag can be told, "seconds" and "bytes"; nothing: a report tells no position of the node's
+    log."""
     unsent: tuple[str, ...] = ()
-    """Texts of errors by which a pooler says that it had no session of the server for the statement, so that nothing was sent to one."""
+    """Texts of errors by which a pooler says that it had no session of the server for the statement, so that nothing
+    was sent to one."""
     rollback_ends: bool = False
-    """A rollback that the server makes by itself (deadlock) ends the transaction, so that what follows would begin another.  Where it does
-    not (PostgreSQL), the transaction waits, failed, for its ROLLBACK, and one to a savepoint can save it."""
+    """A rollback that the server makes by itself (deadlock) ends the transaction, so that what follows would begin
+    another.  Where it does not (PostgreSQL), the transaction waits, failed, for its ROLLBACK, and one to a savepoint
+    can save it."""
     settings_roll_back: bool = False
     """A rollback undoes what SET has set in its transaction."""
     ask_members: Callable[[Report], tuple[str, ...]] | None = None
-    """Gives the statements that ask a node, whose report is known, for the members of its cluster; None: it cannot be asked."""
+    """Gives the statements that ask a node, whose report is known, for the members of its cluster; None: it cannot be
+    asked."""
     members: Callable[[str, Report, Sequence[Rows]], Members] = lambda node, report, answers: Members(node)
     """Reads their answers."""
     port: int | None = None
     """Where servers listen by default."""
     reset_proof: str = ""
-    """Gives true in a session that the reset has made as it was at first, where a reset may leave something; empty: it leaves nothing."""
+    """Gives true in a session that the reset has made as it was at first, where a reset may leave something; empty: it
+    leaves nothing."""
     cancel: str = ""
     """Ends the statement that another session is executing, by its number; empty: there is none."""
     terminate: str = ""
     """Ends another session, by its number; empty: there is none."""
     running: str = ""
-    """Gives those of these sessions, by their numbers, that are still at work or were so less than a second ago; empty: it cannot be asked."""
+    """Gives those of these sessions, by their numbers, that are still at work or were so less than a second ago; empty:
+    it cannot be asked."""
 
 
 def by_name(name: str) -> Dialect:
-    """Return the dialect called ``name``, one of `KNOWN` (mysql is MariaDB's and Galera's too).  Raises KeyError for another name."""
+    """Return the dialect called ``name``, one of `KNOWN` (mysql is MariaDB's and Galera's too).  Raises KeyError for
+    another name.
+    """
     from importlib import import_module
 
     if name not in KNOWN:
@@ -109,8 +119,8 @@ def classify(
 ) -> Fault | None:
     """Return the fault that an error code proves; None when neither the codes nor the message are in the tables.
 
-    The most exact knowledge first: errno (with its text where the number is ambiguous), the whole SQLSTATE, its class, the message.
-    The message is looked at only when there is no code at all: a server's text may quote the user's data.
+    The most exact knowledge first: errno (with its text where the number is ambiguous), the whole SQLSTATE, its class,
+    the message.  The message is looked at only when there is no code at all: a server's text may quote the user's data.
 
     >>> classify(by_name("mysql"), "HY000", 1290, "running with the --read-only option")
     <Fault.READ_ONLY: 'read-only'>

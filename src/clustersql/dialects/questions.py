@@ -29,7 +29,8 @@ class Questions:
     risky_spread: Mapping[tuple[str, str], str] | None = None
     """The values of those that are risky, and why."""
     history: str = ""
-    """Gives the user, on a replica where he may not see which history is received: it cannot prove it to be the primary's after a promotion."""
+    """Gives the user, on a replica where he may not see which history is received: it cannot prove it to be the
+    primary's after a promotion."""
     one_primary: bool = False
     """Two nodes that accept writes are two databases."""
     one_writer: bool = False

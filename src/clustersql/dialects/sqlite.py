@@ -1,4 +1,6 @@
-"""SQLite: one file, no server.  Codes: https://www.sqlite.org/rescode.html (primary codes; extended ones are masked by 0xff)."""
+"""SQLite: one file, no server.  Codes: https://www.sqlite.org/rescode.html (primary codes; extended ones are masked by
+0xff).
+"""
 
 from __future__ import annotations
 

@@ -65,7 +65,9 @@ _own_forms: dict[type[BaseException], Form] = {}
 
 
 def _form(base: type[BaseException]) -> Form | None:
-    """Return what a program may ask of a driver's errors, by the class of one: the driver need not have been loaded by us."""
+    """Return what a program may ask of a driver's errors, by the class of one: the driver need not have been loaded by
+    us.
+    """
     if base in _own_forms:
         return _own_forms[base]
     for module, file in (*_KNOWN.values(), *_KNOWN_ASYNC.values()):
@@ -83,8 +85,8 @@ _NEEDED = ("apilevel", "paramstyle", "threadsafety", "connect", "Error", "Operat
 def load(driver: str | ModuleType | Driver) -> Driver:
     """Return the adapter for ``driver``: its name ("psycopg"), its module, or an adapter of the user's own.
 
-    Raises ConfigError for an unknown name (with the nearest known one), for a driver that is not installed (with the extra
-    that installs it), and for a module that is no PEP 249 module (with what it lacks).
+    Raises ConfigError for an unknown name (with the nearest known one), for a driver that is not installed (with the
+    extra that installs it), and for a module that is no PEP 249 module (with what it lacks).
     """
     if isinstance(driver, str):
         return _by_name(driver)
@@ -96,9 +98,11 @@ def load(driver: str | ModuleType | Driver) -> Driver:
 
 
 def load_async(driver: str | ModuleType | AsyncDriver) -> AsyncDriver:
-    """Return the adapter for the asyncio driver ``driver``: its name ("asyncpg"), its module, or an adapter of the user's own.
+    """Return the adapter for the asyncio driver ``driver``: its name ("asyncpg"), its module, or an adapter of the
+    user's own.
 
-    Raises ConfigError for one that is not known (with the nearest known one), or not installed (with the extra that installs it).
+    Raises ConfigError for one that is not known (with the nearest known one), or not installed (with the extra that
+    installs it).
     """
     if isinstance(driver, str):
         return _async_by_name(driver)

@@ -1,7 +1,7 @@
 """aiomysql: PyMySQL's protocol over asyncio's streams.
 
-A cancelled call closes the connection (``_close_on_cancel``): the statement may go on at the server, which learns of the end
-when it answers.  So may a cancelled COMMIT.
+A cancelled call closes the connection (``_close_on_cancel``): the statement may go on at the server, which learns of
+the end when it answers.  So may a cancelled COMMIT.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         return await self.cursor(raw, (self.module.cursors.Cursor,), {})
 
     async def reset(self, raw: Any) -> bool:
-        """Reset the session, and set what the driver sets at connect; False: there was no database, and none cannot be chosen again."""
+        """Reset the session, and set what the driver sets at connect; False: there was no database, and none cannot be
+        chosen again.
+        """
         database, sql_mode, init_command = raw.first
         if not database:
             return False
@@ -156,8 +158,9 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
 def with_tls(arguments: dict[str, Any]) -> dict[str, Any]:
     """Make of ``ssl_ca`` and the like, which a URL and a file can name, the context that the driver takes as ``ssl``.
 
-    They are named as PyMySQL's: with ``ssl_ca`` the server's certificate is verified, unless ``ssl_verify_cert`` is false, and with
-    ``ssl_verify_identity`` its name too; ``ssl_cert`` and ``ssl_key`` are the client's own.  Raises ConfigError when a file cannot be read, and when ``ssl`` is given besides.
+    They are named as PyMySQL's: with ``ssl_ca`` the server's certificate is verified, unless ``ssl_verify_cert`` is
+    false, and with ``ssl_verify_identity`` its name too; ``ssl_cert`` and ``ssl_key`` are the client's own.  Raises
+    ConfigError when a file cannot be read, and when ``ssl`` is given besides.
     """
     given = {name: arguments[name] for name in _TLS if name in arguments}
     if not given:

@@ -1,8 +1,8 @@
 """aiosqlite: sqlite3 in a thread of each connection's own.
 
-A cancelled call goes on in that thread, and the next one waits behind it: `terminate` interrupts it.  The thread is no daemon,
-so a connection that is neither closed nor terminated keeps the program from ending.  Where its loop is closed while a statement
-runs, the thread ends with "Event loop is closed" on stderr, and the file is closed by the collector.
+A cancelled call goes on in that thread, and the next one waits behind it: `terminate` interrupts it.  The thread is no
+daemon, so a connection that is neither closed nor terminated keeps the program from ending.  Where its loop is closed
+while a statement runs, the thread ends with "Event loop is closed" on stderr, and the file is closed by the collector.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ CONNECTION_NAMES = surface(
 """aiosqlite's connection."""
 
 ENDING = 0.05
-"""Seconds for which the thread is waited for: far more than it needs to end, and no great halt of the loop where it cannot be
-interrupted (in a function of the user's, in a wait for a lock)."""
+"""Seconds for which the thread is waited for: far more than it needs to end, and no great halt of the loop where it
+cannot be interrupted (in a function of the user's, in a wait for a lock)."""
 
 _CLOSED = ("Connection closed", "no active connection")
-"""The texts of the ValueError that refuses the use of a closed connection (``Connection._execute``, ``Connection._conn``)."""
+"""The texts of the ValueError that refuses the use of a closed connection (``Connection._execute``,
+``Connection._conn``)."""
 
 
 class AioSQLite(AsyncAdapter):
@@ -72,7 +73,8 @@ class AioSQLite(AsyncAdapter):
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             opening.add_done_callback(lambda _: self._give_up(raw, opening))
-            # Opening takes a moment only.  A task that is cancelled at the end of its loop would leave the thread to print "Event loop is closed".
+            # Opening takes a moment only.  A task that is cancelled at the end of its loop would leave the thread to
+            # print "Event loop is closed".
             await asyncio.wait((opening,), timeout=ENDING)
             raise
         except Exception:
@@ -156,7 +158,8 @@ class AioSQLite(AsyncAdapter):
     def terminate(self, raw: Any) -> None:
         """Interrupt what runs, and let the thread close the file and end.
 
-        Were the loop closed first, which is what a program does next at its end, the thread would print "Event loop is closed".
+        Were the loop closed first, which is what a program does next at its end, the thread would print "Event loop is
+        closed".
         """
         self.abort(raw)
         if raw._running:

@@ -1,13 +1,14 @@
 """asyncpg: PostgreSQL in a protocol of its own.
 
-It is not made after PEP 249, so this adapter adds what that asks for: BEGIN before the first statement (unless the connection is
-in autocommit mode), and a cursor.  asyncpg's own methods keep their signatures and results.
+It is not made after PEP 249, so this adapter adds what that asks for: BEGIN before the first statement (unless the
+connection is in autocommit mode), and a cursor.  asyncpg's own methods keep their signatures and results.
 
 A cancelled call sends a cancel request in the background, and the next call waits until the server has answered it; the
 connection is good afterwards, in a failed transaction where there was one.
 
 It has no OperationalError.  Our own errors are ``PostgresConnectionError``, so that programs which catch that, or
-``PostgresError``, catch them too.  Apart from ``PostgresError`` it raises ``InterfaceError``, ``InternalClientError``, and OSErrors.
+``PostgresError``, catch them too.  Apart from ``PostgresError`` it raises ``InterfaceError``, ``InternalClientError``,
+and OSErrors.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ class AsyncPG(AsyncAdapter):
     # Connecting
 
     async def dial(self, target: Target, timeout: float) -> Any:
-        """Connect.  Arguments that only libpq knows (sslmode, application_name) go where asyncpg reads them: into the DSN."""
+        """Connect.  Arguments that only libpq knows (sslmode, application_name) go where asyncpg reads them: into the
+        DSN.
+        """
         arguments = {name: value for name, value in target.arguments.items() if name not in OURS}
         known = set(signature(self.module.connect).parameters)
         if "service" not in known and ("service" in arguments or "service=" in (target.dsn or "")):
@@ -134,7 +137,9 @@ class AsyncPG(AsyncAdapter):
         return getattr(exc, "sqlstate", None), None, str(exc)
 
     def stale(self, exc: BaseException) -> Fault | None:
-        """Tell by the class, of which asyncpg has one for each; the second one it raises itself, after the statement has happened."""
+        """Tell by the class, of which asyncpg has one for each; the second one it raises itself, after the statement
+        has happened.
+        """
         if isinstance(exc, self.module.InvalidCachedStatementError):
             return Fault.STALE_PLAN
         return Fault.STALE_TYPES if isinstance(exc, self.module.OutdatedSchemaCacheError) else None
@@ -149,7 +154,9 @@ class AsyncPG(AsyncAdapter):
         return isinstance(exc, self.module.InterfaceError) and any(text in codes[2] for text in refusals)
 
     def is_foreign(self, exc: BaseException, raw: Any) -> bool:
-        """Also the TimeoutError of its own ``timeout=``, which is no end of the connection: only the kernel's has an errno."""
+        """Also the TimeoutError of its own ``timeout=``, which is no end of the connection: only the kernel's has an
+        errno.
+        """
         return (isinstance(exc, TimeoutError) and exc.errno is None) or super().is_foreign(exc, raw)
 
     def descriptor(self, raw: Any) -> int | None:
@@ -199,7 +206,9 @@ class AsyncPG(AsyncAdapter):
     # Statements
 
     async def begin(self, raw: Any, timeout: float | None = None) -> None:
-        """Send BEGIN, unless a transaction is open or the connection is in autocommit mode; ``timeout`` is asyncpg's."""
+        """Send BEGIN, unless a transaction is open or the connection is in autocommit mode; ``timeout`` is
+        asyncpg's.
+        """
         if not raw.session.autocommit and not (raw.is_closed() or raw.is_in_transaction()):
             await raw.execute("BEGIN READ ONLY" if raw.session.read_only else "BEGIN", timeout=timeout)
 
@@ -267,8 +276,8 @@ class Session:
     async def prepare(self, raw: Any, query: str) -> Any:
         """Return the prepared statement, the latest used being kept.
 
-        Where others share the server's session, it has no name and is used at once: a pooler keeps the session for us until the answer
-        to what is executed.
+        Where others share the server's session, it has no name and is used at once: a pooler keeps the session for us
+        until the answer to what is executed.
         """
         if self.shared:
             return await raw.prepare(query, name="")

@@ -1,7 +1,7 @@
 """Any other PEP 249 module.  What PEP 249 does not say stands in a `Profile`: of psycopg2 and pg8000, or guessed.
 
-Guesses are made only where a wrong one does no harm: an unknown driver is never believed that no transaction is open, and
-nothing of it counts as "not sent".
+Guesses are made only where a wrong one does no harm: an unknown driver is never believed that no transaction is open,
+and nothing of it counts as "not sent".
 """
 
 from __future__ import annotations
@@ -310,7 +310,9 @@ def _pg8000_news(raw: Any, descriptor: int) -> bool:
 
 
 def _pg8000_read_only(raw: Any, on: bool) -> None:
-    """Its cursor has "begin transaction" sent by the connection: by a subclass's method, which makes no cycle, as a closure would."""
+    """Its cursor has "begin transaction" sent by the connection: by a subclass's method, which makes no cycle, as a
+    closure would.
+    """
     kind = type(raw)
     if on and not hasattr(kind, "_begins_read_only"):
 
@@ -345,8 +347,9 @@ PG8000 = Profile(
     name="pg8000",
     family="postgresql",
     dialect="postgresql",
-    # A statement with parameters goes out in three parts, each with a Sync of its own: between them, outside a transaction, a pooler may
-    # give the session to somebody else, whose unnamed statement would be executed in place of ours.
+    # A statement with parameters goes out in three parts, each with a Sync of its own: between them, outside a
+    # transaction, a pooler may give the session to somebody else, whose unnamed statement would be executed in place of
+    # ours.
     abilities=Abilities(
         descriptor=True,
         transaction_status=True,

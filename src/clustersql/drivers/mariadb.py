@@ -17,7 +17,8 @@ from .base.surface import CONNECTION, CURSOR, ERRORS, surface
 from .contract import Target
 
 _RAISED = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = ?, MESSAGE_TEXT = ?"
-"""Has the server raise an error once more, for the driver to make its exception of; a text is cut off at 128 characters."""
+"""Has the server raise an error once more, for the driver to make its exception of; a text is cut off at 128
+characters."""
 
 CONNECTION_NAMES = surface(
     tells=f"{ERRORS} PoolError character_set character_set_name client_capabilities collation connection_id database dsn escape_string"
@@ -113,7 +114,8 @@ class MariaDB(RememberedSocket, Adapter):
     def in_transaction(self, raw: Any) -> bool | None:
         """Believe the server's flag only where it says yes.
 
-        It comes with results, not with errors: a first statement that failed, or a procedure, may have opened a transaction.
+        It comes with results, not with errors: a first statement that failed, or a procedure, may have opened a
+        transaction.
         """
         return True if not self.is_closed(raw) and raw.server_status & IN_TRANSACTION else None
 
@@ -122,13 +124,17 @@ class MariaDB(RememberedSocket, Adapter):
         return None if self.is_closed(raw) else raw.connection_id
 
     def unread(self, raw: Any, cursors: Sequence[Any]) -> bool:
-        """Tell from the server's flag; of an unbuffered cursor that was not closed nobody can tell, so it counts as unread."""
+        """Tell from the server's flag; of an unbuffered cursor that was not closed nobody can tell, so it counts as
+        unread.
+        """
         if self.is_closed(raw) or raw.server_status & MORE_RESULTS:
             return True
         return any(not (cursor.closed or cursor.buffered) and cursor.field_count for cursor in cursors)
 
     def read_on(self, raw: Any, cursor: Any) -> None:
-        """Go from result to result.  Where one is an error the driver says that there is none, and only the server tells what it was."""
+        """Go from result to result.  Where one is an error the driver says that there is none, and only the server
+        tells what it was.
+        """
         promised = raw.server_status & MORE_RESULTS
         while promised and cursor.nextset():
             promised = raw.server_status & MORE_RESULTS
@@ -154,7 +160,9 @@ class MariaDB(RememberedSocket, Adapter):
         return not cursor.buffered
 
     def reset(self, raw: Any) -> bool:
-        """Reset the session by the C library's own call; the database, which that leaves as it is, is the one of the connect."""
+        """Reset the session by the C library's own call; the database, which that leaves as it is, is the one of the
+        connect.
+        """
         database, charset, collation = self._first.get(raw, ("", "", ""))
         if not database:
             return False

@@ -15,7 +15,8 @@ from .base.surface import CONNECTION, CURSOR, surface
 from .contract import Target
 
 _NO_MORE = -1
-"""What ``mysql_next_result`` returns at the end: https://mariadb.com/docs/connectors/mariadb-connector-c/api-functions/mysql_next_result"""
+"""What ``mysql_next_result`` returns at the end:
+https://mariadb.com/docs/connectors/mariadb-connector-c/api-functions/mysql_next_result"""
 
 _TLS = ("ca", "capath", "cert", "key", "cipher")
 """The keys of the driver's ``ssl`` mapping; a URL gives them one by one, as ``ssl_ca``."""
@@ -46,7 +47,9 @@ CURSOR_NAMES = surface(
 
 
 class MySQLClient(RememberedSocket, Adapter):
-    """Adapter for mysqlclient.  ``in_transaction`` is never known: a pooled connection is always rolled back on its return."""
+    """Adapter for mysqlclient.  ``in_transaction`` is never known: a pooled connection is always rolled back on its
+    return.
+    """
 
     name = "mysqlclient"
     form = Form(args=numbered(0))
@@ -82,11 +85,15 @@ class MySQLClient(RememberedSocket, Adapter):
         return raw
 
     def refused_unsent(self, exc: BaseException, codes: Codes) -> bool:
-        """2006 without a text is raised for a connection that was closed on this side; a server that went has a text."""
+        """2006 without a text is raised for a connection that was closed on this side; a server that went has a
+        text.
+        """
         return exc.args == (2006, "")
 
     def descriptor(self, raw: Any) -> int | None:
-        """Return the C library's; a closed connection refuses to tell, and so does one that another thread uses (2.3)."""
+        """Return the C library's; a closed connection refuses to tell, and so does one that another thread uses
+        (2.3).
+        """
         try:
             descriptor: int = raw.fileno()
         except self.module.ProgrammingError:
@@ -104,7 +111,9 @@ class MySQLClient(RememberedSocket, Adapter):
         return not raw.open or self.descriptor(raw) is None
 
     def session_id(self, raw: Any) -> int | None:
-        """Return the server's thread id; as it was at connect while another thread is in a call, for then the driver does not tell."""
+        """Return the server's thread id; as it was at connect while another thread is in a call, for then the driver
+        does not tell.
+        """
         try:
             number: int = raw.thread_id()
         except self.module.Error:
@@ -124,7 +133,9 @@ class MySQLClient(RememberedSocket, Adapter):
             raw.autocommit(on)
 
     def unread(self, raw: Any, cursors: Sequence[Any]) -> bool:
-        """Ask for the next result: there is none, without a word to the server, where everything was read; else the C library refuses."""
+        """Ask for the next result: there is none, without a word to the server, where everything was read; else the C
+        library refuses.
+        """
         try:
             return bool(raw.next_result() != _NO_MORE)
         except self.module.Error:

@@ -68,7 +68,9 @@ CURSOR_NAMES = surface(
 
 
 class MySQLConnector(MySQLReader, Adapter):
-    """Adapter for MySQL Connector/Python.  Its ``cursor()`` pings the server, so that a lost connection may show there."""
+    """Adapter for MySQL Connector/Python.  Its ``cursor()`` pings the server, so that a lost connection may show
+    there.
+    """
 
     name = "mysql-connector"
     form = Form(args=_three, texts=("msg", "_full_msg"))
@@ -108,7 +110,8 @@ class MySQLConnector(MySQLReader, Adapter):
         self._timeouts = tuple(getattr(module.errors, name) for name in _TIMEOUTS if hasattr(module.errors, name))
 
     def connect(self, target: Target, timeout: float) -> Any:
-        """Connect.  ``timeout`` in seconds bounds each wait for the handshake; the driver ends it when it has connected.
+        """Connect.  ``timeout`` in seconds bounds each wait for the handshake; the driver ends it when it has
+        connected.
 
         Raises ConfigError where the C extension is asked for.
         """
@@ -129,8 +132,8 @@ class MySQLConnector(MySQLReader, Adapter):
     def codes(self, exc: BaseException) -> Codes:
         """Return its attributes; -1 stands for no number.
 
-        A timeout of the driver's own carries 3024, with which a server says that it ended a statement: but here nobody has,
-        and its answer would come as the next one's.  The ping of ``cursor()`` that had no answer carries nothing.
+        A timeout of the driver's own carries 3024, with which a server says that it ended a statement: but here nobody
+        has, and its answer would come as the next one's.  The ping of ``cursor()`` that had no answer carries nothing.
         """
         message = getattr(exc, "msg", None) or str(exc)
         lost = isinstance(exc, self._timeouts) or message in _NO_ANSWER
@@ -150,7 +153,8 @@ class MySQLConnector(MySQLReader, Adapter):
     def in_transaction(self, raw: Any) -> bool | None:
         """Believe the server's flag only where it says yes.
 
-        It comes with results, not with errors: a first statement that failed, or a procedure, may have opened a transaction.
+        It comes with results, not with errors: a first statement that failed, or a procedure, may have opened a
+        transaction.
         """
         return True if raw.in_transaction and not self.is_closed(raw) else None
 
@@ -159,7 +163,9 @@ class MySQLConnector(MySQLReader, Adapter):
         return bool(raw.unread_result or raw._have_next_result)
 
     def read_on(self, raw: Any, cursor: Any) -> None:
-        """Past the cursor, as the driver's ``cmd_query_iter`` does: its ``commit`` and its ``close`` take no notice of further results."""
+        """Past the cursor, as the driver's ``cmd_query_iter`` does: its ``commit`` and its ``close`` take no notice of
+        further results.
+        """
         while raw._have_next_result:
             raw.handle_unread_result()
             raw._handle_result(raw._socket.recv())
@@ -180,9 +186,11 @@ class MySQLConnector(MySQLReader, Adapter):
             raw.autocommit = on
 
     def reset(self, raw: Any) -> bool:
-        """Reset the session by the driver's own call, which sets again what it sets at connect; False: the server does not know it.
+        """Reset the session by the driver's own call, which sets again what it sets at connect; False: the server does
+        not know it.
 
-        It also keeps the ``sql_mode`` that it read when it first quoted a parameter, and would set that again: the last caller's.
+        It also keeps the ``sql_mode`` that it read when it first quoted a parameter, and would set that again: the last
+        caller's.
         """
         raw._sql_mode = raw._sql_mode_at_connect
         if not raw._database or not raw.cmd_reset_connection():

@@ -92,7 +92,9 @@ class PsycopgReader(BaseDriver):
         return text
 
     def put(self, raw: Any, name: str, value: Any) -> None:
-        """Set a name; what would be awaited otherwise, though it sends nothing, by the generator that is driven there."""
+        """Set a name; what would be awaited otherwise, though it sends nothing, by the generator that is driven
+        there.
+        """
         if name == "adapters":
             raw._adapters = value
         elif name in ("deferrable", "isolation_level", "read_only"):
@@ -118,7 +120,9 @@ class PsycopgReader(BaseDriver):
         return getattr(exc, "sqlstate", None), None, str(exc)
 
     def stale(self, exc: BaseException) -> Fault | None:
-        """PostgreSQL has one SQLSTATE for all that it does not support; its text is in the server's language, its function is not."""
+        """PostgreSQL has one SQLSTATE for all that it does not support; its text is in the server's language, its
+        function is not.
+        """
         diag = getattr(exc, "diag", None)
         refused = getattr(exc, "sqlstate", None) == "0A000" and getattr(diag, "source_function", None) == REVALIDATES
         return Fault.STALE_PLAN if refused else None
@@ -134,7 +138,9 @@ class PsycopgReader(BaseDriver):
         return codes[0] is None and codes[2] == "the connection is closed"
 
     def _is_lost(self, fault: Fault | None, codes: Codes, exc: BaseException, raw: Any) -> bool:
-        """Also when libpq cannot leave its pipeline mode: ``executemany`` broke off, and what the server did with the rest was not read."""
+        """Also when libpq cannot leave its pipeline mode: ``executemany`` broke off, and what the server did with the
+        rest was not read.
+        """
         return codes[2].startswith("cannot exit pipeline mode") or super()._is_lost(fault, codes, exc, raw)
 
     def descriptor(self, raw: Any) -> int | None:
@@ -202,9 +208,11 @@ class PsycopgReader(BaseDriver):
 
 
 def forget_prepared(raw: Any) -> bool:
-    """Tell psycopg that DISCARD ALL has dropped what it had prepared, which it does not notice; False: it keeps that elsewhere by now.
+    """Tell psycopg that DISCARD ALL has dropped what it had prepared, which it does not notice; False: it keeps that
+    elsewhere by now.
 
-    The next statement of the same text would be "prepared statement does not exist".  (``clear`` alone has it send DEALLOCATE ALL as well.)
+    The next statement of the same text would be "prepared statement does not exist".  (``clear`` alone has it send
+    DEALLOCATE ALL as well.)
     """
     prepared = getattr(raw, "_prepared", None)
     if prepared is None or not hasattr(prepared, "_to_flush"):

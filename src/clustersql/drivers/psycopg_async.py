@@ -1,7 +1,8 @@
 """psycopg 3's asyncio API.
 
-A cancelled call of the program's asks the server to cancel and waits up to 5 seconds for that (``AsyncConnection._try_cancel``); the connection
-is good afterwards, in a failed transaction where there was one.  The driver closes a dial that was cancelled.
+A cancelled call of the program's asks the server to cancel and waits up to 5 seconds for that
+(``AsyncConnection._try_cancel``); the connection is good afterwards, in a failed transaction where there was one.  The
+driver closes a dial that was cancelled.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
     async def answers(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         """Run them in autocommit mode: one round trip for each, and nothing to roll back.
 
-        Not cancelled: psycopg would wait for a server that is frozen 5 seconds for the connection to do that and 5 more for the statement's
-        end; so long would `close` take.
+        Not cancelled: psycopg would wait for a server that is frozen 5 seconds for the connection to do that and 5 more
+        for the statement's end; so long would `close` take.
         """
         rows: list[list[tuple[Any, ...]]] = await self.to_the_end(raw, self._answers(raw, statements))
         return rows
@@ -53,8 +54,9 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
     async def to_the_end(self, raw: Any, call: Coroutine[Any, Any, Any]) -> Any:
         """Await ``call`` in a task of its own, which is not cancelled.
 
-        Else psycopg would ask the server to cancel, and that ends a COMMIT's wait for its synchronous standby: everybody would see its rows, though
-        one server only has them.  The connection is shut down instead, which is closed after a cancellation anyway, and the task ends.
+        Else psycopg would ask the server to cancel, and that ends a COMMIT's wait for its synchronous standby:
+        everybody would see its rows, though one server only has them.  The connection is shut down instead, which is
+        closed after a cancellation anyway, and the task ends.
         """
         working = asyncio.ensure_future(call)
         try:
@@ -84,7 +86,8 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
     def terminate(self, raw: Any) -> None:
         """Shut the socket down, and close it unless a call still waits on it.
 
-        That call wakes and finds the end.  Were the descriptor closed under it, the loop would forget it and never wake the call.
+        That call wakes and finds the end.  Were the descriptor closed under it, the loop would forget it and never wake
+        the call.
         """
         with contextlib.suppress(Exception):
             if (descriptor := self.descriptor(raw)) is not None:

@@ -17,8 +17,9 @@ from .base.surface import CONNECTION, CURSOR, surface
 from .contract import Target
 
 RESET_CONNECTION = 0x1F
-"""COM_RESET_CONNECTION (MySQL 5.7.3, MariaDB 10.2.4), which these drivers have no method for.  It leaves the database as it is, and brings
-back the server's character set and autocommit mode: https://dev.mysql.com/doc/c-api/8.4/en/mysql-reset-connection.html"""
+"""COM_RESET_CONNECTION (MySQL 5.7.3, MariaDB 10.2.4), which these drivers have no method for.  It leaves the database
+as it is, and brings back the server's character set and autocommit mode:
+https://dev.mysql.com/doc/c-api/8.4/en/mysql-reset-connection.html"""
 
 
 CONNECTION_NAMES = surface(
@@ -114,8 +115,8 @@ class PyMySQL(PyMySQLReader, Adapter):
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect.  ``timeout`` in seconds also bounds each wait for the handshake.
 
-        The driver's connect_timeout ends with the TCP connect: a frozen server whose kernel still accepts would hold us for
-        ever.  So its read timeout guards the handshake, and the user's own (or none) takes its place afterwards.
+        The driver's connect_timeout ends with the TCP connect: a frozen server whose kernel still accepts would hold us
+        for ever.  So its read timeout guards the handshake, and the user's own (or none) takes its place afterwards.
         """
         no_dsn(self.name, target)
         given = converted(target.arguments, self.numbers)
@@ -147,7 +148,9 @@ class PyMySQL(PyMySQLReader, Adapter):
         raw.autocommit(on)
 
     def reset(self, raw: Any) -> bool:
-        """Reset the session, and set what the driver sets at connect; False: there was no database, and none cannot be chosen again."""
+        """Reset the session, and set what the driver sets at connect; False: there was no database, and none cannot be
+        chosen again.
+        """
         if not raw.db:
             return False
         raw._execute_command(RESET_CONNECTION, b"")

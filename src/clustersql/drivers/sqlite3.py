@@ -127,7 +127,9 @@ class SQLite(Adapter):
         return mode if isinstance(mode, bool) else raw.isolation_level is None
 
     def set_autocommit(self, raw: Any, on: bool) -> None:
-        """Set it in the way in which it was opened.  Off in the legacy mode is the driver's default: BEGIN before a write."""
+        """Set it in the way in which it was opened.  Off in the legacy mode is the driver's default: BEGIN before a
+        write.
+        """
         if self.autocommit(raw) is on:
             return
         if isinstance(getattr(raw, "autocommit", None), bool):
@@ -144,7 +146,8 @@ class SQLite(Adapter):
     def before_change(self, raw: Any) -> None:
         """Look at a connection in which something may be left for the first time.
 
-        Where the caller's own authorizer forbids that, or his progress handler ends it, the connection is closed at its return.
+        Where the caller's own authorizer forbids that, or his progress handler ends it, the connection is closed at its
+        return.
         """
         if raw not in self._first:
             factory, raw.text_factory = raw.text_factory, str
@@ -156,7 +159,9 @@ class SQLite(Adapter):
                 raw.text_factory = factory
 
     def reset(self, raw: Any) -> bool:
-        """Make the connection what it was before; False: nobody has looked at it then, or something is gone that cannot be made again."""
+        """Make the connection what it was before; False: nobody has looked at it then, or something is gone that cannot
+        be made again.
+        """
         first = self._first.pop(raw, None)
         if first is None:
             return False
@@ -174,9 +179,11 @@ class SQLite(Adapter):
     def undo(
         self, raw: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Callable[[], object] | None:
-        """Return what brings the former back; None: that is not known, or cannot be had without closing, as an own function in a file's connection.
+        """Return what brings the former back; None: that is not known, or cannot be had without closing, as an own
+        function in a file's connection.
 
-        Python takes no function away, it puts one there that fails: only for an in-memory database, which would be lost otherwise.
+        Python takes no function away, it puts one there that fails: only for an in-memory database, which would be lost
+        otherwise.
         """
         if name == "setlimit":
             return partial(raw.setlimit, args[0], raw.getlimit(args[0]))

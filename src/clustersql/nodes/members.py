@@ -1,6 +1,7 @@
 """Discovery outside the core: the settings it begins with, and the address of a node that was discovered.
 
-A discovered node is dialled as the first configured one is: the same user, password, database and driver arguments, at another place.
+A discovered node is dialled as the first configured one is: the same user, password, database and driver arguments, at
+another place.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def check_discovery(name: str, discover: bool, dialect: Dialect) -> None:
 
 
 def where(address: Address, port: int | None) -> HostPort | None:
-    """Return where a node was configured to be; ``port`` stands for none.  None: by a socket, behind a pooler, in a driver's own string, or not known yet."""
+    """Return where a node was configured to be; ``port`` stands for none.  None: by a socket, behind a pooler, in a
+    driver's own string, or not known yet.
+    """
     host = address.host
     if isinstance(host, Template):
         try:
@@ -57,7 +60,9 @@ def where(address: Address, port: int | None) -> HostPort | None:
 
 
 def derived(name: str, at: HostPort, first: Address) -> Address:
-    """Return the address of the discovered node ``name``: ``at``, and everything else as for the first configured one."""
+    """Return the address of the discovered node ``name``: ``at``, and everything else as for the first configured
+    one.
+    """
     arguments: Mapping[str, object] = {key: value for key, value in first.arguments.items() if key not in PLACE}
     if first.dsn is not None and "hostaddr" in first.dsn:  # libpq would go there, whatever the host is
         arguments = {**arguments, "hostaddr": ""}

@@ -1,9 +1,11 @@
-"""Host names that are looked up again while connections are open: a name that leads elsewhere is news before the connections end.
+"""Host names that are looked up again while connections are open: a name that leads elsewhere is news before the
+connections end.
 
 * Names are resolved at every dial, by the driver; nothing is cached here.  But a pool may not dial for half an hour.
-* What is looked up is compared with the addresses at the other ends of the connections (`core.view.observe.Resolved`).  A lookup that fails, or
-  hangs, says nothing.
-* Addresses, sockets and drivers' own connection strings are not looked up: there `max_lifetime` replaces each connection in the end.
+* What is looked up is compared with the addresses at the other ends of the connections (`core.view.observe.Resolved`).
+  A lookup that fails, or hangs, says nothing.
+* Addresses, sockets and drivers' own connection strings are not looked up: there `max_lifetime` replaces each
+  connection in the end.
 """
 
 from __future__ import annotations

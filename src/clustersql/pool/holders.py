@@ -1,7 +1,8 @@
-"""Who has the connections of a pool, and who waits for one: worked out when somebody asks, so that a checkout pays nothing for it.
+"""Who has the connections of a pool, and who waits for one: worked out when somebody asks, so that a checkout pays
+nothing for it.
 
-No lock is taken: a signal handler may ask in the middle of anything.  What is iterated over is copied at once; a connection that is just
-changing hands may be missing.
+No lock is taken: a signal handler may ask in the middle of anything.  What is iterated over is copied at once; a
+connection that is just changing hands may be missing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A connection in use; ``since`` in monotonic seconds, ``executing``: for how many seconds an answer is awaited, None: none is."""
+    """A connection in use; ``since`` in monotonic seconds, ``executing``: for how many seconds an answer is awaited,
+    None: none is.
+    """
 
     site: str
     since: float

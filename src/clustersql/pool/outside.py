@@ -1,7 +1,7 @@
 """Connections that frameworks keep in pools of their own: dialled here, remembered weakly, judged without I/O.
 
-Their owner may close one at any moment, without a lock that we could take.  So a socket is remembered by its number and its identity: the number
-may mean a stranger's by then, the two together never do.
+Their owner may close one at any moment, without a lock that we could take.  So a socket is remembered by its number and
+its identity: the number may mean a stranger's by then, the two together never do.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Entry:
 class OutsideConnections:
     """The register of one cluster's outside connections.
 
-    By identity, because some drivers' connections are not hashable, with a weak reference that takes the entry out again.
+    By identity, because some drivers' connections are not hashable, with a weak reference that takes the entry out
+    again.
     """
 
     def __init__(self, topology: Topology) -> None:
@@ -57,7 +58,9 @@ class OutsideConnections:
         fork.track(self)
 
     def remember(self, raw: Any, origin: DialledFor, gone: Callable[[], None]) -> None:
-        """Remember, weakly, what a connection was dialled for; ``gone`` is called when it is no more, from anywhere, and may take no lock."""
+        """Remember, weakly, what a connection was dialled for; ``gone`` is called when it is no more, from anywhere,
+        and may take no lock.
+        """
         key = id(raw)
 
         def dropped(_: object) -> None:  # no lock may be taken here: the garbage collector calls it wherever it likes
@@ -110,10 +113,11 @@ class OutsideConnections:
         return facts.lost or seen is not None
 
     def wake_the_hung(self, patience: float) -> int:
-        """Shut down the sockets of connections to nodes that are down, and return how many: what waits there will have no answer.
+        """Shut down the sockets of connections to nodes that are down, and return how many: what waits there will have
+        no answer.
 
-        We do not know which of them waits, for their statements pass by us, but what has come from the node: a connection that was sent
-        something within ``patience`` seconds is at work, though the node refuses new ones.
+        We do not know which of them waits, for their statements pass by us, but what has come from the node: a
+        connection that was sent something within ``patience`` seconds is at work, though the node refuses new ones.
         """
         down = {node.name for node in self._topology.view if node.reach is Reach.DOWN}
         if not down:
@@ -122,7 +126,9 @@ class OutsideConnections:
         return sum(_is_woken(entry, patience) for entry in entries if entry.origin.node in down)
 
     def after_fork(self) -> Sequence[Any]:
-        """In a forked child: the parent's connections are not ours, and not the framework's, which may close them here."""
+        """In a forked child: the parent's connections are not ours, and not the framework's, which may close them
+        here.
+        """
         for entry in self._entries.values():
             if entry.socket is not None:
                 sockets.cut_off(*entry.socket)

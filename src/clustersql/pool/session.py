@@ -8,7 +8,9 @@ from ..core.booking.shelf import Session
 
 
 class awaited:  # noqa: N801 - used as a statement: ``with awaited(session):``
-    """Within the block an answer is awaited that is no statement's: the monitor sees it, and it is no sample of the node's latency."""
+    """Within the block an answer is awaited that is no statement's: the monitor sees it, and it is no sample of the
+    node's latency.
+    """
 
     __slots__ = ("_before", "_session")
 

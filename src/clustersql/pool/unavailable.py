@@ -31,7 +31,8 @@ def unfit(view: View, name: str, waiter: Waiter | None) -> ClusterError | None:
 def none_to_be_had(
     topology: Topology, book: Book, operational_error: type[BaseException], outcome: GaveUp, want: Want, seconds: float
 ) -> ClusterError:
-    """Return the error for a caller who waited for ``seconds``: `PoolTimeout` when there were too few connections, else `NoNodeAvailable`.
+    """Return the error for a caller who waited for ``seconds``: `PoolTimeout` when there were too few connections, else
+    `NoNodeAvailable`.
 
     It carries every node's own error, the latest as its cause, and is an instance of ``operational_error`` too.
     """

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def measured(topology: Topology, pools: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the figures of one cluster; the reference explains each name.  ``pools``: what each of its pools tells, `BasePool.stats`.
+    """Return the figures of one cluster; the reference explains each name.  ``pools``: what each of its pools tells,
+    `BasePool.stats`.
 
     Times of day are ISO 8601 in UTC, or "" for never; durations are in seconds.
     """
@@ -34,7 +35,9 @@ def measured(topology: Topology, pools: Sequence[dict[str, Any]]) -> dict[str, A
 
 
 def _together(stats: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Add the figures of several pools up: that of the threads, and one for each event loop.  They are closed when all are."""
+    """Add the figures of several pools up: that of the threads, and one for each event loop.  They are closed when all
+    are.
+    """
     nodes: dict[str, dict[str, Any]] = {}
     total: dict[str, Any] = {}
     for one in stats:

@@ -1,4 +1,6 @@
-"""Everything that is known of a cluster at one moment, gathered into a `Snapshot`.  Takes no lock, and waits for nothing."""
+"""Everything that is known of a cluster at one moment, gathered into a `Snapshot`.  Takes no lock, and waits for
+nothing.
+"""
 
 from __future__ import annotations
 

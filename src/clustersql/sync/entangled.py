@@ -1,9 +1,11 @@
-"""Closing from anywhere: a signal handler, or the garbage collector, may come in the middle of our own code, which may hold any of our locks.
+"""Closing from anywhere: a signal handler, or the garbage collector, may come in the middle of our own code, which may
+hold any of our locks.
 
 Rules
 -----
 1. What only tells (`stats`, `metrics`, `snapshot`, a `repr`) waits for no lock at all.
-2. A thread that holds one of our locks has a frame of ours on its stack.  So where there is one, what takes locks is done by another thread.
+2. A thread that holds one of our locks has a frame of ours on its stack.  So where there is one, what takes locks is
+   done by another thread.
 3. That thread is waited for, but only for a moment: it may be this one that holds the lock it waits for.
 """
 
@@ -14,7 +16,8 @@ import sys
 from collections.abc import Callable
 
 PATIENCE = 0.05
-"""Seconds that the other thread is waited for.  Without a lock that this one holds it needs less; with one it goes on when this one does."""
+"""Seconds that the other thread is waited for.  Without a lock that this one holds it needs less; with one it goes on
+when this one does."""
 
 _ENTRANCES = frozenset(("apart", "close", "__exit__", "unregister"))
 """Functions of ours that lead to `apart` and hold no lock: the call itself, and no work that it has come upon."""
@@ -23,7 +26,9 @@ _LEAVES = frozenset(("cli", "dashboard", "integrations", "telemetry", "testing")
 
 
 def apart(function: Callable[[], object]) -> None:
-    """Call ``function``, which takes our locks: in this thread, or, where that is in the middle of our code, in another one."""
+    """Call ``function``, which takes our locks: in this thread, or, where that is in the middle of our code, in another
+    one.
+    """
     if not _is_inside():
         function()
         return

@@ -1,4 +1,6 @@
-"""Perform `core.recovery.recover.recover` for threads: after an error, run the statement in hand again where that is provably safe."""
+"""Perform `core.recovery.recover.recover` for threads: after an error, run the statement in hand again where that is
+provably safe.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Again = Callable[[Session], Any]
 def recover_statement(
     connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: BaseException, sends: bool = True
 ) -> Any:
-    """Return the statement's result from another try, or raise what has become of it.  ``sends`` False: only a cursor is to be made."""
+    """Return the statement's result from another try, or raise what has become of it.  ``sends`` False: only a cursor
+    is to be made.
+    """
     if connection._state.session is None:  # given back, or forked, while the statement ran
         raise error
     performer = _Performer(connection, again, traits, phase, error, sends)

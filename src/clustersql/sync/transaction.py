@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Block:
     """A transaction, or a savepoint when one is open: kept on success, rolled back on an error, which passes.
 
-    psycopg's ``Rollback``, and with it ``Rollback(block)``, rolls back and does not pass, as in that driver's own block.
+    psycopg's ``Rollback``, and with it ``Rollback(block)``, rolls back and does not pass, as in that driver's own
+    block.
     """
 
     __slots__ = ("_begun", "_by_text", "_force", "connection", "savepoint_name")

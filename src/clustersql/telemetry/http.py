@@ -144,9 +144,10 @@ class Server:
 def serve(host: str = "127.0.0.1", port: int = 0, clusters: Iterable[Cluster] | None = None) -> Server:
     """Serve the figures at ``http://host:port/debug/vars`` and the health at ``/healthz`` from a thread of its own.
 
-    ``port`` 0 takes a free one; ``Server.port`` tells it.  ``clusters``: which to show; None: all that are registered at the time of
-    the request.  ``/healthz`` answers 200 when each of them has a usable node for what it is wanted for (a primary, or any node for
-    a cluster that is ``read_only``), else 503; the body says which has not.  Raises `ConfigError` when it cannot listen there.
+    ``port`` 0 takes a free one; ``Server.port`` tells it.  ``clusters``: which to show; None: all that are registered
+    at the time of the request.  ``/healthz`` answers 200 when each of them has a usable node for what it is wanted for
+    (a primary, or any node for a cluster that is ``read_only``), else 503; the body says which has not.  Raises
+    `ConfigError` when it cannot listen there.
     """
     chosen = None if clusters is None else {cluster.name: cluster for cluster in clusters}
     try:

@@ -1,9 +1,11 @@
-"""The way to the process of the fault proxies (`clustersql.testing.relay`), which starts with the first order and ends with this program.
+"""The way to the process of the fault proxies (`clustersql.testing.relay`), which starts with the first order and ends
+with this program.
 
 Rules
 -----
 * One process for all proxies of a program: the first costs its start (some 50 ms), the others an exchange of two lines.
-* It never outlives this program: it ends at the end of the channel, which the kernel closes however we end, and looks at its parent besides.
+* It never outlives this program: it ends at the end of the channel, which the kernel closes however we end, and looks
+  at its parent besides.
 * A forked child has proxies of its own, in a process of its own; those of its parent are none of its business.
 """
 
@@ -89,9 +91,11 @@ os.register_at_fork(after_in_child=_shared.forget)
 
 
 def order(proxy: int, verb: str, *arguments: Any) -> Any:
-    """Have ``verb`` carried out for the proxy of that number, which is made if there is none, and return what it returns.
+    """Have ``verb`` carried out for the proxy of that number, which is made if there is none, and return what it
+    returns.
 
-    Raises OSError, which `start` may meet, and RuntimeError when the process is gone; the next order starts a new one, without proxies.
+    Raises OSError, which `start` may meet, and RuntimeError when the process is gone; the next order starts a new one,
+    without proxies.
     """
     with _shared.lock:
         if _shared.channel is None:

@@ -150,7 +150,9 @@ class BaseCluster:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Stop all that runs and remove the folder.  May be called again; the cluster can then be started anew, empty."""
+        """Stop all that runs and remove the folder.  May be called again; the cluster can then be started anew,
+        empty.
+        """
         # In a forked child the servers are the parent's: not ours to stop.
         if self._watchdog is None or os.getpid() != self._owner:
             return

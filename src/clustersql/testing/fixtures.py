@@ -1,7 +1,7 @@
 """Fixtures for pytest; loaded by itself wherever clustersql and pytest are installed.
 
-The clusters start on their first use and serve the whole test run.  A test that breaks one calls its ``heal()``, before or
-after; a test that cannot tell what others left behind calls it first.
+The clusters start on their first use and serve the whole test run.  A test that breaks one calls its ``heal()``, before
+or after; a test that cannot tell what others left behind calls it first.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ _PROVIDERS = (
 _PATIENCE = (25.0, 30.0, 60.0)
 """Seconds that a node has to join, at the first try and at each further one."""
 
-# A lost member is expelled after 2 s in place of 5 s.  Shorter ones make the survivors lose each other on a busy machine.
-# Out of these ranges the node dies at start: keepalive <= suspect / 3, install < inactive.
+# A lost member is expelled after 2 s in place of 5 s.  Shorter ones make the survivors lose each other on a busy
+# machine.  Out of these ranges the node dies at start: keepalive <= suspect / 3, install < inactive.
 _TIMEOUTS = (
     "evs.keepalive_period=PT0.3S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S;"
     "evs.inactive_check_period=PT0.2S;evs.install_timeout=PT3S"
@@ -46,16 +46,14 @@ class GaleraCluster(MariaDBServer):
             pymysql.connect(host="127.0.0.1", port=cluster.port("n1"), user="app", password="secret", database="app")
             cluster.kill("n1")
 
-    Users and databases are those of `MariaDBServer`.  After a kill or a freeze the survivors stall for about 3 s, until they
-    have expelled the lost node; that is Galera's nature, with timeouts shorter than its defaults.
+    Users and databases are those of `MariaDBServer`.  After a kill or a freeze the survivors stall for about 3 s, until
+    they have expelled the lost node; that is Galera's nature, with timeouts shorter than its defaults.
 
     Args:
-        nodes: how many servers.
-        directory: where to make the temporary folder; default: the system's place for those.
-        ports: the servers' SQL ports, such as ``[3301, 3302, 3303]``; default: free ones.
-        tls: offer TLS to clients, by a certificate for 127.0.0.1 that `ca_file` verifies (needs the ``openssl`` program).
-        max_connections: of each server.
-        settings: more options for ``mariadbd``, each as on its command line.
+        nodes: how many servers.  directory: where to make the temporary folder; default: the system's place for those.
+        ports: the servers' SQL ports, such as ``[3301, 3302, 3303]``; default: free ones.  tls: offer TLS to clients,
+        by a certificate for 127.0.0.1 that `ca_file` verifies (needs the ``openssl`` program).  max_connections: of
+        each server.  settings: more options for ``mariadbd``, each as on its command line.
     """
 
     def __init__(
@@ -78,10 +76,10 @@ class GaleraCluster(MariaDBServer):
     def start(self, name: str | None = None) -> None:
         """Start one node, or the whole cluster, and wait until it is synced; nodes that run are left alone.
 
-        The first start takes about 10 s.  When no other node runs, the cluster is bootstrapped: from the given node, or of
-        all nodes from the most advanced one.  So this also ends a total outage.  Data outlive `stop` and `kill`, not
-        `close`.  Raises `StartError` when a node is not synced within 60 s, and when the others have lost the quorum: see
-        `bootstrap` and `heal`.
+        The first start takes about 10 s.  When no other node runs, the cluster is bootstrapped: from the given node, or
+        of all nodes from the most advanced one.  So this also ends a total outage.  Data outlive `stop` and `kill`, not
+        `close`.  Raises `StartError` when a node is not synced within 60 s, and when the others have lost the quorum:
+        see `bootstrap` and `heal`.
         """
         with self._lock:
             if self._prepare("clustersql-galera-"):
@@ -105,8 +103,8 @@ class GaleraCluster(MariaDBServer):
     def _wait_or_join_again(self, name: str, condition: Callable[[str], bool]) -> None:
         """Wait for a joiner; one that is stuck is killed and joins anew.
 
-        Seen now and then on a busy machine: a node that had joined the group was not synced a minute later, with nothing in
-        its way that we know of; the cause is not established.
+        Seen now and then on a busy machine: a node that had joined the group was not synced a minute later, with
+        nothing in its way that we know of; the cause is not established.
         """
         for patience in _PATIENCE:
             try:
@@ -245,8 +243,8 @@ class GaleraCluster(MariaDBServer):
 
     def _join(self, name: str) -> None:
         identity, seqno = self._position(name)
-        # As a new member, and only when the others have expelled the dead one: else the two are taken for each other, and
-        # the node is let in 10 s later or never.
+        # As a new member, and only when the others have expelled the dead one: else the two are taken for each other,
+        # and the node is let in 10 s later or never.
         with contextlib.suppress(StartError):
             wait_until(self._expelled, f"the others have expelled {name}", timeout=8, every=0.05)
         if not self._quorum():

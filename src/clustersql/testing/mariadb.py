@@ -53,9 +53,9 @@ _SETTINGS = (
 class MariaDBServer(BaseCluster):
     """A single MariaDB server, node ``n1``, on 127.0.0.1; starts in about 2 s.
 
-    The user ``app`` (password ``secret``) has all rights on the database ``app``, and PROCESS and CONNECTION ADMIN.  ``root``
-    connects from 127.0.0.1 without a password; there is an empty database ``test``.  Works as root too, where the server
-    runs under the user ``mysql`` or ``nobody``.
+    The user ``app`` (password ``secret``) has all rights on the database ``app``, and PROCESS and CONNECTION ADMIN.
+    ``root`` connects from 127.0.0.1 without a password; there is an empty database ``test``.  Works as root too, where
+    the server runs under the user ``mysql`` or ``nobody``.
 
     Args:
         directory: where to make the temporary folder; default: the system's place for those.

@@ -1,7 +1,9 @@
-"""A network of its own for servers, whose router drops packets on command: a black hole below TCP, which no proxy can be.
+"""A network of its own for servers, whose router drops packets on command: a black hole below TCP, which no proxy can
+be.
 
-Two network namespaces of Linux: the servers' and a router's.  The router forgets a port, or one connection, by a rule of its policy
-routing (``ip rule ... blackhole``), which drops without an answer and needs no packet filter to be installed.
+Two network namespaces of Linux: the servers' and a router's.  The router forgets a port, or one connection, by a rule
+of its policy routing (``ip rule ... blackhole``), which drops without an answer and needs no packet filter to be
+installed.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ _random = random.SystemRandom()  # other processes draw networks as well
 
 
 class Network:
-    """A network behind a router that drops packets on command.  Linux only, as root, with the program ``ip`` (iproute2).
+    """A network behind a router that drops packets on command.  Linux only, as root, with the program ``ip``
+    (iproute2).
 
         with Network() as network, PostgresCluster(network=network) as cluster:
             psycopg.connect(cluster.dsn("n1"))

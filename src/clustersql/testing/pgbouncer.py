@@ -37,7 +37,8 @@ class PgBouncer(BaseCluster):
             psycopg.connect(pooled.dsn("n1"), prepare_threshold=None)
             pooled.kill("n1")    # the pooler; the server behind it lives on
 
-    The user ``app`` and the database ``app`` are the cluster's.  `execute` runs a command of its console, such as ``PAUSE app``.
+    The user ``app`` and the database ``app`` are the cluster's.  `execute` runs a command of its console, such as
+    ``PAUSE app``.
 
     Args:
         cluster: whose nodes stand behind; it must have been started.

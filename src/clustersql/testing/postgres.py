@@ -74,8 +74,8 @@ class PostgresCluster(BaseCluster):
             cluster.kill("n1")
             cluster.promote("n2")
 
-    The user ``app`` (password ``secret``) owns the database ``app``, is no superuser, and is a member of ``pg_monitor`` and
-    ``pg_signal_backend``.  Works as root too, where the servers run under the user ``postgres`` or ``nobody``.
+    The user ``app`` (password ``secret``) owns the database ``app``, is no superuser, and is a member of ``pg_monitor``
+    and ``pg_signal_backend``.  Works as root too, where the servers run under the user ``postgres`` or ``nobody``.
 
     Args:
         nodes: how many servers, the primary included.
@@ -202,8 +202,8 @@ class PostgresCluster(BaseCluster):
     def heal(self) -> None:
         """Bring every node back: running, thawed, writable, ``n1`` the primary, all others streaming from it.
 
-        Asks each node once when nothing is wrong (about 20 ms); after a failover it takes 2 to 4 s.  Of several primaries
-        the one of the newest timeline wins, and the data of the others are dropped.
+        Asks each node once when nothing is wrong (about 20 ms); after a failover it takes 2 to 4 s.  Of several
+        primaries the one of the newest timeline wins, and the data of the others are dropped.
         """
         for name in self.nodes:
             self.thaw(name)

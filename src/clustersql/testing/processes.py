@@ -4,8 +4,8 @@ Two rules, obeyed by every cluster here:
 
 * a process is signalled only while its start time is the one seen when we started it, so a recycled process id is
   never hit;
-* nothing outlives the program.  A small `watchdog` process holds the other end of a pipe; when the program dies, even by
-  SIGKILL, it kills what is still running and removes the temporary folder.
+* nothing outlives the program.  A small `watchdog` process holds the other end of a pipe; when the program dies, even
+  by SIGKILL, it kills what is still running and removes the temporary folder.
 """
 
 from __future__ import annotations

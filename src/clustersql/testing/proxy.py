@@ -1,7 +1,7 @@
 """A TCP proxy that fails on demand: what a network, or a server behind it, can do to a client.
 
-It works in a process of its own (`clustersql.testing.relay`).  A verb returns when it was carried out there, so its effect is complete when
-it returns.
+It works in a process of its own (`clustersql.testing.relay`).  A verb returns when it was carried out there, so its
+effect is complete when it returns.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class FaultProxy:
             conn = psycopg.connect(host="127.0.0.1", port=proxy.port, ...)
             proxy.cut_on(b"COMMIT", before=False)
 
-    It works in a process of its own, one for all proxies of the program, which ends with it: so that also a driver which holds Python's
-    global lock while it waits is served.
+    It works in a process of its own, one for all proxies of the program, which ends with it: so that also a driver
+    which holds Python's global lock while it waits is served.
 
-    Patterns see the bytes on the wire, so they do not match inside TLS.  A server that refuses the connection looks like
-    one that accepts and closes: the proxy has accepted by then.
+    Patterns see the bytes on the wire, so they do not match inside TLS.  A server that refuses the connection looks
+    like one that accepts and closes: the proxy has accepted by then.
 
     Args:
         target_port: where to forward; the attribute may be changed, for connections to come.
@@ -146,7 +146,8 @@ class FaultProxy:
         Args:
             pattern: searched in the client's stream (case counts; ``(?i)`` ends that), over packets' borders too,
                 for matches of up to 1024 bytes.
-            before: cut before the server received that packet, so what was asked did not happen.  False: hand it on, wait
+            before: cut before the server received that packet, so what was asked did not happen.  False: hand it on,
+            wait
                 until the server begins to answer, so it has happened, and cut without passing the answer.  Wants a
                 client that sends a statement whole before it awaits an answer, as psycopg and PyMySQL do; one that
                 prepares first (asyncpg with parameters) is cut after the preparation.
@@ -155,10 +156,11 @@ class FaultProxy:
         self._cut_on(pattern, before, count, silently=False)
 
     def forget_on(self, pattern: bytes, *, before: bool, count: int = 1) -> None:
-        """Be a NAT that forgets the connection on which ``pattern`` is sent: from then on nothing passes, and neither side hears of it.
+        """Be a NAT that forgets the connection on which ``pattern`` is sent: from then on nothing passes, and neither
+        side hears of it.
 
-        The arguments are those of `cut_on`: with ``before`` the server does not get that packet, else it does and its answer is lost.
-        Other connections, also new ones, go on.  `heal` closes what was forgotten.
+        The arguments are those of `cut_on`: with ``before`` the server does not get that packet, else it does and its
+        answer is lost.  Other connections, also new ones, go on.  `heal` closes what was forgotten.
         """
         self._cut_on(pattern, before, count, silently=True)
 

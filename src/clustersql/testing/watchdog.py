@@ -1,8 +1,8 @@
 """The guardian of a test cluster, a program of its own: ``python -I -S watchdog.py PARENT FOLDER``.
 
-Reads lines ``pid start-time`` from its standard input.  At end of file, or when PARENT is no longer its parent, it kills
-those of the processes that still run, with their children, and removes FOLDER.  Only the standard library, and nothing
-of this package, since it must start fast and work in a half-broken environment.
+Reads lines ``pid start-time`` from its standard input.  At end of file, or when PARENT is no longer its parent, it
+kills those of the processes that still run, with their children, and removes FOLDER.  Only the standard library, and
+nothing of this package, since it must start fast and work in a half-broken environment.
 
 Processes are read from ``/proc``, and where there is none (macOS) from ``ps``.
 """

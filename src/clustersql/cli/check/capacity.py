@@ -14,7 +14,8 @@ from .wire import Wire, gather
 __all__ = ["crowd", "pools"]
 
 SPARE = 3
-"""Connections that are left to others when transactions are opened up to the limit: an administrator must be able to look."""
+"""Connections that are left to others when transactions are opened up to the limit: an administrator must be able to
+look."""
 FIRST = 1000
 """The first number of the crowd's rows."""
 
@@ -59,8 +60,8 @@ def pools(
 ) -> PoolResult:
     """Compare what the pools of ``processes`` may open on one node, while another is down, with the smallest limit.
 
-    Work that one node does (writes to a primary, or to a single writer) may bring every connection there; work that is spread
-    over all nodes is shared by those that are left.
+    Work that one node does (writes to a primary, or to a single writer) may bring every connection there; work that is
+    spread over all nodes is shared by those that are left.
     """
     writable = sum(node.role == "primary" for node in nodes)
     spread = settings.read_only or (settings.writer == "any" and writable > 1)

@@ -101,7 +101,9 @@ MANY_BEHIND = 1000
 
 
 def _backlog(result: ClusterResult) -> None:
-    """Note replicas that are far behind, where the position is a number of transactions (MariaDB) and there is no epoch."""
+    """Note replicas that are far behind, where the position is a number of transactions (MariaDB) and there is no
+    epoch.
+    """
     primaries = [node for node in result.nodes if node.role == "primary" and node.position is not None]
     for node in result.nodes:
         if len(primaries) == 1 and node.role == "replica" and node.position is not None:

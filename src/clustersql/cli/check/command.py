@@ -47,8 +47,9 @@ def check(
 ) -> None:
     """Check every node of a cluster before relying on it.
 
-    What it says of itself, what it lets us do and what that costs.  On a scratch table with a name of its own, always dropped: create, select, insert, update and delete, each seen on every other
-    node, and transactions at once.  No other table is touched.  Exit status: 0 good, 1 findings, 2 cannot run.
+    What it says of itself, what it lets us do and what that costs.  On a scratch table with a name of its own, always
+    dropped: create, select, insert, update and delete, each seen on every other node, and transactions at once.  No
+    other table is touched.  Exit status: 0 good, 1 findings, 2 cannot run.
     """
     logging.getLogger("clustersql").addHandler(logging.NullHandler())
     results = [_check(each, max_connections, processes, timeout) for each in _clusters(config, name, driver, cluster)]

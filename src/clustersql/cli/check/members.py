@@ -1,4 +1,6 @@
-"""The members that a database reports, and names that lead to several addresses, as `check` finds them: at once, without a monitor."""
+"""The members that a database reports, and names that lead to several addresses, as `check` finds them: at once,
+without a monitor.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ class Finding:
 
 @dataclass(slots=True)
 class NodeResult:
-    """One node.  Durations in seconds; None: not known.  ``epoch`` and ``position`` are as in `core.view.node.Report`.  ``clock`` is how far the server's clock is ahead of ours."""
+    """One node.  Durations in seconds; None: not known.  ``epoch`` and ``position`` are as in `core.view.node.Report`.
+    ``clock`` is how far the server's clock is ahead of ours.
+    """
 
     name: str
     address: str

@@ -17,11 +17,14 @@ __all__ = ["Scratch", "statements"]
 POLL = 0.003
 """Seconds between two looks whether a node shows a change yet."""
 SETTLE = 0.3
-"""Seconds for a server to end what Ctrl-C interrupted: a table whose CREATE is about to be committed cannot be dropped yet."""
+"""Seconds for a server to end what Ctrl-C interrupted: a table whose CREATE is about to be committed cannot be dropped
+yet."""
 
 
 class Scratch:
-    """A table that did not exist before.  Made by `create`; `drop` takes it away again, from another node if need be."""
+    """A table that did not exist before.  Made by `create`; `drop` takes it away again, from another node if need
+    be.
+    """
 
     def __init__(self, topology: Topology, wires: Sequence[Wire], seconds: float) -> None:
         self.name = f"clustersql_check_{uuid4().hex[:12]}"

@@ -1,1 +1,3 @@
-"""``clustersql demo``: a real cluster, a workload, nodes frozen, killed and brought back, and the proof that nothing was lost."""
+"""``clustersql demo``: a real cluster, a workload, nodes frozen, killed and brought back, and the proof that nothing
+was lost.
+"""

@@ -43,7 +43,8 @@ def demo(
 ) -> None:
     """See a failover: real servers, frozen, killed and brought back.
 
-    A cluster on this machine, a workload through clustersql, SIGSTOP and kill -9.  At the end it proves that every acknowledged write is in the database exactly once; exit status 1 if not.
+    A cluster on this machine, a workload through clustersql, SIGSTOP and kill -9.  At the end it proves that every
+    acknowledged write is in the database exactly once; exit status 1 if not.
     """
     logging.getLogger("clustersql").addHandler(logging.NullHandler())  # its lines would tear the table apart
     console = Console(highlight=False)

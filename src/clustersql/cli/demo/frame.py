@@ -18,7 +18,9 @@ HEADINGS = ("node", "role", "state", "share", "p50 ms", "p99 ms", "busy", "last 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is shown of one node.  ``p50`` and ``p99`` in seconds, None: it served nothing of late; ``share`` from 0 to 1."""
+    """What is shown of one node.  ``p50`` and ``p99`` in seconds, None: it served nothing of late; ``share`` from 0 to
+    1.
+    """
 
     node: str
     role: str

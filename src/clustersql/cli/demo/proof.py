@@ -63,8 +63,8 @@ def prove(
 ) -> Proof:
     """Compare what the program was told with what is there.
 
-    ``rows``: per number of a write how often it is there, and its worker.  ``counters``: per worker what its counter says,
-    which each write raised by one in the same transaction.
+    ``rows``: per number of a write how often it is there, and its worker.  ``counters``: per worker what its counter
+    says, which each write raised by one in the same transaction.
     """
     there = rows.keys()
     written: dict[int, int] = dict.fromkeys(counters, 0)

@@ -100,7 +100,9 @@ def postgres(stage: Stage) -> None:
 
 
 def _promote(stage: Stage, fault: Fault) -> None:
-    """Promote the standby that has received most: what was acknowledged is on at least one (ANY 1), so it is on that one."""
+    """Promote the standby that has received most: what was acknowledged is on at least one (ANY 1), so it is on that
+    one.
+    """
     servers: PostgresCluster = stage.servers
     alive = [node for node in servers.nodes if servers.state(node) == "running"]
     received = "SELECT (pg_last_wal_receive_lsn() - '0/0'::pg_lsn)::bigint"
@@ -115,7 +117,9 @@ def _promote(stage: Stage, fault: Fault) -> None:
 
 
 def galera(stage: Stage) -> None:
-    """A node hangs for a while; one dies and comes back, for two of three must stay; then the writer dies, and the next is writer by itself."""
+    """A node hangs for a while; one dies and comes back, for two of three must stay; then the writer dies, and the next
+    is writer by itself.
+    """
     servers: GaleraCluster = stage.servers
     first, second, last = servers.nodes[0], servers.nodes[1], servers.nodes[-1]
     stage.phase("all nodes up")

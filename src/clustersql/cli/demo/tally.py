@@ -38,7 +38,9 @@ class Phase:
 
 @dataclass(slots=True)
 class Fault:
-    """A node was killed or frozen at ``at`` and gone at ``gone``; ``back``: when each worker had its first good answer to what it asked after that."""
+    """A node was killed or frozen at ``at`` and gone at ``gone``; ``back``: when each worker had its first good answer
+    to what it asked after that.
+    """
 
     name: str
     at: float

@@ -1,4 +1,6 @@
-"""The program whose nodes are frozen and killed: several threads that read and write through `clustersql`, and know nothing of nodes."""
+"""The program whose nodes are frozen and killed: several threads that read and write through `clustersql`, and know
+nothing of nodes.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Which sessions owe an answer, and whose time for it is over: what the monitor asks at each round, under the pool's lock.
+"""Which sessions owe an answer, and whose time for it is over: what the monitor asks at each round, under the pool's
+lock.
 
-A session owes one when its statement began after the latest answer came: ``started > ended``.  One that was given up (``tainted``) is not asked about
-again: it is on its way out.
+A session owes one when its statement began after the latest answer came: ``started > ended``.  One that was given up
+(``tainted``) is not asked about again: it is on its way out.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def forsaken(shelves: Iterable[Shelf], view: View) -> list[Session]:
 
 
 def overdue(shelves: Iterable[Shelf], now: float) -> tuple[list[Session], float]:
-    """Return the connections whose holder's time for the answer it waits for is over, and when the next one's will be."""
+    """Return the connections whose holder's time for the answer it waits for is over, and when the next one's will
+    be.
+    """
     late, due = [], float("inf")
     for shelf in shelves:
         for session in (*shelf.open, *shelf.outside):

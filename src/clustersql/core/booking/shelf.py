@@ -1,4 +1,6 @@
-"""What the pool's bookkeeping is about: a node's shelf, the sessions on it, the callers who wait, and what is to be done for them."""
+"""What the pool's bookkeeping is about: a node's shelf, the sessions on it, the callers who wait, and what is to be
+done for them.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +127,9 @@ class Session:
 
 
 class Waiter:
-    """A caller in the queue.  ``events`` is what happened for it; ``signal`` belongs to the performer, who waits on it."""
+    """A caller in the queue.  ``events`` is what happened for it; ``signal`` belongs to the performer, who waits on
+    it.
+    """
 
     __slots__ = (
         "avoid",

@@ -1,13 +1,16 @@
-"""The policies that go by something that was configured: `Nearest` by a threshold, `Weighted` and `Priority` by what stands at the nodes.
+"""The policies that go by something that was configured: `Nearest` by a threshold, `Weighted` and `Priority` by what
+stands at the nodes.
 
 Rules
 -----
-1. *nearest* knows two classes: near, within the threshold of the smallest expected latency, and far.  Among the near ones the queue decides.
-   Source: MongoDB's server selection; but the estimate is that of the statements, which sees a slow disk too, not that of a ping, and of
-   the near ones all are looked at, not two (0007: p50 / p99 with a node that stalls 4.3 / 31 ms instead of 6.4 / 47 ms).
-2. *weighted* draws by the weights, and once more when the node drawn is behind with its work, which shows in what is in flight there.  A
-   weight of 0 is for when there is nothing else.
-3. *priority* uses a group only when the ones with smaller numbers have no candidate at all; within it the latency decides.
+1. *nearest* knows two classes: near, within the threshold of the smallest expected latency, and far.  Among the near
+   ones the queue decides.  Source: MongoDB's server selection; but the estimate is that of the statements, which sees a
+   slow disk too, not that of a ping, and of the near ones all are looked at, not two (0007: p50 / p99 with a node that
+   stalls 4.3 / 31 ms instead of 6.4 / 47 ms).
+2. *weighted* draws by the weights, and once more when the node drawn is behind with its work, which shows in what is in
+   flight there.  A weight of 0 is for when there is nothing else.
+3. *priority* uses a group only when the ones with smaller numbers have no candidate at all; within it the latency
+   decides.
 """
 
 from __future__ import annotations
@@ -23,15 +26,16 @@ from .policy import SCAN, L, LeastLatency, Policy, Random, sampled
 THRESHOLD = 0.015
 """Seconds: MongoDB's default.  Below it are the zones of a region (0.5 to 2 ms), above it other regions."""
 FRESH = 0.001
-"""Seconds for which it is remembered who is near: finding out takes 2 us for 9 candidates and 15 us for 100.  Sampling, as `LeastLatency` does,
-would not do: of 100 nodes 3 may be near."""
+"""Seconds for which it is remembered who is near: finding out takes 2 us for 9 candidates and 15 us for 100.  Sampling,
+as `LeastLatency` does, would not do: of 100 nodes 3 may be near."""
 
 
 BEHIND = 2.0
 """A draw is passed on when the other node, even with one statement more, has so many times less in flight per weight.
 
-With 1 a node of little weight gets up to 7 % of all work too much while little is in flight; without any limit none is ever passed on, and
-a slow node holds everybody up (p99 with a node ten times slower: 0.96 s with 1, 1.13 s with 2, 1.50 s never)."""
+With 1 a node of little weight gets up to 7 % of all work too much while little is in flight; without any limit none is
+ever passed on, and a slow node holds everybody up (p99 with a node ten times slower: 0.96 s with 1, 1.13 s with 2, 1.50
+s never)."""
 
 
 class Nearest(Policy):
@@ -118,7 +122,9 @@ class Weighted(Policy):
 
 
 class Priority(LeastLatency):
-    """The least latency within the first group that has a candidate; groups by the nodes' ``priority``, the smallest number first."""
+    """The least latency within the first group that has a candidate; groups by the nodes' ``priority``, the smallest
+    number first.
+    """
 
     name = "priority"
 

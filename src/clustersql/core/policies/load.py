@@ -2,9 +2,10 @@
 
 ``score = max(ewma * exp(-idle / TAU), age of the oldest answer awaited / 2) * (in flight + 1)``
 
-The smallest wins.  An idle node's estimate decays, so that it is tried again; a silent node looks slow at once, through the age of what
-it owes; the in-flight factor keeps one client from overdriving the node that looks best (without it, "lowest latency" herds).
-Source: a simulation over 13 scenarios against 15 other rules; the ingredients are Finagle's Peak-EWMA and C3's queue term.
+The smallest wins.  An idle node's estimate decays, so that it is tried again; a silent node looks slow at once, through
+the age of what it owes; the in-flight factor keeps one client from overdriving the node that looks best (without it,
+"lowest latency" herds).  Source: a simulation over 13 scenarios against 15 other rules; the ingredients are Finagle's
+Peak-EWMA and C3's queue term.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from math import exp
 from typing import Protocol
 
 TAU = 10.0
-"""Seconds in which an estimate loses its weight.  1 s doubles p99.9 with a slow node; 30 s triples the time until it is used again."""
+"""Seconds in which an estimate loses its weight.  1 s doubles p99.9 with a slow node; 30 s triples the time until it is
+used again."""
 LEAST_WEIGHT = 0.05
 """Every sample counts at least this much, or one node's stalls would be remembered for too long."""
 PENALTY = 0.250
-"""Seconds that a failure sets the estimate to, at least.  The error's own latency is never recorded: an instant error must not look fast."""
+"""Seconds that a failure sets the estimate to, at least.  The error's own latency is never recorded: an instant error
+must not look fast."""
 
 
 class Asked(Protocol):
@@ -35,10 +38,11 @@ class Asked(Protocol):
 class Load:
     """What one pool counts of one node.  Changed only under the pool's lock; read by the policies under the same lock.
 
-    ``in_flight``: connections checked out.  ``ewma``: seconds, 0.0 until the first dial; ``samples``: how many answers are in it.
-    ``owing``: of the sessions that were found to owe an answer, the one that has owed it the longest.  It is looked at when the load is
-    compared: a time, noted once a second, would go on counting against the node after the answer has come.
-    ``weight`` and ``priority``: as configured, see `core.policies.configured`.
+    ``in_flight``: connections checked out.  ``ewma``: seconds, 0.0 until the first dial; ``samples``: how many answers
+    are in it.
+    ``owing``: of the sessions that were found to owe an answer, the one that has owed it the longest.  It is looked at
+    when the load is compared: a time, noted once a second, would go on counting against the node after the answer has
+    come.  ``weight`` and ``priority``: as configured, see `core.policies.configured`.
     """
 
     __slots__ = (
@@ -73,14 +77,17 @@ class Load:
         return owing.started if owing is not None and owing.started > owing.ended else 0.0
 
     def guess(self, seconds: float, now: float) -> None:
-        """Begin anew with an estimate that no answer has confirmed: the time of the connect, or what the other nodes take."""
+        """Begin anew with an estimate that no answer has confirmed: the time of the connect, or what the other nodes
+        take.
+        """
         self.ewma, self.sampled_at, self.samples = seconds, now, 0
 
     def sample(self, seconds: float, now: float) -> None:
         """Count one answer that took ``seconds``.
 
-        The n-th weighs at least 1/n: the first replaces the guess.  With 5 % only, a slow node keeps the estimate of its quick connect
-        for dozens of statements (measured: p99.9 with a slow node 1.26 times that without it, instead of 1.04).
+        The n-th weighs at least 1/n: the first replaces the guess.  With 5 % only, a slow node keeps the estimate of
+        its quick connect for dozens of statements (measured: p99.9 with a slow node 1.26 times that without it, instead
+        of 1.04).
         """
         self.samples += 1
         keep = min(exp((self.sampled_at - now) / TAU), 1.0 - LEAST_WEIGHT, 1.0 - 1.0 / self.samples)
@@ -95,8 +102,9 @@ class Load:
     def touch(self, now: float) -> None:
         """Count an answer that says nothing about the speed: an error that is the statement's own.
 
-        The estimate stays as it is, but the node was not idle.  Else the estimate of a node on which every statement fails would decay,
-        for want of samples, until it got them all (measured: 80 % of the traffic of three nodes within 10 s, instead of 55 %).
+        The estimate stays as it is, but the node was not idle.  Else the estimate of a node on which every statement
+        fails would decay, for want of samples, until it got them all (measured: 80 % of the traffic of three nodes
+        within 10 s, instead of 55 %).
         """
         self.sampled_at = now
 

@@ -1,6 +1,7 @@
 """Which of the candidates first: the policies by name, or a function of the user's.
 
-What a policy is stands in `core.policies.policy`, beside the default one; those that go by what was configured are in `core.policies.configured`.
+What a policy is stands in `core.policies.policy`, beside the default one; those that go by what was configured are in
+`core.policies.configured`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class RoundRobin(Policy):
     name = "round-robin"
 
     def __init__(self, start: int = 0) -> None:
-        """``start``: whose turn is first.  Many processes that all begin with the same node would load that one alone."""
+        """``start``: whose turn is first.  Many processes that all begin with the same node would load that one
+        alone.
+        """
         super().__init__()
         self._turn = start - 1
         self._picked = False
@@ -60,8 +63,9 @@ class RoundRobin(Policy):
     def turn(self) -> Policy:
         """Return the next turn, or that of the pick just made: a checkout that finds nothing idle dials what it picked.
 
-        Two threads may get the same turn; nobody counts on more.  A turn per look would be wrong: who waits for a slow dial looks again,
-        and the next caller would be sent past a node (it was: three connections went to two of three nodes).
+        Two threads may get the same turn; nobody counts on more.  A turn per look would be wrong: who waits for a slow
+        dial looks again, and the next caller would be sent past a node (it was: three connections went to two of three
+        nodes).
         """
         if not self._picked:
             self._turn += 1
@@ -99,7 +103,8 @@ NAMED: dict[str, type[Policy]] = {
 
 
 def policy(choice: str | Ranking, threshold: float = THRESHOLD, start: int = 0) -> Policy:
-    """Return a new policy by its name, or one that ranks by the caller's function.  Raises KeyError for an unknown name.
+    """Return a new policy by its name, or one that ranks by the caller's function.  Raises KeyError for an unknown
+    name.
 
     ``threshold``: seconds, for `Nearest`; ``start``: for `RoundRobin`.
     """

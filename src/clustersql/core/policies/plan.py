@@ -1,4 +1,6 @@
-"""Whom to try, in order: the filter (`core.view.view`), then the groups and the rank (`core.policies.named`).  A plan is an order of preference, not a node."""
+"""Whom to try, in order: the filter (`core.view.view`), then the groups and the rank (`core.policies.named`).  A plan
+is an order of preference, not a node.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ def chosen(
 ) -> tuple[L, ...]:
     """Return the nodes whose connections may be used for ``want`` now, in the configured order.
 
-    Those that serve it, or in panic those that answer; of them those that come into question by the policy.  ``avoid`` is left out where
-    there is another one, whatever the policy says of that: a retry goes to another node.
+    Those that serve it, or in panic those that answer; of them those that come into question by the policy.  ``avoid``
+    is left out where there is another one, whatever the policy says of that: a retry goes to another node.
     """
     found = [loads[name] for name in view.eligible(want, now) if name in loads]
     others = found if avoid is None else [load for load in found if load.name != avoid]
@@ -37,12 +39,13 @@ def plan(
 ) -> tuple[str, ...]:
     """Return the nodes to dial for ``want``, best first.
 
-    The nodes that serve, as far as they come into question by the policy, and ranked by it; then those that were never dialled or whose
-    latest session was lost: for a single writer in the configured order, which is the same in every process; for work that is spread ranked
-    as the others, so that not every process begins with the same node; those that come into question first.  When there are none of both, those that
-    answer but do not want work (panic).  A node that refuses new connections is left out until its next probe (``retry_at``), but for
-    panic.  Where one node is to be the writer for all clients, those before it that have said nothing yet come first: at the start of a process
-    the first answer decides nothing.  ``avoid`` comes last.
+    The nodes that serve, as far as they come into question by the policy, and ranked by it; then those that were never
+    dialled or whose latest session was lost: for a single writer in the configured order, which is the same in every
+    process; for work that is spread ranked as the others, so that not every process begins with the same node; those
+    that come into question first.  When there are none of both, those that answer but do not want work (panic).  A node
+    that refuses new connections is left out until its next probe (``retry_at``), but for panic.  Where one node is to
+    be the writer for all clients, those before it that have said nothing yet come first: at the start of a process the
+    first answer decides nothing.  ``avoid`` comes last.
     """
     serving = view.serving(want, now)
     untried = [loads[name] for name in view.dialable(want) if name in loads]
@@ -68,7 +71,9 @@ def plan(
 
 
 def _all_ranked(loads: Sequence[L], policy: Policy, now: float, random: Random) -> Sequence[L]:
-    """Return ``loads``, best first, and what the policy leaves out of them: whoever has said nothing yet may still turn out to be needed."""
+    """Return ``loads``, best first, and what the policy leaves out of them: whoever has said nothing yet may still turn
+    out to be needed.
+    """
     best = policy.rank(loads, now, random) if len(loads) > 1 else list(loads)
     return [*best, *(load for load in loads if load not in best)]
 

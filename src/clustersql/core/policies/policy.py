@@ -1,8 +1,8 @@
 """What a policy is, and the default one.
 
-A policy is a function ``(loads, now, random) -> loads in order of preference``; ``random`` returns a number in [0, 1).  It gets at least
-one load and must return at least one of them; what it leaves out is not tried.  The built-in ones also have a `pick`, which finds the
-first without ranking the rest: that is what a checkout asks for.
+A policy is a function ``(loads, now, random) -> loads in order of preference``; ``random`` returns a number in [0, 1).
+It gets at least one load and must return at least one of them; what it leaves out is not tried.  The built-in ones also
+have a `pick`, which finds the first without ranking the rest: that is what a checkout asks for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ Random: TypeAlias = Callable[[], float]
 Ranking: TypeAlias = Callable[[Sequence[Load], float, Random], Sequence[Load]]
 
 SCAN = 16
-"""Up to this many candidates all are looked at, beyond it `SAMPLE` random ones: equally good at 100 nodes, and cheaper."""
+"""Up to this many candidates all are looked at, beyond it `SAMPLE` random ones: equally good at 100 nodes, and
+cheaper."""
 SAMPLE = 8
 
 

@@ -42,7 +42,8 @@ class Transaction:
         else:  # MySQL's BEGIN commits what is open: with nothing open that is nothing
             commits_nothing = traits.begins and not traits.commits and standing is Standing.FIRST
             may_commit = self.may_commit or (may_commit and not commits_nothing)
-        # The end of a transaction reads nothing and writes nothing; what AND CHAIN begins is not proven to be read-only.
+        # The end of a transaction reads nothing and writes nothing; what AND CHAIN begins is not proven to be
+        # read-only.
         ends = (traits.commits or traits.rolls_back) and not traits.begins
         unproven = self.unproven or not (traits.read or ends)
         if may_commit is self.may_commit and unproven is self.unproven:
@@ -62,7 +63,9 @@ class Transaction:
         return replace(self, may_commit=True, unproven=True)
 
     def ended_by(self, error: BaseException, undone: bool = False) -> Transaction:
-        """Return what is left when ``error`` has ended it; ``undone``: by the server's own rollback, so that nothing is open any more."""
+        """Return what is left when ``error`` has ended it; ``undone``: by the server's own rollback, so that nothing is
+        open any more.
+        """
         return Transaction(refused=error, undone=True) if undone else replace(self, refused=error)
 
 

@@ -3,7 +3,8 @@ r"""The text of a statement without what only gets in the way: comments, literal
 Rules
 -----
 * How comments and quotes are written is the dialect's: its `Lexicon`.
-* What cannot be flattened for sure (an unterminated quote, ``\'``, MySQL's ``/*! code */``, 1 MB besides literals) is unknown.
+* What cannot be flattened for sure (an unterminated quote, ``\'``, MySQL's ``/*! code */``, 1 MB besides literals) is
+  unknown.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ __all__ = ["LONGEST", "QUOTED", "Lexicon", "flatten", "shown", "uncommented", "w
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """How a database writes comments and quotes: patterns over the text as it was given.  The defaults take what any database takes."""
+    """How a database writes comments and quotes: patterns over the text as it was given.  The defaults take what any
+    database takes.
+    """
 
     line: str = r"--[^\n]*"
     """A comment to the end of its line."""
@@ -28,13 +31,15 @@ class Lexicon:
     nested: bool = False
     """A comment may hold another one, so that its first end need not be its end."""
     cased: bool = False
-    """A quoted name keeps its case, so that one with capital letters is none of the server's own (PostgreSQL's "Count" is not count)."""
+    """A quoted name keeps its case, so that one with capital letters is none of the server's own (PostgreSQL's "Count"
+    is not count)."""
 
 
 LONG = 10_000
 """Characters; in a longer text lists of literals are taken as one, for a bulk insert has 100,000 of them."""
 LONGEST = 1_000_000
-"""Characters that may be left when comments, literals and their lists are gone; more of them are not looked at, which would take a second."""
+"""Characters that may be left when comments, literals and their lists are gone; more of them are not looked at, which
+would take a second."""
 QUOTED = "\u02bc"
 """Marks a quoted name: a letter to `re`, so that the column "into" is not taken for the word INTO."""
 
@@ -67,8 +72,8 @@ def _line(lexicon: Lexicon) -> re.Pattern[str]:
 def flatten(sql: str, lexicon: Lexicon) -> str | None:
     """Return ``sql`` in lower case with single spaces, without comments, literals and a last semicolon; None: unsure.
 
-    A backslash before a quote ends the string or not, depending on a setting of the session (``standard_conforming_strings``,
-    ``NO_BACKSLASH_ESCAPES``) that the text does not tell.
+    A backslash before a quote ends the string or not, depending on a setting of the session
+    (``standard_conforming_strings``, ``NO_BACKSLASH_ESCAPES``) that the text does not tell.
     """
     if "\\'" in sql or '\\"' in sql or _BROKEN in sql:
         return None
@@ -87,8 +92,8 @@ def without_comments(sql: str, lexicon: Lexicon) -> str:
 def uncommented(sql: str, lexicon: Lexicon) -> str:
     """Return ``sql`` without a comment at its end (sqlcommenter's); itself: there is none, or it may be code.
 
-    Whether it stands outside literals shows in the rest alone: only if `traits` understands that, does it end outside of them.  So it has
-    to be in one line, or a comment to the end of a line that began before it would end within it.
+    Whether it stands outside literals shows in the rest alone: only if `traits` understands that, does it end outside
+    of them.  So it has to be in one line, or a comment to the end of a line that began before it would end within it.
     """
     text = sql.rstrip().rstrip(";").rstrip()
     if text.endswith("*/"):
@@ -101,7 +106,9 @@ def uncommented(sql: str, lexicon: Lexicon) -> str:
 
 
 def shown(sql: str, lexicon: Lexicon) -> str:
-    """Return a statement that `flatten` understands as it may be shown: in one line, without comments and without its literals."""
+    """Return a statement that `flatten` understands as it may be shown: in one line, without comments and without its
+    literals.
+    """
     text = _pattern(lexicon).sub(
         lambda found: "'...'" if found[0][0] in lexicon.literals else found[0], without_comments(sql, lexicon)
     )

@@ -4,7 +4,8 @@ Rules
 -----
 1. A setting is noted when its statement has succeeded; sent again it does no harm.
 2. Where a rollback undoes settings (PostgreSQL), those of an open transaction are ``pending`` until it ends.
-3. What a rollback to a savepoint has undone is not worked out: with anything pending that is doubt, and doubt pins the connection.
+3. What a rollback to a savepoint has undone is not worked out: with anything pending that is doubt, and doubt pins the
+   connection.
 4. A move is complete only when every setting was read back from the new session: `Ledger.wrong`.
 """
 
@@ -39,7 +40,9 @@ class Ledger:
         return replace(self, kept=_with(self.kept, setting))
 
     def broken(self) -> Ledger:
-        """Return the ledger after a statement has failed: on PostgreSQL the server answers COMMIT with a rollback then."""
+        """Return the ledger after a statement has failed: on PostgreSQL the server answers COMMIT with a rollback
+        then.
+        """
         return replace(self, failed=True) if self.pending else self
 
     def ended(self, committed: bool) -> Ledger:
@@ -56,8 +59,8 @@ class Ledger:
     def script(self) -> tuple[str, ...]:
         """The statements that restore it: each setting with its question at once, then every question once more.
 
-        One setting may change another (``SET NAMES`` and ``character_set_client``), and a proxy that pools connections may give each
-        statement to another session: the second answer shows it.
+        One setting may change another (``SET NAMES`` and ``character_set_client``), and a proxy that pools connections
+        may give each statement to another session: the second answer shows it.
         """
         pairs = [text for one in self.kept for text in (one.statement, one.question)]
         return (*pairs, *(one.question for one in self.kept))

@@ -2,7 +2,8 @@
 
 Rules
 -----
-* No value is shown: string literals become ``'...'``, and nothing is shown of what SET sets, nor after a word that announces a secret.
+* No value is shown: string literals become ``'...'``, and nothing is shown of what SET sets, nor after a word that
+  announces a secret.
 * A text that cannot be read for sure shows its leading word only.
 """
 

@@ -2,7 +2,8 @@
 
 Rules
 -----
-* Words are in lower case.  A pattern goes over the flattened text (`core.statements.flatten`) unless its field says otherwise.
+* Words are in lower case.  A pattern goes over the flattened text (`core.statements.flatten`) unless its field says
+  otherwise.
 * A list that is empty makes every answer err towards "may have an effect".
 """
 
@@ -60,7 +61,8 @@ class Rules:
     keeping: tuple[tuple[str, str], ...] = ()
     """Statements that are known to leave something in their session beyond the transaction: (pattern, what it is)."""
     asking: str = ""
-    """Statements that only ask, although their leading word, or what looks like a call, may do more: a pattern over all of the text."""
+    """Statements that only ask, although their leading word, or what looks like a call, may do more: a pattern over all
+    of the text."""
     not_restored: frozenset[str] = frozenset()
     """Settings that no other session is given: who somebody is, what works once, and whether writes are allowed."""
     session_readers: frozenset[str] = frozenset()

@@ -2,10 +2,12 @@
 
 Rules
 -----
-* Only simple, literal forms are known: one setting, its value a literal.  A parameter, a list of assignments, an expression, a comment, a
-  backslash or a per cent sign (some drivers unescape it) make a statement unknown, and it pins the connection as any other.
+* Only simple, literal forms are known: one setting, its value a literal.  A parameter, a list of assignments, an
+  expression, a comment, a backslash or a per cent sign (some drivers unescape it) make a statement unknown, and it pins
+  the connection as any other.
 * What ends with its transaction (`Local`) needs no restoring: the transaction is lost as a whole, or not at all.
-* Who somebody is (``SET ROLE``), what works once (``insert_id``), and whether writes are allowed are never restored: `Rules.not_restored`.
+* Who somebody is (``SET ROLE``), what works once (``insert_id``), and whether writes are allowed are never restored:
+  `Rules.not_restored`.
 * A restored setting is verified: the new session is asked, at once and once more when all are set.
 """
 

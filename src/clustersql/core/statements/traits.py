@@ -2,7 +2,8 @@
 
 Rules
 -----
-* The text is flattened first (`core.statements.flatten`), and read by the words and patterns of its dialect (`core.statements.rules`).
+* The text is flattened first (`core.statements.flatten`), and read by the words and patterns of its dialect
+  (`core.statements.rules`).
 * What cannot be flattened for sure is unknown.
 * A statement leaves no session state only if its leading word *and every function that it names* are known not to.
 * Something hidden behind a name (a trigger, a view, a user's operator) is not seen: the text names no function there.
@@ -45,7 +46,8 @@ class Traits:
     setting: Setting | None = None
     """What it sets in the session, where the text tells it in full: another session can be given the same."""
     many: bool = False
-    """It was sent once per row, each of which may have committed: that the last one was not sent says nothing of those before."""
+    """It was sent once per row, each of which may have committed: that the last one was not sent says nothing of those
+    before."""
     once: bool = False
     """Its parameters came from what can be read once only, so it is never sent again."""
     reads_session: bool = False

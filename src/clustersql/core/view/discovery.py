@@ -3,16 +3,20 @@
 Rules
 -----
 1. What an answering node has told last holds until it tells anew.  A question that failed changes nothing.
-2. A member that is reported and is no node yet is added as *reported*: it gets no work and is nobody's node until it has answered.
-3. When it answers it is *discovered*, unless it is the same server as another node (`Double`: the same identity, or the same address
-   at the other end of the connection) or a stranger (another database, or not the server that was reported).
+2. A member that is reported and is no node yet is added as *reported*: it gets no work and is nobody's node until it
+   has answered.
+3. When it answers it is *discovered*, unless it is the same server as another node (`Double`: the same identity, or the
+   same address at the other end of the connection) or a stranger (another database, or not the server that was
+   reported).
 4. A configured node is never removed, and of two names for one server its own is kept.
-5. A discovered node is removed when, for ``forget_after`` seconds without a break, a node that knows all members (the primary, a member of
-   Galera's Primary component) has answered, no answering node has reported it, and it does not say itself that it takes part.  So an
-   outage, or the death of the only node that could tell, removes nothing.
+5. A discovered node is removed when, for ``forget_after`` seconds without a break, a node that knows all members (the
+   primary, a member of Galera's Primary component) has answered, no answering node has reported it, and it does not say
+   itself that it takes part.  So an outage, or the death of the only node that could tell, removes nothing.
 6. What the operator has removed is not discovered again until it is added.
-7. An address that only the server itself can use (loopback, a wildcard, none) is no address, unless the address map says what it means.
-8. Configured nodes come first, in their order; then the discovered ones by name, so that all clients agree on one writer.
+7. An address that only the server itself can use (loopback, a wildcard, none) is no address, unless the address map
+   says what it means.
+8. Configured nodes come first, in their order; then the discovered ones by name, so that all clients agree on one
+   writer.
 """
 
 from __future__ import annotations
@@ -45,7 +49,9 @@ def reported(view: View) -> Iterator[Reported]:
 def _located(
     by: str, member: Member, address_map: Mapping[str, HostPort], configured: Sequence[HostPort], port: int | None
 ) -> Reported:
-    """The most exact key first: the name, the whole address, the host.  Where we have configured a node ourselves is an address to us."""
+    """The most exact key first: the name, the whole address, the host.  Where we have configured a node ourselves is an
+    address to us.
+    """
     host = plain(member.host)
     exact = str(HostPort(host, member.port)) if host else ""
     key = next((key for key in (member.name, exact, host) if key and key in address_map), "")
@@ -119,7 +125,9 @@ def _candidate(name: str, one: Reported, now: float) -> Node:
 
 
 def node_at(nodes: Sequence[Node], known: Discovery, at: str, identity: str = "") -> Node | None:
-    """Return the node that the address ``at`` leads to, as far as is known; ``identity``: what was reported of the server there."""
+    """Return the node that the address ``at`` leads to, as far as is known; ``identity``: what was reported of the
+    server there.
+    """
     double = known.doubles.get(at, Double("", frozenset()))
     identities = {identity, double.identity} - {""}
     for node in nodes:  # the configured ones come first
@@ -139,7 +147,9 @@ def in_order(nodes: Sequence[Node]) -> tuple[Node, ...]:
 def admitted(
     nodes: Sequence[Node], about: Node, known: Discovery, view: View, now: float
 ) -> tuple[tuple[Node, ...], Discovery]:
-    """Return the nodes and what is known after ``about``, one of them, has answered: it is a node now, a double, or a stranger (rule 3)."""
+    """Return the nodes and what is known after ``about``, one of them, has answered: it is a node now, a double, or a
+    stranger (rule 3).
+    """
     same = [node for node in nodes if node is not about and _same_server(node, about)]
     if about.origin is not Origin.CONFIGURED and any(_comes_first(node, about) for node in same):
         same = [about]
@@ -208,7 +218,9 @@ def complaints(view: View) -> tuple[str, ...]:
 
 
 def left_out(view: View) -> tuple[str, ...]:
-    """Return, in words, the members whose address only the server itself can use; among them are arbitrators, which have none."""
+    """Return, in words, the members whose address only the server itself can use; among them are arbitrators, which
+    have none.
+    """
     return tuple(
         f"{one.member}, reported by {one.by}, is left out: {one.why}" for one in reported(view) if one.at is None
     )

@@ -22,7 +22,8 @@ class HostPort:
 
 
 def endpoint(text: str) -> HostPort:
-    """Return what ``text`` says: ``host`` or ``host:port``, an IPv6 address with a port in brackets.  Raises ValueError.
+    """Return what ``text`` says: ``host`` or ``host:port``, an IPv6 address with a port in brackets.  Raises
+    ValueError.
 
     >>> str(endpoint("DB1:5432")), str(endpoint("[::1]:5432")), endpoint("::1").port
     ('db1:5432', '[::1]:5432', None)
@@ -37,7 +38,9 @@ def endpoint(text: str) -> HostPort:
 
 
 def plain(host: str) -> str:
-    """Return a host as it is compared: in lower case, without the root's dot, an IPv6 zone, or the IPv6 form of an IPv4 address."""
+    """Return a host as it is compared: in lower case, without the root's dot, an IPv6 zone, or the IPv6 form of an IPv4
+    address.
+    """
     return host.lower().removeprefix("::ffff:").partition("%")[0].rstrip(".")
 
 

@@ -2,15 +2,16 @@
 
 Rules
 -----
-1. The newest epoch is that of a primary, and is remembered after its node is gone: an old primary that comes back from the dead is known
-   by its lower number.
-2. A node of another lineage holds another database.  Only when every configured node answers and all tell the same other lineage was the
-   whole cluster rebuilt: then that is accepted.
-3. Two timelines share what comes before the position where the newer one forked off.  A standby beyond it holds the newer history only if it
-   is proven to have reached that; one that follows the older one there is kept out.  Where the switch was, is believed only of a primary that
-   this process has seen as a standby since the same start: later it tells another position.
-4. Where the members share the number (Galera's configuration), it begins anew with a restart of them all, so it is compared among those
-   that answer now and not remembered.
+1. The newest epoch is that of a primary, and is remembered after its node is gone: an old primary that comes back from
+   the dead is known by its lower number.
+2. A node of another lineage holds another database.  Only when every configured node answers and all tell the same
+   other lineage was the whole cluster rebuilt: then that is accepted.
+3. Two timelines share what comes before the position where the newer one forked off.  A standby beyond it holds the
+   newer history only if it is proven to have reached that; one that follows the older one there is kept out.  Where the
+   switch was, is believed only of a primary that this process has seen as a standby since the same start: later it
+   tells another position.
+4. Where the members share the number (Galera's configuration), it begins anew with a restart of them all, so it is
+   compared among those that answer now and not remembered.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Switch:
 def switched(
     switches: tuple[Switch, ...], before: Epoch | None, after: Epoch | None, forked_at: int | None
 ) -> tuple[Switch, ...]:
-    """Return the switches after the newest epoch has become ``after``; those of another database, which was rebuilt, are forgotten."""
+    """Return the switches after the newest epoch has become ``after``; those of another database, which was rebuilt,
+    are forgotten.
+    """
     if before is None or after is None or after.shared:
         return switches
     if before.lineage != after.lineage:
@@ -59,7 +62,9 @@ def unproven(node: Node, switches: tuple[Switch, ...]) -> Switch | None:
 def guarded(
     nodes: Sequence[Node], about: str, newest: Epoch | None, now: float, switches: tuple[Switch, ...] = ()
 ) -> tuple[tuple[Node, ...], Epoch | None]:
-    """Return the nodes with those of an older epoch marked, and the newest epoch seen so far, after news of node ``about``."""
+    """Return the nodes with those of an older epoch marked, and the newest epoch seen so far, after news of node
+    ``about``.
+    """
     newest = _newest(nodes, newest)
     return tuple(_judged(node, newest, now, switches) if _due(node, about) else node for node in nodes), newest
 
@@ -98,7 +103,8 @@ def older(epoch: Epoch | None, newest: Epoch | None) -> str:
 
 
 def _left_behind(node: Node, switches: tuple[Switch, ...]) -> str:
-    """Return in words why a standby is kept out that is proven to follow an older timeline where a newer one goes on; "": it is not.
+    """Return in words why a standby is kept out that is proven to follow an older timeline where a newer one goes on;
+    "": it is not.
 
     It must be known where that is: a standby before it has only yet to come to it.
     """

@@ -5,12 +5,12 @@ Rules
 1. A replica that has applied position P holds everything that was committed before the primary passed P.  So its lag is the time since the
    primary was last seen at P or before: no server's clock, no privilege, and no belief in a replica's own idea of being up to date.
    (Received minus replayed is 0 when the link is dead; ``now() - pg_last_xact_replay_timestamp()`` grows on an idle primary.)
-2. That is an upper bound: between two probes of the primary the lag seems to grow; and an answer counts from when it was asked for, since the
-   primary may have gone on while the answer was on its way.
+2. That is an upper bound: between two probes of the primary the lag seems to grow; and an answer counts from when it
+   was asked for, since the primary may have gone on while the answer was on its way.
 3. While the primary does not answer, nobody knows how far it has gone: the lag grows, and in bytes it is not known.
 4. What is not known is not zero.
-5. Answers overtake each other: a dial's and a probe's come by different connections.  So a position below the latest one is old news, unless
-   it was asked for after that had been told: then the primary's log is another one.
+5. Answers overtake each other: a dial's and a probe's come by different connections.  So a position below the latest
+   one is old news, unless it was asked for after that had been told: then the primary's log is another one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from dataclasses import dataclass
 Sample = tuple[float, int]
 
 KEEP = 128
-"""Samples per track: two minutes at one probe a second, and half as dense beyond, which only makes the lag look larger."""
+"""Samples per track: two minutes at one probe a second, and half as dense beyond, which only makes the lag look
+larger."""
 POSITION_AGE = 5.0
 """Seconds after which the primary's latest position says nothing any more of a replica's lag in bytes."""
 
@@ -38,7 +39,8 @@ class Track:
     """When the latest of them was told (monotonic seconds)."""
 
     def seen(self, node: str, position: int, asked: float, now: float) -> Track:
-        """Return the track after ``node``, the primary, said ``now`` that it is at ``position``, for which it was ``asked`` then (monotonic seconds).
+        """Return the track after ``node``, the primary, said ``now`` that it is at ``position``, for which it was
+        ``asked`` then (monotonic seconds).
 
         Another primary begins another track.
         """
@@ -58,7 +60,9 @@ class Track:
         return next((at for at, there in reversed(self.samples) if there <= position), None)
 
     def ahead(self, position: int, now: float) -> int | None:
-        """Return by how much (`core.view.node.Report.position`) the primary is ahead of ``position``; None: its own position is not known well enough."""
+        """Return by how much (`core.view.node.Report.position`) the primary is ahead of ``position``; None: its own
+        position is not known well enough.
+        """
         if not self.samples or now - self.samples[-1][0] > POSITION_AGE:
             return None
         return max(0, self.samples[-1][1] - position)

@@ -60,7 +60,9 @@ class Stranger:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What is known of the members.  The first three are the settings; addresses are keys as texts, nodes by their names."""
+    """What is known of the members.  The first three are the settings; addresses are keys as texts, nodes by their
+    names.
+    """
 
     address_map: Mapping[str, HostPort] = field(default_factory=dict)
     forget_after: float = 60.0
@@ -75,7 +77,9 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A member that an answering node reports: where it can be reached, or ``why`` not, and the ``key`` of the address map that was used."""
+    """A member that an answering node reports: where it can be reached, or ``why`` not, and the ``key`` of the address
+    map that was used.
+    """
 
     by: str
     member: Member

@@ -1,7 +1,8 @@
 """Nodes and the cluster as frozen values, on independent axes.
 
-Reachability (can we talk to it), role (may it write), readiness (does it want work), and freshness (how far behind is it).  None follows from another:
-a node that is up may be a replica, a primary may be draining.  So each has a field of its own.
+Reachability (can we talk to it), role (may it write), readiness (does it want work), and freshness (how far behind is
+it).  None follows from another: a node that is up may be a replica, a primary may be draining.  So each has a field of
+its own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from .endpoint import HostPort
 
 
 class Origin(Enum):
-    """How a node came to be: by the configuration, or by what the database reports, before and after it has answered (`core.view.discovery`)."""
+    """How a node came to be: by the configuration, or by what the database reports, before and after it has answered
+    (`core.view.discovery`).
+    """
 
     CONFIGURED = "configured"
     REPORTED = "reported"
@@ -84,7 +87,8 @@ class Report:
     queue: int = 0
     """Write-sets that it has received and not applied yet (Galera)."""
     position: int | None = None
-    """Of its log, in bytes (PostgreSQL) or transactions (MariaDB): what it has applied or, as a primary, written; None: not told."""
+    """Of its log, in bytes (PostgreSQL) or transactions (MariaDB): what it has applied or, as a primary, written; None:
+    not told."""
     asked: float | None = None
     """When the question was put (monotonic seconds), so that the position is of then or later; None: just now."""
     epoch: Epoch | None = None
@@ -135,8 +139,8 @@ class Node:
     readiness: Readiness = Readiness.READY
     """Whether it may be given work, as it said last."""
     generation: int = 0
-    """Raised whenever the connections opened so far must not be used again.  An error from an older generation is no news, else 200
-    sockets that die at once would condemn a node that has come back 200 times."""
+    """Raised whenever the connections opened so far must not be used again.  An error from an older generation is no
+    news, else 200 sockets that die at once would condemn a node that has come back 200 times."""
     since: float = 0.0
     """When it came into the state that it is in."""
     why: str = "not dialled yet"
@@ -193,7 +197,9 @@ class Node:
 
     @property
     def distrusted(self) -> bool:
-        """Whether its next probe must dial: a connection that is open already may answer long after new ones are refused (smart shutdown)."""
+        """Whether its next probe must dial: a connection that is open already may answer long after new ones are
+        refused (smart shutdown).
+        """
         return self.reach is not Reach.UP or self.readiness is Readiness.NOT_READY
 
     @property

@@ -3,11 +3,12 @@
 Rules
 -----
 1. Everything that changes a node's state is in this file.
-2. A lost session makes a node *suspect*, never down: one killed session must not take out the only primary.  Only a failed dial or probe
-   makes it down.
+2. A lost session makes a node *suspect*, never down: one killed session must not take out the only primary.  Only a
+   failed dial or probe makes it down.
 3. An observation from a connection of an older generation is ignored.
 4. Any answer to a dial or probe, also "too many connections", proves that the node lives.
-5. A refusal is news about the node, not an error of the caller: its role or readiness is forgotten and asked for again at once.
+5. A refusal is news about the node, not an error of the caller: its role or readiness is forgotten and asked for again
+   at once.
 6. Chance is an argument: ``jitter`` is uniform in [0, 1).
 """
 
@@ -51,7 +52,8 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """A pooler let us in, and no server behind it answered: all its sessions are in use, it is paused, or the server hangs.
+    """A pooler let us in, and no server behind it answered: all its sessions are in use, it is paused, or the server
+    hangs.
 
     Nobody can tell these apart from here, and the work that is under way there may be slow on a live server.
     """
@@ -81,7 +83,9 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A node was configured.  ``endpoint``: where, if that is known by host and port; ``weight`` and ``priority`` for the policies of these names."""
+    """A node was configured.  ``endpoint``: where, if that is known by host and port; ``weight`` and ``priority`` for
+    the policies of these names.
+    """
 
     node: str
     endpoint: HostPort | None = None
@@ -124,7 +128,9 @@ BREAKER_CAP = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """When a node that failed is dialled again: ``base`` seconds, doubled per failure up to ``cap``, +-20 % (`jitter`)."""
+    """When a node that failed is dialled again: ``base`` seconds, doubled per failure up to ``cap``, +-20 %
+    (`jitter`).
+    """
 
     base: float = BREAKER_BASE
     cap: float = BREAKER_CAP
@@ -194,23 +200,29 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
 
 
 def _forked_at(node: Node, seen: Observation) -> int | None:
-    """Where the timeline of a new primary began, if this process has seen that very incarnation of the server as a standby."""
+    """Where the timeline of a new primary began, if this process has seen that very incarnation of the server as a
+    standby.
+    """
     if not isinstance(seen, Answered) or not node.stood_by or node.stood_by != seen.report.identity:
         return None
     return seen.report.forked_at
 
 
 def _used(node: Node) -> Node:
-    """Return of a node what a waiter or a pool acts on: neither a measurement, nor how often and why a node that is down failed again.
+    """Return of a node what a waiter or a pool acts on: neither a measurement, nor how often and why a node that is
+    down failed again.
 
-    Else each failed probe would wake every waiter: with a thousand of them, thirty times a second, a process that does nothing else.
+    Else each failed probe would wake every waiter: with a thousand of them, thirty times a second, a process that does
+    nothing else.
     """
     retry_at = node.retry_at if node.reach is Reach.UP else 0.0  # who is not up is not dialled for a caller
     return replace(node, position=None, timeline=0, failures=0, retry_at=retry_at, why="", marks={})
 
 
 def _tracked(track: Track, node: Node, report: Report, now: float) -> Track:
-    """Return the track of the primary's log, with what ``node`` has just said: not the position that it told before, where a dial tells none."""
+    """Return the track of the primary's log, with what ``node`` has just said: not the position that it told before,
+    where a dial tells none.
+    """
     if node.role is not Role.PRIMARY or node.outdated or report.position is None:
         return track
     return track.seen(node.name, report.position, now if report.asked is None else report.asked, now)
@@ -262,9 +274,11 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
 
 
 def _is_overtaken(node: Node, report: Report) -> bool:
-    """Whether it was asked for before the node refused: it would be called ready again, and probed on a connection that it still serves.
+    """Whether it was asked for before the node refused: it would be called ready again, and probed on a connection that
+    it still serves.
 
-    At a smart shutdown that went on for as long as the connection lived.  What is asked after a refusal is asked by a dial (`Node.distrusted`).
+    At a smart shutdown that went on for as long as the connection lived.  What is asked after a refusal is asked by a
+    dial (`Node.distrusted`).
     """
     if node.reach is not Reach.UP or node.readiness is not Readiness.NOT_READY or report.asked is None:
         return False
@@ -328,7 +342,9 @@ def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, break
 
 
 def _silent(node: Node, seen: Silent, now: float, jitter: float, breaker: Breaker) -> Node:
-    """Whoever can, goes elsewhere; who waits there is left alone, as on a node that answers.  A node that was not up stays down."""
+    """Whoever can, goes elsewhere; who waits there is left alone, as on a node that answers.  A node that was not up
+    stays down.
+    """
     if node.reach not in (Reach.UP, Reach.SUSPECT) or node.role is Role.UNKNOWN:
         return _unreachable(node, Unreachable(node.name, Fault.LOST, seen.why), now, jitter, breaker)
     failures = node.failures + 1
@@ -363,7 +379,9 @@ def _refused(node: Node, seen: Refused, now: float, jitter: float, breaker: Brea
 
 
 def _resolved(node: Node, seen: Resolved, now: float, jitter: float, breaker: Breaker) -> Node:
-    """A connection to an address that the name no longer leads to must not be used again; the new one is asked at once."""
+    """A connection to an address that the name no longer leads to must not be used again; the new one is asked at
+    once.
+    """
     left = frozenset(peer for peer in node.peers if peer.rpartition(":")[0].strip("[]") in seen.hosts)
     if left == node.peers:
         return node
@@ -412,8 +430,9 @@ _TRANSITIONS: dict[type, Callable[..., Node]] = {
 SOONEST = 0.025
 """Seconds between two questions to a node while a wanted role has no node at all, at least."""
 SHARE = 5.0
-"""One part in so many of an outage may be added to it by asking seldom.  A promotion takes PostgreSQL 0.1 to 0.5 s: then asking each 0.1 s
-would add up to half of it again; this asks 8 times more in the first second, and no more often after it."""
+"""One part in so many of an outage may be added to it by asking seldom.  A promotion takes PostgreSQL 0.1 to 0.5 s:
+then asking each 0.1 s would add up to half of it again; this asks 8 times more in the first second, and no more often
+after it."""
 
 
 def probe_due(node: Node, now: float, last: float, interval: float, waited: float | None, hurry: float) -> float:

@@ -2,13 +2,16 @@
 
 Rules
 -----
-1. A `View` is never changed; `core.view.observe` makes the next one.  Whoever needs a consistent picture reads the reference once.
-2. Work that may write goes to a primary.  With ``writer="single"`` that is the first usable primary in the configured order: the
-   same in every process without talking, so all clients of a Galera cluster agree on one writer and certification conflicts stay rare.
+1. A `View` is never changed; `core.view.observe` makes the next one.  Whoever needs a consistent picture reads the
+   reference once.
+2. Work that may write goes to a primary.  With ``writer="single"`` that is the first usable primary in the configured
+   order: the same in every process without talking, so all clients of a Galera cluster agree on one writer and
+   certification conflicts stay rare.
 3. Work declared read-only may go to every usable node.
-4. When every candidate for a role is out, those that still answer are tried all the same (panic), but never a known replica for a write,
-   and never one of an older epoch.
-5. A caller that sets a bound to the lag never gets a node that is further behind, or whose lag is not known; a primary is not behind.
+4. When every candidate for a role is out, those that still answer are tried all the same (panic), but never a known
+   replica for a write, and never one of an older epoch.
+5. A caller that sets a bound to the lag never gets a node that is further behind, or whose lag is not known; a primary
+   is not behind.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ class Service(Enum):
 class Want:
     """What a caller asks for.
 
-    Compared by identity: it is the key of a lookup at every checkout, and hashing six fields there would cost as much as all the rest.
+    Compared by identity: it is the key of a lookup at every checkout, and hashing six fields there would cost as much
+    as all the rest.
     """
 
     service: Service = Service.WRITE
@@ -66,7 +70,8 @@ class View:
     writer: str = "single"
     """Whether one primary is the right one ("single"), or there may be several ("any")."""
     version: int = 0
-    """Raised by every change that a caller may act on: not by a measurement, nor when a node that is down fails again."""
+    """Raised by every change that a caller may act on: not by a measurement, nor when a node that is down fails
+    again."""
     track: Track = field(default_factory=Track)
     """Where the log of the primary was, and when."""
     epoch: Epoch | None = None
@@ -98,7 +103,9 @@ class View:
         return iter(self.nodes)
 
     def serving(self, want: Want, now: float | None = None) -> tuple[str, ...]:
-        """Return the names of the nodes that may serve ``want``, in the configured order; of lags as they are at ``now``, or were in `at`."""
+        """Return the names of the nodes that may serve ``want``, in the configured order; of lags as they are at
+        ``now``, or were in `at`.
+        """
         if want.node is None:
             names = self.candidates[want.service]
         else:
@@ -110,7 +117,9 @@ class View:
         return tuple(name for name in names if self.fresh(self.by_name[name], want.max_lag, now))
 
     def fresh(self, node: Node, max_lag: MaxLag | None, now: float | None = None) -> bool:
-        """Tell whether ``node`` is at most so far behind.  A primary is never behind; a lag that is not known is too long."""
+        """Tell whether ``node`` is at most so far behind.  A primary is never behind; a lag that is not known is too
+        long.
+        """
         if max_lag is None or node.role is Role.PRIMARY:
             return True
         if unproven(node, self.switches):
@@ -127,7 +136,9 @@ class View:
         return None if reached is None else max(0.0, now - reached)
 
     def dialable(self, want: Want) -> tuple[str, ...]:
-        """Return the nodes worth dialling for ``want`` besides those that serve it: not known yet, or suspect.  Their role is asked at the dial."""
+        """Return the nodes worth dialling for ``want`` besides those that serve it: not known yet, or suspect.  Their
+        role is asked at the dial.
+        """
         return tuple(n.name for n in self.nodes if _untried(n, want))
 
     def spreads(self, want: Want) -> bool:
@@ -135,7 +146,9 @@ class View:
         return want.service is not Service.WRITE or self.writer != "single"
 
     def undecided(self, want: Want, name: str) -> tuple[str, ...]:
-        """Return the nodes before ``name`` that have said nothing yet: each may turn out to be the single writer that all clients agree on."""
+        """Return the nodes before ``name`` that have said nothing yet: each may turn out to be the single writer that
+        all clients agree on.
+        """
         if self.spreads(want) or want.node is not None:
             return ()
         before = self.nodes[: self.nodes.index(self.by_name[name])]
@@ -149,13 +162,17 @@ class View:
         return tuple(n.name for n in self.nodes if _last_resort(n, want) and self.fresh(n, want.max_lag, now))
 
     def eligible(self, want: Want, now: float | None = None) -> tuple[str, ...]:
-        """Return the nodes whose connections may be used for ``want`` now: those that serve it, or, when there are none, in panic."""
+        """Return the nodes whose connections may be used for ``want`` now: those that serve it, or, when there are
+        none, in panic.
+        """
         return self.serving(want, now) or self.panicking(want, now)
 
     def is_mute(self, name: str, want: Want) -> bool:
-        """Tell whether nothing of ``want`` is to be heard from a node any more: it is down, of an older history, or no primary now.
+        """Tell whether nothing of ``want`` is to be heard from a node any more: it is down, of an older history, or no
+        primary now.
 
-        Silence alone says nothing: only what a probe found.  A node that was removed serves those who have it to their end.
+        Silence alone says nothing: only what a probe found.  A node that was removed serves those who have it to their
+        end.
         """
         node = self.by_name.get(name)
         if node is None:
@@ -173,7 +190,8 @@ class View:
 
 
 SLOW_START = 10.0
-"""Seconds over which a node that was down gets its full share again (linkerd and Envoy use the same order of magnitude)."""
+"""Seconds over which a node that was down gets its full share again (linkerd and Envoy use the same order of
+magnitude)."""
 
 _TIRED = (Readiness.DONOR, Readiness.DRAINING, Readiness.MAINTENANCE, Readiness.OVERLOADED, Readiness.JOINING)
 

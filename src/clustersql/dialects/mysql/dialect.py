@@ -122,8 +122,8 @@ MESSAGES = (
     ("already closed", Fault.LOST),
 )
 
-# SHOW is answered under wsrep_reject_queries=ALL and outside the Primary component, where every SELECT on a table is refused
-# with 1047, and needs no privilege.  Nodes that lack a variable just leave it out.
+# SHOW is answered under wsrep_reject_queries=ALL and outside the Primary component, where every SELECT on a table is
+# refused with 1047, and needs no privilege.  Nodes that lack a variable just leave it out.
 VARIABLES = (
     "version", "max_connections", "read_only", "super_read_only", "innodb_read_only", "tx_read_only", "transaction_read_only",
     "offline_mode", "wsrep_on", "wsrep_reject_queries", "wsrep_desync", "wsrep_node_name", "wsrep_sst_donor_rejects_queries",
@@ -137,7 +137,8 @@ STATUS = (
 )  # fmt: skip
 PROBE = (
     f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({', '.join(map(repr, VARIABLES))})",
-    f"SHOW SESSION STATUS WHERE Variable_name IN ({', '.join(map(repr, STATUS))})",  # SESSION: Ssl_cipher is this connection's
+    # SESSION: Ssl_cipher is this connection's.
+    f"SHOW SESSION STATUS WHERE Variable_name IN ({', '.join(map(repr, STATUS))})",
 )
 
 _OFF = ("OFF", "0", "NO", "NONE", "DISABLED", "")
@@ -167,7 +168,9 @@ def report(answers: Sequence[Rows]) -> Report:
 
 
 def _identity(told: Mapping[str, str], galera: bool) -> str:
-    """Galera's nodes may all have the same server_id; in replication it must be unique, and MySQL has a UUID besides."""
+    """Galera's nodes may all have the same server_id; in replication it must be unique, and MySQL has a UUID
+    besides.
+    """
     if galera:
         return told.get("wsrep_gcomm_uuid", "")
     server_id = told.get("server_id", "")
@@ -175,11 +178,12 @@ def _identity(told: Mapping[str, str], galera: bool) -> str:
 
 
 def _position(gtid: str) -> int | None:
-    """Where a MariaDB server is in the stream of transactions: the last number of domain-server-number, of what it has applied or, as a primary, written.
+    """Where a MariaDB server is in the stream of transactions: the last number of domain-server-number, of what it has
+    applied or, as a primary, written.
 
-    A replica's own transactions are not in ``gtid_slave_pos``, so they count for nothing.  Several domains are several streams, of which no
-    one number tells how far a server is; and MySQL's GTIDs are sets, in which a replica's own would look like progress: not told.
-    https://mariadb.com/kb/en/gtid/
+    A replica's own transactions are not in ``gtid_slave_pos``, so they count for nothing.  Several domains are several
+    streams, of which no one number tells how far a server is; and MySQL's GTIDs are sets, in which a replica's own
+    would look like progress: not told.  https://mariadb.com/kb/en/gtid/
     """
     parts = gtid.split("-")
     return int(parts[2]) if len(parts) == 3 and parts[2].isdigit() else None
@@ -241,7 +245,8 @@ RULES = Rules(
     # Two hyphens begin a comment only before a space: https://mariadb.com/kb/en/comment-syntax/
     lexicon=Lexicon(line=r"--(?=\s|\Z)[^\n]*|\#[^\n]*", quotes=r"\"[^\"]*(?:\"|\Z)|`[^`]*(?:`|\Z)"),
     never_commit=frozenset("handler help kill use".split()),
-    # SET commits when it turns autocommit on, or sets a password, and may when it is for another statement, which is not known.
+    # SET commits when it turns autocommit on, or sets a password, and may when it is for another statement, which is
+    # not known.
     committing="set (?:statement|.*(?:autocommit|password))",
     inserting=frozenset("insert replace load merge".split()),
     not_called=frozenset(
@@ -263,7 +268,8 @@ RULES = Rules(
         rename truncate grant revoke analyze optimize check repair kill flush purge
         """.split()
     ),
-    # https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/; a BEGIN inside a transaction commits it too.
+    # https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/; a BEGIN inside a transaction commits it
+    # too.
     implicit_commit=frozenset(
         """
         alter analyze backup begin binlog cache call change check checksum create do drop execute flush grant install load
@@ -352,15 +358,17 @@ DIALECT = Dialect(
     at_connect=AT_CONNECT,
     lost=frozenset(errno for errno, fault in ERRNOS.items() if fault is Fault.LOST) | {1153, "08"},
     rollback_ends=True,
-    # MySQL's words for a session that idled too long; MariaDB just closes it.  1927 and 3169 end a statement in the middle too.
+    # MySQL's words for a session that idled too long; MariaDB just closes it.  1927 and 3169 end a statement in the
+    # middle too.
     unheard=frozenset({4031}),
     undone_at_commit=frozenset({1290, 1047}),  # the row was absent both times
     probe=PROBE,
     report=report,
     read_only_on=("SET SESSION TRANSACTION READ ONLY",),
     read_only_off=("SET SESSION TRANSACTION READ WRITE",),
-    # COM_RESET_CONNECTION leaves a role that was set, also by a procedure, a function or in a prepared text, and the profiles of the
-    # statements, which show their texts.  An error (MySQL 5.7 knows no role) is no proof either, and the connection is closed.
+    # COM_RESET_CONNECTION leaves a role that was set, also by a procedure, a function or in a prepared text, and the
+    # profiles of the statements, which show their texts.  An error (MySQL 5.7 knows no role) is no proof either, and
+    # the connection is closed.
     reset_proof="SELECT COALESCE(CAST(NULLIF(CURRENT_ROLE(), 'NONE') AS BINARY), '') = COALESCE((SELECT MAX(CAST(role_name AS BINARY))"
     " FROM information_schema.applicable_roles WHERE is_default = 'YES'), '') AND NOT EXISTS (SELECT 1 FROM information_schema.profiling)",
     reset=(),  # COM_RESET_CONNECTION is no statement, and drivers do not offer it alike

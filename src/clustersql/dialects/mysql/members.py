@@ -1,9 +1,11 @@
 """The members of a Galera cluster, of Group Replication, or of MariaDB's and MySQL's replication, as a node tells them.
 
-* Galera: SHOW STATUS needs no privilege and is answered by a node that refuses everything else; mysql.wsrep_cluster_members needs both.
-  Outside the Primary component it lists only those on the same side of the cut.  An arbitrator has an empty address.
-* Replication: a replica announces report_host and report_port, which are empty unless set, and is known to its own source only; it is listed
-  until the source notices that it has gone.  https://mariadb.com/kb/en/show-replica-hosts/, https://dev.mysql.com/doc/refman/8.4/en/show-replicas.html
+* Galera: SHOW STATUS needs no privilege and is answered by a node that refuses everything else;
+  mysql.wsrep_cluster_members needs both.  Outside the Primary component it lists only those on the same side of the
+  cut.  An arbitrator has an empty address.
+* Replication: a replica announces report_host and report_port, which are empty unless set, and is known to its own
+  source only; it is listed until the source notices that it has gone.  https://mariadb.com/kb/en/show-replica-hosts/,
+  https://dev.mysql.com/doc/refman/8.4/en/show-replicas.html
 * Group Replication: https://dev.mysql.com/doc/refman/8.4/en/performance-schema-replication-group-members-table.html
 """
 

@@ -17,8 +17,8 @@ from .pins import WHY_CALLED, WHY_LEADING
 from .questions import QUESTIONS
 from .settings import FORMS, SETTING
 
-# pgbouncer's own errors all have the code 08P01, so that only the text tells them apart: janitor.c, objects.c, client.c and server.c of its
-# source, 1.18 and 1.25.  Each ends the client's connection.
+# pgbouncer's own errors all have the code 08P01, so that only the text tells them apart: janitor.c, objects.c, client.c
+# and server.c of its source, 1.18 and 1.25.  Each ends the client's connection.
 POOLER = (
     # The statement waited in pgbouncer's queue, and was sent to no server.
     ("query_wait_timeout", Fault.OVERLOADED),
@@ -52,7 +52,8 @@ SQLSTATES: dict[str, Fault | tuple[tuple[str, Fault], ...]] = {
     "08001": Fault.LOST,
     "08004": Fault.LOST,
     "57P03": Fault.NOT_READY,  # cannot_connect_now: starting, shutting down, in recovery without hot standby
-    # The session is gone.  57P01 is also one session ended by pg_terminate_backend: it does not prove that the node is down.
+    # The session is gone.  57P01 is also one session ended by pg_terminate_backend: it does not prove that the node is
+    # down.
     "08": Fault.LOST,
     "08P01": (*POOLER, ("", Fault.LOST)),  # the server's own protocol_violation too
     "08003": (*POOLER, ("", Fault.LOST)),  # asyncpg's own, in which it quotes the last words of the connection
@@ -62,11 +63,13 @@ SQLSTATES: dict[str, Fault | tuple[tuple[str, Fault], ...]] = {
     "57P05": Fault.LOST,
     "25P03": Fault.LOST,  # idle_in_transaction_session_timeout; the rest of class 25 is the statement's own
     "25P04": Fault.LOST,  # transaction_timeout, PostgreSQL 17
-    # The server says that it rolled back.  On a hot standby 40001 and 40P01 are a conflict with recovery: rolled back too.
+    # The server says that it rolled back.  On a hot standby 40001 and 40P01 are a conflict with recovery: rolled back
+    # too.
     "40": Fault.ROLLED_BACK,
     "40003": Fault.AMBIGUOUS,  # statement_completion_unknown, although it stands in class 40
     "08007": Fault.AMBIGUOUS,  # transaction_resolution_unknown, although it stands in class 08
-    "40002": Fault.ROLLED_BACK,  # a deferred constraint failed at COMMIT; running it again gives the same, but it did not happen
+    # A deferred constraint failed at COMMIT; running it again gives the same, but it did not happen.
+    "40002": Fault.ROLLED_BACK,
     "25006": Fault.READ_ONLY,  # also when the user set READ ONLY: the caller knows its own mode, this table does not
     # Push back, do not call it dead.
     "53": Fault.OVERLOADED,
@@ -138,11 +141,12 @@ MESSAGES = (
 )
 
 # The timeline from the name of the log's file: pg_control_checkpoint() shows a new one only after the next checkpoint.
-# One round trip.  Not current_setting('default_transaction_read_only'): our own SET SESSION CHARACTERISTICS changes that, and
-# a pool's read-only connection would call a primary a replica.  reset_val keeps what a new session of this user starts with
-# (postgresql.conf, ALTER SYSTEM, ALTER ROLE, ALTER DATABASE, the connection's own options).  A standby's timeline: what it receives is
-# shown to pg_monitor only, what the control file says to everyone, but after the next restart point, so that it may be an older one.  Where
-# a promoted primary stopped replaying its timeline begins, until it is restarted: then it is NULL, or after a crash something else.
+# One round trip.  Not current_setting('default_transaction_read_only'): our own SET SESSION CHARACTERISTICS changes
+# that, and a pool's read-only connection would call a primary a replica.  reset_val keeps what a new session of this
+# user starts with (postgresql.conf, ALTER SYSTEM, ALTER ROLE, ALTER DATABASE, the connection's own options).  A
+# standby's timeline: what it receives is shown to pg_monitor only, what the control file says to everyone, but after
+# the next restart point, so that it may be an older one.  Where a promoted primary stopped replaying its timeline
+# begins, until it is restarted: then it is NULL, or after a crash something else.
 PROBE = """\
 SELECT pg_catalog.pg_is_in_recovery(),
        (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'),
@@ -164,10 +168,11 @@ SELECT pg_catalog.pg_is_in_recovery(),
        CASE WHEN NOT pg_catalog.pg_is_in_recovery()
             THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::bigint END"""
 
-# Whom this server sends its log to, and whom it gets it from.  pg_stat_replication shows more than standbys: subscribers of logical
-# replication (they have a slot, which says so), pg_receivewal and pg_basebackup.  A sender's port is that of its own end of the
-# connection, not the one where the standby listens; only a standby knows the port of the server that it follows.  Without
-# pg_read_all_stats the rows are there and empty.  https://www.postgresql.org/docs/current/monitoring-stats.html
+# Whom this server sends its log to, and whom it gets it from.  pg_stat_replication shows more than standbys:
+# subscribers of logical replication (they have a slot, which says so), pg_receivewal and pg_basebackup.  A sender's
+# port is that of its own end of the connection, not the one where the standby listens; only a standby knows the port of
+# the server that it follows.  Without pg_read_all_stats the rows are there and empty.
+# https://www.postgresql.org/docs/current/monitoring-stats.html
 MEMBERS = """\
 SELECT CASE WHEN pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN 'allowed' ELSE 'refused' END::text,
        current_user::text, NULL::text, NULL::int
@@ -202,7 +207,8 @@ def report(answers: Sequence[Rows]) -> Report:
         },
         position=position,
         epoch=Epoch(f"system identifier {system}", int(timeline or "0", 16)),
-        identity=f"{system} since {since}",  # a server has no name of its own; its start, to the microsecond, is its alone
+        # A server has no name of its own; its start, to the microsecond, is its alone.
+        identity=f"{system} since {since}",
         timeline=reached or 0,
         following=receiving or 0,
         forked_at=forked_at,
@@ -215,7 +221,9 @@ def ask_members(report: Report) -> tuple[str, ...]:
 
 
 def members(node: str, report: Report, answers: Sequence[Rows]) -> Members:
-    """Read the answer to `MEMBERS`.  A primary knows all its standbys; a standby knows those that follow it, and whom it follows."""
+    """Read the answer to `MEMBERS`.  A primary knows all its standbys; a standby knows those that follow it, and whom
+    it follows.
+    """
     rows = answers[0]
     allowed, user = next(row[:2] for row in rows if row[0] in ("allowed", "refused"))
     if allowed == "refused":
@@ -325,7 +333,8 @@ RULES = Rules(
     ),
     phrases_with_effect=("for update", "for share", "for no key update", "for key share"),
     session_readers=frozenset({"currval", "lastval"}),
-    # DISCARD ALL leaves them: what a library has hooked, another server's session, the seed, a slot that holds the log back.
+    # DISCARD ALL leaves them: what a library has hooked, another server's session, the seed, a slot that holds the log
+    # back.
     outlasting=(
         r"(?:\A|; ?)load |\bdblink_connect|\bsetseed\b|\bset seed\b|\bpg_(?:start_backup|backup_start)\b"
         r"|\bpg_replication_origin_session_setup\b|\bpg_(?:create|copy)_(?:physical|logical)_replication_slot\b"
@@ -352,15 +361,15 @@ RULES = Rules(
     ),
 )
 
-# A COMMIT that waits for its synchronous standby is ended by neither: everybody would see its rows, though one server only has them.
-# A session whose state is hidden from this user may be one that waits.
+# A COMMIT that waits for its synchronous standby is ended by neither: everybody would see its rows, though one server
+# only has them.  A session whose state is hidden from this user may be one that waits.
 NOT_HELD = "FROM pg_stat_activity WHERE pid = {} AND state IS NOT NULL AND wait_event IS DISTINCT FROM 'SyncRep'"
 
 DIALECT = Dialect(
     cancel=f"SELECT pg_cancel_backend(pid) {NOT_HELD}",
     terminate=f"SELECT pg_terminate_backend(pid) {NOT_HELD}",
-    # A user sees the state of his own sessions.  'disabled' is track_activities = off.  After a Parse without a Sync (asyncpg) a session
-    # is 'active' though it waits for us: ClientRead.
+    # A user sees the state of his own sessions.  'disabled' is track_activities = off.  After a Parse without a Sync
+    # (asyncpg) a session is 'active' though it waits for us: ClientRead.
     running="SELECT pid FROM pg_stat_activity WHERE pid IN ({}) AND (state IS NULL OR state_change > now() - interval '1 second'"
     " OR (state NOT LIKE 'idle%' AND wait_event IS DISTINCT FROM 'ClientRead'))",
     name="postgresql",
@@ -371,13 +380,14 @@ DIALECT = Dialect(
     lost=frozenset({"08", "57P01", "57P02", "57P04", "57P05", "25P03", "25P04", "F0"}),
     unsent=UNSENT,
     undone_at_commit=frozenset(),
-    # Raised only while the session waits for a message.  57P01 is not among them: it may end a COMMIT that waits for its standby.  25P04
-    # (transaction_timeout) may end a statement in the middle.
+    # Raised only while the session waits for a message.  57P01 is not among them: it may end a COMMIT that waits for
+    # its standby.  25P04 (transaction_timeout) may end a statement in the middle.
     unheard=frozenset({"25P03", "57P05"}),
     probe=(PROBE,),
     report=report,
     read_only_on=("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",),
-    # Not READ WRITE: that would stand against the default_transaction_read_only of a demoted server, for as long as the session lives.
+    # Not READ WRITE: that would stand against the default_transaction_read_only of a demoted server, for as long as the
+    # session lives.
     read_only_off=("RESET default_transaction_read_only",),
     reset=("DISCARD ALL",),  # refused inside a transaction: end it first
     rules=RULES,

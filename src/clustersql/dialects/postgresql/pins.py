@@ -1,4 +1,6 @@
-"""Why statements of PostgreSQL keep their connection where it is, beside what `core.statements.pins` says of any database's."""
+"""Why statements of PostgreSQL keep their connection where it is, beside what `core.statements.pins` says of any
+database's.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,9 @@ _CONFIG = rf"SELECT (?:pg_catalog\.)?set_config\s*\(\s*'{_GUC}'(?:::text)?\s*,\s
 
 
 def _guc(name: str, statement: str, value: str | None = None) -> Setting:
-    """A setting of PostgreSQL.  One of the user's own (with a dot) has exactly the text that it was given; others the server rewrites."""
+    """A setting of PostgreSQL.  One of the user's own (with a dot) has exactly the text that it was given; others the
+    server rewrites.
+    """
     name = name.lower()
     exact = value if "." in name else None
     return Setting(name, statement, f"SELECT pg_catalog.current_setting('{name}', true)", exact, exact=True)
@@ -28,7 +30,9 @@ def _pg_set(found: re.Match[str]) -> Setting:
 
 
 def _pg_meaning(token: str) -> str | None:
-    """The text that a setting of the user's own has then; None: a list, or the default.  The server folds words and reads numbers."""
+    """The text that a setting of the user's own has then; None: a list, or the default.  The server folds words and
+    reads numbers.
+    """
     if not re.fullmatch(VALUE, token):
         return None
     if token.startswith("'"):

@@ -20,7 +20,9 @@ class AsyncAdapter(BaseDriver):
     begun: Mapping[str, Own] = {}
 
     def is_foreign(self, exc: BaseException, raw: Any) -> bool:
-        """As for threads; but a transport that the loop has closed may also be a RuntimeError (uvloop), or be missed by its name."""
+        """As for threads; but a transport that the loop has closed may also be a RuntimeError (uvloop), or be missed by
+        its name.
+        """
         if isinstance(exc, RuntimeError | AttributeError) and self.is_closed(raw) and raised_by(exc, self.packages):
             return False
         return super().is_foreign(exc, raw)
@@ -98,7 +100,9 @@ class AsyncAdapter(BaseDriver):
         return [tuple(row) for row in await cursor.fetchall()] if cursor.description else []
 
     async def leave_transaction(self, raw: Any, autocommit: bool | None) -> None:
-        """Roll back what `ask` opened.  A node that refuses work still takes ROLLBACK (Galera answers COMMIT with 1047 then)."""
+        """Roll back what `ask` opened.  A node that refuses work still takes ROLLBACK (Galera answers COMMIT with 1047
+        then).
+        """
         if not autocommit:
             with contextlib.suppress(Exception):  # the connection is lost: the answer, or its error, has said so
                 await self.rollback(raw)
@@ -110,7 +114,9 @@ class AsyncAdapter(BaseDriver):
         return not failed
 
     async def to_the_end(self, raw: Any, call: Coroutine[Any, Any, Any]) -> Any:
-        """Await ``call``, a COMMIT.  Where the driver, cancelled, would have the server end it by itself, it must not."""
+        """Await ``call``, a COMMIT.  Where the driver, cancelled, would have the server end it by itself, it must
+        not.
+        """
         return await call
 
     async def rollback(self, raw: Any) -> None:

@@ -1,9 +1,10 @@
 """Whose exception it is: the driver's own, the end of its connection, or one that only passed through the driver.
 
-A signal handler, a codec, a row factory, a generator of parameters: each runs in the middle of the driver's call, and what it raises says
-nothing about the node.  By its class it may look like a lost connection: a handler's TimeoutError is an OSError.  So an OSError counts as
-the connection's end only where the driver's own call of the socket raised it, which its traceback tells; and an error of the driver's that
-it made of somebody else's exception (PyMySQL makes "Lost connection" of every OSError) counts as that exception.
+A signal handler, a codec, a row factory, a generator of parameters: each runs in the middle of the driver's call, and
+what it raises says nothing about the node.  By its class it may look like a lost connection: a handler's TimeoutError
+is an OSError.  So an OSError counts as the connection's end only where the driver's own call of the socket raised it,
+which its traceback tells; and an error of the driver's that it made of somebody else's exception (PyMySQL makes "Lost
+connection" of every OSError) counts as that exception.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def packages_of(module: str) -> frozenset[str]:
 
 
 def is_foreign(error: BaseException, own: Kinds, packages: Collection[str]) -> bool:
-    """Tell whether ``error``, which a call of the driver raised, is neither an error of the classes ``own`` nor the connection's end."""
+    """Tell whether ``error``, which a call of the driver raised, is neither an error of the classes ``own`` nor the
+    connection's end.
+    """
     if isinstance(error, own):
         return _wraps_foreign(error, own, packages)
     return not (isinstance(error, ENDS) and not isinstance(error, FILES) and raised_by(error, packages))
@@ -59,7 +62,9 @@ def _wraps_foreign(error: BaseException, own: Kinds, packages: Collection[str]) 
 
 
 def raised_by(error: BaseException, packages: Collection[str]) -> bool:
-    """Whether the innermost frame that is no transport's is the driver's.  A driver in C has no frame, and then there is none at all."""
+    """Whether the innermost frame that is no transport's is the driver's.  A driver in C has no frame, and then there
+    is none at all.
+    """
     innermost = None
     for root in _roots(error.__traceback__):
         if root not in TRANSPORTS:

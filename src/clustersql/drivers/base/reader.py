@@ -2,9 +2,11 @@
 
 Rules
 -----
-* An error is read by its codes first, then by the connection's state, by its text last; what stays unknown is the statement's own.
+* An error is read by its codes first, then by the connection's state, by its text last; what stays unknown is the
+  statement's own.
 * At connect everything that the tables do not know is `Fault.LOST`: the node could not be reached.
-* What is neither the driver's own error nor the end of its connection is `Fault.FOREIGN`, whatever the tables say (`foreign`).
+* What is neither the driver's own error nor the end of its connection is `Fault.FOREIGN`, whatever the tables say
+  (`foreign`).
 * ``not_sent`` is claimed only where the driver's own source refuses before it writes.
 """
 
@@ -28,7 +30,9 @@ Codes = tuple[str | None, int | None, str]
 
 
 class BaseDriver:
-    """A driver seen through `contract.AnyDriver`: what needs no round trip, the same for most drivers and for both APIs."""
+    """A driver seen through `contract.AnyDriver`: what needs no round trip, the same for most drivers and for both
+    APIs.
+    """
 
     name: str
     family: str | None
@@ -124,11 +128,15 @@ class BaseDriver:
         return None
 
     def is_foreign(self, exc: BaseException, raw: Any) -> bool:
-        """Tell whether ``exc`` is neither the driver's own error nor the end of its connection; ``raw`` is where it was raised."""
+        """Tell whether ``exc`` is neither the driver's own error nor the end of its connection; ``raw`` is where it was
+        raised.
+        """
         return is_foreign(exc, self.error, self.packages)
 
     def survives(self, exc: BaseException) -> bool:
-        """Tell whether the connection is as good as before after a foreign exception: only where no answer can be pending."""
+        """Tell whether the connection is as good as before after a foreign exception: only where no answer can be
+        pending.
+        """
         return False
 
     # The same for all
@@ -155,8 +163,8 @@ class BaseDriver:
     def is_stale(self, raw: Any) -> bool:
         """Tell without a round trip whether an idle connection is dead.
 
-        Here everything that can be read is the end: a server that speaks only when asked is silent while idle, and what it
-        says then is why it closes.
+        Here everything that can be read is the end: a server that speaks only when asked is silent while idle, and what
+        it says then is why it closes.
         """
         descriptor = self.descriptor(raw)
         return descriptor is None or sockets.is_readable(descriptor)

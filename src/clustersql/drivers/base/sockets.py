@@ -19,8 +19,8 @@ INTERVAL = 5
 PROBES = 3
 """Unanswered probes that end the connection (TCP_KEEPCNT): 30 s in all for a peer that vanished while we listened."""
 USER_TIMEOUT = 20_000
-"""Milliseconds that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482).  Keepalive probes are not sent while data
-is on its way, so without this a statement to a vanished peer waits for the kernel's 15 minutes."""
+"""Milliseconds that sent data may stay unacknowledged (TCP_USER_TIMEOUT, RFC 5482).  Keepalive probes are not sent
+while data is on its way, so without this a statement to a vanished peer waits for the kernel's 15 minutes."""
 
 
 def keep_alive(descriptor: int) -> None:
@@ -58,7 +58,9 @@ RECEIVED = slice(128, 136)
 
 
 def received(descriptor: int) -> int | None:
-    """Return how many bytes have come from the other end so far, unread ones included; None: not over TCP, or the system does not tell."""
+    """Return how many bytes have come from the other end so far, unread ones included; None: not over TCP, or the
+    system does not tell.
+    """
     try:
         with socket.socket(fileno=os.dup(descriptor)) as twin:
             told = twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, RECEIVED.stop)
@@ -72,7 +74,9 @@ LAST_DATA = slice(52, 56)
 
 
 def silent_since(descriptor: int) -> float | None:
-    """Return for how many seconds nothing has come from the other end; None: not over TCP, or the system does not tell."""
+    """Return for how many seconds nothing has come from the other end; None: not over TCP, or the system does not
+    tell.
+    """
     try:
         with socket.socket(fileno=os.dup(descriptor)) as twin:
             told = twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_DATA.stop)
@@ -82,7 +86,8 @@ def silent_since(descriptor: int) -> float | None:
 
 
 _polls: dict[int, select.poll] = {}
-"""A poll object knows a descriptor's number and nothing of what is open behind it, so one per number does for all times."""
+"""A poll object knows a descriptor's number and nothing of what is open behind it, so one per number does for all
+times."""
 
 
 def is_readable(descriptor: int) -> bool:
@@ -111,7 +116,9 @@ def peek(descriptor: int, size: int = 65_536) -> bytes:
 
 
 def identity(descriptor: int) -> int:
-    """Return a number that no other open socket has: a descriptor's number is given away again, this is not while it lives."""
+    """Return a number that no other open socket has: a descriptor's number is given away again, this is not while it
+    lives.
+    """
     return os.fstat(descriptor).st_ino
 
 
@@ -126,9 +133,9 @@ def is_still(descriptor: int, expected: int) -> bool:
 def shut_down(descriptor: int, expected: int | None = None) -> bool:
     """Wake every thread that waits on this socket: to them the peer has hung up.  False: it is no open socket.
 
-    The caller holds the lock that also guards closing: a remembered number may by then be a stranger's connection; with the
-    `identity` ``expected`` it is checked, on the twin, so that nothing can come between.  The twin is closed at once, for
-    it would keep a closed session alive on the server.
+    The caller holds the lock that also guards closing: a remembered number may by then be a stranger's connection; with
+    the `identity` ``expected`` it is checked, on the twin, so that nothing can come between.  The twin is closed at
+    once, for it would keep a closed session alive on the server.
     """
     try:
         number = os.dup(descriptor)
@@ -146,9 +153,11 @@ def shut_down(descriptor: int, expected: int | None = None) -> bool:
 
 
 def cut_off(descriptor: int, expected: int) -> None:
-    """Put a dead socket in the place of the one with this number and `identity`, in this process only: who uses it finds the end.
+    """Put a dead socket in the place of the one with this number and `identity`, in this process only: who uses it
+    finds the end.
 
-    For a forked child, which shares the socket with its parent: there even a polite goodbye would end the parent's session.
+    For a forked child, which shares the socket with its parent: there even a polite goodbye would end the parent's
+    session.
     """
     dead, other = socket.socketpair()
     with dead, other:
@@ -157,8 +166,8 @@ def cut_off(descriptor: int, expected: int) -> None:
 
 
 def only_news(pending: bytes) -> bool:
-    """Tell whether these bytes are whole PostgreSQL messages that a healthy idle session may get: notifications, notices and
-    changed parameters.  An error message (57P01) before the end of file, or half a message, is not.
+    """Tell whether these bytes are whole PostgreSQL messages that a healthy idle session may get: notifications,
+    notices and changed parameters.  An error message (57P01) before the end of file, or half a message, is not.
 
     Message formats: https://www.postgresql.org/docs/current/protocol-message-formats.html
     """

@@ -1,7 +1,8 @@
-"""What a connection of SQLite keeps beyond its transactions, and how it is brought back: there is no statement that resets it.
+"""What a connection of SQLite keeps beyond its transactions, and how it is brought back: there is no statement that
+resets it.
 
-An in-memory database is its connection: closing it to be rid of a setting would throw the tables away.  So a connection is looked at before
-something is left in it for the first time (`First`), and made so again at its return.
+An in-memory database is its connection: closing it to be rid of a setting would throw the tables away.  So a connection
+is looked at before something is left in it for the first time (`First`), and made so again at its return.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ PRAGMAS = tuple(
     short_column_names synchronous temp_store threads trusted_schema wal_autocheckpoint writable_schema
     """.split()
 )
-"""Settings of a connection, those that can be asked for: https://www.sqlite.org/pragma.html.  ``query_only`` is the pool's own."""
+"""Settings of a connection, those that can be asked for: https://www.sqlite.org/pragma.html.  ``query_only`` is the
+pool's own."""
 _OF_THE_FILE = "wal"
 """A journal mode that is the file's, not the connection's."""
 _LIKE = "SELECT 'a' LIKE 'A'"
 
 
 class RememberingConnection(sqlite3.Connection):
-    """The driver's own class cannot be referenced weakly, and forgets what was registered: with this one a former handler can be put back."""
+    """The driver's own class cannot be referenced weakly, and forgets what was registered: with this one a former
+    handler can be put back.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -72,7 +76,8 @@ class RememberingConnection(sqlite3.Connection):
 
 
 def slot(method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what there can be only one of: a function of a name and a number of arguments, a collation of a name, a handler.
+    """Return what there can be only one of: a function of a name and a number of arguments, a collation of a name, a
+    handler.
 
     >>> slot("create_function", ("Twice", 1, None), {})
     ('function', 'twice', 1)
@@ -131,7 +136,9 @@ class First:
         return cls(pragmas, frozenset(temporary), frozenset(others))
 
     def restore(self, cursor: sqlite3.Cursor) -> bool:
-        """Bring a connection back to this; False: something is gone that cannot be made again.  No transaction is open."""
+        """Bring a connection back to this; False: something is gone that cannot be made again.  No transaction is
+        open.
+        """
         now = First.of(cursor)
         if not (self.temporary <= now.temporary and self.attached <= now.attached):
             return False

@@ -1,7 +1,9 @@
-"""What the public names of a driver's connection and cursor do: the shared words, and what holds for a driver that nobody has looked through.
+"""What the public names of a driver's connection and cursor do: the shared words, and what holds for a driver that
+nobody has looked through.
 
-Each adapter has two tables, made by `surface`: every public name of the driver's connection, and of its cursor, has exactly one `Effect`
-there.  A name that stands in no table is `Effect.UNMANAGED`: it may do anything, so the session is closed at its return.
+Each adapter has two tables, made by `surface`: every public name of the driver's connection, and of its cursor, has
+exactly one `Effect` there.  A name that stands in no table is `Effect.UNMANAGED`: it may do anything, so the session is
+closed at its return.
 """
 
 from __future__ import annotations
@@ -23,13 +25,15 @@ class Effect(Enum):
     LOCAL = "local"
     """Sends nothing.  A value that is set goes along in a move, and the first one is put back at the return."""
     LENT = "lent"
-    """A registry of this driver's object, which can be changed in place: the caller gets a copy, that goes along; the first one is put back."""
+    """A registry of this driver's object, which can be changed in place: the caller gets a copy, that goes along; the
+    first one is put back."""
     ACCESS = "access"
     """As `LOCAL`; whether its transactions may write.  Refused where the session is read-only, unless it stays so."""
     SETS = "sets"
     """A method that only sets names which are `LOCAL`, `LENT` or `ACCESS`: `Surface.sets` says which."""
     REGISTERS = "registers"
-    """A method that registers something for as long as the connection lives; the adapter knows how to undo it (`Reading.undo`)."""
+    """A method that registers something for as long as the connection lives; the adapter knows how to undo it
+    (`Reading.undo`)."""
     RUNS = "runs"
     """A method that runs one statement, whose text `Surface.runs` tells: noted and recovered as `execute` is."""
     MODE = "mode"
@@ -41,7 +45,8 @@ class Effect(Enum):
     REPLACES = "replaces"
     """Would put another session, or another state of it, under a connection that knows nothing of that: refused."""
     HANDLE = "handle"
-    """An object of the driver's below the connection: what it tells is told, its methods are unmanaged or, by `Surface.below`, refused."""
+    """An object of the driver's below the connection: what it tells is told, its methods are unmanaged or, by
+    `Surface.below`, refused."""
     OURS = "ours"
     """Our connection or cursor has a method, or a property, of that name."""
     UNMANAGED = "unmanaged"
@@ -72,7 +77,8 @@ def surface(
     below: Mapping[str, Effect] | None = None,
     **words: str,
 ) -> Surface:
-    """Return the table of ``words``: the names of each effect, in one text.  Raises ValueError for a name that stands there twice.
+    """Return the table of ``words``: the names of each effect, in one text.  Raises ValueError for a name that stands
+    there twice.
 
     >>> surface(tells="info", replaces="reset").effect("reset")
     <Effect.REPLACES: 'replaces'>
@@ -109,7 +115,8 @@ UNKNOWN_CONNECTION = surface(
     replaces="change_user cmd_change_user cmd_reset_connection connect ping reconnect reset reset_connection reset_session",
     ours=CONNECTION,
 )
-"""What is taken for granted of a driver that nobody has looked through: no method of it that can replace the session is called."""
+"""What is taken for granted of a driver that nobody has looked through: no method of it that can replace the session is
+called."""
 
 UNKNOWN_CURSOR = surface(
     tells="arraysize description nextset rowcount lastrowid mogrify rownumber setinputsizes setoutputsize setoutputsizes row_factory"

@@ -31,8 +31,8 @@ def is_encrypted(transport: Any) -> bool:
 def end(transport: Any) -> None:
     """Close the socket without waiting for what is unsent; also when the loop is closed, and more than once.
 
-    A transport closes its socket by a callback of its loop, which a closed loop refuses: the socket would stay open until
-    the collector comes, with a ResourceWarning, and the session on the server with it.
+    A transport closes its socket by a callback of its loop, which a closed loop refuses: the socket would stay open
+    until the collector comes, with a ResourceWarning, and the session on the server with it.
     """
     if transport is None:
         return

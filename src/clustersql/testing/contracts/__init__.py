@@ -1,1 +1,3 @@
-"""The contracts of the driver adapters, a class for each kind of driver; `testing.contract` and `testing.async_contract` name them."""
+"""The contracts of the driver adapters, a class for each kind of driver; `testing.contract` and
+`testing.async_contract` name them.
+"""

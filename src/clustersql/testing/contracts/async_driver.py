@@ -50,7 +50,9 @@ class AsyncDriverContract(AsyncWorkContract):
     # Idle connections
 
     async def test_what_is_not_the_drivers_is_no_news(self, subject: AsyncSubject, raw: Any) -> None:
-        """Whatever it looks like: a signal handler may raise a TimeoutError, which is an OSError, and a codec anything."""
+        """Whatever it looks like: a signal handler may raise a TimeoutError, which is an OSError, and a codec
+        anything.
+        """
         for error in (*broken_in(), asyncio.CancelledError()):
             assert subject.driver.facts(error, raw).fault is Fault.FOREIGN, error
 
@@ -74,7 +76,9 @@ class AsyncDriverContract(AsyncWorkContract):
     # Waking, cancelling and closing
 
     async def test_abort_tells_what_it_did_to_an_idle_connection(self, subject: AsyncSubject, raw: Any) -> None:
-        """With a descriptor the connection is dead and known to be; without one it is interrupted at most, and stays good."""
+        """With a descriptor the connection is dead and known to be; without one it is interrupted at most, and stays
+        good.
+        """
         shut = subject.driver.abilities.descriptor
         assert subject.driver.abort(raw) or not shut
         assert subject.driver.is_stale(raw) is shut

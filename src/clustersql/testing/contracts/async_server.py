@@ -78,7 +78,9 @@ class AsyncServerContract(AsyncDriverContract):
         await self._no_more_than(before)
 
     async def test_a_question_that_is_cancelled_as_its_answer_comes_leaves_nothing(self, subject: AsyncSubject) -> None:
-        """At any of its moments, one of which has the answer in the socket already: nothing in it shows that the connection was shut down."""
+        """At any of its moments, one of which has the answer in the socket already: nothing in it shows that the
+        connection was shut down.
+        """
         await subject.driver.close(await subject.connect())
         before = descriptors()
         for moment in range(30):

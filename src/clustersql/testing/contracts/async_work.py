@@ -125,7 +125,9 @@ class AsyncWorkContract:
         assert list(pickle.loads(pickle.dumps(error)).errors) == ["n1"]
 
     async def test_our_errors_have_the_codes_of_the_drivers(self, subject: AsyncSubject, raw: Any) -> None:
-        """What a program reads from the driver's error, it reads from ours that was raised from it; also in another process."""
+        """What a program reads from the driver's error, it reads from ours that was raised from it; also in another
+        process.
+        """
         driver, ours = subject.driver, bind(TransactionLost, subject.driver.operational_error)("lost")
         with pytest.raises(driver.error) as failed:
             await driver.ask(raw, ["SELEKT"])

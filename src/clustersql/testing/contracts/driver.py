@@ -50,7 +50,9 @@ class DriverContract(WorkContract):
         assert (facts.fault, facts.lost) == (Fault.LOST, True)
 
     def test_what_is_not_the_drivers_is_no_news(self, subject: Subject, raw: Any) -> None:
-        """Whatever it looks like: a signal handler may raise a TimeoutError, which is an OSError, and a codec anything."""
+        """Whatever it looks like: a signal handler may raise a TimeoutError, which is an OSError, and a codec
+        anything.
+        """
         for error in broken_in():
             assert subject.driver.facts(error, raw).fault is Fault.FOREIGN, error
 
@@ -81,7 +83,9 @@ class DriverContract(WorkContract):
     # Waking and closing
 
     def test_abort_tells_what_it_did_to_an_idle_connection(self, subject: Subject, raw: Any) -> None:
-        """With a descriptor the connection is dead and known to be; without one it is interrupted at most, and stays good."""
+        """With a descriptor the connection is dead and known to be; without one it is interrupted at most, and stays
+        good.
+        """
         shut = subject.driver.abilities.descriptor
         assert subject.driver.abort(raw) or not shut
         assert subject.driver.is_stale(raw) is shut

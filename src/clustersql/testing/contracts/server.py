@@ -95,7 +95,9 @@ class ServerContract(DriverContract):
     # Idle connections
 
     def test_a_killed_idle_connection_is_stale(self, subject: Subject, raw: Any) -> None:
-        """Without a descriptor nobody can know: then the next statement finds it lost, and from there on it is known."""
+        """Without a descriptor nobody can know: then the next statement finds it lost, and from there on it is
+        known.
+        """
         subject.kill(raw)
         if subject.driver.abilities.descriptor:
             until(lambda: subject.driver.is_stale(raw))
@@ -106,7 +108,9 @@ class ServerContract(DriverContract):
 
 
 class ListenContract(ServerContract):
-    """What a driver keeps besides whose server sends notifications to an idle session, as PostgreSQL does after LISTEN."""
+    """What a driver keeps besides whose server sends notifications to an idle session, as PostgreSQL does after
+    LISTEN.
+    """
 
     for_listening: ClassVar = True
 

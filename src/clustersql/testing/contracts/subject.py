@@ -43,8 +43,9 @@ SQL: Mapping[str, Mapping[str, str]] = {
 }
 """Statements by dialect.
 
-``me`` tells a session's number, ``kill`` ends that session, ``alive`` counts it; without ``kill`` it is no server.  ``sleep`` is
-a call that must be woken, ``nap`` one that ends after about a second.  ``listen`` and ``notify`` use the channel "contract".
+``me`` tells a session's number, ``kill`` ends that session, ``alive`` counts it; without ``kill`` it is no server.
+``sleep`` is a call that must be woken, ``nap`` one that ends after about a second.  ``listen`` and ``notify`` use the
+channel "contract".
 """
 
 

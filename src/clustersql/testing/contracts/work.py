@@ -97,7 +97,9 @@ class WorkContract:
         assert issubclass(driver.interface_error, driver.module.Error)
 
     def test_our_errors_have_the_codes_of_the_drivers(self, subject: Subject, raw: Any) -> None:
-        """What a program reads from the driver's error, it reads from ours that was raised from it; also in another process."""
+        """What a program reads from the driver's error, it reads from ours that was raised from it; also in another
+        process.
+        """
         driver, ours = subject.driver, bind(TransactionLost, subject.driver.operational_error)("lost")
         with pytest.raises(driver.module.Error) as failed:
             driver.ask(raw, ["SELEKT"])

@@ -2,9 +2,11 @@
 
 Rules
 -----
-1. A pattern is searched in what the client sends, over the borders of packets; the packet in which it ends is the one that counts.
+1. A pattern is searched in what the client sends, over the borders of packets; the packet in which it ends is the one
+   that counts.
 2. An order is for so many connections, and gone when it has had them.
-3. *Before*: the server gets nothing of that packet.  *After*: it gets it, and its answer is lost; that the answer begins is the proof.
+3. *Before*: the server gets nothing of that packet.  *After*: it gets it, and its answer is lost; that the answer
+   begins is the proof.
 """
 
 from __future__ import annotations
@@ -80,7 +82,9 @@ class Faults:
         return self._limited(seen, data, "queries")
 
     def answered(self, seen: Seen, data: bytes) -> tuple[bytes, Then]:
-        """Return what of the server's ``data`` may pass to the client, and what then.  The caller looks at ``seen.turn``, and ends it."""
+        """Return what of the server's ``data`` may pass to the client, and what then.  The caller looks at
+        ``seen.turn``, and ends it.
+        """
         if seen.drop_answer:
             return b"", Then.CUT
         return self._limited(seen, data, "answers")

@@ -51,7 +51,9 @@ class Listener:
             link.close()
 
     def count(self) -> tuple[int, int, int]:
-        """Return how many connections were accepted, ever, how many there are now, and how many packets came from clients, ever."""
+        """Return how many connections were accepted, ever, how many there are now, and how many packets came from
+        clients, ever.
+        """
         return self._accepted, len(self._links), self._packets + sum(link.packets for link in self._links)
 
     def heal(self) -> None:

@@ -1,7 +1,8 @@
 """The selector loop that owns every socket, and the channel on which orders come.
 
-An order is a line of JSON, ``[proxy, verb, arguments]``, and is answered by ``[value, error]`` when it was carried out, so that its effect is
-complete when the caller goes on.  The end of the channel, or of the parent, is the end of this process.
+An order is a line of JSON, ``[proxy, verb, arguments]``, and is answered by ``[value, error]`` when it was carried out,
+so that its effect is complete when the caller goes on.  The end of the channel, or of the parent, is the end of this
+process.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Any
 from .listener import Listener
 
 _LOOK = 0.5
-"""Seconds between two looks whether the parent lives: a child that it forked has the channel too, and would keep it open."""
+"""Seconds between two looks whether the parent lives: a child that it forked has the channel too, and would keep it
+open."""
 
 
 class Program:

@@ -34,15 +34,18 @@ Mistake = tuple[Path, str]
 
 @dataclass(frozen=True, slots=True)
 class ClusterConfig:
-    """One cluster of a file.  ``settings`` are the knobs that the file sets, checked: keyword arguments of
-    `Cluster`.
-    """
+    """One cluster of a file."""
 
     name: str
+    """The cluster's name."""
     driver: str | None
+    """The driver for threads; None: it has none."""
     async_driver: str | None
+    """The driver for asyncio; None: the other one, where it serves both."""
     settings: Mapping[str, object] = field(hash=False)
+    """The knobs that the file sets, checked: keyword arguments of `Cluster`."""
     nodes: tuple[tuple[str, Address], ...]
+    """The name and address of each node."""
 
 
 def default_path() -> str:

@@ -18,18 +18,24 @@ HEADINGS = ("node", "role", "state", "share", "p50 ms", "p99 ms", "busy", "last 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is shown of one node.  ``p50`` and ``p99`` in seconds, None: it served nothing of late; ``share`` from 0 to
-    1.
-    """
+    """What is shown of one node."""
 
     node: str
+    """The node's name."""
     role: str
+    """What is believed of it."""
     state: str
+    """Whether it serves, in a word."""
     share: float
+    """Its part of the latest operations, from 0 to 1."""
     p50: float | None
+    """The median of their times, in seconds; None: it served nothing of late."""
     p99: float | None
+    """The same for the slowest of a hundred."""
     in_flight: int
+    """Statements that are on their way to it."""
     last_error: str
+    """The latest one, shortened."""
 
 
 def rows(metrics: Mapping[str, Any], samples: Iterable[Sample], now: float) -> list[Row]:

@@ -24,12 +24,16 @@ PATIENCE = 45.0
 
 @dataclass(slots=True)
 class Stage:
-    """The servers, what the workload sees, where it is told, and the seconds that it takes in all."""
+    """What a story is played with."""
 
     servers: Any
+    """The nodes, which it kills and brings back."""
     tally: Tally
+    """What the workload sees."""
     screen: Screen
+    """Where it is told."""
     seconds: float
+    """How long it takes in all."""
 
     def phase(self, name: str) -> None:
         """Begin a phase."""
@@ -145,13 +149,18 @@ def galera(stage: Stage) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One kind of cluster.  ``key``: the type of a number that the server gives."""
+    """One kind of cluster."""
 
     title: str
+    """Its name on the screen."""
     driver: str
+    """The driver it is reached through."""
     key: str
+    """The type of a number that the server gives."""
     start: Callable[[int], Any]
+    """Starts so many nodes."""
     play: Callable[[Stage], None]
+    """Tells its story."""
 
 
 def _postgres_servers(nodes: int) -> Any:

@@ -22,9 +22,13 @@ class Sample(NamedTuple):
     """One good operation.  Times in seconds of the monotonic clock."""
 
     ended: float
+    """When it ended."""
     seconds: float
+    """How long it took."""
     node: str
+    """Where it was served."""
     kind: str
+    """What it was: a read or a write."""
 
 
 @dataclass(slots=True)
@@ -38,14 +42,16 @@ class Phase:
 
 @dataclass(slots=True)
 class Fault:
-    """A node was killed or frozen at ``at`` and gone at ``gone``; ``back``: when each worker had its first good answer
-    to what it asked after that.
-    """
+    """What was done to a node, and how the workers came through it."""
 
     name: str
+    """The node's name."""
     at: float
+    """When it was killed or frozen."""
     gone: float = inf
+    """When it was gone."""
     back: dict[int, tuple[float, str]] = field(default_factory=dict)
+    """When each worker had its first good answer to what it asked after that, and where."""
     mended: float | None = None
     """When somebody had promoted another node; None: nobody had to."""
 

@@ -77,12 +77,15 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A member that an answering node reports: where it can be reached, or ``why`` not, and the ``key`` of the address
-    map that was used.
-    """
+    """A member that an answering node reports."""
 
     by: str
+    """The node that reports it."""
     member: Member
+    """What it reports."""
     at: HostPort | None
+    """Where the member can be reached; None: nowhere."""
     why: str = ""
+    """Why not, in words."""
     key: str = ""
+    """The key of the address map that was used; "": none."""

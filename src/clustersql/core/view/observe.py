@@ -29,25 +29,28 @@ from .view import View
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A dial or a probe succeeded, and this is what the node said.
-
-    ``dialled`` False: on a connection that was open already, which does not prove that new ones are accepted again.
-    ``peer``: the address and port at the other end; "": not known.
-    """
+    """A dial or a probe succeeded, and this is what the node said."""
 
     node: str
+    """The node's name."""
     report: Report
+    """What it said."""
     dialled: bool = True
+    """False: on a connection that was open already, which does not prove that new ones are accepted again."""
     peer: str = ""
+    """The address and port at the other end; "": not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """A dial or a probe failed.  ``fault`` says how, as far as the error proves it."""
+    """A dial or a probe failed."""
 
     node: str
+    """The node's name."""
     fault: Fault = Fault.LOST
+    """How, as far as the error proves it."""
     why: str = ""
+    """The same in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,11 @@ class SessionLost:
     """A connection that was open failed."""
 
     node: str
+    """The node's name."""
     generation: int
+    """That of the connection."""
     why: str = ""
+    """What became of it, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +82,27 @@ class Refused:
     """A live node refused a statement: it is read-only, not ready, or short of something."""
 
     node: str
+    """The node's name."""
     generation: int
+    """That of the connection."""
     fault: Fault
+    """What the error proves."""
     why: str = ""
+    """What the node said."""
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A node was configured.  ``endpoint``: where, if that is known by host and port; ``weight`` and ``priority`` for
-    the policies of these names.
-    """
+    """A node was configured."""
 
     node: str
+    """The node's name."""
     endpoint: HostPort | None = None
+    """Where, if that is known by host and port."""
     weight: float = 1.0
+    """For the policy of this name."""
     priority: int = 1
+    """For the policy of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +114,14 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """A node gets no new work from now on, or gets it again.
-
-    ``grace``: seconds after which connections that are still in use there are ended; None: never by us.
-    """
+    """A node gets no new work from now on, or gets it again."""
 
     node: str
+    """The node's name."""
     on: bool = True
+    """False: it gets work again."""
     grace: float | None = None
+    """Seconds after which connections that are still in use there are ended; None: never by us."""
 
 
 @dataclass(frozen=True, slots=True)

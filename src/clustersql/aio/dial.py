@@ -15,9 +15,19 @@ from typing import Any
 
 from ..config.address import Address
 from ..core.view.node import Report, Role
+from ..core.view.probe import Probe
 from ..drivers.contract import AsyncDriver
 from ..errors import ConfigError
-from ..nodes.dial import address_of, check_closed, hook_failed, is_left_open, more_time, target_of, told_at_connect
+from ..nodes.dial import (
+    Answer,
+    address_of,
+    check_closed,
+    hook_failed,
+    is_left_open,
+    more_time,
+    target_of,
+    told_at_connect,
+)
 from ..nodes.topology import Topology
 
 PATIENCE = 1.0
@@ -68,7 +78,7 @@ async def connect(
     arguments: Mapping[str, Any] | None = None,
     in_full: bool = False,
     entered: Callable[[], object] | None = None,
-) -> tuple[Any, Report]:
+) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``in_full``: ask everything,
@@ -86,7 +96,7 @@ async def connect(
     except BaseException:  # nobody would know of it any more
         driver.terminate(raw)
         raise
-    return raw, report
+    return Probe(raw, report)
 
 
 async def _with_password(address: Address) -> Address:
@@ -144,7 +154,7 @@ class Attempt:
         driver: AsyncDriver,
         background: Background,
         name: str,
-        work: Callable[[Attempt], Awaitable[tuple[Any, ...]]],
+        work: Callable[[Attempt], Awaitable[Answer]],
         ended: Callable[[Attempt], None],
         patience: float | None = None,
     ) -> None:
@@ -194,6 +204,11 @@ class Attempt:
         self.deadline = time.monotonic() + self.patience
 
     @property
+    def settled(self) -> bool:
+        """Whether it has ended, or was abandoned."""
+        return self._settled
+
+    @property
     def held(self) -> Any:
         """Nothing: an event loop is not carried over into a forked child."""
         return None
@@ -223,7 +238,7 @@ class Attempt:
             if not self._settle(
                 result, None
             ):  # the cancellation was lost on the way (asyncio.wait_for drops one that comes with the answer)
-                self._driver.terminate(result[0])
+                self._driver.terminate(result.raw)
         finally:
             self._raw = None
             self._task = None  # a cycle by way of its error: what psycopg had half opened would stay until the collector comes by

@@ -20,11 +20,11 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.booking.opening import GaveUp, drain, open_
+from ..core.booking.opening import GaveUp, open_
 from ..core.booking.shelf import Session, Shelf, Waiter
 from ..core.recovery.recover import Unrestorable
 from ..core.statements.ledger import Ledger
-from ..core.steps import Await, Close, Step, Steps
+from ..core.steps import Await, Step, Steps
 from ..core.view.view import View, Want
 from ..drivers.contract import AsyncDriver
 from ..nodes.topology import Topology
@@ -264,9 +264,8 @@ class Pool(BasePool[Attempt]):
         )
 
     def _close_all(self, sessions: Sequence[Session]) -> None:
-        for step in drain(sessions):
-            assert isinstance(step, Close)
-            self._close_later(step.session)
+        for session in sessions:
+            self._close_later(session)
 
     def _close_later(self, session: Session) -> None:
         if (

@@ -8,11 +8,16 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..core.steps import Ask, Connect, LetGo, Query, Step
 from ..core.view.node import Report
+from ..core.view.probe import Probe, probe
 from ..drivers.contract import AsyncDriver
+from ..nodes.dial import patience
+from ..nodes.inquiry import Told
 from ..nodes.prober import BaseProber, Heard
 from ..nodes.topology import Topology
 from .dial import Attempt, Background, ask, connect
+from .drive import drive
 
 
 class Prober(BaseProber[Attempt]):
@@ -34,66 +39,68 @@ class Prober(BaseProber[Attempt]):
 
     def _attempt(self, name: str, kept: Any, fresh: bool, patience: float, question: str) -> Attempt:
         def ended(attempt: Attempt) -> None:
-            if attempt.error is not None and kept is not None:  # here and not in the task, as in `_learn_attempt`
+            if attempt.error is not None and kept is not None:  # here and not in the task, as in `_members_attempt`
                 self.driver.terminate(kept)
             self._ended(attempt)
 
         work = lambda attempt: self._work(attempt, kept, fresh, question)  # noqa: E731 - a line too long inside the call
         return Attempt(self.topology, self.driver, self._background, name, work, ended, patience)
 
-    async def _work(self, attempt: Attempt, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, bool, Any]:
+    async def _work(self, attempt: Attempt, kept: Any, fresh: bool, question: str) -> Probe:
         try:
-            raw, report, dialled = await self._question(attempt, kept, fresh)
-            if not question:
-                return raw, report, dialled, None
-            attempt.asks(raw)
-            return raw, report, dialled, await self._rows(raw, question)
+            return await drive(probe(attempt.name, kept, fresh, question), lambda step: self._perform(step, attempt))
         finally:
             self._done(attempt.name)
 
-    async def _question(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report, bool]:
-        """Return the connection, what the node said on it, and whether it was dialled for that."""
-        driver = self.driver
-        if kept is not None:
-            if not fresh:
-                attempt.asks(kept)
-                try:
-                    return kept, await ask(driver, kept), False
-                except Exception:  # it may be this connection only: a new one tells
-                    attempt.redial()
-            driver.terminate(kept)
-        raw, report = await connect(self.topology, driver, attempt.name, in_full=True, entered=attempt.entered)
-        self.topology.connected(attempt.name)
-        return raw, report, True
+    async def _perform(self, step: Step, attempt: Attempt) -> object:
+        match step:
+            case Ask(raw):
+                attempt.asks(raw)
+                return await ask(self.driver, raw)
+            case Connect(name):
+                answer = await connect(self.topology, self.driver, name, in_full=True, entered=attempt.entered)
+                self.topology.connected(name)
+                return answer
+            case Query(raw, statement):
+                return await self._query(attempt, raw, statement)
+            case LetGo(raw):
+                return self._let_go(attempt, raw)
+        raise AssertionError(step)
 
-    async def _rows(self, raw: Any, question: str) -> Any:
+    async def _query(self, attempt: Attempt, raw: Any, statement: str) -> Any:
+        attempt.asks(raw)
         try:
-            return (await self.driver.ask(raw, (question,)))[0]
+            return (await self.driver.ask(raw, (statement,)))[0]
         except BaseException:  # nobody else knows of the connection
             self.driver.terminate(raw)
             raise
 
-    def _learn_attempt(self, name: str, raw: Any, statements: Sequence[str], report: Report) -> Attempt:
+    def _let_go(self, attempt: Attempt, raw: Any) -> bool:
+        awaited = not attempt.settled
+        if awaited:
+            attempt.redial()
+        self.driver.terminate(raw)
+        return awaited
+
+    def _members_attempt(self, name: str, raw: Any, statements: Sequence[str], report: Report) -> Attempt:
         def ended(attempt: Attempt) -> None:
-            if (
-                attempt.error is not None
-            ):  # here and not in the task: one that is cancelled before its first step has none
+            if attempt.error is not None:  # here, not in the task: one that is cancelled before its first step has none
                 self.driver.terminate(raw)
-            self._heard_out(name)
-            self._learned(attempt, report)
+            self._inquiry.heard_out(name)
+            self._inquiry.ended(attempt, report)
 
         work = lambda attempt: self._ask_members(attempt, raw, statements)  # noqa: E731 - a line too long inside the call
-        patience = self._patience(dials=False)
-        return Attempt(self.topology, self.driver, self._background, name, work, ended, patience)
+        allowed = patience(self.topology, dials=False)
+        return Attempt(self.topology, self.driver, self._background, name, work, ended, allowed)
 
-    async def _ask_members(self, attempt: Attempt, raw: Any, statements: Sequence[str]) -> tuple[Any, Any]:
+    async def _ask_members(self, attempt: Attempt, raw: Any, statements: Sequence[str]) -> Told:
         attempt.asks(raw)
         try:
-            return raw, await self.driver.ask(raw, statements)
+            return Told(raw, await self.driver.ask(raw, statements))
         except Exception as exc:
             if self.driver.is_closed(raw):
                 raise
-            return raw, exc  # it was refused: the connection is as good as before
+            return Told(raw, refused=exc)
 
     def _look_up(self, name: str, host: str) -> None:
         async def look() -> None:
@@ -117,11 +124,11 @@ class Prober(BaseProber[Attempt]):
             self._background.spawn(self._say(name, waiting), f"say-{name}")
 
     async def _say(self, name: str, waiting: list[str]) -> None:
-        raw = self._kept.pop(name, None)
+        raw = self._kept.take(name)
         try:
             async with asyncio.timeout(self.topology.settings.connect_timeout):
                 if raw is None:
-                    raw, _ = await connect(self.topology, self.driver, name)
+                    raw = (await connect(self.topology, self.driver, name)).raw
                 while waiting:
                     await self._one(raw, waiting[0])
                     del waiting[0]
@@ -133,7 +140,7 @@ class Prober(BaseProber[Attempt]):
                 self.driver.terminate(raw)
             raise
         else:
-            self._keep(name, raw)
+            self._kept.keep(name, raw)
         finally:
             waiting.clear()
 
@@ -152,11 +159,8 @@ class Prober(BaseProber[Attempt]):
 
     def end(self) -> list[Any]:
         """Ask no more.  Returns the connections of the probes that are not under way; they are the caller's to close."""
-        for attempt in (*self._asking.values(), *self._learning.values()):
+        for attempt in (*self._asking.values(), *self._inquiry.under_way):
             attempt.cancel()
         for task in tuple(self._looking):
             task.cancel()
-        raws = list(self._kept.values())
-        self._kept.clear()
-        self._closed = True
-        return raws
+        return self._kept.end()

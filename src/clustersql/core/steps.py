@@ -74,9 +74,31 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask ``node`` for its report on the monitor's own connection.  Answered by a `Report`, or an exception is thrown."""
+    """Ask the node behind ``raw``, a connection kept for probes, what it is.  Answered by its `Report`, or its error is thrown."""
+
+    raw: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open a connection to ``node``, and ask the node in full what it is.  Answered by a `Probe`, or its error is thrown."""
 
     node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Run a statement on ``raw``.  Answered by its rows; or its error is thrown, and the connection is closed: nobody else knows of it."""
+
+    raw: Any
+    statement: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """Close ``raw``; what follows is a dial, with the time of one.  Answered: whether anybody still waits for the probe."""
+
+    raw: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +140,5 @@ class Failed:
     situation: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Close an idle connection that nobody holds."""
-
-    session: Any
-
-
-Step: TypeAlias = Look | Dial | Await | Ask | Tell | Discard | Rollback | Acquire | Execute | Close
+Step: TypeAlias = Look | Dial | Await | Ask | Connect | Query | LetGo | Tell | Discard | Rollback | Acquire | Execute
 Steps: TypeAlias = Generator[Step, Any, T]

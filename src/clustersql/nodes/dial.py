@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from inspect import iscoroutine
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from ..config.address import Address, Template
 from ..config.pooler import check_arguments
@@ -18,6 +18,14 @@ from ..core.words import first_line
 from ..drivers.contract import AnyDriver, Target
 from ..errors import ConfigError
 from .topology import Topology
+
+
+class Answer(Protocol):
+    """What a dial or a question has ended with."""
+
+    @property
+    def raw(self) -> Any:
+        """The driver's connection that it has used."""
 
 
 class Dialling(Protocol):
@@ -47,6 +55,9 @@ class Dialling(Protocol):
 
     def abandon(self) -> None:
         """Stop waiting for it: it is late."""
+
+
+D = TypeVar("D", bound=Dialling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,22 @@ def more_time(attempt: Dialling, now: float, most: float) -> float:
     One that froze in the middle of its answer has no more to say, and is late the next time.  ``most``: seconds from its begin, in all.
     """
     return min(now + attempt.patience, attempt.began + most)
+
+
+def judge(topology: Topology, attempt: Dialling, now: float, stalled: float) -> None:
+    """Abandon a question that is late, unless the node is not to blame.  ``stalled``: seconds for which this process did not run."""
+    if stalled:  # not otherwise: a probe that dials after all moves its deadline itself, in its own thread
+        attempt.deadline = allowed(attempt, now, stalled)
+    if attempt.deadline <= now:
+        attempt.heed(now, attempt.patience + topology.settings.connect_timeout)
+        if attempt.deadline <= now:
+            attempt.abandon()
+
+
+def patience(topology: Topology, dials: bool) -> float:
+    """Seconds that a node may take: an open connection is asked one small question, so silence there says more than at a dial."""
+    settings = topology.settings
+    return settings.connect_timeout if dials else min(settings.connect_timeout, settings.stall_after)
 
 
 class Probing(Protocol):

@@ -23,7 +23,7 @@ from ..core.booking.opening import GaveUp
 from ..core.booking.shelf import Actions, Session, Shelf, Waiter
 from ..core.faults import Fault
 from ..core.steps import Dial, Look, Picture, Step
-from ..core.view.observe import Answered, Refused, SessionLost
+from ..core.view.observe import Refused, SessionLost
 from ..core.view.view import View, Want
 from ..errors import ClusterError, PoolClosed, bind
 from ..nodes.dial import is_callers, tell_failure
@@ -255,10 +255,10 @@ class BasePool(Upkeep[D]):
                 self._attempts.discard(attempt)
                 actions = self._book.dial_failed(shelf, attempt.error, time.monotonic(), waiter)
         else:
-            raw, report = attempt.result
+            answer = attempt.result
             topology.connected(name)
-            topology.tell(Answered(name, report, peer=self.reading.peer(raw)))
-            session = self._session(raw, shelf)
+            topology.tell(answer.news(name, self.reading.peer(answer.raw)))
+            session = self._session(answer.raw, shelf)
             misfit = unfit(topology.view, name, waiter)
             with self._lock:
                 self._attempts.discard(attempt)

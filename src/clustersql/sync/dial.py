@@ -16,9 +16,10 @@ from typing import Any
 
 from .. import fork
 from ..core.view.node import Report, Role
+from ..core.view.probe import Probe
 from ..drivers.contract import Driver
 from ..errors import ConfigError
-from ..nodes.dial import check_closed, is_left_open, more_time, target_of, told_at_connect
+from ..nodes.dial import Answer, check_closed, is_left_open, more_time, target_of, told_at_connect
 from ..nodes.topology import Topology
 from . import monitor
 
@@ -30,7 +31,7 @@ def connect(
     arguments: Mapping[str, Any] | None = None,
     hold: Callable[[Any], None] | None = None,
     in_full: bool = False,
-) -> tuple[Any, Report]:
+) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report; blocks.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``hold`` is given the connection as soon as there is one, so
@@ -54,7 +55,7 @@ def connect(
             hold(None)  # before it is closed: nobody may abort a descriptor that is somebody else's by then
         driver.close(raw)
         raise
-    return raw, report
+    return Probe(raw, report)
 
 
 def greet(topology: Topology, driver: Driver, raw: Any) -> None:
@@ -122,7 +123,7 @@ class Attempt:
         topology: Topology,
         driver: Driver,
         name: str,
-        work: Callable[[Attempt], Any],
+        work: Callable[[Attempt], Answer],
         ended: Callable[[Attempt], None],
         patience: float | None = None,
         came_late: Callable[[Any], object] | None = None,
@@ -224,7 +225,7 @@ class Attempt:
         if not self._settle(result, error) and result is not None:
             if self._came_late is not None:
                 self._came_late(result)
-            self.driver.close(result[0])
+            self.driver.close(result.raw)
 
     def _settle(self, result: Any, error: BaseException | None, late: bool = False) -> bool:
         with self._lock:

@@ -14,11 +14,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.booking.opening import drain, open_
+from ..core.booking.opening import open_
 from ..core.booking.shelf import Session, Shelf, Waiter
 from ..core.recovery.recover import Unrestorable
 from ..core.statements.ledger import Ledger
-from ..core.steps import Await, Close, Step, Steps
+from ..core.steps import Await, Step, Steps
 from ..core.view.view import Want
 from ..drivers.contract import Driver
 from ..nodes.topology import Topology
@@ -217,11 +217,8 @@ class Pool(BasePool[Attempt]):
         )
 
     def _close_all(self, sessions: Sequence[Session]) -> None:
-        drive(drain(sessions), self._close)
-
-    def _close(self, step: Step) -> None:
-        assert isinstance(step, Close)
-        self.driver.close(step.session.raw)
+        for session in sessions:
+            self.driver.close(session.raw)
 
     def _drive_fill(self, steps: Steps[int], waiter: Waiter) -> None:
         drive(steps, lambda step: self._fill_step(step, waiter))

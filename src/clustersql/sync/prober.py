@@ -8,13 +8,18 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.steps import Ask, Connect, LetGo, Query, Step
 from ..core.view.node import Report
 from ..core.view.observe import Answered
+from ..core.view.probe import Probe, probe
 from ..drivers.contract import Driver
+from ..nodes.dial import patience
+from ..nodes.inquiry import Told
 from ..nodes.prober import BaseProber, Heard
 from ..nodes.topology import Topology
 from . import monitor
 from .dial import Attempt, ask, connect, in_background
+from .drive import drive
 
 
 class Prober(BaseProber[Attempt]):
@@ -38,60 +43,69 @@ class Prober(BaseProber[Attempt]):
             self._ended,
             patience,
             # a node that was frozen has come back to life
-            lambda result: self.topology.tell(Answered(name, result[1])),
+            lambda answer: self.topology.tell(Answered(name, answer.report)),
         )
 
-    def _work(self, attempt: Attempt, kept: Any, fresh: bool, question: str) -> tuple[Any, Report, bool, Any]:
+    def _work(self, attempt: Attempt, kept: Any, fresh: bool, question: str) -> Probe:
         try:
-            raw, report, dialled = self._question(attempt, kept, fresh)
-            if not question:
-                return raw, report, dialled, None
-            attempt.asks(raw)
-            return raw, report, dialled, self.driver.ask(raw, (question,))[0]
+            return drive(probe(attempt.name, kept, fresh, question), lambda step: self._perform(step, attempt))
         finally:
             self._done(attempt.name)
 
-    def _question(self, attempt: Attempt, kept: Any, fresh: bool) -> tuple[Any, Report, bool]:
-        """Return the connection, what the node said on it, and whether it was dialled for that."""
-        driver = self.driver
-        if kept is not None:
-            if not fresh:
-                attempt.asks(kept)
-                try:
-                    return kept, ask(driver, kept), False
-                except Exception:
-                    attempt.let_go()
-                    if attempt.settled:  # it hung, and was abandoned: a new dial would only hang as well
-                        driver.close(kept)
-                        raise
-                    attempt.redial()
-            driver.close(kept)
-        raw, report = connect(self.topology, driver, attempt.name, hold=attempt.entered, in_full=True)
-        self.topology.connected(attempt.name)
-        return raw, report, True
+    def _perform(self, step: Step, attempt: Attempt) -> object:
+        match step:
+            case Ask(raw):
+                attempt.asks(raw)
+                return ask(self.driver, raw)
+            case Connect(name):
+                answer = connect(self.topology, self.driver, name, hold=attempt.entered, in_full=True)
+                self.topology.connected(name)
+                return answer
+            case Query(raw, statement):
+                return self._query(attempt, raw, statement)
+            case LetGo(raw):
+                return self._let_go(attempt, raw)
+        raise AssertionError(step)
 
-    def _learn_attempt(self, name: str, raw: Any, statements: Sequence[str], report: Report) -> Attempt:
+    def _query(self, attempt: Attempt, raw: Any, statement: str) -> Any:
+        attempt.asks(raw)
+        try:
+            return self.driver.ask(raw, (statement,))[0]
+        except BaseException:  # nobody else knows of the connection
+            attempt.let_go()
+            self.driver.close(raw)
+            raise
+
+    def _let_go(self, attempt: Attempt, raw: Any) -> bool:
+        attempt.let_go()
+        awaited = not attempt.settled
+        if awaited:
+            attempt.redial()  # before it is closed, which can take a while
+        self.driver.close(raw)
+        return awaited
+
+    def _members_attempt(self, name: str, raw: Any, statements: Sequence[str], report: Report) -> Attempt:
         return Attempt(
             self.topology,
             self.driver,
             name,
             lambda attempt: self._ask_members(attempt, raw, statements),
-            lambda attempt: self._learned(attempt, report),
-            self._patience(dials=False),
+            lambda attempt: self._inquiry.ended(attempt, report),
+            patience(self.topology, dials=False),
         )
 
-    def _ask_members(self, attempt: Attempt, raw: Any, statements: Sequence[str]) -> tuple[Any, Any]:
+    def _ask_members(self, attempt: Attempt, raw: Any, statements: Sequence[str]) -> Told:
         attempt.asks(raw)
         try:
-            return raw, self.driver.ask(raw, statements)
+            return Told(raw, self.driver.ask(raw, statements))
         except Exception as exc:
             if attempt.settled or self.driver.is_closed(raw):
                 attempt.let_go()
                 self.driver.close(raw)
                 raise
-            return raw, exc  # it was refused: the connection is as good as before
+            return Told(raw, refused=exc)
         finally:
-            self._heard_out(attempt.name)
+            self._inquiry.heard_out(attempt.name)
 
     def _look_up(self, name: str, host: str) -> None:
         """In a thread of its own: a lookup can hang for longer than a probe may take."""
@@ -113,16 +127,15 @@ class Prober(BaseProber[Attempt]):
         if first:
             Attempt(self.topology, self.driver, name, lambda attempt: self._say(attempt, waiting), self._said).start()
 
-    def _say(self, attempt: Attempt, waiting: list[str]) -> tuple[Any, None]:
-        with self._lock:
-            raw = self._kept.pop(attempt.name, None)
+    def _say(self, attempt: Attempt, waiting: list[str]) -> Told:
+        raw = self._kept.take(attempt.name)
         if raw is None:
-            raw, _ = connect(self.topology, self.driver, attempt.name, hold=attempt.hold)
+            raw = connect(self.topology, self.driver, attempt.name, hold=attempt.hold).raw
         attempt.hold(raw)
         while True:
             with self._lock:
                 if not waiting:
-                    return raw, None
+                    return Told(raw)
                 statement = waiting.pop(0)
             try:
                 self.driver.ask(raw, (statement,))
@@ -134,7 +147,7 @@ class Prober(BaseProber[Attempt]):
         with self._lock:
             self._sayings.pop(attempt.name, None)  # what came too late to be said is forgotten: nothing depends on it
         if attempt.error is None:
-            self._keep(attempt.name, attempt.result[0])
+            self._kept.keep(attempt.name, attempt.result.raw)
 
     def _close(self, raw: Any) -> None:
         self.driver.close(raw)

@@ -293,7 +293,7 @@ def test_probe_that_is_cancelled_before_its_first_step_leaves_no_connection() ->
         db = cluster.aopen()
         await db.execute("SELECT 1")
         prober = db._pool()._prober
-        while not prober._kept:
+        while not prober._kept.names:
             await asyncio.sleep(0.001)
         prober._begin("a", False, 0.0, ())
         await db.close()

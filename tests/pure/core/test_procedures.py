@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 
-from clustersql.core.booking.opening import GaveUp, drain, fill, open_
+from clustersql.core.booking.opening import GaveUp, fill, open_
 from clustersql.core.faults import Facts, Fault
 from clustersql.core.recovery.recover import Lost, recover
 from clustersql.core.recovery.verdict import Phase, Situation, Standing, Verdict
 from clustersql.core.steps import (
     Acquire,
-    Ask,
     Await,
     Changed,
-    Close,
     Dial,
     DialFailed,
     Discard,
@@ -29,9 +27,7 @@ from clustersql.core.steps import (
     Served,
     Tell,
 )
-from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Answered, Refused, SessionLost, Unreachable
-from clustersql.core.view.probe import probe
+from clustersql.core.view.observe import Refused, SessionLost
 
 ERROR = RuntimeError("boom")
 LOST = Situation(Facts(Fault.LOST, lost=True), proven=True)
@@ -269,15 +265,6 @@ def test_what_acquire_raises_ends_the_recovery() -> None:
         g.throw(KeyError("no node"))
 
 
-def test_probe_tells_what_it_was_told() -> None:
-    g = probe("a", lambda exc: Facts(Fault.OVERLOADED))
-    assert next(g) == Ask("a")
-    assert g.send(Report(Role.REPLICA)) == Tell(Answered("a", Report(Role.REPLICA)))
-    g = probe("a", lambda exc: Facts(Fault.OVERLOADED))
-    next(g)
-    assert g.throw(ERROR) == Tell(Unreachable("a", Fault.OVERLOADED, "boom"))
-
-
 def test_fill_stops_where_there_is_no_room() -> None:
     g = fill(0, 3, 5)
     next(g)
@@ -290,7 +277,3 @@ def test_fill_stops_where_there_is_no_room() -> None:
 def test_fill_with_nothing_to_do_does_not_even_look(idle: int, room: int) -> None:
     """A look while no node serves wakes the monitor, which is in the middle of this: it would go round without an end."""
     assert list(fill(idle, 3, room)) == []
-
-
-def test_drain_closes_what_is_idle() -> None:
-    assert list(drain(["s", "t"])) == [Close("s"), Close("t")]

@@ -52,7 +52,7 @@ class EncryptedStage(Stage):
 
         The connection for probes may have been lent to a caller, and is dialled anew a moment later.
         """
-        kept = lambda cluster: cluster.open()._pool._prober._kept  # noqa: E731
+        kept = lambda cluster: cluster.open()._pool._prober._kept.names  # noqa: E731
         eventually(lambda: all(set(kept(cluster)) == {"a", "b"} for cluster in self.clusters), timeout=5)
 
     @property

@@ -128,7 +128,7 @@ class Wire:
                 self._driver.abort(self._raw)
 
     def _open(self) -> None:
-        raw, _ = connect(self._topology, self._driver, self.node, hold=self._hold)
+        raw = connect(self._topology, self._driver, self.node, hold=self._hold).raw
         if self._given_up:
             self._driver.close(raw)
 

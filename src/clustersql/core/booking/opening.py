@@ -1,12 +1,11 @@
-"""How a connection is got, how idle ones are kept ready, and how they are closed: generators of `core.steps`."""
+"""How a connection is got, and how idle ones are kept ready: generators of `core.steps`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..steps import Await, Changed, Close, Dial, DialFailed, Look, Picture, Served, Steps
+from ..steps import Await, Changed, Dial, DialFailed, Look, Picture, Served, Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +77,3 @@ def fill(idle: int, min_idle: int, room: int) -> Steps[int]:
             break
         begun += 1
     return begun
-
-
-def drain(sessions: Sequence[Any]) -> Steps[None]:
-    """Close idle connections that get no new work: their node is drained, demoted or down, or they are too old; those in use end by themselves."""
-    for session in sessions:
-        yield Close(session)

@@ -63,6 +63,20 @@ ALLOWED = {
 }
 """Single files that may do what their room may not, each with its reason."""
 
+BLIND = {
+    (
+        "pool/base.py",
+        "pool.upkeep",
+    ): "the monitor's rounds stand around the pool: it is ticked, and does not tick itself",
+    (
+        "nodes/kept.py",
+        "nodes.inquiry",
+    ): "connections are kept for whoever asks: what is asked on them is none of their business",
+    ("nodes/kept.py", "nodes.prober"): "the same",
+    ("nodes/inquiry.py", "nodes.prober"): "the prober begins the inquiry",
+}
+"""Files that do not know another one of their room, each with its reason."""
+
 VALUES = set(
     "__future__ abc bisect collections dataclasses enum functools heapq itertools math operator re types typing".split()
 )
@@ -162,6 +176,13 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
         and (file, other) not in ALLOWED
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize(("file", "module"), BLIND)
+def test_within_a_room_the_arrows_lead_one_way(file: str, module: str) -> None:
+    assert [m for f, _, m, _ in edges() if f == file and m == f"clustersql.{module}"] == []
+    assert ROOT.joinpath(file).is_file()
+    assert is_module(f"clustersql.{module}")
 
 
 def test_every_exception_is_needed() -> None:

@@ -12,7 +12,7 @@ from ..connection.functions import check_async
 from ..connection.result import Result
 from ..connection.running import Running
 from ..connection.statements import UNSET
-from ..pool.base import unused
+from ..pool.counts import unused
 from .checkout import Checkout
 from .connection import Connection
 from .cursor import fetched

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 log = logging.getLogger("clustersql")
@@ -30,13 +30,10 @@ not judged by what they did not answer meanwhile (a pause of the client's own ha
 
 
 class Watched(Protocol):
-    """What the monitor needs of a pool."""
+    """What the monitor needs: the upkeep of a pool."""
 
     def tick(self, now: float, stalled: float) -> float:
         """Do what is due; return when to come again.  ``stalled``: seconds for which this process did not run."""
-
-    def forsaken(self) -> None:
-        """The event loop ends while the pool is open."""
 
 
 class Monitor:
@@ -46,19 +43,19 @@ class Monitor:
         self.last_ran = 0.0
         self.due = 0.0
         self.loop = loop
-        self._pools: set[Watched] = set()
+        self._watched: dict[Watched, Callable[[], None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._end: AsyncGenerator[None, None] | None = None
         self._woken = asyncio.Event()
 
-    def watch(self, pool: Watched) -> None:
-        """Go round this pool from now on."""
-        self._pools.add(pool)
+    def watch(self, upkeep: Watched, forsaken: Callable[[], None]) -> None:
+        """Go round this pool's upkeep from now on.  ``forsaken`` is called when the event loop ends meanwhile."""
+        self._watched[upkeep] = forsaken
         self.wake()
 
-    def forget(self, pool: Watched) -> None:
-        """Go round this pool no more."""
-        self._pools.discard(pool)
+    def forget(self, upkeep: Watched) -> None:
+        """Go round this pool's upkeep no more."""
+        self._watched.pop(upkeep, None)
         if not self.loop.is_closed():  # else the task waits for ever, and to wake it would raise
             self._woken.set()
 
@@ -75,7 +72,7 @@ class Monitor:
 
     def ensure(self) -> None:
         """Start the task when there is none."""
-        if self.alive or not self._pools or self.loop.is_closed():
+        if self.alive or not self._watched or self.loop.is_closed():
             return
         self._task = task = self.loop.create_task(self._run(), name="clustersql-monitor")
         task.add_done_callback(self._died)
@@ -97,7 +94,7 @@ class Monitor:
         if self._end is None:
             self._end = self._until_the_end()
             await anext(self._end)
-        while self._pools:
+        while self._watched:
             self._woken.clear()
             due = self.due = self._round()
             try:
@@ -112,19 +109,19 @@ class Monitor:
         try:
             yield
         finally:
-            for pool in list(self._pools):
-                pool.forsaken()
+            for forsaken in list(self._watched.values()):
+                forsaken()
 
     def _round(self) -> float:
         now = self.last_ran = time.monotonic()
         late = now - self.due if self.due else 0.0
         stalled = late if late > STALLED else 0.0
         due = now + IDLE
-        for pool in list(self._pools):
+        for upkeep in list(self._watched):
             try:
-                due = min(due, pool.tick(now, stalled))
+                due = min(due, upkeep.tick(now, stalled))
             except Exception:  # one pool's mistake must not leave the others without a monitor
-                log.exception("clustersql: the monitor failed in %r and goes on", pool)
+                log.exception("clustersql: the monitor failed in %r and goes on", upkeep)
         return due
 
 

@@ -31,6 +31,7 @@ from ..nodes.topology import Topology
 from ..pool.base import BasePool
 from ..pool.outside import OutsideConnections
 from ..pool.session import awaited
+from ..pool.upkeep import Upkeep
 from .dial import Attempt, Background, connect, greet
 from .drive import drive
 from .monitor import monitor
@@ -47,9 +48,10 @@ class Pool(BasePool[Attempt]):
         self._is_stale = driver.is_stale
         self.monitor = monitor()
         self._background = Background(topology.name)
-        self._prober: Prober = Prober(topology, driver, self._heard, self._background, self._wake)
+        self._upkeep = Upkeep(self)
+        self._prober: Prober = Prober(topology, driver, self._upkeep.heard, self._background, self._wake)
         self._begin(_relay(weakref.ref(self), threading.get_ident()))
-        self.monitor.watch(self)
+        self.monitor.watch(self._upkeep, self.forsaken)
 
     # -- checkout and return -------------------------------------------------------------------------------------------------------
 
@@ -225,7 +227,7 @@ class Pool(BasePool[Attempt]):
         for shelf in self._book.shelves.values():
             shelf.idle.clear()
         self._book.closed = True
-        self.monitor.forget(self)
+        self.monitor.forget(self._upkeep)
         for raw in raws:
             self._drop(raw)
         warnings.warn(
@@ -295,7 +297,7 @@ class Pool(BasePool[Attempt]):
         self.monitor.ensure()
 
     def _forget(self) -> None:
-        self.monitor.forget(self)
+        self.monitor.forget(self._upkeep)
 
 
 def _relay(pool: weakref.ref[Pool], thread: int) -> Any:

@@ -1,4 +1,6 @@
-"""What the pools of both APIs have in common: checkout, dials and return around the bookkeeping of `core.booking.book`; `upkeep` has the rest.
+"""What the pools of both APIs have in common: checkout, dials and return around the bookkeeping of `core.booking.book`.
+
+What the monitor does for a pool stands in `upkeep`, which the pool does not know.
 
 Rules
 -----
@@ -10,66 +12,54 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic
 
 from .. import fork
 from ..config.pooler import no_autocommit
 from ..core.booking.book import Book, dial_plan
-from ..core.booking.opening import GaveUp
+from ..core.booking.opening import GaveUp, fill
 from ..core.booking.shelf import Actions, Session, Shelf, Waiter
 from ..core.faults import Fault
-from ..core.steps import Dial, Look, Picture, Step
+from ..core.steps import Dial, Look, Picture, Step, Steps
 from ..core.view.observe import Refused, SessionLost
-from ..core.view.view import View, Want
+from ..core.view.view import Service, View, Want
+from ..drivers.contract import AnyDriver
 from ..errors import ClusterError, PoolClosed, bind
-from ..nodes.dial import is_callers, tell_failure
+from ..nodes.dial import D, Probing, is_callers, tell_failure
 from ..nodes.topology import Topology
+from .counts import counted, empty_book
 from .holders import holders, waiters
 from .outside import DialledFor, OutsideConnections
 from .unavailable import none_to_be_had, unfit
-from .upkeep import D, Upkeep, empty_book
 
 
-def counted(book: Book, waits: int = 0, hung: int = 0) -> dict[str, Any]:
-    """Return the sizes and counts of a pool, also while its book is being written: what is iterated over is copied at once."""
-    shelves = list(book.shelves.items())
-    nodes = {
-        name: {
-            "open": len(shelf.open),
-            "idle": len(shelf.idle),
-            "in_flight": shelf.in_flight,
-            "checkouts": shelf.checkouts,
-            "dialling": shelf.dials,
-            "ewma": shelf.ewma,
-        }
-        for name, shelf in shelves
-    }
-    return {
-        "max_size": book.max_size,
-        "size": book.total,
-        "idle": sum(each["idle"] for each in nodes.values()),
-        "in_flight": sum(max(0, each["open"] - each["idle"]) for each in nodes.values()),
-        "waiting": len(book.waiters),
-        "waits": waits,
-        "hung": hung,
-        "closed": book.closed,
-        "nodes": nodes,
-    }
-
-
-def unused(topology: Topology) -> dict[str, Any]:
-    """Return the sizes and counts of a pool that is not there yet; to make one takes locks."""
-    book = empty_book(topology)
-    book.adopt(topology.view)
-    return counted(book)
-
-
-class BasePool(Upkeep[D]):
+class BasePool(Generic[D]):
     """Connections to every node of one cluster, handed out best node first: all but the waiting."""
+
+    _prober: Probing
+
+    def __init__(self, topology: Topology, driver: AnyDriver) -> None:
+        self.topology = topology
+        self.timeout = topology.settings.timeout
+        # Given up by the garbage collector, which may run under any lock: `take_in_orphans` takes them in.
+        self.orphans: deque[Session] = deque()
+        # Of connections that a framework has dropped; the garbage collector may be the one who says so.
+        self.gone: deque[Shelf] = deque()
+        # Of the connections that were dialled for frameworks; None: none was.
+        self.register: OutsideConnections | None = None
+        self.waits = 0
+        self.hung = 0
+        self.reading = driver
+        self._lock = self._new_lock()
+        self._book = self._empty_book()
+        self._attempts: set[D] = set()
+        self._outside: weakref.WeakSet[Session] = weakref.WeakSet()  # in no book: only a forked child asks
 
     def _begin(self, listener: Callable[[View], None]) -> None:
         """Take part from now on: called at the end of the constructor.  ``listener`` hands new views on to `_adopt`."""
@@ -77,6 +67,72 @@ class BasePool(Upkeep[D]):
         self._book.adopt(self.topology.view)
         self.topology.listeners.append(listener)
         fork.track(self)
+
+    # -- what the two APIs do in their own ways ------------------------------------------------------------------------------------
+
+    def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
+        raise NotImplementedError
+
+    def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> D:
+        raise NotImplementedError
+
+    def _close_all(self, sessions: Sequence[Session]) -> None:
+        raise NotImplementedError
+
+    def _drive_fill(self, steps: Steps[int], waiter: Waiter) -> None:
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        """Let the monitor come round now."""
+        raise NotImplementedError
+
+    def wake_by(self, moment: float) -> None:
+        """Let the monitor come round at ``moment`` (monotonic seconds) at the latest."""
+        raise NotImplementedError
+
+    def _ensure_monitor(self) -> None:
+        raise NotImplementedError
+
+    def _forget(self) -> None:
+        """Let the monitor come round no more."""
+        raise NotImplementedError
+
+    def _drop(self, raw: Any) -> None:
+        """Close a connection of the driver at once, whichever thread this is."""
+        raise NotImplementedError
+
+    # -- the book -------------------------------------------------------------------------------------------------------------
+
+    def _empty_book(self) -> Book:
+        return empty_book(self.topology)
+
+    def give_back(self, session: Session, keep: bool = True) -> None:
+        """Take a connection back.  The caller has made it clean, or says that it is not worth keeping."""
+        with self._lock:
+            actions = self._book.give_back(session, time.monotonic(), keep)
+        if actions is not None:
+            self._act(actions)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._book.closed
+
+    def _adopt(self, view: View) -> None:
+        with self._lock:
+            news = view.version != self._book.view.version
+            actions = self._book.adopt(view)
+        self._act(actions)
+        if news:
+            self._wake()  # a suspect node is dialled, and a refusal is looked into, at once
+
+    def _act(self, actions: Actions) -> None:
+        for waiter in actions.wake:
+            waiter.signal.set()
+        if actions.close:
+            self._close_all(actions.close)
+        if actions.close and self.topology.settings.min_idle:
+            self._wake()  # to fill up what was closed
 
     # -- checkout and return -------------------------------------------------------------------------------------------------------
 
@@ -148,7 +204,7 @@ class BasePool(Upkeep[D]):
     def _enter_queue(self, want: Want, avoid: str | None, signal: Any, outside: bool) -> Waiter:
         """Put a caller in the queue; from now on it may be served at any moment, and ends by `_outcome` or `_interrupted`."""
         self.waits += 1
-        self._take_in_orphans()
+        self.take_in_orphans()
         waiter = Waiter(want, avoid, signal, outside)
         waiter.since = time.monotonic()
         with self._lock:
@@ -283,6 +339,51 @@ class BasePool(Upkeep[D]):
         """Return one of our errors as an instance of the driver's ``OperationalError`` too."""
         return bind(kind, self.reading.operational_error)(text)
 
+    # -- what was given up ---------------------------------------------------------------------------------------------------------
+
+    def number(self, session: Session) -> int | None:
+        """Return the server's number of a session, by which another one can cancel it; None: not known, or another client's a moment later."""
+        return None if session.shared else self.reading.session_id(session.raw)
+
+    def interrupted(self, session: Session) -> None:
+        """Something broke into a call on ``session`` with its answer pending: it is closed, and its statement cancelled on the server.
+
+        Until then it stays in flight: what was cancelled still costs the node.
+        """
+        session.tainted = True
+        number = self.number(session)
+        if number is not None:
+            self.cancel(session.node, number)
+
+    def cancel(self, node: str, number: int) -> None:
+        """Ask ``node``, on another connection, to end what its session ``number`` is executing.  In the background; nothing depends on it."""
+        statement = self.reading.dialect.cancel
+        if statement and not self.closed:
+            self._prober.say(node, statement.format(number))
+
+    def take_in_orphans(self) -> None:
+        """Take in what the garbage collector has found, and what frameworks have dropped."""
+        while self.gone:
+            with contextlib.suppress(IndexError), self._lock:
+                self.gone.popleft().in_flight -= 1
+        while self.orphans:
+            with contextlib.suppress(IndexError):  # another thread was faster
+                self.give_back(self.orphans.popleft(), keep=False)
+
+    def fill_up(self) -> None:
+        """Dial until ``min_idle`` connections are idle."""
+        settings = self.topology.settings
+        if settings.min_idle:
+            want = Want(Service.READ if settings.read_only else Service.WRITE, settings.read_only)
+            with self._lock:
+                shelves = self._book.shelves
+                ready = self._book.chosen(want)  # an idle connection to another node is ready for nobody
+                idle = sum(len(shelf.idle) for shelf in ready) + sum(shelf.dials for shelf in shelves.values())
+                room = (
+                    self._book.max_size - self._book.total if ready else 0
+                )  # the prober is asking; its answer comes by here again
+            self._drive_fill(fill(idle, settings.min_idle, room), Waiter(want))
+
     # -- the end, and forks ----------------------------------------------------------------------------------------------------------
 
     def refuse(self) -> None:
@@ -301,7 +402,7 @@ class BasePool(Upkeep[D]):
         if self._listener in self.topology.listeners:
             self.topology.listeners.remove(self._listener)
         self._forget()
-        self._take_in_orphans()
+        self.take_in_orphans()
         return actions
 
     def after_fork(self) -> Sequence[Any]:

@@ -29,34 +29,34 @@ not judged by what they did not answer meanwhile (a pause of the client's own ha
 
 
 class Watched(Protocol):
-    """What the monitor needs of a pool."""
+    """What the monitor needs: the upkeep of a pool."""
 
     def tick(self, now: float, stalled: float) -> float:
         """Do what is due; return when to come again.  ``stalled``: seconds for which this process did not run."""
 
 
 class Monitor:
-    """The thread.  ``watch`` starts it; pools are held weakly, so that a forgotten cluster does not live for ever."""
+    """The thread.  ``watch`` starts it; what it goes round is held weakly, so that a forgotten cluster does not live for ever."""
 
     def __init__(self) -> None:
         self.last_ran = 0.0
         self.due = 0.0
         self._stopped = False
-        self._pools: weakref.WeakSet[Watched] = weakref.WeakSet()
+        self._watched: weakref.WeakSet[Watched] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
         self._woken = threading.Event()
         self._lock = threading.Lock()
 
-    def watch(self, pool: Watched) -> None:
-        """Go round this pool from now on."""
+    def watch(self, upkeep: Watched) -> None:
+        """Go round this pool's upkeep from now on."""
         with self._lock:
-            self._pools.add(pool)
+            self._watched.add(upkeep)
         self.wake()
 
-    def forget(self, pool: Watched) -> None:
-        """Go round this pool no more."""
+    def forget(self, upkeep: Watched) -> None:
+        """Go round this pool's upkeep no more."""
         with self._lock:
-            self._pools.discard(pool)
+            self._watched.discard(upkeep)
         self._woken.set()
 
     def wake(self) -> None:
@@ -68,7 +68,7 @@ class Monitor:
 
     def _start(self) -> None:
         with self._lock:
-            if self._stopped or not self._pools or (self._thread is not None and self._thread.is_alive()):
+            if self._stopped or not self._watched or (self._thread is not None and self._thread.is_alive()):
                 return
             self._thread = threading.Thread(target=self._run, name="clustersql-monitor", daemon=True)
             try:
@@ -103,7 +103,7 @@ class Monitor:
             with fork.calls:  # a round closes connections
                 due = self._round()
                 with self._lock:
-                    if self._stopped or not self._pools:
+                    if self._stopped or not self._watched:
                         self._thread = None  # under the lock: `watch` adds before it looks for the thread, so one of the two sees the other
                         fork.calls.ends()
                         return
@@ -116,12 +116,12 @@ class Monitor:
         stalled = late if late > STALLED else 0.0
         due = now + IDLE
         with self._lock:
-            pools = list(self._pools)
-        for pool in pools:
+            watched = list(self._watched)
+        for upkeep in watched:
             try:
-                due = min(due, pool.tick(now, stalled))
+                due = min(due, upkeep.tick(now, stalled))
             except Exception:
-                log.exception("clustersql: the monitor failed in %r and goes on", pool)
+                log.exception("clustersql: the monitor failed in %r and goes on", upkeep)
         return due
 
 
@@ -134,14 +134,14 @@ def monitor() -> Monitor:
     return _monitor
 
 
-def watch(pool: Watched) -> None:
-    """Go round ``pool`` from now on."""
-    _monitor.watch(pool)
+def watch(upkeep: Watched) -> None:
+    """Go round ``upkeep`` from now on."""
+    _monitor.watch(upkeep)
 
 
-def forget(pool: Watched) -> None:
-    """Go round ``pool`` no more."""
-    _monitor.forget(pool)
+def forget(upkeep: Watched) -> None:
+    """Go round ``upkeep`` no more."""
+    _monitor.forget(upkeep)
 
 
 def ensure() -> None:

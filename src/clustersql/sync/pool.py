@@ -25,6 +25,7 @@ from ..nodes.topology import Topology
 from ..pool.base import BasePool
 from ..pool.outside import OutsideConnections
 from ..pool.session import awaited
+from ..pool.upkeep import Upkeep
 from . import monitor
 from .dial import Attempt, connect, greet
 from .drive import drive
@@ -41,9 +42,10 @@ class Pool(BasePool[Attempt]):
         super().__init__(topology, driver)
         self.driver = driver
         self._is_stale = driver.is_stale
-        self._prober = Prober(topology, driver, self._heard)
+        self._upkeep = Upkeep(self)
+        self._prober = Prober(topology, driver, self._upkeep.heard)
         self._begin(self._adopt)
-        monitor.watch(self)
+        monitor.watch(self._upkeep)
 
     # -- checkout and return -------------------------------------------------------------------------------------------------------
 
@@ -237,7 +239,7 @@ class Pool(BasePool[Attempt]):
         monitor.ensure()
 
     def _forget(self) -> None:
-        monitor.forget(self)
+        monitor.forget(self._upkeep)
 
 
 def _next_event(waiter: Waiter, seconds: float) -> object:

@@ -1,0 +1,63 @@
+"""What the monitor does for a pool stands around it, and lives as long as it: no longer, and no shorter."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local.pool.conftest import Make
+from support.fake import fake_cluster
+from support.waiting import eventually
+
+from clustersql import Cluster
+from clustersql.sync.monitor import monitor
+
+
+def is_watched(upkeep: Any) -> bool:
+    return any(each is upkeep for each in monitor()._watched)
+
+
+def test_the_monitor_goes_round_a_pool_that_is_open_and_no_closed_one(make_sync: Make) -> None:
+    """It holds the upkeep weakly: the pool must, or nobody would probe from the first collection of garbage on."""
+    cluster = make_sync()
+    db = cluster.open()
+    gc.collect()
+    upkeep = db._pool._upkeep
+    assert is_watched(upkeep)
+    assert f"{db._pool!r}" in repr(upkeep)
+    db.close()
+    assert not is_watched(upkeep)
+
+
+def forget(cluster: Cluster) -> weakref.ref[Any]:
+    """Open a pool of threads, and drop the last reference to it and to its cluster."""
+    return weakref.ref(cluster.open()._pool._upkeep)
+
+
+def gone(upkeep: weakref.ref[Any]) -> bool:
+    gc.collect()
+    return upkeep() is None
+
+
+def test_a_forgotten_pool_is_not_kept_alive_by_its_upkeep(tmp_path: Path) -> None:
+    cluster = Cluster("forgotten", driver="sqlite3")
+    cluster.add_node("a", database=str(tmp_path / "a.db"))
+    upkeep = forget(cluster)
+    del cluster
+    assert eventually(lambda: gone(upkeep))
+
+
+def test_a_loop_that_ends_without_a_word_takes_the_upkeep_along() -> None:
+    async def main() -> weakref.ref[Any]:
+        cluster, _ = fake_cluster("a")
+        pool = cluster.aopen()._pool()
+        assert list(pool.monitor._watched) == [pool._upkeep]
+        return weakref.ref(pool._upkeep)
+
+    with pytest.warns(ResourceWarning, match="the event loop ended while the database of cluster"):
+        upkeep = asyncio.run(main())
+    assert eventually(lambda: gone(upkeep))

@@ -205,7 +205,7 @@ class Connection(BaseConnection):
         """Set the autocommit mode, on every driver; asyncpg has none of its own.  It is set again after a move.  Raises the driver's errors."""
         session = self._state.session or await self._revive()
         if on:
-            self._require_autocommit()
+            await self._turn_on()
         await self._set_autocommit(self._pool.driver.set_autocommit, session.raw, on)
 
     @property
@@ -233,7 +233,7 @@ class Connection(BaseConnection):
         if effect not in OWN:
             return own.watched(self, looked_at(state, raw, name), effect)
         value = getattr(raw, name)
-        return partial(self._set_autocommit, value) if effect is Effect.MODE and callable(value) else value
+        return partial(self._autocommit_method, value) if effect is Effect.MODE and callable(value) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         assign(self._state, self._live().raw, name, value)
@@ -511,6 +511,17 @@ class Connection(BaseConnection):
         await self.rollback()
         self._state.transaction = self._state.transaction.ended_by(error)
         raise error
+
+    async def _turn_on(self) -> None:
+        """The autocommit mode is about to be turned on: where that commits what is open, it is a COMMIT with all that belongs to one."""
+        self._require_autocommit()
+        if self._state.mode_commits():
+            await self.commit()
+
+    async def _autocommit_method(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if any((*args, *kwargs.values())):
+            await self._turn_on()
+        return await self._set_autocommit(function, *args, **kwargs)
 
     async def _set_autocommit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         session = self._live()

@@ -100,7 +100,10 @@ class BasePerformer:
 def fail(connection: BaseConnection, lost: Lost) -> NoReturn:
     """Raise the error that a verdict asks for, and leave the connection in the state that goes with it."""
     state, error = connection._state, lost.error
-    after = aftermath(lost, state.session is not None, state.transaction.refused is not None, state.in_run)
+    session, refused = state.session, state.transaction.refused is not None
+    tells = session is not None and state.driver.abilities.transaction_status
+    left_open = session is not None and tells and state.driver.in_transaction(session.raw) is True
+    after = aftermath(lost, session is not None, refused, state.in_run, left_open)
     for note in after.notes:
         error.add_note(note)
     if after.drop:

@@ -237,9 +237,22 @@ class State:
         mode = self.driver.autocommit(session.raw) if session is not None else None
         if session is None or mode is None:
             return False
+        # pg8000 and asyncpg send no BEGIN from now on; what was begun stays open all the same.
+        if mode and session.count and not session.autocommit and self.driver.in_transaction(session.raw) is not False:
+            self.transaction = replace(self.transaction, explicit=True)
         session.autocommit = mode
         self.mode_is(mode)
         return True
+
+    def mode_commits(self) -> bool:
+        """Whether the autocommit mode, turned on now, would commit what is open: then that is a COMMIT as any other."""
+        session = self.session
+        return (
+            session is not None
+            and self.driver.abilities.mode_commits
+            and not session.autocommit
+            and (self.has_work() or bool(self.callbacks))
+        )
 
     # -- the transaction -------------------------------------------------------------------------------------------------------------
 
@@ -308,6 +321,9 @@ class State:
         if leaves and self.session is not None and (before := getattr(self.driver, "before_change", None)):
             before(self.session.raw)
         standing = self.standing
+        # SET autocommit = 1, where it is on already, does not end what BEGIN has begun.
+        if traits.commits and traits.leaves_state and self.transaction.explicit:
+            traits = replace(traits, commits=False)
         if standing is Standing.NONE:
             if many:
                 traits = self._many(traits)
@@ -398,6 +414,9 @@ class State:
             self.ledger = self.ledger.noted(traits.setting, undone)
         standing, ends = self.standing, traits.commits or traits.rolls_back
         callbacks = self.boundary(committed=traits.commits) if ends else ()
+        if traits.commits and traits.leaves_state and self.session is not None:  # SET autocommit = 1
+            self.session.autocommit = True
+            self.mode_is(True)
         self.committed |= traits.may_commit and standing is Standing.NONE
         self.transaction = self.transaction.happened(traits, standing)
         return callbacks

@@ -40,6 +40,8 @@ class Abilities:
     """It can work in sessions that a pooler shares (`Target.shared`): it then prepares no statement by a name, and has `set_read_only`."""
     shared_autocommit: bool = True
     """In such a session it may be in autocommit mode: whatever it sends for one statement goes out as one unit, to one session."""
+    mode_commits: bool = False
+    """Its autocommit mode is the server's: turned on within a transaction it is a COMMIT."""
     leaves_results: bool = False
     """When `execute` has returned, rows of its result and whole further results may be on their way still, with an error among them."""
     reset_keeps_hook: bool = False

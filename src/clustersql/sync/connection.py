@@ -196,7 +196,7 @@ class Connection(BaseConnection):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "autocommit" and value:
-            self._require_autocommit()
+            self._turn_on()
         guarded(self, assign)(self._state, self._live().raw, name, value)
 
     # -- ours ------------------------------------------------------------------------------------------------------------------------
@@ -474,10 +474,16 @@ class Connection(BaseConnection):
         self._state.transaction = self._state.transaction.ended_by(error)
         raise error
 
+    def _turn_on(self) -> None:
+        """The autocommit mode is about to be turned on: where that commits what is open, it is a COMMIT with all that belongs to one."""
+        self._require_autocommit()
+        if self._state.mode_commits():
+            self.commit()
+
     def _autocommit_method(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def changed(*args: Any, **kwargs: Any) -> Any:
             if any((*args, *kwargs.values())):
-                self._require_autocommit()
+                self._turn_on()
             result = guarded(self, function)(*args, **kwargs)
             mode_changed(self._state, self._live().raw, "autocommit()")
             return result

@@ -193,6 +193,17 @@ def test_what_the_server_has_ended_is_rolled_back_in_fact() -> None:
     assert g.send(False) == Discard()
 
 
+def test_a_commit_that_failed_is_rolled_back_where_nobody_tells_whether_it_is_open() -> None:
+    """MySQL refuses some COMMITs and leaves the transaction open: the next user's COMMIT would be this one's too."""
+    failed = Situation(Facts(Fault.STATEMENT), Phase.COMMIT, Standing.LATER, rollback_ends=True)
+    g = recover(ERROR, failed, "a", 0, 2, lambda: True)
+    assert next(g) == Rollback()
+    assert ends(g, True) == Lost(Verdict.PASS, ERROR, failed, "a")
+    g = recover(ERROR, failed, "a", 0, 2, lambda: True)
+    next(g)
+    assert g.send(False) == Discard()
+
+
 def test_recover_of_a_lost_write_is_unknown_and_blames_the_node() -> None:
     g = recover(ERROR, Situation(Facts(Fault.LOST, lost=True)), "a", 0, 2, lambda: True)
     assert next(g) == Tell(SessionLost("a", 0, "boom"))

@@ -276,7 +276,11 @@ def test_aftermath(case: dict[str, Any]) -> None:
         "b",
         case.get("note", ""),
     )
-    after = aftermath(lost, case.get("held", True), case.get("refused", False), case.get("in_run", False))
+    known = [
+        case.get(name, default)
+        for name, default in (("held", True), ("refused", False), ("in_run", False), ("open", False))
+    ]
+    after = aftermath(lost, *known)
     flags = {one.name for one in fields(after)} - {"verdict", "words", "notes"}
     assert sorted(name for name in flags if getattr(after, name)) == sorted(case["left"])
     assert (after.verdict, after.words) == (lost.verdict, case.get("says", ""))

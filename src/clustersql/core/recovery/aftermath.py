@@ -4,7 +4,8 @@ Rules
 -----
 1. The last try decides: its error, its situation and its node.  What the first one met is past.
 2. A transaction that is gone stays gone until the caller has rolled back, or the rest of it would run alone.
-3. A COMMIT ends its transaction, whatever became of it.
+3. A COMMIT ends its transaction, whatever became of it; but one that failed on SQLite, because somebody reads, has left it open: then
+   it goes on, and may be committed again.
 4. A transaction that the server has ended by its own rollback is over: what follows would be another one.  Within ``run``, whose function
    is one transaction, nothing follows.
 5. Once an error has ended the transaction, later ones prove nothing about it.
@@ -54,11 +55,11 @@ class Aftermath:
     """It was the server that has ended it, and the session lives on."""
 
 
-def aftermath(lost: Lost, held: bool, refused: bool, in_run: bool = False) -> Aftermath:
+def aftermath(lost: Lost, held: bool, refused: bool, in_run: bool = False, open_: bool = False) -> Aftermath:
     """Return what follows from ``lost``.
 
     ``held``: there is a session at the end.  ``refused``: an earlier error has ended the transaction already.  ``in_run``: ``run`` has
-    called the function that executes this.
+    called the function that executes this.  ``open_``: the driver knows that a transaction is open on the session.
     """
     s, passed = lost.situation, lost.verdict is Verdict.PASS
     at_commit = s.phase is Phase.COMMIT
@@ -66,6 +67,7 @@ def aftermath(lost: Lost, held: bool, refused: bool, in_run: bool = False) -> Af
     over = s.facts.lost or s.facts.fault is Fault.ROLLED_BACK
     gone = s.facts.lost or not held
     by_server = undone(s) and passed and held
+    left_open = at_commit and passed and open_ and not over
     return Aftermath(
         verdict=lost.verdict,
         words="" if passed else _words(lost),
@@ -75,7 +77,7 @@ def aftermath(lost: Lost, held: bool, refused: bool, in_run: bool = False) -> Af
         drop=s.facts.lost or (inside and not passed),
         fails=inside,
         doubtful=at_commit and lost.verdict is Verdict.UNKNOWN,
-        ends=at_commit or by_server,
+        ends=(at_commit and not left_open) or by_server,
         counts=inside and passed and not gone and not by_server,
         broken=inside and (gone or not passed or (by_server and in_run)),
         refused=not passed or (over and not at_commit),

@@ -10,7 +10,7 @@ from ..faults import Facts, Fault
 from ..steps import Acquire, Discard, Execute, Failed, Rollback, Steps, Tell
 from ..view.observe import Refused, SessionLost
 from ..words import first_line
-from .verdict import Situation, Standing, Verdict, in_doubt, undone, verdict
+from .verdict import Situation, Standing, Verdict, in_doubt, uncertain_end, undone, verdict
 
 READ_ONCE = "clustersql: not sent again, its rows can be read once only; a list or a tuple is read again"
 
@@ -94,8 +94,11 @@ def _kept_from_it(situation: Situation) -> str:
 
 
 def _make_so(situation: Situation) -> Steps[None]:
-    """Roll back what the server says that it rolled back: then it is so, whatever has raised the code (a trigger may, by SIGNAL)."""
-    if undone(situation) and not (yield Rollback()):
+    """Roll back what the server says that it rolled back: then it is so, whatever has raised the code (a trigger may, by SIGNAL).
+
+    What a COMMIT has failed to end likewise, where nobody tells whether the transaction is open still: a later COMMIT would commit it.
+    """
+    if (undone(situation) or uncertain_end(situation)) and not (yield Rollback()):
         yield Discard()
 
 

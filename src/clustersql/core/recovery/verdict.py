@@ -100,6 +100,11 @@ def undone(s: Situation) -> bool:
     return inside and s.rollback_ends and s.facts.fault is Fault.ROLLED_BACK and not s.facts.lost
 
 
+def uncertain_end(s: Situation) -> bool:
+    """Tell whether a COMMIT that failed may have left its transaction open, on a server whose answer does not say so."""
+    return s.phase is Phase.COMMIT and s.rollback_ends and not s.facts.lost and s.facts.fault is not Fault.ROLLED_BACK
+
+
 def in_doubt(s: Situation) -> bool:
     """Tell whether this try of a write that was declared idempotent may have happened, so that only another try's success is an answer."""
     unheard = s.facts.not_sent or (s.facts.unheard and not s.may_commit)

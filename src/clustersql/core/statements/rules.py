@@ -75,6 +75,8 @@ class Rules:
     """The same as `reading_session` for the literals of those, as a pattern over the text as it was given."""
     leaving_state: str = ""
     """What leaves session state, as a pattern: ``last_insert_id(5)``."""
+    turning_on: str = ""
+    """What commits by turning the autocommit mode on, as a pattern over the whole flattened text: ``set autocommit = 1``."""
     outlasting: str = ""
     """What no reset of the session undoes, as a pattern, so that it is closed instead: ``LOAD``."""
     why_leading: Mapping[str, str] = field(default_factory=dict, hash=False)

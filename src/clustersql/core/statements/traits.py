@@ -173,6 +173,8 @@ def _statement(sql: str, text: str, first: str, rules: Rules) -> Traits:
         if words is None or _transaction(text, words[1], rules):
             return UNKNOWN
         first = words[1]
+    if rules.turning_on and first == "set" and re.fullmatch(rules.turning_on, text):
+        return replace(UNKNOWN, commits=True)
     if rules.asking and re.fullmatch(rules.asking, text):
         return replace(_QUIET, plain=True)
     called = _calls(text, first, rules)

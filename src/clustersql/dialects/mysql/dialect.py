@@ -334,6 +334,7 @@ RULES = Rules(
     ),
     reading_by_name=r"\Ashow |_variables",
     reading_session_by_name="identity|insert_id|warning_count|error_count|last_gtid",
+    turning_on=r"set (?:session |local |@@ ?(?:session\.|local\.)?)?autocommit ?:?= ?(?:1|on|true)",
     outlasting=r"\block instance\b|\bsession authorization\b",
     # Of the connection's own mode or of one statement, for replication's use, or no variables at all.
     not_restored=frozenset(

@@ -60,6 +60,7 @@ class MySQLReader(BaseDriver):
         transaction_status=False,
         autocommit=True,
         connect_timeout=True,
+        mode_commits=True,
         leaves_results=True,
         fetch_reads=True,
     )

@@ -432,7 +432,7 @@ class State:
         """
         if self.broken is None or self.closed:
             return False
-        traits = self.notes.look(operation)
+        traits = self.notes.look(operation if operation.__class__ is str else self._text(operation))
         if not (traits.commits or traits.rolls_back) or traits.begins:  # AND CHAIN would begin another one
             raise self.broken
         error = self.broken

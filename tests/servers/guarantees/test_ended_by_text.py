@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -30,6 +31,31 @@ def test_rollback_as_text_ends_what_is_lost(stage: Stage, text: str) -> None:
         assert cursor.rowcount == -1
         cursor.execute(INSERT, (f"{stage.key}-after",))
         cursor.close()
+    assert (stage.count(), stage.count(f"{stage.key}-after")) == (0, 1)
+
+
+FORMS = [
+    ("psycopg", "bytes"),
+    ("psycopg", "psycopg.sql"),
+    ("psycopg2", "bytes"),
+    ("psycopg2", "psycopg2.sql"),
+    ("psycopg-aio", "psycopg.sql"),
+    ("mysqlclient", "bytes"),
+    ("mysql-connector", "bytes"),
+]
+"""What else than str a driver takes for a statement: bytes, and what is composed."""
+
+
+@pytest.mark.parametrize(("stage", "form"), FORMS, indirect=["stage"])
+@pytest.mark.parametrize("text", ["ROLLBACK", "COMMIT"])
+def test_in_another_form_than_str(stage: Stage, form: str, text: str) -> None:
+    """ROLLBACK is no error, COMMIT raises once, and the connection goes on."""
+    statement = text.encode() if form == "bytes" else import_module(form).SQL(text)
+    with stage.db.connection() as conn:
+        lose(stage, conn)
+        raised = failure(execute, conn, statement)
+        assert isinstance(raised, TransactionLost if text == "COMMIT" else type(None))
+        stage.insert(conn, f"{stage.key}-after")
     assert (stage.count(), stage.count(f"{stage.key}-after")) == (0, 1)
 
 

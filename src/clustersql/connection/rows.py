@@ -27,10 +27,15 @@ _ENDLESS = (count, cycle, repeat)
 
 def read_once(parameters: Any, many: bool) -> bool:
     """Tell whether the parameters of ``execute``, or with ``many`` of ``executemany``, may be used up by one try."""
-    if isinstance(parameters, LASTING):  # mysqlclient and pg8000 take an iterator for a row too
+    if _lasts(parameters):  # mysqlclient and pg8000 take an iterator for a row too
         return any(hasattr(type(row), "__next__") for row in parameters)
     kind = type(parameters)
     return many or (hasattr(kind, "__iter__") and not hasattr(kind, "__len__"))
+
+
+def _lasts(rows: Any) -> bool:
+    """A list, a tuple, or one of their kinds that gives its rows in the same way: one with an ``__iter__`` of its own may give them once."""
+    return isinstance(rows, LASTING) and type(rows).__iter__ in (list.__iter__, tuple.__iter__)
 
 
 class Spent:
@@ -47,7 +52,9 @@ class Spent:
             return False
         # They are kept alive, or another one might get the number of one that is gone.
         first = [self._seen.setdefault(id(source), (source, attempt))[1] for source in sources(rows)]
-        return all(each == attempt for each in first)
+        began = self._seen.setdefault(id(rows), (rows, attempt))[1]
+        # What made its iterator only when it was read had none to show to the former attempt.
+        return all(each == attempt for each in first) and (not first or began == attempt)
 
 
 def sources(rows: Any) -> list[Any]:

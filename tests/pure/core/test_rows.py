@@ -139,3 +139,24 @@ def test_what_was_too_much_to_remember_is_not_trusted() -> None:
     for _ in range(REMEMBERED + 1):
         assert spent.lasts(Itself(), 1)
     assert not spent.lasts(Itself(), 2)
+
+
+class Once(list[Any]):
+    """A list that gives its rows by one iterator of its own."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.__dict__.setdefault("left", super().__iter__())  # type: ignore[no-any-return]
+
+
+class Columns(tuple[Any, ...]):
+    """A tuple by another name, as a named one is."""
+
+
+def test_a_list_with_an_iterator_of_its_own_is_none() -> None:
+    """Its iterator is made when it is read, so that the first attempt cannot see it: the second one does."""
+    rows, spent = Once([(1,), (2,)]), Spent()
+    assert read_once(rows, many=True)
+    assert not read_once(Columns([(1,), (2,)]), many=True)
+    assert spent.lasts(rows, 1)
+    list(rows)
+    assert not spent.lasts(rows, 2)

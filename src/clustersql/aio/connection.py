@@ -169,6 +169,7 @@ class Connection(BaseConnection):
             raise state.returned()
         session = state.session
         if session is not None:
+            state.cancelling = requests(self._pool.loop)  # a cancellation of before has ended something else already
             try:
                 with awaited(session):
                     await self._forget_results(session)
@@ -388,6 +389,7 @@ class Connection(BaseConnection):
                 for raw in raws:
                     await self._pool.driver.close_cursor(raw)
                 if state.must_roll_back(session):
+                    state.cancelling = requests(self._pool.loop)
                     await self._pool.driver.rollback(session.raw)
                 if state.borrowed is not None:  # before the reset, which does what the driver's own object says
                     state.borrowed.put_back(session.raw)

@@ -11,6 +11,7 @@ from ..connection.statements import phase_of
 from ..core.recovery.verdict import Phase
 from ..drivers.base.surface import Effect
 from ..pool.session import awaited
+from .cancellation import requests
 from .recovery import recover_statement
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ async def run(connection: Connection, name: str, *args: Any, **kwargs: Any) -> A
 
 async def _ready(connection: Connection) -> Session:
     """Return the session, with nothing of an earlier statement's answer left on its way."""
+    connection._state.cancelling = requests(connection._pool.loop)
     session = connection._state.session or await connection._revive()
     if connection._state.answered is not None:
         await connection._read_on()

@@ -154,6 +154,28 @@ def test_a_timeout_inside_the_function_is_the_functions(stage: Stage) -> None:
 
 
 @stages
+def test_a_rollback_while_the_cancellation_passes(stage: Stage) -> None:
+    """The cancellation was delivered already: no driver's error of the session that it has ended is another one, and anyio's scope catches its own."""
+
+    async def each(db: Any) -> list[Any]:
+        async with db.connection() as conn:
+            await conn.cursor().execute(*insert(stage))
+            with anyio.move_on_after(0.2) as scope:
+                try:
+                    await conn.cursor().execute(sleep(stage))
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await conn.rollback()
+            assert scope.cancelled_caught
+            cursor = conn.cursor()
+            await cursor.execute("SELECT 3")
+            return [tuple(row) for row in await cursor.fetchall()]
+
+    with unharmed(stage):
+        assert in_loop(stage, each) == [(3,)]
+
+
+@stages
 def test_a_timeout_on_a_frozen_node(stage: Stage) -> None:
     """Also in COMMIT and while the connection is dialled: TimeoutError, within the time that the page on asyncio tells."""
 

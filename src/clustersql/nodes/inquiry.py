@@ -1,7 +1,7 @@
 """How the members of a cluster are asked for, where they are discovered.
 
-A node that has answered a probe is asked next, on the same connection but as a question of its own: on some servers it can wait for a lock
-(``SHOW SLAVE STATUS`` while replication is being stopped), which must not look like a dead node.
+A node that has answered a probe is asked next, on the same connection but as a question of its own: on some servers it
+can wait for a lock (``SHOW SLAVE STATUS`` while replication is being stopped), which must not look like a dead node.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Told:
 
 
 MakeQuestion = Callable[[str, Any, Sequence[str], Report], D]
-"""Returns the question for the members that a node knows, given its name, the connection, the statements and its report, not started yet.
+"""Returns the question for the members that a node knows, given its name, the connection, the statements and its
+report, not started yet.
 
 It ends with `Told`, calls `Inquiry.ended`, and `Inquiry.heard_out` when it hangs no more.
 """
@@ -73,7 +74,9 @@ class Inquiry(Generic[D]):
         question.start()
 
     def ended(self, question: D, report: Report) -> None:
-        """A node has told its members, or refused to; or it did not answer, which says nothing about the members, nor about the node."""
+        """A node has told its members, or refused to; or it did not answer, which says nothing about the members, nor
+        about the node.
+        """
         if question.error is None:
             told: Told = question.result
             self._topology.tell(self._members(question.name, report, told))
@@ -93,7 +96,9 @@ class Inquiry(Generic[D]):
             return Members(name, why=f"its answer cannot be read: {type(exc).__name__}: {first_line(exc)}")
 
     def _is_due_anew(self, name: str) -> bool:
-        """Whether a refusal is answered by a new connection: a session of MariaDB has the privileges of its beginning for ever."""
+        """Whether a refusal is answered by a new connection: a session of MariaDB has the privileges of its beginning
+        for ever.
+        """
         now, every = time.monotonic(), EVERY * self._topology.settings.probe_interval
         if now - self._refused_at.setdefault(name, now) < every:
             return False

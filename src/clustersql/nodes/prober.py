@@ -1,10 +1,11 @@
 """The questions that the monitor puts to each node of a cluster, on connections of its own: all but the waiting.
 
-A probe asks for the role and the readiness, never merely for a pulse.  One at a time per node, in the background, so that a node that
-hangs delays no other.  A node that is not up is dialled anew: an old connection that still answers says nothing about new ones.
+A probe asks for the role and the readiness, never merely for a pulse.  One at a time per node, in the background, so
+that a node that hangs delays no other.  A node that is not up is dialled anew: an old connection that still answers
+says nothing about new ones.
 
-Here is which probe is due, and what follows when one has ended.  How a node is asked stands in `core.view.probe`, the connections in
-`kept`, the question for the members in `inquiry`.
+Here is which probe is due, and what follows when one has ended.  How a node is asked stands in `core.view.probe`, the
+connections in `kept`, the question for the members in `inquiry`.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class BaseProber(Generic[D]):
         raise NotImplementedError
 
     def _attempt(self, name: str, kept: Any, fresh: bool, patience: float, question: str) -> D:
-        """Return the probe of ``name``, not started yet: it drives `core.view.probe.probe`, calls `_done`, and `_ended`."""
+        """Return the probe of ``name``, not started yet: it drives `core.view.probe.probe`, calls `_done`, and
+        `_ended`.
+        """
         raise NotImplementedError
 
     def _members_attempt(self, name: str, raw: Any, statements: Sequence[str], report: Report) -> D:
@@ -66,7 +69,9 @@ class BaseProber(Generic[D]):
         raise NotImplementedError
 
     def say(self, name: str, statement: str) -> None:
-        """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for all of them."""
+        """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for
+        all of them.
+        """
         raise NotImplementedError
 
     def _look_up(self, name: str, host: str) -> None:
@@ -88,10 +93,11 @@ class BaseProber(Generic[D]):
         owed: Mapping[str, tuple[Owed, ...]] = MappingProxyType({}),
         stalled: float = 0.0,
     ) -> float:
-        """Begin the probes that are due and abandon those that are late.  Returns when the next thing is due (monotonic seconds).
+        """Begin the probes that are due and abandon those that are late.  Returns when the next thing is due (monotonic
+        seconds).
 
-        ``starving``: a caller waits for a role that no node has.  ``owed``: per node the answers that it owes for longer than
-        ``stall_after``, about which it is asked.  ``stalled``: seconds for which this process did not run.
+        ``starving``: a caller waits for a role that no node has.  ``owed``: per node the answers that it owes for
+        longer than ``stall_after``, about which it is asked.  ``stalled``: seconds for which this process did not run.
         """
         settings = self.topology.settings
         self._starving_since = (now if self._starving_since is None else self._starving_since) if starving else None
@@ -114,7 +120,9 @@ class BaseProber(Generic[D]):
         return due
 
     def _forget_the_gone(self) -> None:
-        """Members come and go under new addresses for as long as the process lives: what is known of the gone would only grow."""
+        """Members come and go under new addresses for as long as the process lives: what is known of the gone would
+        only grow.
+        """
         view = self.topology.view
         if len(self._last) > len(view.nodes):
             gone = [name for name in list(self._last) if name not in view.by_name and name not in self._asking]
@@ -182,7 +190,8 @@ class BaseProber(Generic[D]):
     def _failed(self, attempt: D, error: Exception) -> None:
         """A probe has failed; a silence behind a pooler does not condemn the node, for it may be the pooler's queue.
 
-        A pooler that lets nobody in is dead.  So an answer that is late on an open connection is followed by a dial, at once.
+        A pooler that lets nobody in is dead.  So an answer that is late on an open connection is followed by a dial, at
+        once.
         """
         name = attempt.name
         if attempt.late and name in self._on_open and self.topology.is_shared(name):
@@ -193,10 +202,12 @@ class BaseProber(Generic[D]):
             tell_failure(self.topology, self.driver, attempt, error)
 
     def spare(self, name: str) -> Spare | None:
-        """Give the connection for probes to ``name`` away, for work that would have to dial; None: there is none at this moment.
+        """Give the connection for probes to ``name`` away, for work that would have to dial; None: there is none at
+        this moment.
 
-        The next probe dials a new one, soon: on an open connection a silence is judged sooner than at a dial (`patience`).
-        Whoever is first has it, this one or the probe that is due (`_begin`): both take it under its lock.
+        The next probe dials a new one, soon: on an open connection a silence is judged sooner than at a dial
+        (`patience`).  Whoever is first has it, this one or the probe that is due (`_begin`): both take it under its
+        lock.
         """
         settings, now = self.topology.settings, time.monotonic()
         spare = self._kept.spare(name, now)

@@ -18,7 +18,9 @@ def empty_book(topology: Topology) -> Book:
 
 
 def counted(book: Book, waits: int = 0, hung: int = 0) -> dict[str, Any]:
-    """Return the sizes and counts of a pool, also while its book is being written: what is iterated over is copied at once."""
+    """Return the sizes and counts of a pool, also while its book is being written: what is iterated over is copied at
+    once.
+    """
     shelves = list(book.shelves.items())
     nodes = {
         name: {

@@ -2,7 +2,8 @@
 
 Rules
 -----
-* A statement on a node that answers is never touched for being slow; one on a node that does not answer is woken, and recovery takes over.
+* A statement on a node that answers is never touched for being slow; one on a node that does not answer is woken, and
+  recovery takes over.
 * What did not answer while this process stood still is not judged: it may have answered.
 * Decide under the pool's lock, act outside it.  A pool of the asyncio API lives in one thread, and its lock is none.
 """
@@ -20,7 +21,9 @@ from .base import BasePool
 
 
 class Upkeep:
-    """What is done for one pool, which owns it.  The monitors know it, and not the pool: what nobody else holds is forgotten."""
+    """What is done for one pool.  The pool holds it, and the monitor of threads holds it weakly: a pool that nobody else
+    holds is collected, and its upkeep with it.
+    """
 
     def __init__(self, pool: BasePool[Any]) -> None:
         self.pool = pool
@@ -31,8 +34,9 @@ class Upkeep:
     def tick(self, now: float, stalled: float = 0.0) -> float:
         """Do what is due, and return when to come again (monotonic seconds).  Never blocks on a server.
 
-        ``stalled``: seconds for which this process did not run (suspended, a blocked event loop, no CPU).  The nodes may have answered
-        meanwhile, so it is no time of theirs: deadlines are moved, and nobody is judged in this round.
+        ``stalled``: seconds for which this process did not run (suspended, a blocked event loop, no CPU).  The nodes
+        may have answered meanwhile, so it is no time of theirs: deadlines are moved, and nobody is judged in this
+        round.
         """
         pool = self.pool
         pool.take_in_orphans()
@@ -64,10 +68,11 @@ class Upkeep:
         return due
 
     def _end_the_overdue(self, now: float) -> tuple[list[tuple[str, int]], float]:
-        """Shut down the sockets of those whose time is over, or the grace of whose node.  Under the lock, as `_wake_the_hung`.
+        """Shut down the sockets of those whose time is over, or the grace of whose node.  Under the lock, as
+        `_wake_the_hung`.
 
-        Returns the nodes and numbers of these sessions, and when the next one's time is over.  The numbers are asked for before: whoever
-        is woken closes the connection at once, and it has none any more.
+        Returns the nodes and numbers of these sessions, and when the next one's time is over.  The numbers are asked
+        for before: whoever is woken closes the connection at once, and it has none any more.
         """
         late, due = overdue(self.pool._book.shelves.values(), now)
         for session in late:
@@ -80,13 +85,15 @@ class Upkeep:
         return [(node, number) for node, number in numbers if number is not None], min(due, next_drained)
 
     def _wake_the_hung(self, now: float) -> dict[str, tuple[Owed, ...]]:
-        """Shut down the sockets of statements that wait for a node which does not answer a probe either; recovery then takes over.
+        """Shut down the sockets of statements that wait for a node which does not answer a probe either; recovery then
+        takes over.
 
-        A statement on a node that answers is never touched for being slow.  A session that waits for notifications owes us
-        nothing, so its silence proves nothing: it is woken when the node is judged dead by what its probes found.
+        A statement on a node that answers is never touched for being slow.  A session that waits for notifications owes
+        us nothing, so its silence proves nothing: it is woken when the node is judged dead by what its probes found.
 
-        Returns what the nodes owe, so that they are probed, and asked whether they still work on it.
-        Under the lock, which `give_back` takes before it closes: a session that is in the book is not closed, nor its descriptor reused.
+        Returns what the nodes owe, so that they are probed, and asked whether they still work on it.  Under the lock,
+        which `give_back` takes before it closes: a session that is in the book is not closed, nor its descriptor
+        reused.
         """
         owed: dict[str, tuple[Owed, ...]] = {}
         for session in forsaken(self.pool._book.shelves.values(), self.pool.topology.view):
@@ -106,10 +113,11 @@ class Upkeep:
         self.pool.reading.abort(session.raw)
 
     def heard(self, owed: Sequence[Owed], running: Collection[int]) -> None:
-        """A live node has told which of our sessions are at work.  What it does not work on will never be answered: the path is gone.
+        """A live node has told which of our sessions are at work.  What it does not work on will never be answered: the
+        path is gone.
 
-        A NAT or a firewall that forgot a connection drops its packets in silence.  The session is ended on the server too, for it may
-        hold locks that the statement's second try would wait for.
+        A NAT or a firewall that forgot a connection drops its packets in silence.  The session is ended on the server
+        too, for it may hold locks that the statement's second try would wait for.
         """
         with self.pool._lock:
             gone = [one for one in owed if one.number is not None and one.number not in running and one.is_owed()]

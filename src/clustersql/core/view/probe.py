@@ -30,10 +30,11 @@ class Probe:
 
 
 def probe(node: str, kept: Any, fresh: bool, question: str = "") -> Steps[Probe]:
-    """Ask ``node`` on the connection that was ``kept``, if any; where that fails, on a new one, which tells whether the old one was to blame.
+    """Ask ``node`` on the connection that was ``kept``, if any; where that fails, on a new one, which tells whether the
+    old one was to blame.
 
-    ``fresh``: on a new one in any case.  ``question``: the query that tells which sessions are at work, put on the same connection; empty,
-    there is none.  Raises what the last connection raises.
+    ``fresh``: on a new one in any case.  ``question``: the query that tells which sessions are at work, put on the same
+    connection; empty, there is none.  Raises what the last connection raises.
     """
     answer = yield from _on_kept(kept, fresh)
     if answer is None:

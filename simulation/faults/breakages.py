@@ -87,6 +87,14 @@ def _takes_for_its_own(reader: Any, error: BaseException, raw: Any) -> bool:
     return False
 
 
+def _nothing_swallowed(state: Any, session: Any, error: Exception) -> None:
+    return None
+
+
+def _never_to_end(error: Exception, before: int) -> bool:
+    return False
+
+
 def _reads_again(parameters: Any, many: bool) -> bool:
     return False
 
@@ -135,6 +143,16 @@ BREAKAGES = {
         "what is not the driver's is taken for its own: failed is never observed, and nobody reads another's answer",
         "clustersql.drivers.base.reader.BaseDriver.is_foreign",
         _takes_for_its_own,
+    ),
+    "cancellation-swallowed": Breakage(
+        "an error that a driver raises in place of a cancellation is its own: what was cancelled ends as cancelled",
+        "clustersql.aio.connection.swallowed",
+        _nothing_swallowed,
+    ),
+    "cancelled-reruns": Breakage(
+        "run() calls its function again in a task that was cancelled: what was cancelled ends",
+        "clustersql.aio.run.to_end",
+        _never_to_end,
     ),
     "rows-again": Breakage(
         "rows that can be read once only are sent again: committed is never missing",

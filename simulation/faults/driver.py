@@ -10,18 +10,18 @@ from typing import Any
 from clustersql.drivers.base.adapter import Codes, LocalAutocommit
 from clustersql.drivers.contract import Abilities, Target
 
-from .flavours import Code
+from .flavours import Code, Family
 from .network import FULL, REFUSED, STARTING, Wire, dial
 from .replication import Servers
 from .servers import Answer
 
 
 class Error(Exception):
-    """PEP 249.  ``code``: SQLSTATE, error number, text."""
+    """PEP 249.  ``code``: SQLSTATE, error number, text; or the text alone."""
 
-    def __init__(self, code: Code) -> None:
-        super().__init__(code[2])
-        self.code = code
+    def __init__(self, code: Code | str) -> None:
+        self.code: Code = (None, None, code) if isinstance(code, str) else code
+        super().__init__(self.code[2])
 
 
 class DatabaseError(Error):
@@ -105,6 +105,11 @@ class Raw:
         return answer
 
 
+def refusal(family: Family, why: str) -> OperationalError:
+    """Return the error of a dial that was refused."""
+    return OperationalError({REFUSED: family.refused, STARTING: family.starting, FULL: family.full}[why])
+
+
 class Cursor:
     """A cursor of the driver: the whole answer is here when `execute` returns."""
 
@@ -159,31 +164,11 @@ MODULE = SimpleNamespace(
 )
 
 
-class Simulated(LocalAutocommit):
-    """The adapter: what the driver knows of a connection, and nothing of what only the simulation knows."""
+ABILITIES = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True)
 
-    name = "simulated"
-    family = None
-    abilities = Abilities(descriptor=True, transaction_status=True, autocommit=True, connect_timeout=True)
 
-    def __init__(self, servers: Servers) -> None:
-        super().__init__(MODULE)
-        self.packages = frozenset(("simulation",))
-        self.servers = servers
-        self.dialect = servers.family.dialect
-        self.opened: list[Raw] = []
-        self._serials = count()
-
-    def connect(self, target: Target, timeout: float) -> Raw:
-        """Connect; like a driver that knows no timeout."""
-        node = next(node for node in self.servers.nodes if node.name == target.host)
-        family = self.servers.family
-        wire = dial(self.servers, node)
-        if isinstance(wire, str):
-            raise OperationalError({REFUSED: family.refused, STARTING: family.starting, FULL: family.full}[wire])
-        raw = Raw(wire, next(self._serials), family.lost)
-        self.opened.append(raw)
-        return raw
+class Told:
+    """What the adapters of both APIs know of a connection, and nothing of what only the simulation knows."""
 
     def codes(self, exc: BaseException) -> Codes:
         """Return what the exception carries."""
@@ -217,3 +202,30 @@ class Simulated(LocalAutocommit):
     def failed_transaction(self, raw: Raw) -> bool:
         """Tell what the server told last."""
         return raw.failed
+
+
+class Simulated(Told, LocalAutocommit):
+    """The adapter for threads."""
+
+    name = "simulated"
+    family = None
+    abilities = ABILITIES
+
+    def __init__(self, servers: Servers) -> None:
+        super().__init__(MODULE)
+        self.packages = frozenset(("simulation",))
+        self.servers = servers
+        self.dialect = servers.family.dialect
+        self.opened: list[Raw] = []
+        self._serials = count()
+
+    def connect(self, target: Target, timeout: float) -> Raw:
+        """Connect; like a driver that knows no timeout."""
+        node = next(node for node in self.servers.nodes if node.name == target.host)
+        family = self.servers.family
+        wire = dial(self.servers, node)
+        if isinstance(wire, str):
+            raise refusal(family, wire)
+        raw = Raw(wire, next(self._serials), family.lost)
+        self.opened.append(raw)
+        return raw

@@ -234,6 +234,7 @@ def _fakes(loop: Loop) -> dict[int, Any]:
         Thread=lambda **given: Thread(loop, **given),
         current_thread=getcurrent,
         get_native_id=threading.get_native_id,
+        get_ident=lambda: id(getcurrent()),
     )
     return {
         id(time): clock,
@@ -271,12 +272,14 @@ def _own_monitor() -> Iterator[None]:
 @contextmanager
 def _ordered(loop: Loop) -> Iterator[None]:
     """Sets of sessions and dials are gone through in the order of their hashes, which are addresses: make those the seed's too."""
+    from clustersql.aio.dial import Attempt as Task
     from clustersql.core.booking.shelf import Session
     from clustersql.sync.dial import Attempt
 
     Session.__hash__ = lambda session: session.raw.serial  # type: ignore[method-assign]
-    Attempt.__hash__ = lambda attempt: loop.serial(attempt)  # type: ignore[method-assign]
+    for each in (Attempt, Task):
+        each.__hash__ = lambda attempt: loop.serial(attempt)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        del Session.__hash__, Attempt.__hash__
+        del Session.__hash__, Attempt.__hash__, Task.__hash__

@@ -44,20 +44,34 @@ class Wire:
 
         ``break_in`` is called in the middle of some waits, and raises: whoever asks next is given the answer to this request.
         """
-        if self.broken or self.eof:  # the other end is closed: what is sent now only brings a reset
-            self.broken = True
+        if not self.send(request, Ticket(self.servers.loop)):
             return None
-        ticket = self._waiting = Ticket(self.servers.loop)
-        self._send(self.node.handle, self._session, request, partial(self._reply, ticket))
-        self._owed.append(ticket)
         if self.chance.random() < self.servers.trouble.broken_into:
             self.servers.loop.sleep(self.chance.random() * 0.01)
             self._waiting = None
             break_in()
-        self._waiting = first = self._owed.popleft()
-        answer: Answer | None = first.wait()
-        self._waiting = None
+        answer: Answer | None = self.owed().wait()
+        self.heard()
         return answer
+
+    def send(self, request: tuple[Any, ...], ticket: Ticket) -> bool:
+        """Send a request, whose answer fires ``ticket``; False: the connection broke."""
+        if self.broken or self.eof:  # the other end is closed: what is sent now only brings a reset
+            self.broken = True
+            return False
+        self._waiting = ticket
+        self._send(self.node.handle, self._session, request, partial(self._reply, ticket))
+        self._owed.append(ticket)
+        return True
+
+    def owed(self) -> Any:
+        """Return the ticket of the oldest request that nobody has read the answer to: the next answer is that."""
+        self._waiting = self._owed.popleft()
+        return self._waiting
+
+    def heard(self) -> None:
+        """Nobody waits any more."""
+        self._waiting = None
 
     def close(self) -> None:
         """Close from the client's side, also under somebody who waits.  What was sent before still arrives."""

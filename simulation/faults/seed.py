@@ -10,21 +10,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import clustersql
+import clustersql.aio.connection
+import clustersql.aio.database
+import clustersql.aio.pool
 import clustersql.pool.outside
 import clustersql.sync.connection
 import clustersql.sync.database
 import clustersql.sync.pool
 
+from .async_driver import MANNERS, SimulatedAsync
+from .cancelled import TaskClient
 from .driver import Simulated
 from .flavours import MYSQL, POSTGRESQL
 from .history import OK, History, check
 from .loop import START, Loop
 from .programs import Client, read, write
 from .replication import Servers
+from .tasks import EventLoop
 from .trouble import LASTS, Storm
 
 PATIENCE = 60.0
 """Seconds after peace by which every operation must have ended: far more than its timeouts and retries together."""
+TASKS = 0.25
+"""How many of the runs have a client of the asyncio API too; it is drawn apart, so that the others stay what they are."""
 REST = 3.0
 """Seconds in which what is on its way arrives."""
 
@@ -80,7 +88,7 @@ def simulate(seed: int) -> Outcome:
     gc.disable()  # or the collector ends things at moments that the seed does not know
     try:
         with loop.installed():
-            recovered = _run(loop, servers, history)
+            recovered = _run(loop, servers, history, tasks=random.Random(f"{seed} tasks").random() < TASKS)
     except Exception:
         history.violated(traceback.format_exc())
     finally:
@@ -92,7 +100,7 @@ def simulate(seed: int) -> Outcome:
     return Outcome(seed, history, loop.events, recovered, len(servers.lost))
 
 
-def _run(loop: Loop, servers: Servers, history: History) -> int:
+def _run(loop: Loop, servers: Servers, history: History, tasks: bool) -> int:
     driver, chance = Simulated(servers), loop.chance
     cluster = clustersql.Cluster("simulated", driver=driver, **_knobs(chance))
     for node in servers.nodes:
@@ -101,6 +109,8 @@ def _run(loop: Loop, servers: Servers, history: History) -> int:
     clients = [Client("xyz"[n], database, servers.family, history, loop) for n in range(chance.randint(1, 3))]
     for client in clients:
         loop.spawn(lambda client=client: client.run(chance.randint(2, 6)))
+    if tasks:
+        clients.append(_tasks(loop, servers, driver, history))
     storm = Storm(servers, driver)
     storm.begin()
     loop.run(START + LASTS + PATIENCE)
@@ -112,6 +122,20 @@ def _run(loop: Loop, servers: Servers, history: History) -> int:
     loop.rest(REST)
     loop.end()
     return sum(record.recovered for record in cluster._topology.records.values())
+
+
+def _tasks(loop: Loop, servers: Servers, driver: Simulated, history: History) -> Client:
+    """Begin a client of the asyncio API, in an event loop of its own."""
+    chance = loop.chance
+    adapter = SimulatedAsync(servers, driver.opened, chance.choice(MANNERS))
+    cluster = clustersql.Cluster("tasks", async_driver=adapter, **_knobs(chance))
+    for node in servers.nodes:
+        cluster.add_node(node.name, host=node.name)
+    client = TaskClient("t", None, servers.family, history, loop)
+    client.manner = adapter.manner
+    history.note("t", f"has a driver that, when it is cancelled, {adapter.manner}")
+    loop.spawn(lambda: EventLoop(loop).run_to_the_end(client.run_tasks(cluster, chance.randint(3, 8))))
+    return client
 
 
 def _afterwards(loop: Loop, database: Any, servers: Servers, history: History) -> None:

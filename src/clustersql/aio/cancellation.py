@@ -3,7 +3,8 @@
 asyncio counts how often a task was asked to end (`asyncio.Task.cancelling`), and whoever takes that back says so (`uncancel`, as
 `asyncio.timeout` and anyio's scopes do).  So a driver has swallowed a cancellation when the task is to end, and the driver raised an error that it
 made of the CancelledError; or when the count has grown meanwhile, and its error is one that a cancelled call has: a connection that was lost, a
-statement that was ended.  Any other error of a task that is to end stays what it is: it may be cleaning up.
+statement that was ended.  Any other error of a task that is to end stays what it is: it may be cleaning up; but `run` does not call its
+function again because of it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,14 @@ def swallowed(state: State, session: Session, error: Exception) -> asyncio.Cance
         return None
     facts = state.driver.facts(error, session.raw)
     return _anew() if facts.lost or facts.sqlstate in ENDED or facts.errno in ENDED else None
+
+
+def to_end(error: Exception, before: int) -> bool:
+    """Tell whether the task was asked to end since it had been ``before`` times: then ``run`` stops at ``error``, which has a note of it."""
+    if requests() <= before:
+        return False
+    error.add_note("clustersql: not run again, the task was cancelled meanwhile")
+    return True
 
 
 def _anew() -> asyncio.CancelledError:

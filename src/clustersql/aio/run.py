@@ -12,6 +12,7 @@ from ..connection.functions import awaitable, returned
 from ..connection.hooks import call_hooks
 from ..connection.rerun import Losses, may_rerun, pause
 from ..connection.rows import Spent
+from .cancellation import requests, to_end
 
 if TYPE_CHECKING:
     from .checkout import Checkout
@@ -26,7 +27,7 @@ async def run(
     kwargs: dict[str, Any],
 ) -> T:
     """Await ``function`` with a connection from ``connect`` until an attempt commits or may not be repeated."""
-    attempt, deadline, spent = 0, None, Spent()
+    attempt, deadline, spent, asked = 0, None, Spent(), requests()
     losses: Losses | None = None
     while True:
         attempt += 1
@@ -50,7 +51,7 @@ async def run(
             losses = losses or Losses()
             again = again and losses.allow(state, exc)
             await connection.close()
-            if not again:
+            if not again or to_end(exc, asked):
                 raise
         else:
             state.done = True

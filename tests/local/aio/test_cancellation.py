@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.fake import CancelledAt, FakeDriver, fake_cluster
+from support.fake import CancelledAt, FakeDriver, OperationalError, fake_cluster
 
 from clustersql.aio import Database
 from clustersql.connection.interruption import DONE
+from clustersql.core.faults import Facts, Fault
 
 Operation = Callable[[Database], Awaitable[Any]]
 
@@ -346,3 +348,34 @@ def test_cancelled_in_the_return_it_says_that_the_work_is_done(operation: str) -
     seen = asyncio.run(main())
     assert (False, False) in seen
     assert (True, True) in seen or operation != "connection"  # the others' return awaits nothing
+
+
+def test_run_stops_at_an_error_once_its_task_was_cancelled() -> None:
+    """Also where the driver has swallowed the cancellation, and raises later what would be run again otherwise."""
+
+    async def main(cancels: bool) -> tuple[int, list[str]]:
+        cluster, driver = fake_cluster("a")
+        driver.facts = lambda exc, raw: Facts(Fault.ROLLED_BACK)  # type: ignore[method-assign]
+        called: list[int] = []
+
+        async def function(conn: Any) -> None:
+            called.append(conn.attempt)
+            task = asyncio.current_task()
+            assert task is not None
+            if cancels:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+            if len(called) < 3:
+                raise OperationalError("deadlock")
+
+        notes: list[str] = []
+        async with cluster.aopen() as db:
+            try:
+                await db.run(function)
+            except OperationalError as exc:
+                notes = exc.__notes__
+        return len(called), notes
+
+    assert asyncio.run(main(cancels=False)) == (3, [])
+    assert asyncio.run(main(cancels=True)) == (1, ["clustersql: not run again, the task was cancelled meanwhile"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support import face
 from support.stage import Stage
 
-from clustersql import Cluster
-from clustersql.drivers import load
+from clustersql.drivers import load, load_async
 from clustersql.drivers.base.surface import ERRORS, Effect, Surface, surface
 
 
@@ -35,15 +35,16 @@ def test_every_public_name_has_one_effect(stage: Stage) -> None:
         assert stale(driver.connection_names, raw) == []
 
 
-def test_sqlite_has_its_tables_too() -> None:
+@pytest.mark.parametrize("name", ["sqlite3", "aiosqlite"])
+def test_sqlite_has_its_tables_too(name: str) -> None:
     """Of both drivers; newer versions of Python know more names."""
-    driver = load("sqlite3")
-    cluster = Cluster("memory", driver="sqlite3")
-    cluster.add_node("a", database=":memory:")
-    with cluster.open() as db, db.connection() as conn, conn.cursor() as cursor:
-        assert unknown(driver.connection_names, conn._state.session.raw) == []  # type: ignore[union-attr]
-        assert unknown(driver.cursor_names, cursor._raw) == []
-    cluster.close()
+    with face.cluster_of(name, "memory") as cluster:
+        cluster.add_node("a", database=":memory:")
+        driver = load("sqlite3") if name == "sqlite3" else load_async(name)
+        with cluster.open().connection() as conn, conn.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            assert unknown(driver.connection_names, conn._state.session.raw) == []
+            assert unknown(driver.cursor_names, cursor._raw) == []
 
 
 def test_no_name_stands_twice() -> None:

@@ -115,6 +115,12 @@ class Connection(BaseConnection):
         await cursor.execute(operation, parameters, *args, **options)
         return cursor
 
+    async def _executemany(self, *args: Any, **options: Any) -> Cursor:
+        """Run a statement once per item on a new cursor, and return the cursor."""
+        cursor = self.cursor()
+        await cursor.executemany(*args, **options)
+        return cursor
+
     def transaction(self, *args: Any, **kwargs: Any) -> Any:
         """Return ``async with`` for a transaction, or inside one for a savepoint: committed or released on success, else rolled back.
 
@@ -227,6 +233,8 @@ class Connection(BaseConnection):
         effect = effect_of(state, name)
         if effect in own.METHODS:  # they are awaited, and so may get a new session first
             return partial(own.METHODS[effect], self, name)
+        if effect is Effect.OURS and name == "executemany":  # aiosqlite's
+            return self._executemany
         raw = self._live().raw
         begun = self._pool.driver.begun.get(name)
         if begun is not None:

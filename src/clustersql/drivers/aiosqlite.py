@@ -32,9 +32,9 @@ CONNECTION_NAMES = surface(
     local="row_factory text_factory",
     registers="create_function set_authorizer set_progress_handler set_trace_callback",
     mode="isolation_level",
-    ours=f"{CONNECTION} execute",
+    ours=f"{CONNECTION} execute executemany",
     runs={"execute_fetchall": _first, "execute_insert": _first, "executescript": script},
-    unmanaged="enable_load_extension executemany load_extension stop",
+    unmanaged="enable_load_extension load_extension stop",
 )
 """aiosqlite's connection."""
 

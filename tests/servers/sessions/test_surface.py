@@ -47,6 +47,19 @@ def test_sqlite_has_its_tables_too(name: str) -> None:
             assert unknown(driver.cursor_names, cursor._raw) == []
 
 
+def test_aiosqlite_s_executemany_is_as_execute() -> None:
+    """Noted and recovered, so that it pins nothing; the cursor is ours."""
+    with face.cluster_of("aiosqlite", "memory") as cluster:
+        cluster.add_node("a", database=":memory:")
+        with cluster.open().connection() as conn:
+            conn.execute("CREATE TABLE t (n int)")
+            cursor = conn.executemany("INSERT INTO t VALUES (?)", [(1,), (2,)])
+            assert cursor.rowcount == 2
+            assert conn.pins == ()
+            assert [tuple(row) for row in conn.execute_fetchall("SELECT n FROM t ORDER BY n")] == [(1,), (2,)]
+            assert conn.pins == ()
+
+
 def test_no_name_stands_twice() -> None:
     """A table in which one does is refused."""
     with pytest.raises(ValueError, match="stands in the table twice"):

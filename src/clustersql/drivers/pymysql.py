@@ -79,6 +79,9 @@ class PyMySQLReader(MySQLReader):
     def cut_off(self, raw: Any) -> None:
         """Let no result wait for its rows: the collector would read them, and raise."""
         super().cut_off(raw)
+        self._let_go(raw)
+
+    def _let_go(self, raw: Any) -> None:
         if raw._result is not None:
             raw._result.unbuffered_active = False
             raw._result = None
@@ -111,6 +114,11 @@ class PyMySQL(PyMySQLReader, Adapter):
         "ssl_verify_cert": bool,
         "ssl_verify_identity": bool,
     }
+
+    def close(self, raw: Any) -> None:
+        """Close quietly: no result of it that something broke into is read by the collector."""
+        self._let_go(raw)
+        super().close(raw)
 
     def connect(self, target: Target, timeout: float) -> Any:
         """Connect.  ``timeout`` in seconds also bounds each wait for the handshake.

@@ -230,3 +230,18 @@ def test_parameters_that_raise(stage: Stage) -> None:
         for kind in KINDS[:3]:
             broken_by(stage, kind, stage.db.run, many, kind())
     assert stage.count() == 0
+
+
+@pytest.mark.parametrize("stage", ["pymysql"], indirect=True)
+def test_the_collector_reads_nothing_of_a_result_that_was_broken_into(stage: Stage) -> None:
+    """PyMySQL's unbuffered result reads its rest when it is collected, also where its connection is closed."""
+
+    def work(conn: Any) -> None:
+        conn.decoders = {**conn.decoders, 3: refusing(SoftLimit()), 8: refusing(SoftLimit())}
+        cursor = stage.unbuffered(conn)
+        cursor.execute(f"SELECT {POISON} UNION ALL SELECT {POISON} UNION ALL SELECT 1")
+        cursor.fetchmany(3)
+
+    broken_by(stage, SoftLimit, stage.db.run, work)
+    gc.collect()  # what is raised there is an error of this test
+    assert rows(stage.db.execute("SELECT 1")) == [(1,)]

@@ -14,21 +14,14 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from ..config.address import Address
+from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
 from ..core.view.probe import Probe
 from ..drivers.contract import AsyncDriver
 from ..errors import ConfigError
-from ..nodes.dial import (
-    Answer,
-    address_of,
-    check_closed,
-    hook_failed,
-    is_left_open,
-    more_time,
-    target_of,
-    told_at_connect,
-)
+from ..nodes.dial import Answer, address_of, means_of, more_time, target_of, told_at_connect
 from ..nodes.topology import Topology
+from .mode import make
 
 PATIENCE = 1.0
 """Seconds that a polite close may take; then the connection is dropped without a word."""
@@ -92,7 +85,8 @@ async def connect(
     try:
         told = None if in_full else told_at_connect(topology, driver, name, raw)
         report = await ask(driver, raw) if told is None else told
-        await greet(topology, driver, raw)
+        means = means_of(topology, driver)
+        await make(greet(means), driver, raw, means)
     except BaseException:  # nobody would know of it any more
         driver.terminate(raw)
         raise
@@ -114,24 +108,6 @@ async def _with_password(address: Address) -> Address:
         found = type(password).__name__
         raise ConfigError(f"node {address.node!r}: the password function must return a text or None, not {found}")
     return replace(address, password=lambda: password)
-
-
-async def greet(topology: Topology, driver: AsyncDriver, raw: Any) -> None:
-    """Call the user's ``on_connect`` with a new or a reset connection, and commit what it leaves open.
-
-    What it returns is awaited where it can be.
-    """
-    hook = topology.settings.on_connect
-    if hook is None:
-        return
-    received = driver.received(raw)
-    result = hook(raw)
-    if isinstance(result, Awaitable):
-        await result
-    if is_left_open(driver, raw, received):
-        if not await driver.commit(raw):
-            raise hook_failed()
-        check_closed(driver, raw)
 
 
 async def ask(driver: AsyncDriver, raw: Any) -> Report:

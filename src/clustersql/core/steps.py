@@ -1,6 +1,7 @@
 """Everything that a procedure may ask of the outside.  Values, not calls.
 
-A procedure (`booking.opening`, `recovery.recover`, `view.probe`) is a generator that yields these and is sent the answers; ``sync.drive`` and ``aio.drive`` perform them.
+A procedure (`booking.opening`, `booking.mode`, `recovery.recover`, `view.probe`) is a generator that yields these and is
+sent the answers; ``sync.drive`` and ``aio.drive`` perform them.
 So a failover can be tested by reading what the generator yields, and both APIs share it.
 
 * A generator must not yield while it is being closed: cleanup is the performer's.
@@ -140,5 +141,66 @@ class Failed:
     situation: Any
 
 
-Step: TypeAlias = Look | Dial | Await | Ask | Connect | Query | LetGo | Tell | Discard | Rollback | Acquire | Execute
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Execute ``statements`` on the session in hand, for ourselves.  Answered by the rows of each."""
+
+    statements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAutocommit:
+    """Have the driver switch the session's autocommit mode."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetReadOnly:
+    """Have the driver begin each transaction of the session READ ONLY, or not."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Have the driver give the session its first state back.  Answered: whether it could."""
+
+
+@dataclass(frozen=True, slots=True)
+class Autocommit:
+    """Ask the driver, on this side, whether the session is in autocommit mode.  Answered by that; None: it cannot tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greet:
+    """Call the user's ``on_connect``.  Answered: whether it may have left a transaction open, so that what it has set does not hold yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Commit what ``on_connect`` has left open."""
+
+
+Step: TypeAlias = (
+    Look
+    | Dial
+    | Await
+    | Ask
+    | Connect
+    | Query
+    | LetGo
+    | Tell
+    | Discard
+    | Rollback
+    | Acquire
+    | Execute
+    | Script
+    | SetAutocommit
+    | SetReadOnly
+    | Reset
+    | Autocommit
+    | Greet
+    | Commit
+)
 Steps: TypeAlias = Generator[Step, Any, T]

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from ..config.address import Address, Template
 from ..config.pooler import check_arguments
+from ..core.booking.mode import Means
 from ..core.booking.shelf import Session
 from ..core.faults import Facts, Fault
 from ..core.view.node import Report
@@ -130,6 +131,20 @@ class Probing(Protocol):
 
     def after_fork(self) -> list[Any]:
         """Begin anew; return the parent's connections."""
+
+
+def means_of(topology: Topology, driver: AnyDriver) -> Means:
+    """Return what the driver, its database and the user have for making a session ready."""
+    dialect, abilities = driver.dialect, driver.abilities
+    return Means(
+        dialect.read_only_on,
+        dialect.read_only_off,
+        abilities.autocommit,
+        abilities.shared_autocommit,
+        dialect.reset_proof,
+        topology.settings.on_connect,
+        abilities.reset_keeps_hook,
+    )
 
 
 def is_left_open(driver: AnyDriver, raw: Any, received: int | None) -> bool:

@@ -23,6 +23,7 @@ from typing import Any, Generic
 from .. import fork
 from ..config.pooler import no_autocommit
 from ..core.booking.book import Book, dial_plan
+from ..core.booking.mode import Means, autocommit_of
 from ..core.booking.opening import GaveUp, fill
 from ..core.booking.shelf import Actions, Session, Shelf, Waiter
 from ..core.faults import Fault
@@ -31,7 +32,7 @@ from ..core.view.observe import Refused, SessionLost
 from ..core.view.view import Service, View, Want
 from ..drivers.contract import AnyDriver
 from ..errors import ClusterError, PoolClosed, bind
-from ..nodes.dial import D, Probing, is_callers, tell_failure
+from ..nodes.dial import D, Probing, is_callers, means_of, tell_failure
 from ..nodes.topology import Topology
 from .counts import counted, empty_book
 from .holders import holders, waiters
@@ -154,33 +155,23 @@ class BasePool(Generic[D]):
             session.shelf.penalize(time.monotonic())
         self.topology.tell(seen)
 
-    def mode_statements(self, session: Session, read_only: bool) -> tuple[str, ...]:
-        """Return what makes a session read-only, or not; nothing for what it is already, or where each transaction says it itself."""
-        dialect = self.reading.dialect
-        if session.read_only is read_only or session.shared:
-            return ()
-        if read_only:
-            return dialect.read_only_on
-        return dialect.read_only_off if session.read_only else ()
-
-    def autocommit_of(self, session: Session, autocommit: bool, read_only: bool) -> bool:
-        """Return the autocommit mode that ``session`` gets: none where only a transaction can be read-only, or where the driver needs one."""
-        if not session.shared:
-            return autocommit
-        return autocommit and not read_only and self.reading.abilities.shared_autocommit
+    @property
+    def means(self) -> Means:
+        """What there is for making a session ready."""
+        return means_of(self.topology, self.reading)
 
     def require_autocommit(self, session: Session, read_only: bool) -> None:
         """Raise `ConfigError` when a caller asks for autocommit mode where it is not possible."""
-        if not self.autocommit_of(session, True, read_only):
+        if not autocommit_of(session, self.means, True, read_only):
             raise no_autocommit(session.node, read_only, self.reading.name)
 
-    def has_reset(self, session: Session) -> tuple[bool | None, bool | None]:
-        """The session is as new, but for what ``on_connect`` does.  Returns the mode that it had, for it to be set again."""
-        mode = session.autocommit, session.read_only
-        session.read_only = False
-        session.autocommit = self.reading.autocommit(session.raw)
-        session.listening = False
-        return mode
+    def end_switch(self, session: Session, error: BaseException) -> None:
+        """Setting the mode of a session that nobody holds yet raised.  Returns where it was lost, so that another one will do; else raises."""
+        if not isinstance(error, Exception):  # with the answer pending
+            self.give_back(session, keep=False)
+            raise error
+        if not self.lost_in_switch(session, error):
+            raise error
 
     def lost_in_switch(self, session: Session, error: Exception) -> bool:
         """Setting a session's mode raised: it goes.  True: it was lost, and nothing of the caller's was sent; False: the error is the caller's.

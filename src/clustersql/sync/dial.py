@@ -15,13 +15,15 @@ from dataclasses import replace
 from typing import Any
 
 from .. import fork
+from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
 from ..core.view.probe import Probe
 from ..drivers.contract import Driver
 from ..errors import ConfigError
-from ..nodes.dial import Answer, check_closed, is_left_open, more_time, target_of, told_at_connect
+from ..nodes.dial import Answer, means_of, more_time, target_of, told_at_connect
 from ..nodes.topology import Topology
 from . import monitor
+from .mode import make
 
 
 def connect(
@@ -49,25 +51,14 @@ def connect(
             hold(raw)
         told = None if in_full else told_at_connect(topology, driver, name, raw)
         report = ask(driver, raw) if told is None else told
-        greet(topology, driver, raw)
+        means = means_of(topology, driver)
+        make(greet(means), driver, raw, means)
     except BaseException:
         if hold is not None:
             hold(None)  # before it is closed: nobody may abort a descriptor that is somebody else's by then
         driver.close(raw)
         raise
     return Probe(raw, report)
-
-
-def greet(topology: Topology, driver: Driver, raw: Any) -> None:
-    """Call the user's ``on_connect`` with a new or a reset connection, and commit what it leaves open."""
-    hook = topology.settings.on_connect
-    if hook is None:
-        return
-    received = driver.received(raw)
-    hook(raw)
-    if is_left_open(driver, raw, received):
-        raw.commit()
-        check_closed(driver, raw)
 
 
 def ask(driver: Driver, raw: Any) -> Report:

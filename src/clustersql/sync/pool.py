@@ -14,9 +14,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..core.booking import mode
 from ..core.booking.opening import open_
 from ..core.booking.shelf import Session, Shelf, Waiter
-from ..core.recovery.recover import Unrestorable
 from ..core.statements.ledger import Ledger
 from ..core.steps import Await, Step, Steps
 from ..core.view.view import Want
@@ -27,9 +27,10 @@ from ..pool.outside import OutsideConnections
 from ..pool.session import awaited
 from ..pool.upkeep import Upkeep
 from . import monitor
-from .dial import Attempt, connect, greet
+from .dial import Attempt, connect
 from .drive import drive
 from .entangled import apart
+from .mode import make
 from .prober import Prober
 
 
@@ -105,43 +106,23 @@ class Pool(BasePool[Attempt]):
         return self.hand_over(session, register, want)
 
     def reset(self, session: Session) -> bool:
-        """Give a session its first state back, and the pool's own settings; False: the driver cannot, the connection must be closed.
-
-        What is shared has none of ours: what would leave some is refused, and a reset would be another client's.
-        """
-        if session.shared:
-            return True
-        if not self.driver.reset(session.raw):
-            return False
-        proof = self.driver.dialect.reset_proof
-        if proof and not self.driver.ask(session.raw, (proof,))[0][0][0]:
-            return False
-        autocommit, read_only = self.has_reset(session)
-        if not self.driver.abilities.reset_keeps_hook:
-            greet(self.topology, self.driver, session.raw)
-        self.set_mode(session, bool(autocommit), bool(read_only))
-        return True
+        """Give a session its first state back, and the pool's own settings; False: the driver cannot, the connection must be closed."""
+        means = self.means
+        return make(mode.reset(session, means), self.driver, session.raw, means)
 
     def restore(self, session: Session, ledger: Ledger) -> None:
         """Give a new session the settings of ``ledger``, and have it prove them.  Raises the driver's errors, or `Unrestorable`."""
-        if session.shared:
-            raise Unrestorable(f"node {session.node!r} keeps no settings (via=)")
         with awaited(session):
-            if wrong := ledger.wrong(self.driver.ask(session.raw, ledger.script)):
-                raise Unrestorable(f"{wrong} on node {session.node!r}")
+            make(mode.restore(session, ledger), self.driver, session.raw, self.means)
 
     def _switch_mode(self, session: Session, want: Want) -> bool:
         """Set what differs from the mode that the session was left in; False: it was lost while we did."""
         try:
             with awaited(session):
                 self.set_mode(session, want.autocommit, want.read_only)
-        except Exception as exc:
-            if not self.lost_in_switch(session, exc):
-                raise
+        except BaseException as exc:
+            self.end_switch(session, exc)
             return False
-        except BaseException:  # with the answer pending
-            self.give_back(session, keep=False)
-            raise
         return True
 
     def set_mode(self, session: Session, autocommit: bool | None, read_only: bool) -> None:
@@ -149,32 +130,10 @@ class Pool(BasePool[Attempt]):
 
         Raises `ConfigError` where a connection outside the pool is asked for autocommit mode that is not possible.
         """
-        if session.shared:
-            if session.outside and autocommit:
-                self.require_autocommit(session, read_only)
-            self._set_shared_mode(session, self.autocommit_of(session, bool(autocommit), read_only), read_only)
-            return
-        statements = self.mode_statements(session, read_only)
-        if statements:
-            self.driver.ask(session.raw, statements)
-        session.read_only = read_only
-        if autocommit is not None and session.autocommit is not autocommit:
-            if self.driver.abilities.autocommit:
-                self.driver.set_autocommit(session.raw, autocommit)
-            session.autocommit = autocommit
-
-    def _set_shared_mode(self, session: Session, autocommit: bool, read_only: bool) -> None:
-        """Let the driver begin READ ONLY transactions, or not; in autocommit mode drivers would set the session instead, so one at a time."""
-        driver, raw = self.driver, session.raw
-        if session.autocommit and not autocommit:
-            driver.set_autocommit(raw, False)
-            session.autocommit = False
-        if session.read_only is not read_only:
-            driver.set_read_only(raw, read_only)
-            session.read_only = read_only
-        if autocommit and not session.autocommit:
-            driver.set_autocommit(raw, True)
-            session.autocommit = True
+        if session.shared and session.outside and autocommit:
+            self.require_autocommit(session, read_only)
+        means = self.means
+        make(mode.set_mode(session, means, autocommit, read_only), self.driver, session.raw, means)
 
     # -- opening -------------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,52 @@
+"""What makes a session ready (`core.booking.mode`), performed by awaiting."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from ..core.booking.mode import Means
+from ..core.steps import Autocommit, Commit, Greet, Reset, Script, SetAutocommit, SetReadOnly, Step, Steps
+from ..drivers.contract import AsyncDriver
+from ..nodes.dial import check_closed, hook_failed, is_left_open
+from .drive import drive
+
+T = TypeVar("T")
+
+
+async def make(steps: Steps[T], driver: AsyncDriver, raw: Any, means: Means) -> T:
+    """Run ``steps`` on a connection of the driver to their end; what that raises passes as it is."""
+    return await drive(steps, lambda step: _perform(step, driver, raw, means))
+
+
+async def _perform(step: Step, driver: AsyncDriver, raw: Any, means: Means) -> object:
+    match step:
+        case Script(statements):
+            return await driver.ask(raw, statements)
+        case SetAutocommit(on):
+            await driver.set_autocommit(raw, on)
+        case SetReadOnly(on):
+            await driver.set_read_only(raw, on)
+        case Reset():
+            return await driver.reset(raw)
+        case Autocommit():
+            return driver.autocommit(raw)
+        case Greet():
+            return await _greet(driver, raw, means)
+        case Commit():
+            if not await driver.commit(raw):
+                raise hook_failed()
+            check_closed(driver, raw)
+        case _:
+            raise AssertionError(step)
+    return None
+
+
+async def _greet(driver: AsyncDriver, raw: Any, means: Means) -> bool:
+    """Call the user's hook; what it returns is awaited where it can be."""
+    assert means.hook is not None
+    received = driver.received(raw)
+    result = means.hook(raw)
+    if isinstance(result, Awaitable):
+        await result
+    return is_left_open(driver, raw, received)

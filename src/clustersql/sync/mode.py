@@ -1,0 +1,52 @@
+"""What makes a session ready (`core.booking.mode`), performed with blocking calls."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from ..core.booking.mode import Means
+from ..core.steps import Autocommit, Commit, Greet, Reset, Script, SetAutocommit, SetReadOnly, Step, Steps
+from ..drivers.contract import Driver
+from ..nodes.dial import check_closed, is_left_open
+from .drive import drive
+
+T = TypeVar("T")
+
+
+def make(steps: Steps[T], driver: Driver, raw: Any, means: Means) -> T:
+    """Run ``steps`` on a connection of the driver to their end; what that raises passes as it is."""
+    try:
+        return drive(steps, lambda step: _perform(step, driver, raw, means))
+    except RuntimeError as exc:
+        if isinstance(exc.__cause__, StopIteration):  # the user's: a generator cannot let it pass
+            raise exc.__cause__ from None
+        raise
+
+
+def _perform(step: Step, driver: Driver, raw: Any, means: Means) -> object:
+    match step:
+        case Script(statements):
+            return driver.ask(raw, statements)
+        case SetAutocommit(on):
+            driver.set_autocommit(raw, on)
+        case SetReadOnly(on):
+            driver.set_read_only(raw, on)
+        case Reset():
+            return driver.reset(raw)
+        case Autocommit():
+            return driver.autocommit(raw)
+        case Greet():
+            return _greet(driver, raw, means)
+        case Commit():
+            raw.commit()
+            check_closed(driver, raw)
+        case _:
+            raise AssertionError(step)
+    return None
+
+
+def _greet(driver: Driver, raw: Any, means: Means) -> bool:
+    assert means.hook is not None
+    received = driver.received(raw)
+    means.hook(raw)
+    return is_left_open(driver, raw, received)

@@ -137,7 +137,7 @@ def test_a_setting_that_was_rolled_back_is_not_restored(stage: Stage) -> None:
 
 
 def test_a_setting_ends_with_a_failed_transaction(postgres_stage: Stage) -> None:
-    """The server answers that COMMIT with a rollback, also when it is sent as a statement."""
+    """The server answers that COMMIT with a rollback, also when it is sent as a statement, so that it raises; and the setting is as before."""
     stage = postgres_stage
     with stage.db.connection() as conn:
         run(conn, "SET app.tenant = 'one'")
@@ -147,7 +147,7 @@ def test_a_setting_ends_with_a_failed_transaction(postgres_stage: Stage) -> None
         if stage.driver == "pg8000":  # which refuses to send it
             conn.rollback()
         else:
-            run(conn, "COMMIT")
+            assert isinstance(failure(run, conn, "COMMIT"), TransactionLost)
         stage.cut(stage.key_bytes, True)
         stage.insert(conn)
         assert run(conn, "SELECT current_setting('app.tenant')") == [("one",)]

@@ -47,9 +47,9 @@ async def _cancel(subject: AsyncSubject, raw: Any) -> None:
     [
         ("psycopg", Abilities(True, True, True, True, shared=True)),
         ("asyncpg", Abilities(True, True, True, True, shared=True)),
-        ("aiomysql", Abilities(True, False, True, True, leaves_results=True)),
-        ("asyncmy", Abilities(True, False, True, True, leaves_results=True)),
-        ("aiosqlite", Abilities(False, True, True, True)),
+        ("aiomysql", Abilities(True, False, True, True, mode_commits=True, leaves_results=True, fetch_reads=True)),
+        ("asyncmy", Abilities(True, False, True, True, mode_commits=True, leaves_results=True, fetch_reads=True)),
+        ("aiosqlite", Abilities(False, True, True, True, reset_keeps_hook=True)),
     ],
 )
 def test_no_driver_claims_less_than_it_can(driver: str, abilities: Abilities) -> None:

@@ -53,11 +53,16 @@ def _subject(driver: str, port: int) -> Subject:
         ("psycopg", Abilities(True, True, True, True, shared=True)),
         ("psycopg2", Abilities(True, True, True, True, shared=True)),
         ("pg8000", Abilities(True, True, True, True, shared=True, shared_autocommit=False)),
-        ("pymysql", Abilities(True, False, True, True, leaves_results=True)),
-        ("mysqlclient", Abilities(True, False, True, True, leaves_results=True)),
-        ("mysql-connector", Abilities(True, False, True, True, leaves_results=True, cursor_asks=True)),
-        ("mariadb", Abilities(True, False, True, True, leaves_results=True)),
-        ("sqlite3", Abilities(False, True, True, True)),
+        ("pymysql", Abilities(True, False, True, True, mode_commits=True, leaves_results=True, fetch_reads=True)),
+        ("mysqlclient", Abilities(True, False, True, True, mode_commits=True, leaves_results=True, fetch_reads=True)),
+        (
+            "mysql-connector",
+            Abilities(
+                True, False, True, True, mode_commits=True, leaves_results=True, fetch_reads=True, cursor_asks=True
+            ),
+        ),
+        ("mariadb", Abilities(True, False, True, True, mode_commits=True, leaves_results=True, fetch_reads=True)),
+        ("sqlite3", Abilities(False, True, True, True, reset_keeps_hook=True)),
     ],
 )
 def test_no_driver_claims_less_than_it_can(driver: str, abilities: Abilities) -> None:

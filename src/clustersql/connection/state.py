@@ -287,7 +287,8 @@ class State:
             or self.transaction.refused is not None
         ):
             return False
-        return driver.unread(session.raw, [cursor._raw for cursor in self.alive_cursors() if cursor._raw is not None])
+        cursors = [cursor for cursor in self.alive_cursors() if cursor._session is session]
+        return driver.unread(session.raw, [cursor._raw for cursor in cursors if cursor._raw is not None])
 
     def must_roll_back(self, session: Session) -> bool:
         """Whether a transaction may be open on ``session`` when it is given back."""

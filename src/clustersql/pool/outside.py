@@ -100,7 +100,7 @@ class OutsideConnections:
         origin = self._origin(raw)
         if origin is None:
             return False
-        facts = origin.driver.facts(error, raw)
+        facts = origin.driver.facts(_drivers_own(error, origin.driver.error), raw)
         seen = blamed(
             Situation(facts, read_only=origin.want.read_only),
             origin.node,
@@ -147,3 +147,15 @@ def _is_woken(entry: Entry, patience: float) -> bool:
         return False
     known, entry.socket = entry.socket, None
     return sockets.shut_down(*known)
+
+
+def _drivers_own(error: BaseException, own: type[BaseException] | tuple[type[BaseException], ...]) -> BaseException:
+    """Return the driver's error that a framework made its own of (SQLAlchemy's asyncpg dialect does), else ``error``
+    itself.
+    """
+    inner: BaseException | None = error
+    for _ in range(8):
+        if inner is None or isinstance(inner, own):
+            break
+        inner = inner.__cause__
+    return error if inner is None or not isinstance(inner, own) else inner

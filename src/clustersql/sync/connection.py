@@ -26,6 +26,7 @@ from ..core.statements.traits import Traits
 from ..core.view.view import Want
 from ..core.words import first_line
 from ..drivers.base.surface import Effect
+from ..errors import ConfigError
 from ..pool.session import awaited
 from . import own
 from .cursor import CLOSED, Cursor, guarded
@@ -197,7 +198,14 @@ class Connection(BaseConnection):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "autocommit" and value:
             self._turn_on()
-        guarded(self, assign)(self._state, self._live().raw, name, value)
+        session = self._live()
+        try:
+            assign(self._state, session.raw, name, value)
+        except ConfigError:  # it was refused before anything was sent, and nothing broke into anything
+            raise
+        except BaseException as exc:
+            passes(self, exc, phase=Phase.FETCH)
+            raise
 
     # -- ours ------------------------------------------------------------------------------------------------------------------------
 
@@ -357,7 +365,8 @@ class Connection(BaseConnection):
         """Shut a session down of which something is unread: it may be more than anybody wants to wait for.  False: nothing is."""
         state = self._state
         cursors, driver = state.alive_cursors(), state.driver
-        if not driver.unread(session.raw, [cursor._raw for cursor in cursors]):
+        # A cursor whose session was lost has none of the driver's, or one of a session that is gone: nothing of it is on its way here.
+        if not driver.unread(session.raw, [cursor._raw for cursor in cursors if cursor._session is session]):
             return False
         driver.cut_off(session.raw)
         for cursor in cursors:

@@ -205,7 +205,8 @@ def test_rows_partly_delivered_by_a_server_side_cursor(psycopg_stage: Stage) -> 
 
 # PyMySQL's SSCursor reads what is left when it is collected, also when there is nothing to read from any more.
 @pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <function (SSCursor|MySQLResult):pytest.PytestUnraisableExceptionWarning"
+    "ignore:Exception ignored in. <function (SSCursor|MySQLResult):pytest.PytestUnraisableExceptionWarning",
+    "ignore:Previous unbuffered result was left incomplete:UserWarning",  # asyncmy's word at the COMMIT that follows
 )
 def test_rows_partly_delivered_by_an_unbuffered_cursor(mariadb_stage: Stage) -> None:
     """The same for PyMySQL's and mysqlclient's SSCursor, and their like."""

@@ -95,7 +95,7 @@ def main() -> int:
     """Return 0 when every shard has passed."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument(
-        "--workers", type=int, default=max(2, 2 * (os.cpu_count() or 1)), help="processes at the same time"
+        "--workers", type=int, default=1 + (os.cpu_count() or 1), help="processes at the same time"
     )
     workers = options.parse_args().workers
     ended: list[Ended] = []

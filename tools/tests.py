@@ -94,9 +94,7 @@ def _named(path: Path) -> str:
 def main() -> int:
     """Return 0 when every shard has passed."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument(
-        "--workers", type=int, default=1 + (os.cpu_count() or 1), help="processes at the same time"
-    )
+    options.add_argument("--workers", type=int, default=1 + (os.cpu_count() or 1), help="processes at the same time")
     workers = options.parse_args().workers
     ended: list[Ended] = []
     stopped = threading.Event()

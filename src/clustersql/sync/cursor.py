@@ -89,6 +89,7 @@ def guarded(connection: Connection, function: Callable[..., Any]) -> Callable[..
             passes(connection, exc, phase=Phase.FETCH)
             raise
 
+    reading.__name__ = getattr(function, "__name__", "reading")
     return reading
 
 

@@ -86,7 +86,9 @@ def _result(case: unittest.TestCase) -> str:
         warnings.simplefilter("ignore", ResourceWarning)  # test_rollback of the suite never closes its connection
         case.run(result)
     for _, trace in [*result.failures, *result.errors]:
-        return f"fails: {trace.strip().splitlines()[-1].partition(': ')[2] or trace.strip().splitlines()[-1]}"
+        # What we say of an exception that is not the driver's is a note beside it.
+        last = [line for line in trace.strip().splitlines() if not line.startswith("clustersql: ")][-1]
+        return f"fails: {last.partition(': ')[2] or last}"
     return "passes"
 
 

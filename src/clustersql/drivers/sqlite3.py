@@ -122,7 +122,11 @@ class SQLite(Adapter):
         return None if self.is_closed(raw) else bool(raw.in_transaction)
 
     def autocommit(self, raw: Any) -> bool | None:
-        """From Python 3.12 an attribute tells; before, and in its legacy mode, no isolation level means autocommit."""
+        """From Python 3.12 an attribute tells; before, and in its legacy mode, no isolation level means autocommit.
+        None: it is closed.
+        """
+        if self.is_closed(raw):
+            return None
         mode = getattr(raw, "autocommit", None)
         return mode if isinstance(mode, bool) else raw.isolation_level is None
 

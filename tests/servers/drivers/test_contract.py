@@ -133,7 +133,7 @@ class TestUnknownModule(ListenContract):
     def test_it_claims_nothing(self, subject: Subject) -> None:
         """Otherwise these tests would not ask what an adapter answers that lacks an ability."""
         assert subject.driver.dialect.name == "postgresql"
-        assert subject.driver.abilities == Abilities(False, False, False, False, leaves_results=True)
+        assert subject.driver.abilities == Abilities(False, False, False, False, leaves_results=True, fetch_reads=True)
 
 
 class TestMariaDB(ServerContract):

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import fork
@@ -101,8 +101,9 @@ class OutsideConnections:
         if origin is None:
             return False
         facts = origin.driver.facts(_drivers_own(error, origin.driver.error), raw)
+        # A connection that had ended before anything was sent is news too: nobody of ours looks at those that the framework keeps.
         seen = blamed(
-            Situation(facts, read_only=origin.want.read_only),
+            Situation(replace(facts, not_sent=False), read_only=origin.want.read_only),
             origin.node,
             origin.generation,
             str(error),

@@ -257,7 +257,8 @@ class Cursor:
         Returns the driver's cursor.
         """
         raw = self._raw
-        self.__dict__.update(_session=RETURNED, _fetchone=self._returned)
+        # The state's method: its own would be a cycle of references in each cursor, which only the collector frees.
+        self.__dict__.update(_session=RETURNED, _fetchone=self._state.refuse)
         return raw
 
     def _blank(self) -> None:
@@ -269,9 +270,6 @@ class Cursor:
 
     def _unbind(self) -> None:
         """Nothing more may be executed on its session: `State.harmless` says so to every statement."""
-
-    async def _returned(self) -> Any:
-        raise self._state.returned()
 
     @property
     def driver_cursor(self) -> Any:

@@ -6,7 +6,8 @@ The driver here is one without a server, whose calls never suspend: all that is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+import gc
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -115,3 +116,35 @@ def test_execute_of_the_database(runner: asyncio.Runner, db: aio.Database) -> No
     counted = in_loop(runner, lambda: calls(lambda: finish(db.execute("SELECT 1"))))
     assert counted["python"] <= 60, counted
     assert counted["c"] <= 24, counted
+
+
+async def left_behind(operation: Callable[[], Awaitable[object]]) -> int:
+    """How many objects only the collector frees after ``operation``: the least of five runs, for the monitor works too."""
+    await operation()
+    counted = []
+    gc.disable()
+    try:
+        for _ in range(5):
+            gc.collect()
+            await operation()
+            counted.append(gc.collect())
+    finally:
+        gc.enable()
+    return min(counted)
+
+
+def test_an_operation_leaves_nothing_to_the_collector(runner: asyncio.Runner, db: aio.Database) -> None:
+    """A cursor that was in a cycle kept its connection and all its rows until the collector came by."""
+
+    async def transaction() -> None:
+        async with db.connection() as conn:
+            cursor = conn.cursor()
+            await cursor.execute("SELECT 1")
+            await cursor.fetchall()
+
+    async def function(conn: aio.Connection) -> None:
+        await conn.execute("SELECT 1")
+
+    assert runner.run(left_behind(lambda: db.execute("SELECT 1"))) == 0
+    assert runner.run(left_behind(transaction)) == 0
+    assert runner.run(left_behind(lambda: db.run(function))) == 0

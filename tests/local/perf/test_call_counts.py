@@ -120,6 +120,30 @@ def test_what_was_used_is_freed_without_the_garbage_collector(db: Database) -> N
         gc.enable()
 
 
+def test_an_operation_leaves_nothing_to_the_collector(db: Database) -> None:
+    def transaction() -> None:
+        with db.connection() as conn:
+            conn.cursor().execute("SELECT 1").fetchall()
+
+    operations = (lambda: db.execute("SELECT 1"), transaction, lambda: db.run(lambda conn: conn.execute("SELECT 1")))
+    assert [left_behind(operation) for operation in operations] == [0, 0, 0]
+
+
+def left_behind(operation: Callable[[], object]) -> int:
+    """How many objects only the collector frees after ``operation``: the least of five runs, for the monitor works too."""
+    operation()
+    counted = []
+    gc.disable()
+    try:
+        for _ in range(5):
+            gc.collect()
+            operation()
+            counted.append(gc.collect())
+    finally:
+        gc.enable()
+    return min(counted)
+
+
 def test_a_longer_path_is_noticed(db: Database) -> None:
     """The counter sees one frame more."""
     with db.connection() as conn:

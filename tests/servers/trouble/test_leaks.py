@@ -10,10 +10,11 @@ import random
 import threading
 
 import pytest
-from support.stage import Stage, failure
+from support.stage import POSTGRES, Stage, failure
 from support.waiting import eventually
 
 import clustersql
+import clustersql.aio
 from clustersql.testing import FaultProxy, PostgresCluster
 
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'"
@@ -142,3 +143,29 @@ def test_a_dial_that_is_under_way_at_the_close_leaves_no_session(
             asyncio.run(main(proxy))
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg", "aiomysql", "asyncmy"])
+def test_a_statement_leaves_nothing_to_the_collector(driver: str, request: pytest.FixtureRequest) -> None:
+    """Each had left its cursor, its connection and its rows in a cycle: 13 to 29 objects per statement."""
+    postgres = driver in POSTGRES
+    server = request.getfixturevalue("postgres" if postgres else "mariadb_server")
+
+    async def main() -> list[int]:
+        cluster = clustersql.Cluster("tidy", async_driver=driver)
+        cluster.add_node("a", host="127.0.0.1", port=server.port("n1"), user="app", password="secret", database="app")
+        async with cluster.aopen() as db:
+            return [await left(db) for _ in range(5)]
+
+    async def left(db: clustersql.aio.Database) -> int:
+        gc.collect()
+        for _ in range(2):
+            await db.execute("SELECT 1")
+        return gc.collect()
+
+    gc.disable()
+    try:
+        counted = asyncio.run(main())  # the first one dials, and the monitor asks the node in between
+    finally:
+        gc.enable()
+    assert min(counted) == 0, counted

@@ -18,8 +18,9 @@ from ..connection.hooks import call_hooks
 from ..connection.interruption import DONE, cancelled, is_foreign, passes
 from ..connection.recovery import ROLLED_BACK, note_lost
 from ..connection.rows import LASTING
-from ..connection.state import Callbacks, State, passing
+from ..connection.state import State, passing
 from ..connection.statements import LEFT, UNSET, StatementCache, phase_of
+from ..connection.work import Callbacks
 from ..core.booking.shelf import Session
 from ..core.faults import Fault
 from ..core.recovery.recover import Unrestorable

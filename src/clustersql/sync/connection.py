@@ -16,8 +16,9 @@ from ..connection.forwarded import OWN, assign, effect_of, looked_at, mode_chang
 from ..connection.hooks import call_hooks
 from ..connection.interruption import DONE, broken_into, is_foreign, passes
 from ..connection.recovery import note_lost
-from ..connection.state import Callbacks, State
+from ..connection.state import State
 from ..connection.statements import LEFT, StatementCache, phase_of
+from ..connection.work import Callbacks
 from ..core.booking.shelf import Session
 from ..core.faults import Fault
 from ..core.recovery.recover import Unrestorable

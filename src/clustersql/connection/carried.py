@@ -1,0 +1,116 @@
+"""What a session carries of a handle's statements: settings, locks, what is unread; and so, whether the work may move on.  No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..config.pooler import one_by_one, refused
+from ..core.statements.ledger import Ledger
+from ..core.statements.pins import Pin
+from ..core.statements.traits import kept, several
+from ..errors import ClusterError, TransactionLost
+from .binding import Binding
+
+if TYPE_CHECKING:
+    from ..core.booking.shelf import Session
+    from ..core.statements.traits import Traits
+    from .borrowed import Borrowed
+
+MOST_PINS = 16
+"""Pins that are remembered: a loop must not fill the memory with what says the same."""
+
+
+class Carried(Binding):
+    """What was left in the session since checkout.
+
+    What leaves nothing may go on elsewhere; what can be told from the text is set again there; anything else keeps the handle where it is.
+    """
+
+    pins: tuple[Pin, ...]
+    """What left state in the session that no other one can be given, and so keeps the connection here."""
+    ledger: Ledger
+    """The settings that statements have made: a new session is given them."""
+    unclean: bool
+    """Something was set, so that the session is reset at its return."""
+    borrowed: Borrowed | None
+    """What was changed of the driver's own object: it is put back at the return."""
+    harmless: set[Any]
+    """The texts that need no note: they leave nothing behind, and where only reads are proven they only read."""
+    answered: Any
+    """The driver's cursor whose further results may be unread."""
+
+    behind = False
+    """A session was lost, and with it what its statements have left there for a later one to ask (LAST_INSERT_ID)."""
+
+    __slots__ = ("answered", "borrowed", "harmless", "ledger", "pins", "unclean")
+
+    def hold(self, session: Session) -> None:
+        """Work on ``session`` from now on."""
+        self.session = session
+        session.holder = self
+        session.deadline, session.patience = self.deadline, self.patience
+        if self.borrowed is not None:
+            self.borrowed.carry(session.raw)
+
+    def lose(self) -> Session | None:
+        """The session is gone: return it.
+
+        Until something is inserted on the next one, no statement but a proven read is known to be harmless there: it may ask for what
+        the lost one alone has known.
+        """
+        session, self.session, self.answered = self.session, None, None
+        self.behind, self.harmless = True, self.notes.proven
+        return session
+
+    @property
+    def movable(self) -> bool:
+        """Whether the work may go on elsewhere: it is not pinned, and leaves nothing behind."""
+        return self.want.movable and self.options.move and not self.pins
+
+    def require_revivable(self) -> None:
+        """Raise what keeps a handle without a session from getting a new one."""
+        if self.given_back:
+            raise self.returned()
+        if self.broken is not None:
+            raise self.broken
+        if not self.movable:
+            why = "; ".join(map(str, self.pins)) or "pinned"
+            raise self.error(TransactionLost, f"the session was lost with its state ({why}); take a new connection")
+
+    def not_restored(self, why: Exception) -> ClusterError:
+        """Return the error of a session whose settings no other one could be given."""
+        return self.error(TransactionLost, f"the session was lost with its state ({why}); take a new connection")
+
+    def require_answerable(self, traits: Traits) -> None:
+        """Raise for a statement that asks for what an earlier one has left in a session that is gone."""
+        if traits.reads_session and self.behind:
+            why = "the session was lost, and with it what this statement asks for, which an earlier one has left there"
+            raise self.error(TransactionLost, f"{why}; take a new connection")
+
+    def _require_nothing_left(self, operation: Any, session: Session) -> None:
+        left = kept(operation, self.notes.rules)
+        if left:
+            raise refused(session.node, left)
+        if session.read_only and several(operation, self.notes.rules):
+            raise one_by_one(session.node)
+
+    def pin(self, pin: Pin) -> None:
+        """From now on ``pin`` keeps the connection where it is, until it is given back."""
+        if pin not in self.pins and len(self.pins) < MOST_PINS:
+            self.pins += (pin,)
+
+    def _pinned_by(self, operation: Any, traits: Traits) -> None:
+        session, pin = self.session, self.notes.pin(operation)
+        self.pin(pin)
+        if session is None:
+            return
+        words = pin.what.lower()
+        session.listening |= words.startswith("listen")
+        session.tainted |= self.notes.outlasts(operation)
+        # It may allow writes, and then nothing is proven to only read any more.
+        if not traits.read and ("read" in words or "query_only" in words):
+            session.read_only = None
+
+    def failed(self) -> None:
+        """A statement of the open transaction has failed."""
+        self.ledger = self.ledger.broken()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
@@ -12,7 +13,7 @@ from . import fork
 from .config.address import Address
 from .config.checks import is_number, report
 from .config.dsn import check_family, parse
-from .config.knobs import NODE_KEYS, YEAR, settings, unused
+from .config.knobs import NODE_KEYS, YEAR, changed, settings, unused
 from .config.options import Options, check_options
 from .config.pooler import check as check_via
 from .connection.statements import StatementCache
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .aio.checkout import Checkout
     from .aio.database import Database as AsyncDatabase
     from .aio.pool import Pool as AsyncPool
+    from .config.knobs import Knobs
     from .core.view.view import View
     from .drivers.contract import AnyDriver, AsyncDriver, Driver
     from .nodes.events import ClusterEvent
@@ -67,16 +69,16 @@ class Cluster:
             raise ConfigError(f"cluster {name!r}: give driver=, async_driver=, or both")
         self.name = name
         self.async_driver = async_driver
-        self._settings = settings(**knobs)
+        begun = settings(**knobs)
         self._async_adapter: AsyncDriver | None = (
             None  # loaded when asyncio is first used: a service for threads may not have it
         )
+        self._dialect = begun.dialect
         self.driver: Driver | None = self._in_dialect(load_driver(driver)) if driver is not None else None
         self._reading: AnyDriver = self.driver or self._load_async()
-        self._topology = Topology(name, self._reading, self._settings)
-        self._options = Options(read_only=self._settings.read_only, max_lag=self._settings.max_lag)
+        self._topology = Topology(name, self._reading, begun)
         check_options(self._options, self._topology.name, self._topology.nodes, self._topology.measured_lag)
-        check_discovery(name, bool(self._settings.discover), self._reading.dialect)
+        check_discovery(name, bool(begun.discover), self._reading.dialect)
         self._notes = StatementCache(self._reading.dialect.rules)
         self._lock = threading.Lock()
         self._pool: Pool | None = None
@@ -103,7 +105,9 @@ class Cluster:
         check_family(address.node, address, self._reading.family, self._reading.name)
         check_via(address, self._reading.name, self._reading.abilities.shared)
         given = [key for key in NODE_KEYS if getattr(address, key) is not None]
-        if found := [f"node {address.node!r}: {key}: {what}" for key, what in unused(self._settings.policy, given)]:
+        if found := [
+            f"node {address.node!r}: {key}: {what}" for key, what in unused(self._topology.settings.policy, given)
+        ]:
             raise report(f"node {address.node!r}", found)
         self._topology.add(address.node, address)
 
@@ -145,7 +149,7 @@ class Cluster:
         from .sync.database import Database
 
         self._require_nodes()
-        return Database(self._make_pool(), self._notes, self._options)
+        return Database(self._make_pool(), self._notes)
 
     def connect(self, *args: Any, **kwargs: Any) -> Connection:
         """Return a PEP 249 connection outside the pool.  Arguments are the driver's own and win; node and credentials come from the cluster.
@@ -156,7 +160,8 @@ class Cluster:
 
         self._require_nodes()
         self._no_positions(args)
-        return Connection(self._make_pool(), self._options, self._options.want(autocommit=False), self._notes, kwargs)
+        options = self._options
+        return Connection(self._make_pool(), options, options.want(autocommit=False), self._notes, kwargs)
 
     def aopen(self) -> AsyncDatabase:
         """Return the cluster's asyncio `Database`: `clustersql.aio.open` by the cluster's name.  May be called without a running loop."""
@@ -164,7 +169,7 @@ class Cluster:
 
         self._require_nodes()
         self._load_async()
-        return Database(self, self._options)
+        return Database(self)
 
     def aconnect(self, *args: Any, **kwargs: Any) -> Checkout:
         """Await or enter it, ``async with``, for an asyncio connection outside the pool; arguments and errors as for `connect`."""
@@ -172,8 +177,9 @@ class Cluster:
 
         self._require_nodes()
         self._no_positions(args)
-        want = self._options.want(autocommit=False)
-        return Connection.acquired(self._make_async_pool(), self._options, want, self._notes, kwargs)
+        options = self._options
+        want = options.want(autocommit=False)
+        return Connection.acquired(self._make_async_pool(), options, want, self._notes, kwargs)
 
     def dial(
         self,
@@ -192,7 +198,7 @@ class Cluster:
         self._require_nodes()
         options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
         check_options(options, self._topology.name, self._topology.nodes, self._topology.measured_lag)
-        wait = self._settings.timeout if options.timeout is None else options.timeout
+        wait = self._topology.settings.timeout if options.timeout is None else options.timeout
         return self._make_pool().dial(self._dialled, options.want(autocommit=False), wait, arguments)
 
     async def adial(
@@ -208,7 +214,7 @@ class Cluster:
         self._require_nodes()
         options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
         check_options(options, self._topology.name, self._topology.nodes, self._topology.measured_lag)
-        wait = self._settings.timeout if options.timeout is None else options.timeout
+        wait = self._topology.settings.timeout if options.timeout is None else options.timeout
         pool = self._make_async_pool()
         return await pool.dial(self._dialled, options.want(autocommit=False), wait, arguments)
 
@@ -262,13 +268,44 @@ class Cluster:
         if pool is not None:
             pool.shut()
 
+    def reconfigure(self, **knobs: Any) -> None:
+        """Change knobs while traffic runs; the others stay as they are.
+
+        ``knobs``: those to change, with their new values; the reference says of each whether it can change.  They are
+        checked as at construction.  A smaller ``max_size`` closes idle connections at once, the others as they are
+        given back.  Raises one `ConfigError` naming every mistake; then nothing is changed.
+        """
+        self._topology.reconfigure(lambda before: self._reconfigured(before, knobs))
+
+    def _reconfigured(self, before: Knobs, values: Mapping[str, Any]) -> Knobs:
+        after, found = changed(before, values)
+        for address in tuple(self._topology.addresses.values()):
+            given = [key for key in NODE_KEYS if getattr(address, key) is not None]
+            found += [
+                f"policy: node {address.node!r} has {key}, but {text}" for key, text in unused(after.policy, given)
+            ]
+        if after.max_lag is not None:
+            lag = replace(self._topology.measured_lag, probe_interval=after.probe_interval)
+            try:
+                check_options(Options.under(after), self.name, self._topology.nodes, lag)
+            except ConfigError as exc:
+                found.append(str(exc))
+        if found:
+            raise report("the settings", found)
+        return after
+
     # -- inside --------------------------------------------------------------------------------------------------------------------
 
     def _in_dialect(self, driver: R) -> R:
         """Let a driver speak the dialect that the settings name, before anything reads its rules."""
-        if self._settings.dialect is not None:
-            driver.dialect = by_name(self._settings.dialect)
+        if self._dialect is not None:
+            driver.dialect = by_name(self._dialect)
         return driver
+
+    @property
+    def _options(self) -> Options:
+        """What the cluster's knobs say of an operation."""
+        return Options.under(self._topology.settings)
 
     def _load_async(self) -> AsyncDriver:
         """Return the asyncio driver, loading it when it is first needed."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from asyncio import current_task
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from ..config.knobs import Knobs
 from ..config.options import Options, check_options
 from ..connection.functions import check_async
 from ..connection.result import Result
@@ -50,15 +52,32 @@ class Database:
     It is bound to no loop: each loop in which it is used has a pool of its own.
     """
 
-    __slots__ = ("_cluster", "_last", "_options", "_single", "_want")
+    __slots__ = ("_cluster", "_given", "_knobs", "_last", "_options", "_single", "_want")
 
-    def __init__(self, cluster: PoolSource, options: Options, last: list[Pool] | None = None) -> None:
-        """``last``: the pool that was used last, shared by all views: it keeps that pool alive, and once closed, closed for all."""
+    def __init__(
+        self,
+        cluster: PoolSource,
+        given: Mapping[str, Any] = MappingProxyType({}),
+        last: list[Pool] | None = None,
+    ) -> None:
+        """``given``: the options that the caller has set; the others are the cluster's, as they are now.
+
+        ``last``: the pool that was used last, shared by all views: it keeps that pool alive, and once closed, closed
+        for all.
+        """
         self._cluster = cluster
-        self._options = options
-        self._want = options.want(autocommit=False)
-        self._single = options.want(autocommit=True)
         self._last: list[Pool] = [] if last is None else last
+        self._given = given
+        self._knobs: Knobs | None = None
+        self._look()
+
+    def _look(self) -> None:
+        """Take over the cluster's knobs as they are now."""
+        if self._knobs is not (knobs := self._cluster._topology.settings):
+            self._options = options = Options.under(knobs, self._given)
+            self._want = options.want(autocommit=False)
+            self._single = options.want(autocommit=True)
+            self._knobs = knobs
 
     def options(
         self,
@@ -78,19 +97,22 @@ class Database:
         "replica", "any") and ``move=False`` pin the work.  ``max_lag``: how far behind a replica may be, in seconds, or as a size of its
         log ("16MB").  Raises `ConfigError` naming every mistake.
         """
-        changed = self._options.changed(
-            timeout=timeout,
-            read_only=read_only,
-            idempotent=idempotent,
-            node=node,
-            role=role,
-            move=move,
-            max_lag=max_lag,
-        )
+        given = {
+            "timeout": timeout,
+            "read_only": read_only,
+            "idempotent": idempotent,
+            "node": node,
+            "role": role,
+            "move": move,
+            "max_lag": max_lag,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        self._look()
+        changed = self._options.changed(**given)
         check_options(
             changed, self._cluster._topology.name, self._cluster._topology.nodes, self._cluster._topology.measured_lag
         )
-        return Database(self._cluster, changed, self._last)
+        return Database(self._cluster, {**self._given, **given}, self._last)
 
     def connection(
         self,
@@ -106,6 +128,8 @@ class Database:
 
         ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`, `PoolClosed`.
         """
+        if self._knobs is not self._cluster._topology.settings:
+            self._look()
         options, want = self._options, self._want
         if (timeout, read_only, node, role, move, max_lag) != _NOTHING:
             options = options.changed(
@@ -125,6 +149,8 @@ class Database:
 
         Raises the driver's errors, `OutcomeUnknown`, `NoNodeAvailable` or `PoolTimeout`.
         """
+        if self._knobs is not self._cluster._topology.settings:
+            self._look()
         pool, notes = self._pool(), self._cluster._notes
         connection = await Connection.acquired(pool, self._options, self._single, notes, deadline=self._deadline())
         try:
@@ -150,6 +176,8 @@ class Database:
         A function that commits by itself is not called again.  Raises what it raises, the driver's errors, and `OutcomeUnknown`.
         """
         check_async(function, "db.run()")
+        if self._knobs is not self._cluster._topology.settings:
+            self._look()
         pool, notes, deadline = self._pool(), self._cluster._notes, self._deadline()
 
         def connect() -> Checkout:

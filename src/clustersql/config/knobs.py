@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
@@ -21,7 +21,7 @@ from ..core.view.freshness import max_lag
 from ..dialects import KNOWN
 from .checks import Check, count, is_number, nearest, one_of, report
 
-__all__ = ["DIALECTS", "KNOBS", "POLICIES", "WRITERS", "Knob", "Knobs", "mistakes", "settings", "unused"]
+__all__ = ["DIALECTS", "KNOBS", "POLICIES", "WRITERS", "Knob", "Knobs", "changed", "mistakes", "settings", "unused"]
 
 T = TypeVar("T")
 
@@ -44,6 +44,8 @@ class Knob:
     check: Check
     help: str
     unit: str
+    live: bool
+    """Whether it can change while traffic runs (`Cluster.reconfigure`)."""
 
     @property
     def in_file(self) -> bool:
@@ -103,9 +105,9 @@ def _wrong_entry(value: object) -> str:
     return ""
 
 
-def _knob(default: T, check: Check, help: str, unit: str = "") -> T:
+def _knob(default: T, check: Check, help: str, unit: str = "", live: bool = True) -> T:
     """Declare a knob.  Typed as its default, so that type checkers see an ordinary dataclass field."""
-    metadata = {"check": check, "help": help, "unit": unit}
+    metadata = {"check": check, "help": help, "unit": unit, "live": live}
     return field(default=default, metadata=metadata)
 
 
@@ -168,11 +170,13 @@ class Knobs:
         False,
         FLAG,
         "Whether the cluster learns further nodes from the database itself, and drops them when they have gone.",
+        live=False,
     )
     address_map: Mapping[str, str] | None = _knob(
         cast("Mapping[str, str] | None", None),
         MAP,
         "With discover: what the database calls a member (its name, host, or host:port) and where we reach it (host or host:port).",
+        live=False,
     )
     forget_after: float = _time(
         60.0, "With discover: how long nobody may report a discovered node before it is taken out as by remove_node."
@@ -182,16 +186,18 @@ class Knobs:
         HOOK,
         "Called with each new connection of the driver before it is used; a transaction that it leaves open is committed.  "
         "In code only.",
+        live=False,
     )
     dialect: str | None = _knob(
         cast("str | None", None),
         DIALECT,
         "The database's family; mysql covers MariaDB and Galera.  Found from the driver when not set.",
+        live=False,
     )
 
 
-def _described(name: str, default: object, check: Check, help: str, unit: str) -> Knob:
-    return Knob(name, check.type, default, check, help, unit)
+def _described(name: str, default: object, check: Check, help: str, unit: str, live: bool) -> Knob:
+    return Knob(name, check.type, default, check, help, unit, live)
 
 
 KNOBS: Mapping[str, Knob] = MappingProxyType(
@@ -211,6 +217,21 @@ def settings(**values: object) -> Knobs:
     if found := [f"{name}: {text}" for name, text in mistakes(values)]:
         raise report("the settings", found)
     return Knobs(**{name: _stored(KNOBS[name], value) for name, value in values.items()})  # type: ignore[arg-type]
+
+
+def changed(before: Knobs, values: Mapping[str, object]) -> tuple[Knobs, list[str]]:
+    """Return ``before`` with ``values`` in place of its own, but for those that are wrong, and every mistake in them.
+
+    What cannot change while traffic runs is a mistake, unless it is what it was.
+    """
+    known = {name: getattr(before, name) for name in KNOBS}
+    wrong = list(mistakes({**known, **values}))
+    for name, value in values.items():
+        if name in KNOBS and not KNOBS[name].live and value != known[name]:
+            wrong.append((name, "cannot change while traffic runs: make a new cluster with it"))
+    good = values.keys() - {name for name, _ in wrong}
+    after = replace(before, **{name: _stored(KNOBS[name], values[name]) for name in good})  # type: ignore[arg-type]
+    return after, [f"{name}: {text}" for name, text in wrong]
 
 
 def mistakes(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from ..core.view.freshness import max_lag
 from ..core.view.view import Service, Want
 from ..errors import ConfigError
 from .checks import is_number, nearest, report
-from .knobs import LAG
+from .knobs import LAG, Knobs
 
 ROLES = {"primary": Service.WRITE, "replica": Service.REPLICA, "any": Service.READ}
 
@@ -41,6 +42,11 @@ class Options:
         if found:
             raise report("the options", found)
         return replace(self, **given)
+
+    @classmethod
+    def under(cls, knobs: Knobs, given: Mapping[str, Any] = MappingProxyType({})) -> Options:
+        """Return what a caller has ``given``, and the cluster's knobs where nothing was given."""
+        return cls(**({"read_only": knobs.read_only, "max_lag": knobs.max_lag} | dict(given)))
 
     def want(self, autocommit: bool) -> Want:
         """Return what a connection with these options needs."""

@@ -7,7 +7,9 @@ Rules
    A checkout that comes before they are told looks here by itself.
 3. One log line per change of a node's state, none per statement.
 4. A node that was discovered, or is one no longer, is known by the view first decided; its address is made or dropped under the same lock.
-5. What keeps discovery from being complete is logged once, however often it is found.
+5. The knobs are published with the view, under the same lock, so that nobody sees the new view with the old knobs.
+   They are read here, or taken over with the view; nobody keeps a copy.
+6. What keeps discovery from being complete is logged once, however often it is found.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from ..config.address import Address
 from ..config.checks import nearest
@@ -71,6 +73,29 @@ class Topology:
         self._breaker = Breaker(settings.breaker_base, settings.breaker_cap)
         self._complained: set[str] = set()
         self._lock = threading.Lock()
+
+    def reconfigure(self, change: Callable[[Knobs], Knobs]) -> None:
+        """Publish what ``change`` makes of the knobs, together with a view that goes by them.
+
+        An error of ``change`` passes, and nothing has changed then.
+        """
+        with self._lock:
+            before, old = self.settings, self.view
+            knobs = change(before)
+            known = old.discovery
+            if known is not None:
+                known = replace(known, forget_after=knobs.forget_after)
+            self.settings = knobs
+            self.measured_lag = replace(self.measured_lag, probe_interval=knobs.probe_interval)
+            self._breaker = Breaker(knobs.breaker_base, knobs.breaker_cap)
+            self.budget.resize(knobs.retry_ratio, knobs.retry_reserve)
+            after = self.view = replace(old, writer=knobs.writer, discovery=known, version=old.version + 1)
+        changes = [(each.name, getattr(before, each.name), getattr(knobs, each.name)) for each in fields(knobs)]
+        if text := ", ".join(f"{name}: {a} -> {b}" for name, a, b in changes if a != b):
+            log.info("cluster %s: %s", self.name, text)
+            self.events.note("reconfigured", "", text)
+        for listener in tuple(self.listeners):
+            listener(after)
 
     @property
     def nodes(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from ..drivers.contract import AnyDriver
 from ..errors import ClusterError, PoolClosed, bind
 from ..nodes.dial import D, Probing, is_callers, means_of, tell_failure
 from ..nodes.topology import Topology
-from .counts import counted, empty_book
+from .counts import counted, empty_book, policy_of
 from .holders import holders, waiters
 from .outside import DialledFor, OutsideConnections
 from .unavailable import none_to_be_had, unfit
@@ -47,7 +47,8 @@ class BasePool(Generic[D]):
 
     def __init__(self, topology: Topology, driver: AnyDriver) -> None:
         self.topology = topology
-        self.timeout = topology.settings.timeout
+        self.knobs = topology.settings
+        self.timeout = self.knobs.timeout
         # Given up by the garbage collector, which may run under any lock: `take_in_orphans` takes them in.
         self.orphans: deque[Session] = deque()
         # Of connections that a framework has dropped; the garbage collector may be the one who says so.
@@ -123,9 +124,21 @@ class BasePool(Generic[D]):
         with self._lock:
             news = view.version != self._book.view.version
             actions = self._book.adopt(view)
+            resized = self._resize() if self.knobs is not self.topology.settings else None
         self._act(actions)
+        if resized is not None:
+            self._act(resized)
         if news:
             self._wake()  # a suspect node is dialled, and a refusal is looked into, at once
+
+    def _resize(self) -> Actions:
+        """Take the knobs over that were published with the view; the others are read where they are."""
+        before, knobs = self.knobs, self.topology.settings
+        chosen = None
+        if (before.policy, before.local_threshold) != (knobs.policy, knobs.local_threshold):
+            chosen = policy_of(knobs)
+        self.knobs, self.timeout = knobs, knobs.timeout
+        return self._book.resize(knobs.max_size, knobs.max_dials_per_node, chosen, knobs.slow_start)
 
     def _act(self, actions: Actions) -> None:
         for waiter in actions.wake:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from ..config.knobs import Knobs
 from ..core.booking.book import Book
-from ..core.policies.named import policy
+from ..core.policies.named import Policy, policy
 from ..nodes.topology import Topology
 
 
 def empty_book(topology: Topology) -> Book:
     """Return the bookkeeping of a pool that has no connection yet."""
     s = topology.settings
-    chosen = policy(s.policy, s.local_threshold, random.randrange(1 << 16))
-    return Book(s.max_size, s.max_dials_per_node, chosen, random.random, s.slow_start)
+    return Book(s.max_size, s.max_dials_per_node, policy_of(s), random.random, s.slow_start)
+
+
+def policy_of(knobs: Knobs) -> Policy:
+    """Return the policy that the knobs name, with a seed of its own."""
+    return policy(knobs.policy, knobs.local_threshold, random.randrange(1 << 16))
 
 
 def counted(book: Book, waits: int = 0, hung: int = 0) -> dict[str, Any]:

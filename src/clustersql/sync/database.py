@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from ..config.knobs import Knobs
 from ..config.options import Options, check_options
 from ..connection.functions import check_plain
 from ..connection.interruption import passes
@@ -24,14 +26,23 @@ T = TypeVar("T")
 class Database:
     """A pooled, thread-safe way into a cluster.  `options` gives a view of it with other settings; all views share one pool."""
 
-    __slots__ = ("_notes", "_options", "_pool", "_single", "_want")
+    __slots__ = ("_given", "_knobs", "_notes", "_options", "_pool", "_single", "_want")
 
-    def __init__(self, pool: Pool, notes: StatementCache, options: Options) -> None:
+    def __init__(self, pool: Pool, notes: StatementCache, given: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """``given``: the options that the caller has set; the others are the cluster's, as they are now."""
         self._pool = pool
         self._notes = notes
-        self._options = options
-        self._want = options.want(autocommit=False)
-        self._single = options.want(autocommit=True)
+        self._given = given
+        self._knobs: Knobs | None = None
+        self._look()
+
+    def _look(self) -> None:
+        """Take over the cluster's knobs as they are now."""
+        if self._knobs is not (knobs := self._pool.topology.settings):
+            self._options = options = Options.under(knobs, self._given)
+            self._want = options.want(autocommit=False)
+            self._single = options.want(autocommit=True)
+            self._knobs = knobs
 
     def options(
         self,
@@ -51,17 +62,20 @@ class Database:
         "replica", "any") and ``move=False`` pin the work.  ``max_lag``: how far behind a replica may be, in seconds, or as a size of its
         log ("16MB").  Raises `ConfigError` naming every mistake.
         """
-        changed = self._options.changed(
-            timeout=timeout,
-            read_only=read_only,
-            idempotent=idempotent,
-            node=node,
-            role=role,
-            move=move,
-            max_lag=max_lag,
-        )
+        given = {
+            "timeout": timeout,
+            "read_only": read_only,
+            "idempotent": idempotent,
+            "node": node,
+            "role": role,
+            "move": move,
+            "max_lag": max_lag,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        self._look()
+        changed = self._options.changed(**given)
         check_options(changed, self._pool.topology.name, self._pool.topology.nodes, self._pool.topology.measured_lag)
-        return Database(self._pool, self._notes, changed)
+        return Database(self._pool, self._notes, {**self._given, **given})
 
     def connection(
         self,
@@ -77,6 +91,8 @@ class Database:
 
         ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`, `PoolClosed`.
         """
+        if self._knobs is not self._pool.topology.settings:
+            self._look()
         options, want = self._options, self._want
         if (
             timeout is not None
@@ -100,6 +116,8 @@ class Database:
 
         Raises the driver's errors, `OutcomeUnknown`, `NoNodeAvailable` or `PoolTimeout`.
         """
+        if self._knobs is not self._pool.topology.settings:
+            self._look()
         deadline = self._deadline()
         connection = Connection(self._pool, self._options, self._single, self._notes, deadline=deadline)
         connection._state.whole = True
@@ -129,6 +147,8 @@ class Database:
         A function that commits by itself is not called again.  Raises what it raises, the driver's errors, and `OutcomeUnknown`.
         """
         check_plain(function, "db.run()", "give a plain function, or use clustersql.aio")
+        if self._knobs is not self._pool.topology.settings:
+            self._look()
         deadline = self._deadline()
 
         def connect() -> Connection:

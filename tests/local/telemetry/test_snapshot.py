@@ -91,10 +91,10 @@ def test_who_holds_the_pool_and_who_waits_for_threads(cluster: Cluster) -> None:
 def test_a_checkout_without_a_wait_is_dated_too(cluster: Cluster) -> None:
     db = cluster.open()
     db.execute("SELECT 1")
-    opened = next(iter(db._pool._book.shelves["a"].open)).opened
+    [session] = db._pool._book.shelves["a"].open
+    before = session.lent_at
     with db.connection():
-        session = next(iter(db._pool._book.shelves["a"].open))
-        assert session.lent_at > opened
+        assert session.lent_at > before
         assert len(cluster.snapshot().holders) == 1
 
 

@@ -20,12 +20,15 @@ _PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.D
 
 def knobs() -> str:
     """Every knob of a cluster."""
-    return rows(("knob", "default", "unit", "allowed", "in a file", "meaning"), map(_knob, KNOBS.values()))
+    return rows(
+        ("knob", "default", "unit", "allowed", "in a file", "at run time", "meaning"), map(_knob, KNOBS.values())
+    )
 
 
 def _knob(knob: Knob) -> tuple[str, ...]:
     default = f"{knob.default:g}" if isinstance(knob.default, float) else str(knob.default)
-    return f"`{knob.name}`", f"`{default}`", knob.unit, knob.check.allowed, "yes" if knob.in_file else "no", knob.help
+    flags = ("yes" if flag else "no" for flag in (knob.in_file, knob.live))
+    return f"`{knob.name}`", f"`{default}`", knob.unit, knob.check.allowed, *flags, knob.help
 
 
 def abilities() -> str:

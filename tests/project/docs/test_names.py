@@ -63,6 +63,7 @@ METHODS: dict[type, dict[str, str]] = {
         "observe": "(self, raw, error)",
         "on_event": "(self, function)",
         "open": "(self)",
+        "reconfigure": "(self, **knobs)",
         "remove_node": "(self, name)",
         "snapshot": "(self)",
         "undrain": "(self, name)",

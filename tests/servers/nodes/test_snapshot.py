@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import psycopg
 import pytest
 from support import face
 from support.waiting import eventually
 
+from clustersql import TransactionLost
 from clustersql.testing import PostgresCluster
 
 
@@ -35,6 +37,17 @@ def test_a_kill_is_an_event_and_so_is_the_recovery(postgres: PostgresCluster, dr
             )
             assert conn.execute("SELECT 42").fetchone()[0] == 42
         assert {"node", "recovery"} <= {event.kind for event in told}
+        with db.connection(node="n1") as conn:
+            number = conn.execute("SELECT pg_backend_pid()").fetchone()[0]
+            conn.execute("SELECT 'v4lue'")
+            postgres.execute("n1", f"SELECT pg_terminate_backend({number})")
+            with pytest.raises(psycopg.Error):
+                conn.execute("SELECT 'v4lue'")
+            with pytest.raises(TransactionLost):
+                conn.execute("SELECT 'v4lue'")
+            conn.rollback()
+        [outcome, *_] = [event for event in told if event.kind == "outcome"]
+        assert outcome.text.startswith("TransactionLost on the connection from ")
         shown = cluster.snapshot().as_dict()
         assert json.loads(json.dumps(shown)) == shown
         [primary] = [node for node in shown["nodes"] if node["role"] == "primary"]
@@ -43,3 +56,4 @@ def test_a_kill_is_an_event_and_so_is_the_recovery(postgres: PostgresCluster, dr
         assert primary["peers"]
         text = json.dumps(shown) + "".join(event.text for event in cluster.events())
         assert "password" not in text
+        assert "v4lue" not in text

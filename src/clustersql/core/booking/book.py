@@ -74,6 +74,28 @@ class Book(Queue):
             self._notify(waiter, Changed(), actions)
         return actions
 
+    def resize(self, max_size: int, max_dials: int, policy: Policy | None, slow_start: float) -> Actions:
+        """Work with other bounds from now on; ``policy`` None: with the one there is.
+
+        Beyond a smaller ``max_size`` idle connections are closed, the oldest first; those in use when they are given
+        back.
+        """
+        actions = Actions()
+        self.max_size, self.max_dials, self.slow_start = max_size, max_dials, slow_start
+        if policy is not None:
+            self.policy = policy
+            for waiter in self.waiters:
+                waiter.policy = policy.turn()
+                self._aim(waiter)
+            self._candidates.clear()
+        idle = sorted((s for shelf in self.shelves.values() for s in shelf.idle), key=lambda s: s.idle_since)
+        for session in idle[: max(0, self.total - max_size)]:
+            session.shelf.idle.remove(session)
+            self._forget(session)
+            actions.close.append(session)
+        self._room(actions)
+        return actions
+
     def _welcome_back(self, shelf: Shelf) -> None:
         """A node that was down serves again: what it was once, or the penalty of its failure, says nothing about it now.
 
@@ -264,6 +286,7 @@ class Book(Queue):
             and not self.waiters
             and session.generation == shelf.generation
             and now < session.expires
+            and self.total <= self.max_size
             and not (self.closed or shelf.retired)
         ):
             session.idle_since = now

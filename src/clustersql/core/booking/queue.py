@@ -72,6 +72,7 @@ class Queue:
         """Give a connection that nobody holds to the first waiter it fits; else let it idle, or close it."""
         shelf = session.shelf
         usable = not (self.closed or shelf.retired or session.generation != shelf.generation or now >= session.expires)
+        usable = usable and self.total <= self.max_size  # the pool was made smaller
         if usable and self.waiters:
             for waiter in self.waiters:
                 if shelf.name in waiter.names:

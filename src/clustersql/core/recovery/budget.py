@@ -43,6 +43,11 @@ class Budget:
         self.spent += 1
         return True
 
+    def resize(self, ratio: float, reserve: float) -> None:
+        """Work with other bounds from now on; a larger reserve is earned, a smaller one holds at once."""
+        self.ratio, self.reserve = ratio, reserve
+        self._tokens = min(self._tokens, reserve + self._earned)
+
     @property
     def left(self) -> float:
         """How many retries may be spent now."""

@@ -13,7 +13,7 @@ from .errors import (
     ReplayMismatch,
     TransactionLost,
 )
-from .registry import connect, load, metrics, open, register, unregister
+from .registry import connect, load, metrics, open, register, registered, unregister
 
 __version__ = "0.1.0"
 
@@ -32,5 +32,6 @@ __all__ = [
     "metrics",
     "open",
     "register",
+    "registered",
     "unregister",
 ]

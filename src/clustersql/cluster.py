@@ -392,11 +392,6 @@ class Cluster:
         return f"<clustersql.Cluster {self.name!r} {self._reading.name} nodes={self.nodes}>"
 
 
-def topology_of(cluster: Cluster) -> Topology:
-    """Return what a cluster knows of its nodes: for this package's own commands and pages, which ask more than a program may."""
-    return cluster._topology
-
-
 def from_config(
     name: str,
     driver: str | None,

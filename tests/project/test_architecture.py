@@ -20,6 +20,8 @@ CORE = "core core/view core/policies core/recovery core/booking core/statements"
 GROUND = "errors fork"
 DRIVEN = f"{GROUND} {CORE} dialects drivers config"
 EVERYTHING = f"{DRIVEN} nodes pool connection sync aio reports cluster registry __init__"
+READING = f"errors {CORE} config reports cluster registry __init__"
+"""For what shows a cluster: a snapshot, figures and events are values of `reports` and `core`, so it has no use for more."""
 
 ROOMS: dict[str, str] = {
     "errors": "",
@@ -42,13 +44,17 @@ ROOMS: dict[str, str] = {
     "cluster": EVERYTHING,
     "registry": EVERYTHING,
     "__init__": EVERYTHING,
-    "telemetry": EVERYTHING,
+    "telemetry": READING,
     "cli": EVERYTHING,
     "testing": EVERYTHING,
     "integrations": EVERYTHING,
-    "dashboard": EVERYTHING,
+    "dashboard": READING,
 }
 """Each room, and the rooms that its files may import beside its own: at load, in a function, or for types only."""
+
+FRONT = {"clustersql.cluster", "clustersql.registry"}
+OWN_FILES = {"from_config", "driver_of", "DEFAULT_DRIVER"}
+"""What `check` needs of the front beside the public names: it makes clusters of a file and registers none."""
 
 LEAVES = {"telemetry", "cli", "testing", "integrations", "dashboard"}
 FLAT = {"__init__.py", "cluster.py", "registry.py", "errors.py", "fork.py", "py.typed"}
@@ -277,6 +283,39 @@ def test_a_leaf_reads_no_private_name(leaf: str) -> None:
                     f"{path.relative_to(ROOT)}:{node.lineno} imports {a.name}" for a in node.names if is_private(a.name)
                 ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("leaf", sorted(LEAVES))
+def test_a_leaf_uses_of_the_front_what_every_program_has(leaf: str) -> None:
+    """A cluster tells its leaves what it tells a program: `snapshot`, `metrics`, `events`.  There is no way past these."""
+    wrong = [
+        f"{path.relative_to(ROOT)} takes {name} of {module}"
+        for path in sorted((ROOT / leaf).rglob("*.py"))
+        for module, name in taken(path)
+        if module in FRONT
+        and name not in clustersql.__all__
+        and (path.relative_to(ROOT).as_posix(), name) not in {("cli/check/command.py", own) for own in OWN_FILES}
+    ]
+    assert wrong == []
+
+
+def taken(path: Path) -> Iterator[tuple[str, str]]:
+    """(module, name) for each name that a file imports, and for each attribute of a module that it imports whole."""
+    package = ("clustersql", *path.relative_to(ROOT).parts[:-1])
+    tree = ast.parse(path.read_text("utf-8"))
+    whole: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *([node.module] if node.module else [])))
+            for alias in node.names:
+                if is_module(inner := f"{module}.{alias.name}"):
+                    whole[alias.asname or alias.name] = inner
+                else:
+                    yield module, alias.name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in whole:
+            yield whole[node.value.id], node.attr
 
 
 def private_in(file: Path) -> set[str]:

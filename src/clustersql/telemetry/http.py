@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
 from typing import Any
 
-from .. import registry
 from ..cluster import Cluster
 from ..core.view.view import Service
 from ..errors import ConfigError
+from ..registry import registered
 from ..reports.values import NodeReport
 
 __all__ = ["Server", "health", "serve"]
@@ -103,7 +103,7 @@ class _HTTPServer(ThreadingHTTPServer):
 
     def clusters(self) -> Mapping[str, Cluster]:
         """The clusters to show: those that were chosen, or all that are registered now."""
-        return registry.registered() if self._chosen is None else self._chosen
+        return registered() if self._chosen is None else self._chosen
 
     def handle_error(self, *_: Any) -> None:
         """A client that goes away in the middle is no news."""

@@ -28,6 +28,7 @@ NAMES = [
     "metrics",
     "open",
     "register",
+    "registered",
     "unregister",
 ]
 
@@ -37,6 +38,7 @@ FUNCTIONS = {
     "metrics": "()",
     "open": "(name, dsn=None, /)",
     "register": "(cluster)",
+    "registered": "()",
     "unregister": "(name)",
 }
 

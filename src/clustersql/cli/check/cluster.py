@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from ...cluster import Cluster, topology_of
 from ...core.view.epoch import older
-from ...errors import ConfigError
 from ...nodes.topology import Topology
 from .capacity import crowd, pools
 from .members import discovered
@@ -20,15 +18,13 @@ __all__ = ["check_cluster"]
 
 
 def check_cluster(
-    cluster: Cluster, *, max_connections: int, processes: int, seconds: float, progress: Callable[[str], None]
+    topology: Topology, *, max_connections: int, processes: int, seconds: float, progress: Callable[[str], None]
 ) -> ClusterResult:
-    """Check one cluster.  ``seconds`` bounds each single question; ``progress`` is told what is being done."""
-    topology = topology_of(cluster)
-    if cluster.driver is None:
-        raise ConfigError(
-            f"cluster {cluster.name!r} has no driver for threads, which check works with: give one with --driver"
-        )
-    result = ClusterResult(cluster.name, cluster.driver.name)
+    """Check one cluster, whose driver is one for threads.
+
+    ``seconds`` bounds each single question; ``progress`` is told what is being done.
+    """
+    result = ClusterResult(topology.name, topology.driver.name)
     wires = {name: Wire(topology, name, seconds) for name in topology.addresses}
     try:
         progress("asking every node")

@@ -11,8 +11,10 @@ import typer
 from rich.console import Console
 
 from ...cluster import Cluster, from_config
-from ...config.file import default_path, read
+from ...config.file import ClusterConfig, default_path, read
+from ...config.knobs import settings
 from ...errors import ConfigError
+from ...nodes.topology import Topology
 from ...registry import DEFAULT_DRIVER, driver_of
 from .cluster import check_cluster
 from .result import ClusterResult
@@ -64,29 +66,46 @@ def check(
         raise typer.Exit(1)
 
 
-def _clusters(path: Path | None, name: str | None, driver: str | None, only: str | None) -> list[Cluster]:
-    """Read the file.  ``only`` picks a cluster in either form, ``name`` also names the one of the ancestor's form."""
+def _clusters(path: Path | None, name: str | None, driver: str | None, only: str | None) -> list[Topology]:
+    """Read the file; every mistake in it is told before any node is asked.
+
+    ``only`` picks a cluster in either form, ``name`` also names the one of the ancestor's form.
+    """
     if name and only and name != only:
         raise ConfigError(f"--name {name} and --cluster {only} contradict each other: give one of them")
     file = path or Path(default_path())
-    found = [
-        from_config(each.name, driver_of(each.driver, each.async_driver), each.async_driver, each.settings, each.nodes)
-        for each in read(file, name=name or None, driver=driver)
-    ]
-    picked = [each for each in found if only in (None, each.name)]
+    found = [(each, _cluster(each)) for each in read(file, name=name or None, driver=driver)]
+    picked = [(each, cluster) for each, cluster in found if only in (None, each.name)]
     if not picked:
-        raise ConfigError(f"{file}: no cluster {only!r}; it has {', '.join(each.name for each in found)}")
-    return picked
+        raise ConfigError(f"{file}: no cluster {only!r}; it has {', '.join(each.name for each, _ in found)}")
+    return [_topology(each, cluster) for each, cluster in picked]
 
 
-def _check(cluster: Cluster, most: int, processes: int, timeout: float | None) -> ClusterResult:
-    seconds = timeout or float(cluster.snapshot().knobs["connect_timeout"])
+def _cluster(each: ClusterConfig) -> Cluster:
+    driver = driver_of(each.driver, each.async_driver)
+    return from_config(each.name, driver, each.async_driver, each.settings, each.nodes)
+
+
+def _topology(each: ClusterConfig, cluster: Cluster) -> Topology:
+    """Return a cluster's nodes without its pool and monitor: check asks each of them, whatever is believed of it."""
+    if cluster.driver is None:
+        raise ConfigError(
+            f"cluster {each.name!r} has no driver for threads, which check works with: give one with --driver"
+        )
+    topology = Topology(each.name, cluster.driver, settings(**each.settings))
+    for name, address in each.nodes:
+        topology.add(name, address)
+    return topology
+
+
+def _check(topology: Topology, most: int, processes: int, timeout: float | None) -> ClusterResult:
+    seconds = timeout or topology.settings.connect_timeout
     console = Console(stderr=True, highlight=False)  # stdout is the result's
-    with console.status(f"cluster {cluster.name}") as status:
+    with console.status(f"cluster {topology.name}") as status:
         return check_cluster(
-            cluster,
+            topology,
             max_connections=most,
             processes=processes,
             seconds=seconds,
-            progress=lambda what: status.update(f"cluster {cluster.name}: {what}"),
+            progress=lambda what: status.update(f"cluster {topology.name}: {what}"),
         )

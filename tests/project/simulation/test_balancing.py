@@ -11,6 +11,7 @@ from clustersql.core.policies.load import Load
 from clustersql.core.policies.named import LeastLatency
 from simulation.balancing import scenarios
 from simulation.balancing.bars import CHECKS, Effort
+from simulation.balancing.callers import steady
 from simulation.balancing.run import Outcome, run
 from simulation.balancing.table import jobs
 
@@ -56,6 +57,14 @@ def test_the_omniscient_rule_is_best_and_chance_is_worst() -> None:
     omniscient, ours, chance = (slow(rule).latency(0.99) for rule in ("omniscient", "least-latency", "random"))
     assert omniscient < ours * 1.1
     assert chance > 10 * ours
+
+
+@pytest.mark.parametrize(("nodes", "callers", "connections"), [(3, 16, 16), (9, 16, 16), (100, 16, 64)])
+def test_equal_nodes_do_not_take_connections_from_each_other(nodes: int, callers: int, connections: int) -> None:
+    """With as many connections as callers nobody has to wait.  Of 100 nodes no caller has ever asked, some look faster than all."""
+    seen = steady(nodes, callers, connections, seconds=2.0)
+    assert seen.waits <= 0.01 * seen.checkouts  # 9 % when scores were compared, of which the queue is a part
+    assert seen.dials <= 3
 
 
 # -- each part of the rule is needed: without it a bar is missed

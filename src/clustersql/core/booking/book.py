@@ -23,7 +23,11 @@ from .queue import Queue
 from .shelf import Actions, Session, Shelf, Waiter
 
 EVICT = 2.0
-"""At the limit an idle connection on another node is used, unless that node's score is more than this many times the best one's."""
+"""At the limit an idle connection on another node is used, unless its answers take more than this many times as long as those of the best
+one."""
+EVICT_EVERY = 1.0
+"""Seconds between two connections that are closed for a faster node's sake: an eviction costs a dial, and two equal nodes whose estimates
+differ for a moment would go on taking connections from each other."""
 
 
 class Book(Queue):
@@ -36,6 +40,7 @@ class Book(Queue):
         self.random = random
         self.slow_start = slow_start
         self.served = 0
+        self._evicted_at = float("-inf")
         self._candidates: dict[Want, tuple[Shelf, ...]] = {}
 
     # -- the view ------------------------------------------------------------------------------------------------------------------
@@ -150,15 +155,22 @@ class Book(Queue):
         return session
 
     def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float) -> Shelf | None:
-        """The best node has no idle connection.  With room for a dial there, dial; at the limit use another node, if it is not much worse."""
+        """The best node has no idle connection.  With room for a dial there, dial; at the limit use another node.
+
+        Where that one is much slower, one caller at a time makes room for a dial of the best one, and the others do not wait for it.  The
+        nodes' speed alone is compared: a queue is no reason to close a connection that can serve now.
+        """
         if self.total < self.max_size and best.dials < self.max_dials:
             return None
         idle = [shelf for shelf in shelves if shelf.idle]
         if not idle:
             return None
         other = self.policy.pick(idle, now, self.random)
-        worse = isinstance(self.policy, LeastLatency) and other.score(now) > EVICT * best.score(now)
-        return None if worse and best.dials < self.max_dials else other
+        slower = isinstance(self.policy, LeastLatency) and other.expected(now) > EVICT * best.expected(now)
+        if not slower or best.dials or now < self._evicted_at + EVICT_EVERY:
+            return other
+        self._evicted_at = now
+        return None
 
     # -- dials -----------------------------------------------------------------------------------------------------------------
 

@@ -98,10 +98,15 @@ class Servers:
         self.loop.at(self._delay(replica), self._receive, node, replica, base, entries)
 
     def _receive(self, node: Node, replica: Node, base: int, entries: tuple[Entry, ...]) -> None:
-        fits = replica.upstream is node and len(replica.log) == base and replica.alive and not replica.frozen
-        if not fits or not self.linked(node.name, replica.name):
+        there = replica.upstream is node and replica.alive and not replica.frozen
+        if not there or not self.linked(node.name, replica.name):
             return
-        replica.log.extend(entries)
+        if replica.epoch < node.epoch:
+            self._join(node, replica)
+        elif len(replica.log) == base:
+            replica.log.extend(entries)
+        else:
+            return
         replica.flushed = len(replica.log)
         self.loop.at(self._delay(node), self._confirm, node, node.epoch, replica.flushed)
 
@@ -165,8 +170,16 @@ class Servers:
     def follow(self, node: Node) -> None:
         """Make a node a replica of the leader: what it has and the leader has not is thrown away."""
         if node is not self.leader:
-            self._copy(self.leader, node)
-            node.upstream, node.epoch = self.leader, self.leader.epoch
+            node.upstream = self.leader
+            self._join(self.leader, node)
+
+    def _join(self, node: Node, replica: Node) -> None:
+        """Make a replica that slept through promotions one of its primary's present epoch, as a standby follows a timeline.
+
+        Without it such a replica confirms commits under the epoch that it last knew, and the next promotion takes its journal for an old one.
+        """
+        self._copy(node, replica)
+        replica.epoch = node.epoch
 
     def _copy(self, source: Node, node: Node) -> None:
         common = 0

@@ -24,9 +24,10 @@ from simulation.faults.servers import Entry
 
 ROOT = Path(__file__).parents[3]
 CORPUS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "corpus.json").read_text())
-FOUND = (73443, 139)
+FOUND = (73443, 139, 9767)
 """Seeds that found a defect: a deadlock that the function of `run` had swallowed was forgotten for a later error, and the rest committed; an
-exception that broke into the return of a connection, after its COMMIT, looked like a failure of the work."""
+exception that broke into the return of a connection, after its COMMIT, looked like a failure of the work; the simulated standby itself that
+slept through two promotions (below)."""
 SEEDS = 300
 ENOUGH = 600
 """Seeds within which a breakage is found; the one that was kept comes first, and finds it while the library draws its chances as it does now."""
@@ -119,3 +120,25 @@ def test_the_checker_finds_a_part_of_a_transaction() -> None:
 
 def test_what_asynchronous_replication_lost_is_not_our_fault() -> None:
     assert checked({"x1": OK}, [("x1",)], kept=0, lost={"x1"}) == []
+
+
+def test_a_standby_that_slept_through_promotions_keeps_what_it_confirmed() -> None:
+    chance = random.Random(1)
+    loop = Loop(chance)
+    servers = Servers(loop, chance, POSTGRESQL, synchronous=True, durable=True, told=lambda text: None)
+    first, slept, third = servers.nodes
+    slept.frozen = True
+    servers.promote()
+    servers.promote()
+    assert servers.leader is first
+    servers.thaw(slept)
+    third.frozen = True
+    done: list[bool] = []
+    servers.commit(first, None, Entry(1, (("a", "x1"),)), lambda: done.append(True))  # type: ignore[arg-type]
+    loop.rest(1.0)
+    third.frozen = False
+    servers.cuts.update({frozenset(("n0", "n1")), frozenset(("n0", "n2"))})
+    servers.promote()
+    assert done == [True]
+    assert [token for entry in servers.leader.log for _, token in entry.writes] == ["x1"]
+    assert servers.lost == set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -11,38 +10,31 @@ from typing import Any
 from clustersql.config import knobs
 from clustersql.core.booking.shelf import Session
 from clustersql.core.policies.named import policy
-from clustersql.core.view.observe import Added
 
 from .client import Client, Log
 from .clock import START, Clock
+from .dial import Network
 from .run import NEAR
 from .server import Server
 
 
 class Callers(Client):
-    """A client whose operations arrive as soon as the ones before are done; it counts checkouts, and those that had to wait."""
+    """A client whose operations arrive as soon as the ones before are done; it counts checkouts."""
 
-    checkouts = waits = 0
+    checkouts = 0
 
     def start(self) -> None:
         """Know the nodes; the callers come one by one."""
-        for name in self.servers:
-            self.tell(Added(name))
+        self.configure()
 
     def begin(self) -> None:
         """One caller's next operation."""
-        self._checkout(None, partial(self._first, self.clock.now))
-
-    def _checkout(self, avoid: str | None, got: Callable[[Session | None], object]) -> None:
         self.checkouts += 1
-        super()._checkout(avoid, got)
+        self.pool.checkout(None, partial(self.first, self.clock.now))
 
-    def _open(self, avoid: str | None, got: Callable[[Session | None], object]) -> None:
-        self.waits += 1
-        super()._open(avoid, got)
-
-    def _succeeded(self, session: Session, began: float) -> None:
-        super()._succeeded(session, began)
+    def succeeded(self, session: Session, began: float) -> None:
+        """The caller has its answer, and goes on."""
+        super().succeeded(session, began)
         self.clock.at(self.clock.now, self.begin)
 
 
@@ -64,17 +56,18 @@ def steady(
     servers = {f"n{i}": Server(f"n{i}", clock, draw) for i in range(nodes)}
     rtt = dict.fromkeys(servers, NEAR)
     settings = knobs.settings(read_only=True, max_size=connections)
-    client = Callers(clock, servers, rtt, draw, policy("least-latency"), settings, log, 1.0, 0.0)
-    client.start()
-    for i in range(callers):
-        clock.at(START + 0.5 + 0.01 * i, client.begin)
-    clock.run(START + warm)
-    before: Any = client.checkouts, client.waits, log.dials, [len(s.asked) for s in servers.values()]
-    clock.run(START + warm + seconds)
+    client = Callers(Network(clock, servers, rtt), draw, policy("least-latency"), settings, log, 1.0, 0.0)
+    with clock.installed(draw):
+        client.start()
+        for i in range(callers):
+            clock.at(START + 0.5 + 0.01 * i, client.begin)
+        clock.run(START + warm)
+        before: Any = client.checkouts, client.pool.waits, log.dials, [len(s.asked) for s in servers.values()]
+        clock.run(START + warm + seconds)
     asked = [len(s.asked) - b for s, b in zip(servers.values(), before[3], strict=True)]
     return Steady(
         client.checkouts - before[0],
-        client.waits - before[1],
+        client.pool.waits - before[1],
         log.dials - before[2],
         tuple(a / max(1, sum(asked)) for a in asked),
     )

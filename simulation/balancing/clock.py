@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from heapq import heappop, heappush
+from types import SimpleNamespace
 from typing import Any
+
+from clustersql.core.booking.shelf import Session
+
+from ..places import installed
 
 START = 1000.0
 """Seconds.  Not 0: the core's times of 0.0 mean never."""
@@ -25,6 +33,11 @@ class Clock:
         self._count += 1
         heappush(self._events, (moment if moment > self.now else self.now, self._count, action, arguments))
 
+    def serial(self) -> int:
+        """Return a number that nothing else of this run has."""
+        self._count += 1
+        return self._count
+
     def run(self, until: float) -> int:
         """Let everything happen up to ``until``.  Returns how many events that were."""
         events, count = self._events, 0
@@ -34,3 +47,24 @@ class Clock:
             count += 1
         self.now = until
         return count
+
+    @contextmanager
+    def installed(self, chance: random.Random) -> Iterator[None]:
+        """Within the block `clustersql` lives in this time, and ``chance`` is its chance."""
+        read = self._read
+        fakes = {
+            time: SimpleNamespace(monotonic=read, time=read),
+            time.monotonic: read,
+            random: chance,
+            random.random: chance.random,
+        }
+        # A set of sessions is gone through in the order of their hashes, which are addresses otherwise.
+        Session.__hash__ = lambda session: session.raw.serial  # type: ignore[method-assign]
+        try:
+            with installed(fakes):
+                yield
+        finally:
+            del Session.__hash__
+
+    def _read(self) -> float:
+        return self.now

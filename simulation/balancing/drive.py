@@ -12,25 +12,25 @@ LATER = object()
 
 
 class Task:
-    """One procedure under way.  ``done`` is called with what it returns."""
+    """One procedure under way.  ``done`` is called with what it returns, or with the exception that it ends with."""
 
-    __slots__ = ("_done", "_perform", "_steps", "waiting", "waits")
+    __slots__ = ("_done", "_perform", "_steps")
 
     def __init__(self, steps: Steps[Any], perform: Callable[[Step, Task], Any], done: Callable[[Any], object]) -> None:
         self._steps = steps
         self._perform = perform
         self._done = done
-        self.waiting = False
-        self.waits = 0  # so that a timer of an earlier wait is recognized as such
 
-    def resume(self, answer: Any = None) -> None:
-        """Go on with ``answer`` until the next step that takes time."""
+    def resume(self, answer: Any = None, error: Exception | None = None) -> None:
+        """Go on with ``answer`` until the next step that takes time; ``error`` is thrown in its place."""
         try:
-            while True:
+            step = self._steps.send(answer) if error is None else self._steps.throw(error)
+            while (answer := self._perform(step, self)) is not LATER:
                 step = self._steps.send(answer)
-                answer = self._perform(step, self)
-                if answer is LATER:
-                    return
         except StopIteration as end:
             result = end.value
+        except Exception as raised:
+            result = raised
+        else:
+            return
         self._done(result)

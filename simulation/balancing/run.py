@@ -12,6 +12,7 @@ from clustersql.config import knobs
 
 from .client import Client, Log
 from .clock import START, Clock
+from .dial import Network
 from .rivals import RULES
 from .server import MEAN, SLOTS, Server
 
@@ -119,14 +120,15 @@ def run(scenario: Scenario, rule: str = "least-latency", seed: int = 1) -> Outco
     for i in range(scenario.clients):
         rtt = {server.name: scenario.rtt(i, n) for n, server in enumerate(servers)}
         policy = RULES[rule](by_name, rtt)
-        client = Client(clock, by_name, rtt, draw, policy, settings, log, scenario.rate, scenario.think)
+        client = Client(Network(clock, by_name, rtt), draw, policy, settings, log, scenario.rate, scenario.think)
         clock.at(START + draw.random() * min(1.0, scenario.warm / 4), client.start)
         clients.append(client)
     for after, node, change in scenario.script:
         clock.at(START + scenario.warm + after, change, servers[node])
     end = START + scenario.warm + scenario.seconds
-    events = clock.run(end)
-    for client in clients:
-        client.rate = 0.0
-    events += clock.run(end + scenario.drain)
+    with clock.installed(draw):
+        events = clock.run(end)
+        for client in clients:
+            client.rate = 0.0
+        events += clock.run(end + scenario.drain)
     return Outcome(scenario, log, servers, events)

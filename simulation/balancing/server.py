@@ -143,12 +143,13 @@ class Server:
 class Link:
     """One connection to a server: at most one statement at a time."""
 
-    __slots__ = ("_waiting", "alive", "rtt", "server")
+    __slots__ = ("_waiting", "alive", "rtt", "serial", "server")
 
     def __init__(self, server: Server, rtt: float) -> None:
         self.server = server
         self.rtt = rtt
         self.alive = True
+        self.serial = server.clock.serial()
         self._waiting: Answered | None = None
         server.links[self] = None
 

@@ -9,7 +9,6 @@ A thread is switched only where it waits, and a lock that is taken while another
 from __future__ import annotations
 
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
+
+from ..places import installed
 
 START = 1000.0
 """Seconds on the clock when a run begins; not 0.0, which means "never" in many places."""
@@ -107,15 +108,8 @@ class Loop:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Within the block `clustersql` lives in this loop's time."""
-        fakes = _fakes(self)
-        for space, name, real in _places():
-            space[name] = fakes[id(real)]
-        try:
-            with _own_monitor(), _ordered(self):
-                yield
-        finally:
-            for space, name, real in _places():
-                space[name] = real
+        with installed(_fakes(self)), _own_monitor(), _ordered(self):
+            yield
 
 
 class Ticket:
@@ -225,7 +219,7 @@ class Thread:
         """Called by nobody but the real process's exit, when there is nothing left to wait for."""
 
 
-def _fakes(loop: Loop) -> dict[int, Any]:
+def _fakes(loop: Loop) -> dict[Any, Any]:
     chance = loop.chance
     clock = SimpleNamespace(monotonic=loop.read, time=loop.read, sleep=loop.sleep)
     threads = SimpleNamespace(
@@ -237,25 +231,12 @@ def _fakes(loop: Loop) -> dict[int, Any]:
         get_ident=lambda: id(getcurrent()),
     )
     return {
-        id(time): clock,
-        id(time.monotonic): clock.monotonic,
-        id(threading): threads,
-        id(random): chance,
-        id(random.random): chance.random,
+        time: clock,
+        time.monotonic: clock.monotonic,
+        threading: threads,
+        random: chance,
+        random.random: chance.random,
     }
-
-
-_found: list[tuple[dict[str, Any], str, Any]] = []
-
-
-def _places() -> list[tuple[dict[str, Any], str, Any]]:
-    """Where `clustersql` holds the modules and functions that are replaced: looked for once, so that no list here grows old."""
-    if not _found:
-        replaced = {id(real) for real in (time, time.monotonic, threading, random, random.random)}
-        for module in [m for name, m in sys.modules.items() if name.partition(".")[0] == "clustersql"]:
-            space = vars(module)
-            _found.extend((space, name, value) for name, value in space.items() if id(value) in replaced)
-    return _found
 
 
 @contextmanager

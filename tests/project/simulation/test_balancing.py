@@ -1,4 +1,4 @@
-"""The bars of the balancing simulation, on short runs.  The core is the real one and the seed is fixed, so the numbers are always the same."""
+"""The bars of the balancing simulation, on short runs.  The pool is the real one and the seed is fixed, so the numbers are always the same."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import pytest
 from clustersql.core.faults import Fault
 from clustersql.core.policies.load import Load
 from clustersql.core.policies.named import LeastLatency
+from clustersql.nodes.prober import BaseProber
+from clustersql.pool.upkeep import Upkeep
 from simulation.balancing import scenarios
 from simulation.balancing.bars import CHECKS, Effort
 from simulation.balancing.callers import steady
-from simulation.balancing.run import Outcome, run
+from simulation.balancing.run import Outcome, Scenario, run
 from simulation.balancing.table import jobs
 
 SHORT = Effort((1,), 6.0)
@@ -86,6 +88,26 @@ def test_without_the_number_in_flight_equal_nodes_are_no_match_for_omniscience(m
 def test_without_a_penalty_a_failing_node_gets_the_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Load, "penalize", lambda self, now: self.sample(0.0004, now))
     assert 7 in missed("failing-overloaded-3")
+
+
+def under_way(scenario: Scenario) -> int:
+    log = run(replace(scenario, clients=20, load=0.3, seconds=8.0), seed=2).log
+    return len(log.arrived) - len(log.seconds) - len(log.errors)
+
+
+def test_it_is_the_real_upkeep_that_ends_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Upkeep, "_hang_up", lambda self, session: None)
+    assert under_way(scenarios.hole(3)) >= 20
+
+
+def test_it_is_the_real_prober_that_finds_a_node_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(self, name, fresh, now, owed):  # type: ignore[no-untyped-def]
+        return None
+
+    cold = replace(scenarios.cold(3), clients=20, load=0.3, seconds=14.0)
+    assert run(cold, seed=2).attempts(2, scenarios.BACK) > 10
+    monkeypatch.setattr(BaseProber, "_begin", never)
+    assert run(cold, seed=2).attempts(2, scenarios.BACK) == 0
 
 
 def test_every_table_has_its_jobs() -> None:

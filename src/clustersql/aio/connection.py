@@ -57,7 +57,7 @@ class Connection(BaseConnection):
     def __init__(
         self, pool: Pool, options: Options, want: Want, notes: StatementCache, frame: Any, deadline: float
     ) -> None:
-        state = State(pool.topology, pool.driver, options, want, notes, (frame.f_code, frame.f_lasti))
+        state = State(pool.topology, pool.driver, options, want, notes, (frame.f_code, frame.f_lasti, id(frame)))
         state.deadline = deadline
         _set(self, "_state", state)
         _set(self, "_pool", pool)

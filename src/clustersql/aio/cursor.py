@@ -101,6 +101,7 @@ class Cursor:
             if options:
                 operation, parameters, options = positional(state, operation, parameters, options, many=False)
             return await self._noted("execute", operation, parameters, options)
+        session.statement = operation
         session.started = monotonic()
         try:
             if parameters is UNSET:
@@ -184,6 +185,7 @@ class Cursor:
         async def again(session: Session) -> Any:
             if self._session is not session:
                 await self._bind(session)
+            session.statement = operation
             result = await self._call(method, operation, parameters, options)
             return self if result is self._raw else result
 

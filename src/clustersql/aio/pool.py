@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..core.booking import mode
@@ -29,6 +29,7 @@ from ..core.view.view import View, Want
 from ..drivers.contract import AsyncDriver
 from ..nodes.topology import Topology
 from ..pool.base import BasePool
+from ..pool.holders import NOBODY
 from ..pool.outside import OutsideConnections
 from ..pool.session import awaited
 from ..pool.upkeep import Upkeep
@@ -214,6 +215,9 @@ class Pool(BasePool[Attempt]):
     def _try_lock(self) -> bool:
         return False
 
+    def _callers(self) -> tuple[Mapping[int, str], Mapping[int, str]]:
+        return NOBODY, {frame: task.get_name() for task in asyncio.all_tasks(self.loop) for frame in _frames(task)}
+
     def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> Attempt:
         return Attempt(
             self.topology,
@@ -276,6 +280,14 @@ def _relay(pool: weakref.ref[Pool], thread: int) -> Any:
                 alive.loop.call_soon_threadsafe(alive._adopt, view)
 
     return adopt
+
+
+def _frames(task: asyncio.Task[Any]) -> Iterator[int]:
+    """Yield the numbers of the frames that a task is inside of, the outermost first."""
+    coroutine: Any = task.get_coro()
+    while (frame := getattr(coroutine, "cr_frame", None)) is not None:
+        yield id(frame)
+        coroutine = coroutine.cr_await
 
 
 async def _next_event(waiter: Waiter, seconds: float) -> object:

@@ -134,6 +134,9 @@ class Knobs:
     stall_after: float = _time(
         2.0, "How long a statement may stay silent before its node is probed.  Slow statements on live nodes go on."
     )
+    leak_after: float = _time(
+        60.0, "How long a connection of the pool may be held before the log says once where it was checked out."
+    )
     probe_interval: float = _time(1.0, "How often each node is asked for its role and whether it is ready.")
     policy: str | Callable[..., Any] = _knob(  # noqa: RUF009 -- it is field()
         cast("str | Callable[..., Any]", "least-latency"), POLICY, "How a node is chosen among those that may serve."

@@ -32,8 +32,9 @@ class Binding:
     """Which session the handle asks for: role, nodes, and the modes that it is set to."""
     notes: StatementCache
     """What is known of the statements that the cluster has seen."""
-    site: tuple[CodeType, int]
-    """Where it was checked out: the caller's code, and the instruction in it."""
+    site: tuple[CodeType, int, int]
+    """Where it was checked out: the caller's code, the instruction in it, and by whom: the number of the thread, or that
+    of the task's frame."""
     pool: Any
     """The pool that serves it, of the API for threads."""
     arguments: Mapping[str, Any] | None
@@ -156,7 +157,7 @@ class Binding:
 
     def place(self) -> str:
         """Return where it was checked out, as ``file:line``."""
-        code, instruction = self.site
+        code, instruction, _ = self.site
         line = next((line for start, end, line in code.co_lines() if start <= instruction < end), None)
         return f"{code.co_filename}:{line or code.co_firstlineno}"
 

@@ -60,7 +60,7 @@ class State(Work):
         options: Options,
         want: Want,
         notes: StatementCache,
-        site: tuple[CodeType, int],
+        site: tuple[CodeType, int, int],
         pool: Any = None,
     ) -> None:
         self.topology = topology
@@ -96,6 +96,8 @@ class State(Work):
         if operation.__class__ is not str:
             operation = self._text(operation)
         traits = self.notes.look(operation)
+        if self.session is not None:
+            self.session.statement = operation
         if self.behind:
             self.require_answerable(traits)
         leaves = traits.leaves_state or traits.setting is not None

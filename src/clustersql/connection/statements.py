@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.recovery.verdict import Phase
 from ..core.statements.flatten import uncommented
-from ..core.statements.pins import Pin, pin_of
+from ..core.statements.pins import Pin, pin_of, without_values
 from ..core.statements.rules import Rules
 from ..core.statements.traits import UNKNOWN, Traits, outlasts, traits
 
@@ -92,6 +92,10 @@ class StatementCache:
     def pin(self, operation: Any) -> Pin:
         """Return what a statement that leaves state says in `Connection.pins`."""
         return pin_of(operation, self.rules)
+
+    def shown(self, operation: Any) -> str:
+        """Return a statement as anybody may see it."""
+        return without_values(operation, self.rules)
 
     def outlasts(self, operation: Any) -> bool:
         """Tell whether a statement that leaves state is known to leave what no reset undoes."""

@@ -93,6 +93,20 @@ class Work(Carried):
         """Whether a transaction may be open on ``session`` when it is given back."""
         return bool(session.count or self.transaction.may_commit) and self.transaction_mode(session)
 
+    def doing(self) -> str:
+        """Return what the handle is about, in PostgreSQL's words: ``executing``, ``idle in transaction`` or ``idle``."""
+        session = self.session
+        if session is None:
+            return "idle"
+        if session.started > session.ended:
+            return "executing"
+        return "idle in transaction" if self.must_roll_back(session) else "idle"
+
+    def latest(self) -> str:
+        """Return the latest statement, shortened and without any value; "": there was none on this session."""
+        session = self.session
+        return "" if session is None or session.statement is None else self.notes.shown(session.statement)
+
     def may_be_open(self, session: Session) -> bool:
         """Whether there is something for a ROLLBACK: what pins the session may have opened a transaction that we did not see."""
         return self.transaction.explicit or not session.autocommit or bool(self.pins)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import threading
 import time
 import weakref
 from collections import deque
@@ -35,7 +36,7 @@ from ..errors import ClusterError, PoolClosed, bind
 from ..nodes.dial import D, Probing, is_callers, means_of, tell_failure
 from ..nodes.topology import Topology
 from .counts import counted, empty_book, policy_of
-from .holders import holders, waiters
+from .holders import NOBODY, holders, waiters
 from .outside import DialledFor, OutsideConnections
 from .unavailable import none_to_be_had, unfit
 
@@ -451,7 +452,11 @@ class BasePool(Generic[D]):
 
     def told(self) -> dict[str, Any]:
         """Return what `stats` does, and who waits and who holds a connection.  Never waits, as `stats`."""
-        return self.stats() | {"waiters": waiters(self._book), "holders": holders(self._book)}
+        return self.stats() | {"waiters": waiters(self._book), "holders": holders(self._book, *self._callers())}
+
+    def _callers(self) -> tuple[Mapping[int, str], Mapping[int, str]]:
+        """Return the names of the threads, and of the tasks, by what the site of a handle says of who checked it out."""
+        return {thread.ident: thread.name for thread in threading.enumerate() if thread.ident is not None}, NOBODY
 
     def _try_lock(self) -> bool:
         """Take the lock if nobody has it."""

@@ -12,6 +12,7 @@ from ..core.view.view import Service, View, Want
 from ..core.words import in_one_line
 from ..errors import ClusterError, NoNodeAvailable, PoolTimeout, bind
 from ..nodes.topology import Topology
+from .holders import oldest
 
 
 def unfit(view: View, name: str, waiter: Waiter | None) -> ClusterError | None:
@@ -39,7 +40,11 @@ def none_to_be_had(
     name, errors = topology.name, {**topology.latest, **outcome.errors}
     busy = book.in_flight and book.total >= book.max_size
     if busy and outcome.plan and not outcome.errors and not outcome.silent:
-        text = f"no connection of cluster {name!r} became free within {seconds:.1f} s: {book.in_flight} of at most {book.max_size} are in use"
+        held = oldest(book)
+        text = (
+            f"no connection of cluster {name!r} became free within {seconds:.1f} s: "
+            f"{book.in_flight} of {book.max_size} in use{f'; oldest: {held}' if held is not None else ''}"
+        )
         return bind(PoolTimeout, operational_error)(text)
     stale = too_far_behind(topology.view, want, time.monotonic())
     errors |= {node: ClusterError(why) for node, why in stale.items()}

@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from ..core.booking.shelf import Session
 from ..core.view.node import Reach
 from ..nodes.dial import Owed, allowed
 from .base import BasePool
+from .holders import Leaks, held
+
+log = logging.getLogger("clustersql")
 
 
 class Upkeep:
@@ -27,6 +31,7 @@ class Upkeep:
 
     def __init__(self, pool: BasePool[Any]) -> None:
         self.pool = pool
+        self._leaks = Leaks()
 
     def __repr__(self) -> str:
         return f"<Upkeep of {self.pool!r}>"
@@ -51,7 +56,10 @@ class Upkeep:
             attempts = tuple(pool._attempts)
             owed = {} if stalled else self._wake_the_hung(now)
             late, next_end = self._end_the_overdue(now)
+            leaked = self._leaks.found(book, now, pool.topology.settings.leak_after)
         pool._act(actions)
+        for session in leaked:
+            self._tell_of(session, now)
         if pool.register is not None and not stalled:
             pool.hung += pool.register.wake_the_hung(pool.topology.settings.stall_after)
         for node, number in late:
@@ -66,6 +74,14 @@ class Upkeep:
                 due = min(due, attempt.deadline)
         pool.fill_up()
         return due
+
+    def _tell_of(self, session: Session, now: float) -> None:
+        """Say in the log that a connection has been held for long: it may never be given back."""
+        found, topology = held(session, now, *self.pool._callers()), self.pool.topology
+        if found is not None:  # else it was given back in this moment
+            text = topology.without_passwords(found.in_full())
+            log.warning("cluster %s: a connection to %s is %s", topology.name, found.node, text)
+            topology.events.note("held", found.node, text)
 
     def _end_the_overdue(self, now: float) -> tuple[list[tuple[str, int]], float]:
         """Shut down the sockets of those whose time is over, or the grace of whose node.  Under the lock, as

@@ -122,7 +122,6 @@ def _day(monotonic: float) -> str:
 
 def _pool(api: str, told: dict[str, Any]) -> PoolReport:
     sizes = {name: value for name, value in told.items() if name not in ("waiters", "holders")}
-    holders = sorted(told["holders"], key=lambda held: held.since)
     return PoolReport(
         api,
         sizes,
@@ -131,12 +130,15 @@ def _pool(api: str, told: dict[str, Any]) -> PoolReport:
             HolderReport(
                 site=held.site,
                 since=_day(held.since),
-                seconds=round(time.monotonic() - held.since, 3),
+                seconds=held.seconds,
                 thread=held.thread,
+                task=held.task,
                 node=held.node,
+                doing=held.doing,
                 executing=held.executing,
+                statement=held.statement,
                 outside=held.outside,
             )
-            for held in holders
+            for held in told["holders"]
         ),
     )

@@ -85,11 +85,17 @@ class HolderReport:
     seconds: float
     """For how long it has been held."""
     thread: str
-    """The thread that is inside the function of that place now; "": none is, or several are."""
+    """The thread that checked it out; "": a task did, or the thread has ended."""
+    task: str
+    """The task that is inside the function of that place; "": none is, or a thread checked it out."""
     node: str
     """The node that serves it."""
+    doing: str
+    """``executing``, ``idle in transaction`` or ``idle``."""
     executing: float | None
     """For how many seconds it has waited for an answer; None: it waits for none."""
+    statement: str
+    """Its latest statement, shortened and without any value; "": none yet."""
     outside: bool
     """Whether it is outside the pool (`Cluster.connect`)."""
 

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from sys import _getframe
+from threading import get_ident
 from time import monotonic
 from typing import Any, NoReturn
 
@@ -62,7 +63,9 @@ class Connection(BaseConnection):
         ``deadline`` (monotonic seconds) ends everything that is done with it; 0.0: nothing does.
         """
         frame = _getframe(depth)
-        state = State(pool.topology, pool.driver, options, want, notes, (frame.f_code, frame.f_lasti), pool)
+        state = State(
+            pool.topology, pool.driver, options, want, notes, (frame.f_code, frame.f_lasti, get_ident()), pool
+        )
         _set_state(self, state)
         if arguments is None and not deadline:  # by far the most: what `_acquire` does, written out
             timeout = pool.timeout if options.timeout is None else options.timeout

@@ -177,6 +177,7 @@ class Cursor:
             if options:
                 operation, parameters, options = positional(self._state, operation, parameters, options, many=False)
             return self._noted("execute", operation, parameters, options)
+        session.statement = operation
         session.started = monotonic()
         try:
             result = run(operation) if parameters is UNSET else run(operation, parameters)
@@ -255,6 +256,7 @@ class Cursor:
 
         def again(session: Session) -> Any:
             self._rebound(session)
+            session.statement = operation
             result = self._call(method, operation, parameters, options)
             return self if result is self._raw else result
 

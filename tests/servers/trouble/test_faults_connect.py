@@ -184,7 +184,7 @@ def test_pool_timeout_is_another_error(psycopg_stage: Stage) -> None:
         error = failure(db.options(timeout=0.2).execute, "SELECT 1")
     assert isinstance(error, PoolTimeout)
     assert not isinstance(error, NoNodeAvailable)
-    assert "2 of at most 2" in str(error)
+    assert "2 of 2 in use" in str(error)
     db.execute("SELECT 1")
 
 

@@ -138,13 +138,14 @@ class Book(Queue):
             shelves = self.chosen(want, now, avoid)
         if not shelves:
             return None
-        if len(shelves) == 1:
-            best = shelves[0]
-        else:
-            eligible: Sequence[Shelf] = shelves
-            if now < self.view.slow_until:
-                eligible = admitted(shelves, now, self.random, self.slow_start)
-            best = self.policy.pick(eligible, now, self.random)
+        match shelves:  # no call, unlike `len`
+            case (best,):
+                pass
+            case _:
+                eligible: Sequence[Shelf] = shelves
+                if now < self.view.slow_until:
+                    eligible = admitted(shelves, now, self.random, self.slow_start)
+                best = self.policy.pick(eligible, now, self.random)
         if not best.idle:
             other = self._second_best(best, shelves, now)
             if other is None:
@@ -281,6 +282,7 @@ class Book(Queue):
         shelf = session.shelf
         session.holder = None
         session.deadline = session.patience = 0.0
+        session.statement = None
         shelf.in_flight -= 1
         if session.outside:
             shelf.outside.discard(session)

@@ -73,6 +73,7 @@ class Session:
         "shared",
         "shelf",
         "started",
+        "statement",
         "statements",
         "tainted",
         "timed_out",
@@ -98,6 +99,8 @@ class Session:
         # When the latest statement was sent, and answered.
         self.started = 0.0
         self.ended = 0.0
+        # The latest statement since its checkout, as it was given; None: none yet.
+        self.statement: Any = None
         # The statements of the open transaction, and those before it.
         self.count = 0
         self.statements = 0

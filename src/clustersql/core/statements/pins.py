@@ -17,7 +17,7 @@ from .flatten import flatten, shown
 from .rules import Rules
 from .traits import impure
 
-__all__ = ["CURSOR", "LOCK", "NOT_RESTORED", "ONLY_HERE", "PREPARED", "Pin", "pin_of"]
+__all__ = ["CURSOR", "LOCK", "NOT_RESTORED", "ONLY_HERE", "PREPARED", "Pin", "pin_of", "without_values"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ WIDTH = 80
 
 _WORD = re.compile(r"\s*[A-Za-z]{1,20}(?!\w)")
 _ASSIGNED = re.compile(r"\Aset [^=]*?(?:=| to\b)", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w$.])\d[\w.]*")
 _SECRET = re.compile(r"\b(?:password|identified|secret|token|credential\w*|pwd)\b", re.IGNORECASE)
 
 CURSOR = "a cursor lives in its session"
@@ -74,6 +75,12 @@ def pin_of(operation: Any, rules: Rules) -> Pin:
         word = _WORD.match(operation)
         return Pin(word[0].strip().upper() if word else "", "its text is not understood for sure")
     return Pin(_shortened(shown(operation, rules.lexicon)), _why(flat, rules))
+
+
+def without_values(operation: Any, rules: Rules) -> str:
+    """Return a statement as a page or a log may show it: shortened, in one line, its literals replaced, numbers too."""
+    what = pin_of(operation, rules).what
+    return _NUMBER.sub("?", what).replace("'...'", "?")
 
 
 def _shortened(text: str) -> str:

@@ -154,6 +154,12 @@ def test_heal_ends_a_shutdown_that_waits_for_a_session(cluster: PostgresCluster)
         assert ask(cluster, "n3", "SELECT pg_is_in_recovery()") == [(True,)]
 
 
+def test_heal_ends_the_read_only_mode_of_a_standby(cluster: PostgresCluster) -> None:
+    cluster.set_read_only("n3")
+    cluster.heal()
+    assert ask(cluster, "n3", "SHOW default_transaction_read_only") == [("off",)]
+
+
 def test_terminate_sessions(cluster: PostgresCluster) -> None:
     with connect(cluster, "n1") as conn:
         assert cluster.terminate_sessions("n1") == 1

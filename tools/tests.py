@@ -1,8 +1,9 @@
-"""Run all tests in several processes at the same time: most of them wait for servers.
+"""Run all tests in several processes at the same time: many of them wait for servers.
 
-A shard is a folder of ``tests/servers``, or a ward that needs no server; it has servers of its own, which live until its end.  What starts
-Galera is one shard, whatever folder it is in: Galera's ports are fixed (those of the ancestor's config.toml).  The longest shards begin first, and
-the output of each is printed when it has ended.  Usage: ``python tools/tests.py [--workers N]``; what is to be chosen is for ``python -m pytest``.
+A shard is a folder of ``tests/servers``, or a ward that needs no server; it has servers of its own, which live until its end.  So what shares one
+Galera on ports of its own is one shard, whatever folder it is in.  The longest shards begin first.  Each says how far it is; the whole output of one
+that has failed is printed when it has ended, and at the end the time of every shard and the slowest files.  Usage: ``python tools/tests.py [--workers
+N]``; what is to be chosen is for ``python -m pytest``.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
 SERVERS = ROOT / "tests" / "servers"
 PYTEST = [sys.executable, "-m", "pytest", "--durations=5"]
-STARTS_GALERA = re.compile(r"GaleraCluster\(|galera_cluster|EncryptedGalera\(")
+ON_GALERA = ("tests/servers/integrations", "tests/servers/cli/test_check_galera.py", "tests/project/docs")
+"""They share one Galera; ``tests/servers/galera`` has another one, on the ports that the ancestor's config.toml names."""
 FIRST = ("galera", "trouble", "guarantees", "tls", "sessions", "nodes")
 """The longest shards, in this order; the others follow by their names."""
 ELSEWHERE = (
@@ -33,6 +36,9 @@ ELSEWHERE = (
     "tests/project/test_architecture.py",
     "tests/project/test_lists.py",
 )
+SLOWEST = 10
+"""How many files the end names."""
+_PROGRESS = re.compile(rb"^(\S*).*\[ *(\d+)%\]\s*$")
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,9 @@ class Shard:
     paths: tuple[str, ...]
     ignored: tuple[str, ...] = ()
 
-    @property
-    def command(self) -> list[str]:
-        """The whole command."""
-        return [*PYTEST, *self.paths, *(f"--ignore={path}" for path in self.ignored)]
+    def command(self, report: Path) -> list[str]:
+        """The whole command; ``report`` is to tell of each test's time."""
+        return [*PYTEST, f"--junit-xml={report}", *self.paths, *(f"--ignore={path}" for path in self.ignored)]
 
 
 @dataclass(frozen=True)
@@ -56,39 +61,22 @@ class Ended:
     shard: Shard
     status: int
     seconds: float
-    output: IO[bytes]
+    output: bytes
+    files: Counter[str]
+    """Seconds of each file's tests."""
 
 
 def shards() -> list[Shard]:
     """Every test is in exactly one of them."""
-    folders = sorted(folder for folder in SERVERS.iterdir() if any(folder.glob("test_*.py")))
-    galera = [path for folder in folders for path in _starts_galera(folder)]
-    found = [Shard("galera", (*map(_named, galera), "tests/project/docs"))]
-    for folder in folders:
-        if folder not in galera:
-            inside = tuple(_named(path) for path in galera if path.parent == folder)
-            found.append(Shard(folder.name, (_named(folder),), inside))
+    found = [Shard("on Galera", ON_GALERA)]
+    for folder in sorted(SERVERS.iterdir()):
+        name = folder.relative_to(ROOT).as_posix()
+        if any(folder.glob("test_*.py")) and name not in ON_GALERA:
+            ignored = tuple(path for path in ON_GALERA if path.startswith(f"{name}/"))
+            found.append(Shard(folder.name, (name,), ignored))
     found += [Shard(Path(path).stem, (path,)) for path in ELSEWHERE]
     order = {name: n for n, name in enumerate(FIRST)}
     return sorted(found, key=lambda shard: order.get(shard.name, len(order)))
-
-
-def _starts_galera(folder: Path) -> list[Path]:
-    """The whole folder where what its tests share starts Galera for them; else those of its files that do.
-
-    ``tests/servers/tls`` has such a fixture beside others, and one file that asks for it.
-    """
-    files = [file for file in sorted(folder.glob("test_*.py")) if STARTS_GALERA.search(file.read_text("utf-8"))]
-    shared = folder / "conftest.py"
-    if shared.exists() and STARTS_GALERA.search(shared.read_text("utf-8")) and folder.name != "tls":
-        return [folder]
-    if folder.name == "tls":
-        files = [file for file in sorted(folder.glob("test_*.py")) if "galera" in file.name]
-    return files
-
-
-def _named(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
 
 
 def main() -> int:
@@ -117,25 +105,52 @@ def main() -> int:
 def _run(shard: Shard, stopped: threading.Event) -> Ended | None:
     if stopped.is_set():
         return None
-    output, began = tempfile.TemporaryFile(), time.monotonic()  # noqa: SIM115 - `_show` closes it
-    run = subprocess.run(shard.command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False)
-    return Ended(shard, abs(run.returncode), time.monotonic() - began, output)
+    began, output, file = time.monotonic(), b"", ""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        with subprocess.Popen(
+            shard.command(report), cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as run:
+            assert run.stdout is not None  # made with PIPE above
+            for line in run.stdout:
+                output += line
+                if found := _PROGRESS.match(line):
+                    file = found[1].decode().rstrip(".FEsx") or file  # a long file's further lines do not name it
+                    print(f"{int(found[2]):3} %  {shard.name}: {file}", flush=True)
+        return Ended(shard, abs(run.returncode), time.monotonic() - began, output, _files(report))
+
+
+def _environment() -> dict[str, str]:
+    """Compiled modules are kept: some hundreds of programs are started here, and each would compile the whole package anew."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def _files(report: Path) -> Counter[str]:
+    seconds: Counter[str] = Counter()
+    if report.exists():  # who was killed has written none
+        for test in ElementTree.parse(report).iter("testcase"):
+            module = re.sub(r"\.Test\w*$", "", test.get("classname", ""))
+            seconds[module.replace(".", "/") + ".py"] += float(test.get("time", 0))
+    return seconds
 
 
 def _show(one: Ended) -> None:
-    print(
-        f"\n=== {one.shard.name}: {'passed' if one.status == 0 else 'FAILED'} after {one.seconds:.0f} s\n", flush=True
-    )
-    with one.output as output:
-        output.seek(0)
-        sys.stdout.buffer.write(output.read())
-        sys.stdout.flush()
+    """The whole output of a shard that has failed, and of another one the last line."""
+    said = one.output if one.status else one.output.splitlines(keepends=True)[-1]
+    word = "FAILED" if one.status else "passed"
+    print(f"\n=== {one.shard.name}: {word} after {one.seconds:.0f} s", flush=True)
+    sys.stdout.buffer.write(said + b"\n")
+    sys.stdout.flush()
 
 
 def _summary(ended: list[Ended]) -> None:
     print("\n=== all shards")
     for one in sorted(ended, key=lambda one: -one.seconds):
-        print(f"{one.seconds:6.0f} s  {'passed' if one.status == 0 else 'FAILED'}  {one.shard.name}")
+        print(f"{one.seconds:6.0f} s  {'FAILED' if one.status else 'passed'}  {one.shard.name}")
+    print("\n=== the slowest files")
+    for file, seconds in sum((one.files for one in ended), Counter()).most_common(SLOWEST):
+        print(f"{seconds:6.0f} s  {file}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
-"""A small HTTP server for the figures: ``/debug/vars`` and ``/healthz``.  Off unless `serve` is called.
+"""A small HTTP server for the figures and the health.  Off unless `serve` is called.
 
+* ``/metrics`` is for Prometheus, ``/debug/vars`` has the same as JSON; ``/livez``, ``/readyz`` and ``/healthz`` are for who decides whether
+  this process gets requests.
 * It listens on loopback unless told otherwise, because the figures name hosts and errors.  No password is among them.
 * It answers GET and HEAD only, in threads of its own, and logs nothing per request.
 """
@@ -8,52 +10,27 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cluster import Cluster
-from ..core.view.view import Service
+from ..config.checks import is_number
+from ..config.knobs import YEAR
 from ..errors import ConfigError
 from ..registry import registered
-from ..reports.values import NodeReport
+from .health import READY_AFTER, Readiness, health
+
+if TYPE_CHECKING:
+    from .prometheus import ClusterCollector
 
 __all__ = ["Server", "health", "serve"]
 
 SILENCE = 10.0
 """Seconds after which a client that sends no request, or reads no answer, is disconnected."""
-
-
-def health(clusters: Mapping[str, Cluster]) -> tuple[bool, dict[str, Any]]:
-    """Tell whether each cluster has a usable node for what it is wanted for, and per cluster which nodes those are.
-
-    A cluster that was not used yet is opened by this, so that its nodes are probed from now on.
-    """
-    found = {name: _health(cluster) for name, cluster in sorted(clusters.items())}
-    return all(each["healthy"] for each in found.values()), found
-
-
-def _health(cluster: Cluster) -> dict[str, Any]:
-    told = cluster.snapshot()
-    service = Service(told.wanted)
-    try:
-        closed = cluster.open().closed
-    except ConfigError as exc:
-        return {"healthy": False, "wanted": service.value, "usable": [], "why": {"": str(exc)}}
-    usable = [] if closed else list(cluster.view.candidates[service])
-    why = {node.name: _why(node) for node in told.nodes if node.name not in usable}
-    return {
-        "healthy": bool(usable),
-        "wanted": service.value,
-        "usable": usable,
-        "why": {"": "closed"} if closed else why,
-    }
-
-
-def _why(node: NodeReport) -> str:
-    return f"{node.state}, {node.role}, {node.readiness}" + (f": {node.why}" if node.why else "")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -64,24 +41,50 @@ class _Handler(BaseHTTPRequestHandler):
     server: _HTTPServer
 
     def do_GET(self) -> None:
-        """Answer with JSON."""
-        path = self.path.partition("?")[0]
-        clusters = self.server.clusters()
-        if path == "/debug/vars":
-            self._answer(HTTPStatus.OK, {name: each.metrics() for name, each in sorted(clusters.items())})
-        elif path == "/healthz":
-            good, found = health(clusters)
-            status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-            self._answer(status, {"healthy": good, "clusters": found})
+        """Answer what the path asks for."""
+        answer = PATHS.get(self.path.partition("?")[0])
+        if answer is None:
+            self._json(HTTPStatus.NOT_FOUND, {"error": f"there are {', '.join(PATHS)}"})
         else:
-            self._answer(HTTPStatus.NOT_FOUND, {"error": "there are /debug/vars and /healthz"})
+            answer(self)
 
     do_HEAD = do_GET  # noqa: N815 - the library's name
 
-    def _answer(self, status: HTTPStatus, content: Any) -> None:
-        body = json.dumps(content, indent=2).encode() + b"\n"
+    def variables(self) -> None:
+        """Answer with `metrics`, as JSON."""
+        clusters = self.server.clusters()
+        self._json(HTTPStatus.OK, {name: each.metrics() for name, each in sorted(clusters.items())})
+
+    def metrics(self) -> None:
+        """Answer with the figures for Prometheus."""
+        try:
+            from . import prometheus
+        except ImportError:
+            text = 'prometheus_client is not installed: pip install "clustersql[prometheus]"'
+            self._json(HTTPStatus.NOT_IMPLEMENTED, {"error": text})
+            return
+        self._answer(HTTPStatus.OK, prometheus.TYPE, prometheus.exposition(self.server.collector()))
+
+    def alive(self) -> None:
+        """Answer that the process does."""
+        self._json(HTTPStatus.OK, {"alive": True})
+
+    def ready(self) -> None:
+        """Answer whether this process may be given requests."""
+        good, found = self.server.readiness.asked(self.server.clusters(), time.monotonic())
+        self._json(_status(good), {"ready": good, "clusters": found})
+
+    def healthy(self) -> None:
+        """Answer whether every cluster has a usable node."""
+        good, found = health(self.server.clusters())
+        self._json(_status(good), {"healthy": good, "clusters": found})
+
+    def _json(self, status: HTTPStatus, content: Any) -> None:
+        self._answer(status, "application/json", json.dumps(content, indent=2).encode() + b"\n")
+
+    def _answer(self, status: HTTPStatus, media_type: str, body: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
@@ -92,18 +95,44 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
+PATHS: dict[str, Callable[[_Handler], None]] = {
+    "/metrics": _Handler.metrics,
+    "/debug/vars": _Handler.variables,
+    "/livez": _Handler.alive,
+    "/readyz": _Handler.ready,
+    "/healthz": _Handler.healthy,
+}
+"""What there is to ask for."""
+
+
+def _status(good: bool) -> HTTPStatus:
+    return HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+
+
 class _HTTPServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a client that keeps its connection open must not hold `Server.close`
 
-    def __init__(self, address: tuple[str, int], chosen: Mapping[str, Cluster] | None) -> None:
+    def __init__(self, address: tuple[str, int], chosen: Mapping[str, Cluster] | None, readiness: Readiness) -> None:
         self.address_family = AF_INET6 if ":" in address[0] else AF_INET
         self._chosen = chosen
+        self._collector: ClusterCollector | None = None
+        self._lock = threading.Lock()
+        self.readiness = readiness
         super().__init__(address, _Handler)
 
     def clusters(self) -> Mapping[str, Cluster]:
         """The clusters to show: those that were chosen, or all that are registered now."""
         return registered() if self._chosen is None else self._chosen
+
+    def collector(self) -> ClusterCollector:
+        """The collector of ``/metrics``, made at the first scrape: it counts events from then on."""
+        from .prometheus import ClusterCollector
+
+        with self._lock:
+            if self._collector is None:
+                self._collector = ClusterCollector(None if self._chosen is None else self._chosen.values())
+            return self._collector
 
     def handle_error(self, *_: Any) -> None:
         """A client that goes away in the middle is no news."""
@@ -112,8 +141,8 @@ class _HTTPServer(ThreadingHTTPServer):
 class Server:
     """A running server; made by `serve`.  ``with`` closes it."""
 
-    def __init__(self, host: str, port: int, clusters: Mapping[str, Cluster] | None) -> None:
-        self._server = _HTTPServer((host, port), clusters)
+    def __init__(self, host: str, port: int, clusters: Mapping[str, Cluster] | None, ready_after: float) -> None:
+        self._server = _HTTPServer((host, port), clusters, Readiness(ready_after))
         self.host = host
         self.port: int = self._server.server_address[1]
         """The port it listens on."""
@@ -141,16 +170,31 @@ class Server:
         return f"<clustersql.telemetry.http.Server {self.host}:{self.port}{' closed' if self._closed else ''}>"
 
 
-def serve(host: str = "127.0.0.1", port: int = 0, clusters: Iterable[Cluster] | None = None) -> Server:
-    """Serve the figures at ``http://host:port/debug/vars`` and the health at ``/healthz`` from a thread of its own.
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    clusters: Iterable[Cluster] | None = None,
+    *,
+    ready_after: float = READY_AFTER,
+) -> Server:
+    """Serve figures and health at ``http://host:port`` from a thread of its own.
 
-    ``port`` 0 takes a free one; ``Server.port`` tells it.  ``clusters``: which to show; None: all that are registered
-    at the time of the request.  ``/healthz`` answers 200 when each of them has a usable node for what it is wanted for
-    (a primary, or any node for a cluster that is ``read_only``), else 503; the body says which has not.  Raises
-    `ConfigError` when it cannot listen there.
+    ``port`` 0 takes a free one; ``Server.port`` tells it.  ``clusters``: which to show; None: all that are registered at the time of the
+    request.  There are
+
+    * ``/metrics``: the figures for Prometheus, with the extra ``prometheus``; ``/debug/vars``: `metrics` as JSON;
+    * ``/livez``: 200 as long as this process answers;
+    * ``/healthz``: 200 while each cluster has a usable node for what it is wanted for (a primary, or any node for a cluster that is
+      ``read_only``), else 503; the body says which has not;
+    * ``/readyz``: the same, but a cluster that was well and is ill for less than ``ready_after`` seconds still counts, so that a failover
+      does not take every process out of its service at once.
+
+    Raises `ConfigError` when it cannot listen there, or ``ready_after`` is no number of seconds.
     """
+    if not (is_number(ready_after) and 0 <= ready_after <= YEAR):
+        raise ConfigError(f"ready_after: must be a number of seconds from 0 to a year, not {ready_after!r}")
     chosen = None if clusters is None else {cluster.name: cluster for cluster in clusters}
     try:
-        return Server(host, port, chosen)
+        return Server(host, port, chosen, ready_after)
     except (OSError, OverflowError) as exc:
         raise ConfigError(f"the HTTP server cannot listen on {host}:{port}: {exc}") from exc

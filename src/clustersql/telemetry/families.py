@@ -1,0 +1,213 @@
+"""Every metric that is exported: its name, kind, unit, meaning, and how it follows from what a cluster tells.
+
+Names, kinds and units are those of OpenTelemetry's semantic conventions for database clients where these have one
+(https://opentelemetry.io/docs/specs/semconv/database/database-metrics/), else begin with ``clustersql.``; each exporter spells them as
+its system does.  Labels are bounded: clusters, nodes and a handful of words.  No password, no address of a client and no text of an error
+or a statement is among them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..reports.values import NodeReport, Snapshot
+
+GAUGE = "gauge"
+COUNTER = "counter"
+
+POOL = "db.client.connection.pool.name"
+STATE = "db.client.connection.state"
+CLUSTER = "cluster"
+NODE = "node"
+
+Labels = dict[str, str]
+Sample = tuple[Labels, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one cluster tells at one moment."""
+
+    snapshot: Snapshot
+    """`Cluster.snapshot()`."""
+    figures: Mapping[str, Any]
+    """`Cluster.metrics()`."""
+    events: Mapping[str, int]
+    """How many events of each kind there were since somebody began to count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric."""
+
+    name: str
+    """With dots, as OpenTelemetry spells it."""
+    kind: str
+    """`GAUGE` or `COUNTER`."""
+    unit: str
+    """``s``, ``1``, or what is counted, in braces: the Unified Code for Units of Measure, as OpenTelemetry wants it."""
+    text: str
+    """What it means, in a sentence."""
+    samples: Callable[[Told], Iterator[Sample]]
+    """Yields for one cluster each combination of labels with its value."""
+
+
+def _pool(figure: str, **labels: str) -> Callable[[Told], Iterator[Sample]]:
+    def samples(told: Told) -> Iterator[Sample]:
+        yield {POOL: told.snapshot.cluster, **labels}, told.figures["Pool"].get(figure, 0)
+
+    return samples
+
+
+def _connections(told: Told) -> Iterator[Sample]:
+    for name, figures in told.figures["Nodes"].items():
+        for state, figure in (("idle", "Idle"), ("used", "InFlight")):
+            yield {POOL: told.snapshot.cluster, NODE: name, STATE: state}, figures.get(figure, 0)
+
+
+def _of_cluster(value: Callable[[Told], float]) -> Callable[[Told], Iterator[Sample]]:
+    def samples(told: Told) -> Iterator[Sample]:
+        yield {CLUSTER: told.snapshot.cluster}, value(told)
+
+    return samples
+
+
+def _of_nodes(figure: str) -> Callable[[Told], Iterator[Sample]]:
+    """A figure of each node; where it is not known there is no sample, for 0 would be a claim."""
+
+    def samples(told: Told) -> Iterator[Sample]:
+        for name, figures in told.figures["Nodes"].items():
+            if (value := figures.get(figure)) is not None:
+                yield {CLUSTER: told.snapshot.cluster, NODE: name}, float(value)
+
+    return samples
+
+
+def _word(label: str, word: Callable[[NodeReport], str]) -> Callable[[Told], Iterator[Sample]]:
+    """A word of each node, as 1 beside the word that holds now."""
+
+    def samples(told: Told) -> Iterator[Sample]:
+        for node in told.snapshot.nodes:
+            yield {CLUSTER: told.snapshot.cluster, NODE: node.name, label: word(node)}, 1.0
+
+    return samples
+
+
+def _serving(told: Told) -> Iterator[Sample]:
+    for service in ("primary", "any", "replica"):
+        count = sum(service in node.serves for node in told.snapshot.nodes)
+        yield {CLUSTER: told.snapshot.cluster, "service": service}, count
+
+
+def _retries(told: Told) -> Iterator[Sample]:
+    yield {CLUSTER: told.snapshot.cluster, "outcome": "run"}, told.figures["Retries"]
+    yield {CLUSTER: told.snapshot.cluster, "outcome": "refused"}, told.figures["RetriesRefused"]
+
+
+def _events(told: Told) -> Iterator[Sample]:
+    for kind, count in sorted(told.events.items()):
+        yield {CLUSTER: told.snapshot.cluster, "kind": kind}, count
+
+
+def _held(told: Told) -> float:
+    return max((holder.seconds for holder in told.snapshot.holders), default=0.0)
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family("db.client.connection.count", GAUGE, "{connection}", "Open connections, by node and state.", _connections),
+    Family("db.client.connection.max", GAUGE, "{connection}", "The most connections of the pool.", _pool("MaxSize")),
+    Family(
+        "db.client.connection.pending_requests",
+        GAUGE,
+        "{request}",
+        "Callers who wait for a connection now.",
+        _pool("Waiting"),
+    ),
+    Family("clustersql.waits", COUNTER, "{checkout}", "Checkouts that found no idle connection.", _pool("Waits")),
+    Family(
+        "clustersql.hung",
+        COUNTER,
+        "{statement}",
+        "Statements that were woken because their node answered no probe either.",
+        _pool("Hung"),
+    ),
+    Family(
+        "clustersql.connection.held.longest",
+        GAUGE,
+        "s",
+        "For how long the connection that is held longest has been in use.",
+        _of_cluster(_held),
+    ),
+    Family("clustersql.retries", COUNTER, "{statement}", "Statements run again, and those refused it.", _retries),
+    Family(
+        "clustersql.retries.left",
+        GAUGE,
+        "{statement}",
+        "How many retries the budget still allows.",
+        _of_cluster(lambda told: told.snapshot.budget.left),
+    ),
+    Family("clustersql.serving", GAUGE, "{node}", "Nodes that may be given work now, by service.", _serving),
+    Family("clustersql.events", COUNTER, "{event}", "Events, by kind, since the exporter first looked.", _events),
+    Family("clustersql.node.state", GAUGE, "1", "1 beside the node's state.", _word("state", lambda node: node.state)),
+    Family("clustersql.node.role", GAUGE, "1", "1 beside the node's role.", _word("role", lambda node: node.role)),
+    Family(
+        "clustersql.node.readiness",
+        GAUGE,
+        "1",
+        "1 beside the node's readiness.",
+        _word("readiness", lambda node: node.readiness),
+    ),
+    Family("clustersql.node.draining", GAUGE, "1", "1 while the node is drained.", _of_nodes("Draining")),
+    Family("clustersql.node.lag", GAUGE, "s", "By how much the node is behind, at most.", _of_nodes("Lag")),
+    Family(
+        "clustersql.node.response",
+        GAUGE,
+        "s",
+        "The estimate of what a statement takes there; the latency policy compares it.",
+        _of_nodes("Ewma"),
+    ),
+    Family("clustersql.node.dialling", GAUGE, "{connection}", "Dials under way.", _of_nodes("Dialling")),
+    Family(
+        "clustersql.node.checkouts", COUNTER, "{checkout}", "Checkouts that the node served.", _of_nodes("Checkouts")
+    ),
+    Family("clustersql.node.connections", COUNTER, "{connection}", "Connections opened.", _of_nodes("Connections")),
+    Family("clustersql.node.errors", COUNTER, "{error}", "Errors of the node.", _of_nodes("Errors")),
+    Family(
+        "clustersql.node.recoveries",
+        COUNTER,
+        "{statement}",
+        "Statements that had failed and went on there.",
+        _of_nodes("Recoveries"),
+    ),
+)
+"""In the order in which they are shown; the reference lists the same."""
+
+
+class Watching:
+    """Counts the events of clusters by kind, from the moment when each was first seen."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+        self._ends: dict[str, tuple[object, Callable[[], None]]] = {}
+
+    def told(self, name: str, cluster: Any) -> Told:
+        """Return what ``cluster`` tells now."""
+        seen = self._ends.get(name)
+        if seen is None or seen[0] is not cluster:
+            self._watch(name, cluster)
+        return Told(cluster.snapshot(), cluster.metrics(), dict(self._counts[name]))
+
+    def _watch(self, name: str, cluster: Any) -> None:
+        """Begin to count; of a cluster that took another's name the counts begin anew, as after a restart."""
+        if (before := self._ends.pop(name, None)) is not None:
+            before[1]()
+        counts = self._counts[name] = Counter()
+        self._ends[name] = cluster, cluster.on_event(lambda event: counts.update((event.kind,)))
+
+    def end(self) -> None:
+        """Count no more."""
+        while self._ends:
+            self._ends.popitem()[1][1]()

@@ -1,0 +1,81 @@
+"""The figures for Prometheus, computed when it asks: a collector for `prometheus_client`'s registry.
+
+``pip install "clustersql[prometheus]"``.  `clustersql.telemetry.http.serve` answers ``/metrics`` with the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import REGISTRY, CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ..cluster import Cluster
+from ..registry import registered
+from .families import COUNTER, FAMILIES, Family, Told, Watching
+
+__all__ = ["ClusterCollector", "exposition", "register"]
+
+TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""The media type of `exposition`: the text format that every Prometheus reads."""
+
+
+class ClusterCollector(Collector):
+    """Yields every family of the reference for the clusters of a process, as they are at the scrape."""
+
+    def __init__(self, clusters: Iterable[Cluster] | None = None) -> None:
+        """``clusters``: which to show; None: all that are registered at the scrape."""
+        self._chosen = None if clusters is None else {cluster.name: cluster for cluster in clusters}
+        self._watching = Watching()
+
+    def clusters(self) -> Mapping[str, Cluster]:
+        """Return the clusters that are shown now."""
+        return registered() if self._chosen is None else self._chosen
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families, those without a sample too."""
+        told = [self._watching.told(name, cluster) for name, cluster in sorted(self.clusters().items())]
+        for family in FAMILIES:
+            yield _metric(family, told)
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield the families without samples: a registry that is being filled must not ask the clusters."""
+        for family in FAMILIES:
+            yield _metric(family, ())
+
+
+def register(clusters: Iterable[Cluster] | None = None, registry: CollectorRegistry = REGISTRY) -> ClusterCollector:
+    """Add the figures to ``registry``, and return the collector, for ``registry.unregister``.
+
+    ``clusters``: which to show; None: all that are registered with `clustersql.register` or loaded from a file at the time of a scrape.
+    Raises ValueError when they are in that registry already.
+    """
+    collector = ClusterCollector(clusters)
+    registry.register(collector)
+    return collector
+
+
+def exposition(collector: ClusterCollector) -> bytes:
+    """Return the figures in Prometheus' text format, of media type `TYPE`."""
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return generate_latest(registry)
+
+
+def spelled(family: Family) -> str:
+    """Return the family's name as Prometheus spells it: underscores, and the unit where it is a base unit.
+
+    The client library puts ``_total`` behind a counter's.
+    """
+    return family.name.replace(".", "_") + ("_seconds" if family.unit == "s" else "")
+
+
+def _metric(family: Family, told: Iterable[Told]) -> Metric:
+    made = CounterMetricFamily if family.kind == COUNTER else GaugeMetricFamily
+    metric: Metric = made(spelled(family), family.text)
+    for one in told:
+        for labels, value in family.samples(one):
+            name = metric.name + ("_total" if family.kind == COUNTER else "")
+            metric.add_sample(name, {key.replace(".", "_"): label for key, label in labels.items()}, value)
+    return metric

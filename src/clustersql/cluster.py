@@ -12,11 +12,13 @@ from weakref import WeakValueDictionary
 from . import fork
 from .config.address import Address
 from .config.checks import is_number, report
-from .config.dsn import check_family, parse
+from .config.dsn import check_family, parse, several
 from .config.knobs import NODE_KEYS, YEAR, changed, settings, unused
 from .config.options import Options, check_options
 from .config.pooler import check as check_via
+from .connection.functions import check_plain
 from .connection.statements import StatementCache
+from .core.recovery.observed import DURING, During, Observed
 from .dialects import by_name
 from .drivers import asyncio_of, load_async
 from .drivers import load as load_driver
@@ -24,6 +26,7 @@ from .errors import ConfigError
 from .nodes.members import check_discovery
 from .nodes.topology import Topology
 from .pool.outside import OutsideConnections
+from .pool.uses import Uses
 from .reports.figures import measured
 from .reports.snapshot import snapshot
 from .sync.entangled import apart
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from .aio.database import Database as AsyncDatabase
     from .aio.pool import Pool as AsyncPool
     from .config.knobs import Knobs
+    from .core.view.use import Claim
     from .core.view.view import View
     from .drivers.contract import AnyDriver, AsyncDriver, Driver
     from .nodes.events import ClusterEvent
@@ -85,6 +89,7 @@ class Cluster:
         # By the id of the event loop, which holds its pool while it runs: see `aio.monitor`.
         self._async_pools: WeakValueDictionary[int, AsyncPool] = WeakValueDictionary()
         self._dialled = OutsideConnections(self._topology)
+        self._uses = Uses(name)
         self._closed = False
         fork.track(self)
 
@@ -101,7 +106,27 @@ class Cluster:
         """
         self._add(parse(name, dsn, fields))
 
+    def add_nodes(self, url: str, /, **fields: Any) -> None:
+        """Add a node for each host of a URL with several, in the form of libpq: ``postgresql://user:password@a,b:5433/database``.
+
+        Each node has its host's name, with the port where a host is named twice; a comma in a user or password is written %2C.
+        ``fields`` are as for `add_node`, of each of them.  Raises `ConfigError`; then none was added.
+        """
+        addresses = [parse(name, text, fields) for name, text in several(url).items()]
+        for address in addresses:
+            self._check(address)
+            if address.node in self._topology.addresses:
+                raise ConfigError(
+                    f"cluster {self.name!r} has a node {address.node!r} already; remove_node({address.node!r}) it first"
+                )
+        for address in addresses:
+            self._topology.add(address.node, address)
+
     def _add(self, address: Address) -> None:
+        self._check(address)
+        self._topology.add(address.node, address)
+
+    def _check(self, address: Address) -> None:
         check_family(address.node, address, self._reading.family, self._reading.name)
         check_via(address, self._reading.name, self._reading.abilities.shared)
         given = [key for key in NODE_KEYS if getattr(address, key) is not None]
@@ -109,7 +134,6 @@ class Cluster:
             f"node {address.node!r}: {key}: {what}" for key, what in unused(self._topology.settings.policy, given)
         ]:
             raise report(f"node {address.node!r}", found)
-        self._topology.add(address.node, address)
 
     def remove_node(self, name: str) -> None:
         """Take a node out: it gets no new work and its idle connections are closed; work in progress there ends normally.
@@ -144,12 +168,26 @@ class Cluster:
 
     # -- use -----------------------------------------------------------------------------------------------------------------------
 
-    def open(self) -> Database:
-        """Return the cluster's `Database`: pooled, thread-safe, shared by all who call this."""
+    def open(
+        self,
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        on_connect: Callable[[Any], object] | None = None,
+    ) -> Database:
+        """Return the cluster's `Database`: pooled, thread-safe, shared by all who call this.
+
+        ``arguments``: further ones of the driver's ``connect``, which win over the node's but for address and credentials.
+        ``on_connect``: called with each new connection of the driver's, after the cluster's own, and after each reset.  Sessions made with
+        either go to those only who have given equal arguments and the same function.  All count in one ``max_size``, and `close`
+        closes all.  At most 8 such combinations may be in use at a time.  Raises `ConfigError`.
+        """
         from .sync.database import Database
 
         self._require_nodes()
-        return Database(self._make_pool(), self._notes)
+        self._require_shareable(arguments)
+        if on_connect is not None:
+            check_plain(on_connect, "open()", "give a plain function as on_connect, or use clustersql.aio")
+        return Database(self._make_pool(), self._notes, self._claimed(arguments, on_connect))
 
     def connect(self, *args: Any, **kwargs: Any) -> Connection:
         """Return a PEP 249 connection outside the pool.  Arguments are the driver's own and win; node and credentials come from the cluster.
@@ -163,13 +201,21 @@ class Cluster:
         options = self._options
         return Connection(self._make_pool(), options, options.want(autocommit=False), self._notes, kwargs)
 
-    def aopen(self) -> AsyncDatabase:
-        """Return the cluster's asyncio `Database`: `clustersql.aio.open` by the cluster's name.  May be called without a running loop."""
+    def aopen(
+        self,
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        on_connect: Callable[[Any], object] | None = None,
+    ) -> AsyncDatabase:
+        """Return the cluster's asyncio `Database`: `clustersql.aio.open` by the cluster's name.  May be called without a running loop.
+
+        ``arguments`` and ``on_connect`` are as for `open`; what ``on_connect`` returns is awaited where it can be.
+        """
         from .aio.database import Database
 
         self._require_nodes()
         self._load_async()
-        return Database(self)
+        return Database(self, self._claimed(arguments, on_connect))
 
     def aconnect(self, *args: Any, **kwargs: Any) -> Checkout:
         """Await or enter it, ``async with``, for an asyncio connection outside the pool; arguments and errors as for `connect`."""
@@ -225,9 +271,16 @@ class Cluster:
         """
         return self._dialled.is_current(raw)
 
-    def observe(self, raw: Any, error: BaseException) -> bool:
-        """Tell the cluster of an error that a framework met on a connection from `dial` or `adial`.  Returns whether the connection is lost."""
-        return self._dialled.observe(raw, error)
+    def observe(self, raw: Any, error: BaseException, *, during: During = "autocommit") -> Observed:
+        """Tell the cluster of an error that a framework met on a connection from `dial` or `adial`.
+
+        ``during``: what was under way: a statement that stands alone ("autocommit"), one inside a "transaction", or its "commit".
+        Returns whether the connection is lost, and what has become of the work (`clustersql.core.recovery.observed.Observed`): of a
+        connection that is not known here, nothing.  Raises `ConfigError` for another ``during``.
+        """
+        if during not in DURING:
+            raise ConfigError(f"observe(): during must be one of {', '.join(DURING)}, not {during!r}")
+        return self._dialled.observe(raw, error, during)
 
     def snapshot(self) -> Snapshot:
         """Return everything that is known now: an immutable value, with ``as_dict()`` ready for JSON.
@@ -293,6 +346,20 @@ class Cluster:
         if found:
             raise report("the settings", found)
         return after
+
+    def _claimed(
+        self, arguments: Mapping[str, Any] | None, on_connect: Callable[[Any], object] | None
+    ) -> dict[str, Claim]:
+        """Return, as an option, what the sessions of a use are made with."""
+        claim = self._uses.claim(arguments, on_connect)
+        return {} if claim is None else {"claim": claim}
+
+    def _require_shareable(self, arguments: Mapping[str, Any] | None) -> None:
+        if self.driver is not None and isinstance(arguments, Mapping) and self.driver.own_thread(arguments):
+            raise ConfigError(
+                f"cluster {self.name!r}: open(): a pooled connection is used by several threads, and {self.driver.name} is told to keep "
+                "each to its own: leave check_same_thread out, or ask dial() or connect() for one of a thread"
+            )
 
     # -- inside --------------------------------------------------------------------------------------------------------------------
 

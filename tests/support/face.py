@@ -74,8 +74,8 @@ class FaceCluster(clustersql.Cluster):
             self._load_async()
         )  # what a test asks of `driver` is the same of both: the error classes, the facts
 
-    def open(self) -> FaceDatabase:
-        database = self.aopen()
+    def open(self, **use: Any) -> FaceDatabase:  # type: ignore[override]
+        database = self.aopen(**use)
         self.loop.call(database._pool)  # a pool of threads begins here, that of a loop with its first use
         return FaceDatabase(database, self.loop)
 

@@ -17,6 +17,7 @@ from ..config.address import Address
 from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
 from ..core.view.probe import Probe
+from ..core.view.use import Use
 from ..drivers.contract import AsyncDriver
 from ..errors import ConfigError
 from ..nodes.dial import Answer, address_of, means_of, more_time, target_of, told_at_connect
@@ -71,11 +72,12 @@ async def connect(
     arguments: Mapping[str, Any] | None = None,
     in_full: bool = False,
     entered: Callable[[], object] | None = None,
+    use: Use | None = None,
 ) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``in_full``: ask everything,
-    as a probe does.  ``entered`` is called when the login has succeeded.  Raises what the driver raises, and `ConfigError`.  Cancelled, it leaves nothing open.
+    as a probe does.  ``entered`` is called when the login has succeeded.  ``use``: what its sessions are made with.  Raises what the driver raises, and `ConfigError`.  Cancelled, it leaves nothing open.
     """
     address = await _with_password(address_of(topology, name))
     target = target_of(topology, driver, name, arguments, address)
@@ -85,8 +87,7 @@ async def connect(
     try:
         told = None if in_full else told_at_connect(topology, driver, name, raw)
         report = await ask(driver, raw) if told is None else told
-        means = means_of(topology, driver)
-        await make(greet(means), driver, raw, means)
+        await make(greet(means_of(topology, driver, use)), driver, raw)
     except BaseException:  # nobody would know of it any more
         driver.terminate(raw)
         raise

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from ..core.booking.mode import Means
 from ..core.steps import Autocommit, Commit, Greet, Reset, Script, SetAutocommit, SetReadOnly, Step, Steps
 from ..drivers.contract import AsyncDriver
 from ..nodes.dial import check_closed, hook_failed, is_left_open
@@ -14,12 +13,12 @@ from .drive import drive
 T = TypeVar("T")
 
 
-async def make(steps: Steps[T], driver: AsyncDriver, raw: Any, means: Means) -> T:
+async def make(steps: Steps[T], driver: AsyncDriver, raw: Any) -> T:
     """Run ``steps`` on a connection of the driver to their end; what that raises passes as it is."""
-    return await drive(steps, lambda step: _perform(step, driver, raw, means))
+    return await drive(steps, lambda step: _perform(step, driver, raw))
 
 
-async def _perform(step: Step, driver: AsyncDriver, raw: Any, means: Means) -> object:
+async def _perform(step: Step, driver: AsyncDriver, raw: Any) -> object:
     match step:
         case Script(statements):
             return await driver.ask(raw, statements)
@@ -31,8 +30,8 @@ async def _perform(step: Step, driver: AsyncDriver, raw: Any, means: Means) -> o
             return await driver.reset(raw)
         case Autocommit():
             return driver.autocommit(raw)
-        case Greet():
-            return await _greet(driver, raw, means)
+        case Greet(hook):
+            return await _greet(driver, raw, hook)
         case Commit():
             if not await driver.commit(raw):
                 raise hook_failed()
@@ -42,11 +41,10 @@ async def _perform(step: Step, driver: AsyncDriver, raw: Any, means: Means) -> o
     return None
 
 
-async def _greet(driver: AsyncDriver, raw: Any, means: Means) -> bool:
+async def _greet(driver: AsyncDriver, raw: Any, hook: Callable[[Any], object]) -> bool:
     """Call the user's hook; what it returns is awaited where it can be."""
-    assert means.hook is not None
     received = driver.received(raw)
-    result = means.hook(raw)
+    result = hook(raw)
     if isinstance(result, Awaitable):
         await result
     return is_left_open(driver, raw, received)

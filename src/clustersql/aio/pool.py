@@ -25,6 +25,7 @@ from ..core.booking.opening import GaveUp, open_
 from ..core.booking.shelf import Session, Shelf, Waiter
 from ..core.statements.ledger import Ledger
 from ..core.steps import Await, Step, Steps
+from ..core.view.use import Use
 from ..core.view.view import View, Want
 from ..drivers.contract import AsyncDriver
 from ..nodes.topology import Topology
@@ -108,13 +109,12 @@ class Pool(BasePool[Attempt]):
 
     async def reset(self, session: Session) -> bool:
         """Give a session its first state back, and the pool's own settings; False: the driver cannot, the connection must be closed."""
-        means = self.means
-        return await make(mode.reset(session, means), self.driver, session.raw, means)
+        return await make(mode.reset(session, self.means(session.use)), self.driver, session.raw)
 
     async def restore(self, session: Session, ledger: Ledger) -> None:
         """Give a new session the settings of ``ledger``, and have it prove them.  Raises the driver's errors, or `Unrestorable`."""
         with awaited(session):
-            await make(mode.restore(session, ledger), self.driver, session.raw, self.means)
+            await make(mode.restore(session, ledger), self.driver, session.raw)
 
     async def _switch_mode(self, session: Session, want: Want) -> bool:
         """Set what differs from the mode that the session was left in; False: it was lost while we did."""
@@ -133,8 +133,7 @@ class Pool(BasePool[Attempt]):
         """
         if session.shared and session.outside and autocommit:
             self.require_autocommit(session, read_only)
-        means = self.means
-        await make(mode.set_mode(session, means, autocommit, read_only), self.driver, session.raw, means)
+        await make(mode.set_mode(session, self.means(), autocommit, read_only), self.driver, session.raw)
 
     # -- opening -------------------------------------------------------------------------------------------------------------------
 
@@ -218,14 +217,18 @@ class Pool(BasePool[Attempt]):
     def _callers(self) -> tuple[Mapping[int, str], Mapping[int, str]]:
         return NOBODY, {frame: task.get_name() for task in asyncio.all_tasks(self.loop) for frame in _frames(task)}
 
-    def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> Attempt:
+    def _attempt(
+        self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None, use: Use | None
+    ) -> Attempt:
         return Attempt(
             self.topology,
             self.driver,
             self._background,
             shelf.name,
-            lambda attempt: connect(self.topology, self.driver, shelf.name, arguments, entered=attempt.entered),
-            lambda attempt: self._dial_ended(attempt, shelf, waiter, bool(arguments)),
+            lambda attempt: connect(
+                self.topology, self.driver, shelf.name, arguments, entered=attempt.entered, use=use
+            ),
+            lambda attempt: self._dial_ended(attempt, shelf, waiter, bool(arguments), use),
         )
 
     def _close_all(self, sessions: Sequence[Session]) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "read_address",
     "redacted",
     "scheme_family",
+    "several",
 ]
 
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -56,6 +57,39 @@ def read_address(node: str, text: str | None, fields: Mapping[str, object]) -> t
     scheme, from_text, wrong = _read_text(text) if text is not None else (None, {}, [])
     mistakes += (("url", what) for what in wrong)
     return _address(node, scheme, from_text | given), mistakes
+
+
+def several(text: str) -> dict[str, str]:
+    """Return a URL for each host of ``text``, which may name several, by the node's name: the host, with its port where hosts repeat.
+
+    The form is libpq's: ``postgresql://user:password@a,b:5433/database``; everything else in it holds for each.  Raises `ConfigError`.
+
+    >>> several("postgresql://app@a,b:5433/shop")
+    {'a': 'postgresql://app@a/shop', 'b': 'postgresql://app@b:5433/shop'}
+    """
+    match = _SCHEME.match(text) if isinstance(text, str) else None
+    if match is None:
+        raise ConfigError("add_nodes() takes a URL: postgresql://user:password@host1,host2/database")
+    before, question, query = text[match.end() :].partition("?")
+    authority, slash, path = before.partition("/")
+    userinfo, at, hosts = authority.rpartition("@")
+    servers = hosts.split(",")
+    if not all(servers):
+        raise ConfigError(
+            "add_nodes(): a host is missing beside a comma in the URL: postgresql://user:password@host1,host2/database"
+        )
+    plain = [_host_of(server) for server in servers]
+    names = [server if plain.count(host) > 1 else host for server, host in zip(servers, plain, strict=True)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        # Not its name: where a URL is malformed it may be a piece of the password.
+        raise ConfigError(f"add_nodes(): {len(twice)} of the hosts stand in the URL twice, with the same port")
+    ends = f"{slash}{path}{question}{query}"
+    urls = (f"{match[0]}{userinfo}{at}{server}{ends}" for server in servers)
+    return dict(zip(names, urls, strict=True))
+
+
+def _host_of(server: str) -> str:
+    return server[: server.find("]") + 1] if server.startswith("[") else server.partition(":")[0]
 
 
 def _field_mistakes(given: Mapping[str, object]) -> Iterator[Mistake]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..core.view.freshness import max_lag
+from ..core.view.use import Claim
 from ..core.view.view import Service, Want
 from ..errors import ConfigError
 from .checks import is_number, nearest, report
@@ -34,6 +35,8 @@ class Options:
     """False: the work stays in its session."""
     max_lag: float | str | None = None
     """How far behind a replica may be that serves it, in seconds, or as a size of its log ("16MB")."""
+    claim: Claim | None = None
+    """What its sessions are made with, as `Cluster.open` was told; no caller sets it later."""
 
     def changed(self, **values: Any) -> Options:
         """Return these options with ``values`` instead; None leaves a value as it is.  Raises `ConfigError` naming every mistake."""
@@ -55,12 +58,17 @@ class Options:
             # A node that is named is wanted whatever its role; the server refuses what it cannot do.
             service = Service.READ
         lag = None if self.max_lag is None else max_lag(self.max_lag)
-        return Want(service, self.read_only, autocommit, self.node, self.move, lag)
+        use = None if self.claim is None else self.claim.use
+        return Want(service, self.read_only, autocommit, self.node, self.move, lag, use)
+
+
+OPTIONS = tuple(name for name in Options.__dataclass_fields__ if name != "claim")
+"""What a caller may set."""
 
 
 def _mistake(name: str, value: object) -> str | None:
-    if name not in Options.__dataclass_fields__:
-        return f"no such option; {nearest(name, Options.__dataclass_fields__)}"
+    if name not in OPTIONS:
+        return f"no such option; {nearest(name, OPTIONS)}"
     if name == "timeout":
         return None if is_number(value) and 0 < value < 1e9 else f"must be a number of seconds above 0, not {value!r}"  # type: ignore[operator]
     if name == "max_lag":

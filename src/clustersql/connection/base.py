@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..config.options import changed_here
 from ..errors import TransactionLost
+from .forwarded import lend_all
 from .functions import check_plain
 from .hooks import INSTEAD
 
 if TYPE_CHECKING:
+    from ..core.booking.shelf import Session
     from ..core.statements.pins import Pin
     from ..pool.base import BasePool
     from .state import State
@@ -37,6 +39,10 @@ class BaseConnection:
         """Close the session; nothing of it can be used again."""
         raise NotImplementedError
 
+    def _live(self) -> Session:
+        """Return the session that serves it now."""
+        raise NotImplementedError
+
     @property
     def node(self) -> str | None:
         """The name of the node that serves this connection now; None: none does."""
@@ -55,6 +61,18 @@ class BaseConnection:
         The first 16 different ones since checkout.
         """
         return self._state.pins
+
+    def peek(self) -> Any:
+        """Return the driver's own connection, to look something up: a type's oid, what it tells of itself, its adapters.
+
+        It does not pin this connection, and what is registered on it goes along in a move; the session is reset fully when this connection
+        is given back.  What changes data passes by us, as with ``driver_connection``: do not do it here.  Raises `TransactionLost` and
+        `PoolClosed`.
+        """
+        session, state = self._live(), self._state
+        lend_all(state, session.raw)
+        state.touched = state.unclean = True
+        return session.raw
 
     @contextmanager
     def options(self: H, **values: Any) -> Iterator[H]:

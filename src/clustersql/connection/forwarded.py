@@ -20,6 +20,7 @@ __all__ = [
     "Below",
     "assign",
     "effect_of",
+    "lend_all",
     "looked_at",
     "looked_at_cursor",
     "mode_changed",
@@ -104,6 +105,12 @@ def looked_at_cursor(state: State, name: str, value: Any) -> Any:
     if effect in _HARMLESS or not callable(value):
         return value
     return passing(state, name, value)
+
+
+def lend_all(state: State, raw: Any) -> None:
+    """Somebody is about to look at the driver's own connection: let what he registers there be gone after the return."""
+    for name in [name for name, effect in _table(state).effects.items() if effect is Effect.LENT]:
+        _borrowed(state).lent(raw, name)
 
 
 def assign(state: State, raw: Any, name: str, value: Any) -> None:

@@ -10,7 +10,7 @@ So a failover can be tested by reading what the generator yields, and both APIs 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -175,6 +175,8 @@ class Autocommit:
 @dataclass(frozen=True, slots=True)
 class Greet:
     """Call the user's ``on_connect``.  Answered: whether it may have left a transaction open, so that what it has set does not hold yet."""
+
+    hook: Callable[[Any], object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ..core.booking.shelf import Session
 from ..core.faults import Facts, Fault
 from ..core.view.node import Report
 from ..core.view.observe import Silent, Unreachable
+from ..core.view.use import Use
 from ..core.words import first_line
 from ..drivers.contract import AnyDriver, Target
 from ..errors import ConfigError
@@ -133,16 +134,17 @@ class Probing(Protocol):
         """Begin anew; return the parent's connections."""
 
 
-def means_of(topology: Topology, driver: AnyDriver) -> Means:
-    """Return what the driver, its database and the user have for making a session ready."""
+def means_of(topology: Topology, driver: AnyDriver, use: Use | None = None) -> Means:
+    """Return what the driver, its database and the user have for making a session ready; ``use``: what it is made with."""
     dialect, abilities = driver.dialect, driver.abilities
+    hooks = (topology.settings.on_connect, None if use is None else use.on_connect)
     return Means(
         dialect.read_only_on,
         dialect.read_only_off,
         abilities.autocommit,
         abilities.shared_autocommit,
         dialect.reset_proof,
-        topology.settings.on_connect,
+        tuple(hook for hook in hooks if hook is not None),
         abilities.reset_keeps_hook,
     )
 

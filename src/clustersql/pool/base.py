@@ -30,6 +30,7 @@ from ..core.booking.shelf import Actions, Session, Shelf, Waiter
 from ..core.faults import Fault
 from ..core.steps import Dial, Look, Picture, Step, Steps
 from ..core.view.observe import Refused, SessionLost
+from ..core.view.use import Use
 from ..core.view.view import Service, View, Want
 from ..drivers.contract import AnyDriver
 from ..errors import ClusterError, PoolClosed, bind
@@ -76,7 +77,7 @@ class BasePool(Generic[D]):
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         raise NotImplementedError
 
-    def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> D:
+    def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None, use: Use | None) -> D:
         raise NotImplementedError
 
     def _close_all(self, sessions: Sequence[Session]) -> None:
@@ -169,14 +170,13 @@ class BasePool(Generic[D]):
             session.shelf.penalize(time.monotonic())
         self.topology.tell(seen)
 
-    @property
-    def means(self) -> Means:
-        """What there is for making a session ready."""
-        return means_of(self.topology, self.reading)
+    def means(self, use: Use | None = None) -> Means:
+        """Return what there is for making a session of that use ready."""
+        return means_of(self.topology, self.reading, use)
 
     def require_autocommit(self, session: Session, read_only: bool) -> None:
         """Raise `ConfigError` when a caller asks for autocommit mode where it is not possible."""
-        if not autocommit_of(session, self.means, True, read_only):
+        if not autocommit_of(session, self.means(), True, read_only):
             raise no_autocommit(session.node, read_only, self.reading.name)
 
     def end_switch(self, session: Session, error: BaseException) -> None:
@@ -279,7 +279,8 @@ class BasePool(Generic[D]):
         self._act(actions)
         shelf = actions.dial
         if shelf is not None and not (actions.spare is not None and self._use_spare(shelf, waiter, actions.spare)):
-            attempt = self._attempt(shelf, waiter, arguments)
+            use = waiter.want.use if waiter is not None else None
+            attempt = self._attempt(shelf, waiter, arguments if use is None else use.arguments, use)
             with self._lock:
                 self._attempts.add(attempt)
             self._ensure_monitor()  # a forked child has none yet, and nobody else abandons a dial that is late
@@ -303,8 +304,10 @@ class BasePool(Generic[D]):
         self._act(actions)
         return True
 
-    def _dial_ended(self, attempt: D, shelf: Shelf, waiter: Waiter | None, own: bool = False) -> None:
-        """A dial has ended; ``own``: it had arguments of its caller's."""
+    def _dial_ended(
+        self, attempt: D, shelf: Shelf, waiter: Waiter | None, own: bool = False, use: Use | None = None
+    ) -> None:
+        """A dial has ended; ``own``: it had arguments of its caller's.  ``use``: what it was made with."""
         topology, name = self.topology, attempt.name
         if attempt.error is not None:
             if own and waiter is not None and is_callers(self.reading, attempt.error):
@@ -320,6 +323,7 @@ class BasePool(Generic[D]):
             topology.connected(name)
             topology.tell(answer.news(name, self.reading.peer(answer.raw)))
             session = self._session(answer.raw, shelf)
+            session.use = use
             misfit = unfit(topology.view, name, waiter)
             with self._lock:
                 self._attempts.discard(attempt)
@@ -383,7 +387,9 @@ class BasePool(Generic[D]):
             with self._lock:
                 shelves = self._book.shelves
                 ready = self._book.chosen(want)  # an idle connection to another node is ready for nobody
-                idle = sum(len(shelf.idle) for shelf in ready) + sum(shelf.dials for shelf in shelves.values())
+                idle = sum(session.use is None for shelf in ready for session in shelf.idle) + sum(
+                    shelf.dials for shelf in shelves.values()
+                )
                 room = (
                     self._book.max_size - self._book.total if ready else 0
                 )  # the prober is asking; its answer comes by here again

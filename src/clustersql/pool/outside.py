@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import fork
+from ..core.recovery.observed import During, Observed, Outcome, outcome
 from ..core.recovery.recover import blamed
 from ..core.recovery.verdict import Situation
 from ..core.view.node import Reach
@@ -95,11 +96,11 @@ class OutsideConnections:
             and view.fresh(node, origin.want.max_lag, time.monotonic())
         )
 
-    def observe(self, raw: Any, error: BaseException) -> bool:
+    def observe(self, raw: Any, error: BaseException, during: During) -> Observed:
         """See `Cluster.observe`."""
         origin = self._origin(raw)
         if origin is None:
-            return False
+            return Observed(False, Outcome.UNKNOWN)
         facts = origin.driver.facts(_drivers_own(error, origin.driver.error), raw)
         # A connection that had ended before anything was sent is news too: nobody of ours looks at those that the framework keeps.
         seen = blamed(
@@ -111,7 +112,7 @@ class OutsideConnections:
         if seen is not None:
             self._topology.failed(origin.node, error)
             self._topology.tell(seen)
-        return facts.lost or seen is not None
+        return Observed(facts.lost or seen is not None, outcome(facts, during))
 
     def wake_the_hung(self, patience: float) -> int:
         """Shut down the sockets of connections to nodes that are down, and return how many: what waits there will have

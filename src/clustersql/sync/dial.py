@@ -18,6 +18,7 @@ from .. import fork
 from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
 from ..core.view.probe import Probe
+from ..core.view.use import Use
 from ..drivers.contract import Driver
 from ..errors import ConfigError
 from ..nodes.dial import Answer, means_of, more_time, target_of, told_at_connect
@@ -33,11 +34,12 @@ def connect(
     arguments: Mapping[str, Any] | None = None,
     hold: Callable[[Any], None] | None = None,
     in_full: bool = False,
+    use: Use | None = None,
 ) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report; blocks.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``hold`` is given the connection as soon as there is one, so
-    that somebody else can abort it while its first answer is awaited.  ``in_full``: ask everything, as a probe does.  Raises what the driver raises, and `ConfigError`.
+    that somebody else can abort it while its first answer is awaited.  ``in_full``: ask everything, as a probe does.  ``use``: what its sessions are made with.  Raises what the driver raises, and `ConfigError`.
     """
     settings = topology.settings
     target = target_of(topology, driver, name, arguments)
@@ -51,8 +53,7 @@ def connect(
             hold(raw)
         told = None if in_full else told_at_connect(topology, driver, name, raw)
         report = ask(driver, raw) if told is None else told
-        means = means_of(topology, driver)
-        make(greet(means), driver, raw, means)
+        make(greet(means_of(topology, driver, use)), driver, raw)
     except BaseException:
         if hold is not None:
             hold(None)  # before it is closed: nobody may abort a descriptor that is somebody else's by then

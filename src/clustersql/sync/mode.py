@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..core.booking.mode import Means
 from ..core.steps import Autocommit, Commit, Greet, Reset, Script, SetAutocommit, SetReadOnly, Step, Steps
 from ..drivers.contract import Driver
 from ..nodes.dial import check_closed, is_left_open
@@ -13,17 +13,17 @@ from .drive import drive
 T = TypeVar("T")
 
 
-def make(steps: Steps[T], driver: Driver, raw: Any, means: Means) -> T:
+def make(steps: Steps[T], driver: Driver, raw: Any) -> T:
     """Run ``steps`` on a connection of the driver to their end; what that raises passes as it is."""
     try:
-        return drive(steps, lambda step: _perform(step, driver, raw, means))
+        return drive(steps, lambda step: _perform(step, driver, raw))
     except RuntimeError as exc:
         if isinstance(exc.__cause__, StopIteration):  # the user's: a generator cannot let it pass
             raise exc.__cause__ from None
         raise
 
 
-def _perform(step: Step, driver: Driver, raw: Any, means: Means) -> object:
+def _perform(step: Step, driver: Driver, raw: Any) -> object:
     match step:
         case Script(statements):
             return driver.ask(raw, statements)
@@ -35,8 +35,8 @@ def _perform(step: Step, driver: Driver, raw: Any, means: Means) -> object:
             return driver.reset(raw)
         case Autocommit():
             return driver.autocommit(raw)
-        case Greet():
-            return _greet(driver, raw, means)
+        case Greet(hook):
+            return _greet(driver, raw, hook)
         case Commit():
             raw.commit()
             check_closed(driver, raw)
@@ -45,8 +45,7 @@ def _perform(step: Step, driver: Driver, raw: Any, means: Means) -> object:
     return None
 
 
-def _greet(driver: Driver, raw: Any, means: Means) -> bool:
-    assert means.hook is not None
+def _greet(driver: Driver, raw: Any, hook: Callable[[Any], object]) -> bool:
     received = driver.received(raw)
-    means.hook(raw)
+    hook(raw)
     return is_left_open(driver, raw, received)

@@ -19,6 +19,7 @@ from ..core.booking.opening import open_
 from ..core.booking.shelf import Session, Shelf, Waiter
 from ..core.statements.ledger import Ledger
 from ..core.steps import Await, Step, Steps
+from ..core.view.use import Use
 from ..core.view.view import Want
 from ..drivers.contract import Driver
 from ..nodes.topology import Topology
@@ -107,13 +108,12 @@ class Pool(BasePool[Attempt]):
 
     def reset(self, session: Session) -> bool:
         """Give a session its first state back, and the pool's own settings; False: the driver cannot, the connection must be closed."""
-        means = self.means
-        return make(mode.reset(session, means), self.driver, session.raw, means)
+        return make(mode.reset(session, self.means(session.use)), self.driver, session.raw)
 
     def restore(self, session: Session, ledger: Ledger) -> None:
         """Give a new session the settings of ``ledger``, and have it prove them.  Raises the driver's errors, or `Unrestorable`."""
         with awaited(session):
-            make(mode.restore(session, ledger), self.driver, session.raw, self.means)
+            make(mode.restore(session, ledger), self.driver, session.raw)
 
     def _switch_mode(self, session: Session, want: Want) -> bool:
         """Set what differs from the mode that the session was left in; False: it was lost while we did."""
@@ -132,8 +132,7 @@ class Pool(BasePool[Attempt]):
         """
         if session.shared and session.outside and autocommit:
             self.require_autocommit(session, read_only)
-        means = self.means
-        make(mode.set_mode(session, means, autocommit, read_only), self.driver, session.raw, means)
+        make(mode.set_mode(session, self.means(), autocommit, read_only), self.driver, session.raw)
 
     # -- opening -------------------------------------------------------------------------------------------------------------------
 
@@ -167,13 +166,15 @@ class Pool(BasePool[Attempt]):
         self.refuse()
         apart(self.shut)
 
-    def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> Attempt:
+    def _attempt(
+        self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None, use: Use | None
+    ) -> Attempt:
         return Attempt(
             self.topology,
             self.driver,
             shelf.name,
-            lambda attempt: connect(self.topology, self.driver, shelf.name, arguments, attempt.entered),
-            lambda attempt: self._dial_ended(attempt, shelf, waiter, bool(arguments)),
+            lambda attempt: connect(self.topology, self.driver, shelf.name, arguments, attempt.entered, use=use),
+            lambda attempt: self._dial_ended(attempt, shelf, waiter, bool(arguments), use),
             here=bool(arguments) and self.driver.own_thread(arguments or {}),
         )
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import clustersql
 from clustersql.config.dsn import Address, check_family, parse, redacted, scheme_family
 from clustersql.errors import ConfigError
 
@@ -168,3 +169,46 @@ def test_a_url_that_is_percent_encoded_is_read_back(
 )
 def test_redacted(dsn: str, shown: str) -> None:
     assert redacted(dsn) == shown
+
+
+def test_a_url_of_several_hosts_is_a_node_for_each() -> None:
+    cluster = clustersql.Cluster("several", driver="psycopg")
+    cluster.add_nodes("postgresql://app:s%2Ccret@a,b:5433,[::1]:5434,b/shop?application_name=mine", weight=2)
+    assert cluster.nodes == ["[::1]", "a", "b", "b:5433"]
+    addresses = cluster._topology.addresses
+    assert {name: (one.host, one.port) for name, one in addresses.items()} == {
+        "a": ("a", None),
+        "b:5433": ("b", 5433),
+        "[::1]": ("::1", 5434),
+        "b": ("b", None),
+    }
+    for one in addresses.values():
+        assert (one.user, one.password, one.database, one.weight) == ("app", "s,cret", "shop", 2)
+        assert one.arguments == {"application_name": "mine"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "a,b",
+        "postgresql://app:s3cret@a,,b/shop",
+        "postgresql://app:s3cret@a,a/shop",
+        "postgresql://app:s3cret@a,b:x/shop",
+        "mysql://a,b/shop",
+        7,
+    ],
+)
+def test_a_url_of_several_hosts_that_is_wrong_adds_none(url: Any) -> None:
+    cluster = clustersql.Cluster("several", driver="psycopg")
+    with pytest.raises(clustersql.ConfigError) as caught:
+        cluster.add_nodes(url)
+    assert "s3cret" not in str(caught.value)
+    assert cluster.nodes == []
+
+
+def test_a_url_of_several_hosts_adds_none_where_one_is_there() -> None:
+    cluster = clustersql.Cluster("several", driver="psycopg")
+    cluster.add_node("b", host="b")
+    with pytest.raises(clustersql.ConfigError, match="has a node 'b' already"):
+        cluster.add_nodes("postgresql://a,b,c/shop")
+    assert cluster.nodes == ["b"]

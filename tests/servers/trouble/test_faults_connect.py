@@ -353,7 +353,11 @@ def test_dial_is_current_and_observe(psycopg_stage: Stage) -> None:
         stage.server.terminate_sessions("n1")
         error = failure(stage.call, raw.execute, "SELECT 1")
         assert error is not None
-        assert stage.cluster.observe(raw, error) is True
+        seen = stage.cluster.observe(raw, error, during="transaction")
+        assert (seen.lost, seen.outcome.value) == (True, "void")
+        assert stage.cluster.observe(object(), error).outcome.value == "unknown"
+        with pytest.raises(clustersql.ConfigError, match="during must be one of autocommit, transaction, commit"):
+            stage.cluster.observe(raw, error, during="begin")
         assert not stage.cluster.is_current(raw)
     finally:
         stage.close_raw(raw)

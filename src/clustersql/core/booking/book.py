@@ -18,6 +18,7 @@ from ..policies.named import LeastLatency, Policy, Random, admitted
 from ..policies.plan import plan
 from ..steps import Changed, DialFailed
 from ..view.node import Origin
+from ..view.use import Use
 from ..view.view import SLOW_START, View, Want
 from .queue import Queue
 from .shelf import Actions, Session, Shelf, Waiter
@@ -146,16 +147,15 @@ class Book(Queue):
                 if now < self.view.slow_until:
                     eligible = admitted(shelves, now, self.random, self.slow_start)
                 best = self.policy.pick(eligible, now, self.random)
-        if not best.idle:
-            other = self._second_best(best, shelves, now)
-            if other is None:
-                return None
-            best = other
-        session = best.lend(want)
-        session.lent_at = now
+        session = best.lend(want) if best.idle else None
+        if session is None:
+            other = self._second_best(best, shelves, now, want.use)
+            session = None if other is None else other.lend(want)
+        if session is not None:
+            session.lent_at = now
         return session
 
-    def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float) -> Shelf | None:
+    def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float, use: Use | None = None) -> Shelf | None:
         """The best node has no idle connection.  With room for a dial there, dial; at the limit use another node.
 
         Where that one is much slower, one caller at a time makes room for a dial of the best one, and the others do not wait for it.  The
@@ -163,7 +163,7 @@ class Book(Queue):
         """
         if self.total < self.max_size and best.dials < self.max_dials:
             return None
-        idle = [shelf for shelf in shelves if shelf.idle]
+        idle = [shelf for shelf in shelves if shelf.has_idle(use)]
         if not idle:
             return None
         other = self.policy.pick(idle, now, self.random)
@@ -185,8 +185,10 @@ class Book(Queue):
         if shelf is None or self.closed:
             return False, actions
         if waiter is not None and shelf.idle and name in waiter.names and waiter in self.waiters:
-            self._serve(waiter, shelf.lend(waiter.want), actions)
-            return True, actions
+            lent = shelf.lend(waiter.want)
+            if lent is not None:
+                self._serve(waiter, lent, actions)
+                return True, actions
         if shelf.dials >= self.max_dials:
             self._block(waiter, name, actions)
             return False, actions
@@ -198,7 +200,7 @@ class Book(Queue):
         self.total += 0 if outside else 1
         actions.dial = shelf
         if waiter is not None:
-            if waiter.urgent and not outside and not self._needs_dial(name, waiter):
+            if waiter.urgent and not outside and waiter.want.use is None and not self._needs_dial(name, waiter):
                 actions.spare = shelf.generation
             self._wants_no_room(waiter, name)  # not what else it wanted: this dial may end in nothing
         self._room(actions)  # there may be room for the next one in the queue too
@@ -318,12 +320,13 @@ class Book(Queue):
     # -- upkeep --------------------------------------------------------------------------------------------------------------------
 
     def reap(self, now: float, max_idle_time: float) -> Actions:
-        """Take out idle connections that are past their lifetime or were idle for too long."""
+        """Take out idle connections that are past their lifetime, were idle for too long, or whose use nobody has any more."""
         actions = Actions()
         for shelf in self.shelves.values():
             kept = []
             for session in shelf.idle:
-                if now >= session.expires or now - session.idle_since >= max_idle_time * session.jitter:
+                forsaken = session.use is not None and not session.use.is_claimed
+                if forsaken or now >= session.expires or now - session.idle_since >= max_idle_time * session.jitter:
                     self._forget(session)
                     actions.close.append(session)
                 else:

@@ -33,8 +33,8 @@ class Means:
     """The driver can be in it on a session that others share."""
     reset_proof: str = ""
     """A question whose answer is true when a reset has happened."""
-    hook: Callable[[Any], object] | None = None
-    """The user's ``on_connect``, for whoever performs `Greet`."""
+    hooks: tuple[Callable[[Any], object], ...] = ()
+    """The user's ``on_connect``: the cluster's, then that of the use."""
     reset_keeps_hook: bool = False
     """What ``on_connect`` has set outlives a reset."""
 
@@ -83,8 +83,9 @@ def _set_shared(session: Session, autocommit: bool, read_only: bool) -> Steps[No
 
 def greet(means: Means) -> Steps[None]:
     """Let the user's ``on_connect`` have a new or a reset session, and commit what it leaves open."""
-    if means.hook is not None and (yield Greet()):
-        yield Commit()
+    for hook in means.hooks:
+        if (yield Greet(hook)):
+            yield Commit()
 
 
 def reset(session: Session, means: Means) -> Steps[bool]:

@@ -75,7 +75,7 @@ class Queue:
         usable = usable and self.total <= self.max_size  # the pool was made smaller
         if usable and self.waiters:
             for waiter in self.waiters:
-                if shelf.name in waiter.names:
+                if shelf.name in waiter.names and session.use is waiter.want.use:
                     shelf.in_flight += 1
                     shelf.checkouts += 1
                     self._serve(waiter, session, actions)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..policies.load import Load
 from ..policies.named import Policy
+from ..view.use import Use
 from ..view.view import Want
 
 
@@ -30,13 +31,24 @@ class Shelf(Load):
         self.retired = False  # removed, or being drained: what is given back here is closed
         self.ends_at: float | None = None
 
-    def lend(self, want: Want) -> Session:
-        """Pop the most recently used connection, one that is in the wanted mode already where there is one."""
+    def has_idle(self, use: Use | None) -> bool:
+        """Whether a connection of that use is idle."""
+        return any(session.use is use for session in self.idle)
+
+    def lend(self, want: Want) -> Session | None:
+        """Pop the most recently used connection of the wanted use, one that is in the wanted mode already where there is one."""
         idle = self.idle
         session = idle.pop()
-        if session.autocommit is not want.autocommit or session.read_only is not want.read_only:
+        if (
+            session.autocommit is not want.autocommit
+            or session.read_only is not want.read_only
+            or session.use is not want.use
+        ):
             idle.append(session)
-            session = idle.pop(_in_mode(idle, want))
+            fitting = _fitting(idle, want)
+            if fitting is None:
+                return None
+            session = idle.pop(fitting)
         owing = self.owing
         if owing is None or owing.ended >= owing.started:  # `note_oldest` is exact, but comes by only once a second
             self.owing = session
@@ -77,6 +89,7 @@ class Session:
         "statements",
         "tainted",
         "timed_out",
+        "use",
     )
 
     def __init__(
@@ -91,6 +104,8 @@ class Session:
         self.expires = expires
         self.idle_since = opened
         self.lent_at = 0.0
+        # What it was made with; None: nothing but what is the node's.
+        self.use: Use | None = None
         # Scales its times, or all that were opened in one burst would be closed in one.
         self.jitter = 1.0
         # Its mode as we set it last; None: not set by us yet.
@@ -181,8 +196,13 @@ class Actions:
     """In place of that dial the connection that is kept for probes may be used, and this is its generation."""
 
 
-def _in_mode(idle: list[Session], want: Want) -> int:
-    for i in range(len(idle) - 2, -1, -1):
-        if idle[i].autocommit is want.autocommit and idle[i].read_only is want.read_only:
-            return i
-    return -1
+def _fitting(idle: list[Session], want: Want) -> int | None:
+    """Return where the latest connection in the wanted mode is, else the latest of the wanted use; None: there is none."""
+    latest = None
+    for i in range(len(idle) - 1, -1, -1):
+        session = idle[i]
+        if session.use is want.use:
+            if session.autocommit is want.autocommit and session.read_only is want.read_only:
+                return i
+            latest = i if latest is None else latest
+    return latest

@@ -24,6 +24,7 @@ from .epoch import Switch, unproven
 from .freshness import MaxLag, Track
 from .members import Discovery
 from .node import Epoch, Node, Reach, Readiness, Role
+from .use import Use
 
 
 class Service(Enum):
@@ -54,6 +55,8 @@ class Want:
     """The work may go on in another session, on another node."""
     max_lag: MaxLag | None = None
     """How far behind a replica may be that serves it; None: as far as it likes."""
+    use: Use | None = None
+    """What its session is made with; None: nothing but what is the node's."""
 
     @property
     def movable(self) -> bool:

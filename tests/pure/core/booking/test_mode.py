@@ -15,7 +15,7 @@ from clustersql.core.statements.ledger import Ledger
 from clustersql.core.statements.settings import Setting
 from clustersql.core.steps import Autocommit, Commit, Greet, Reset, Script, SetAutocommit, SetReadOnly
 
-MEANS = Means(("ON",), ("OFF",), reset_proof="PROOF", hook=print)
+MEANS = Means(("ON",), ("OFF",), reset_proof="PROOF", hooks=(print,))
 
 
 def session(autocommit: bool | None = False, read_only: bool | None = False, shared: bool = False) -> Session:
@@ -99,7 +99,7 @@ def test_a_reset_session_gets_its_hook_and_its_mode_again() -> None:
     assert next(steps) == Reset()
     assert steps.send(True) == Script(("PROOF",))
     assert steps.send([[(1,)]]) == Autocommit()
-    assert steps.send(False) == Greet()
+    assert steps.send(False) == Greet(print)
     assert (one.read_only, one.autocommit, one.listening) == (False, False, False)
     assert steps.send(True) == Commit()
     assert steps.send(None) == Script(("ON",))
@@ -133,7 +133,15 @@ def test_what_is_shared_is_not_reset_and_keeps_no_settings() -> None:
 def test_a_hook_is_committed_only_where_it_leaves_something_open() -> None:
     assert ends(greet(Means())) is None
     steps = greet(MEANS)
-    assert next(steps) == Greet()
+    assert next(steps) == Greet(print)
+    assert ends(steps, False) is None
+
+
+def test_each_hook_is_committed_before_the_next_is_called() -> None:
+    steps = greet(Means(hooks=(print, repr)))
+    assert next(steps) == Greet(print)
+    assert steps.send(True) == Commit()
+    assert steps.send(None) == Greet(repr)
     assert ends(steps, False) is None
 
 

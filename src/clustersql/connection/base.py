@@ -8,10 +8,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..config.options import changed_here
-from ..errors import TransactionLost
+from ..errors import OutcomeUnknown, TransactionLost
 from .forwarded import lend_all
 from .functions import check_plain
 from .hooks import INSTEAD
+from .rerun import may_rerun
 
 if TYPE_CHECKING:
     from ..core.booking.shelf import Session
@@ -73,6 +74,19 @@ class BaseConnection:
         lend_all(state, session.raw)
         state.touched = state.unclean = True
         return session.raw
+
+    def may_run_again(self, error: BaseException, *, at_commit: bool = False) -> bool:
+        """For frameworks that end the transaction themselves: whether all of it may be run again after ``error``, as ``run`` would decide.
+
+        ``error``: what a call on this connection has raised, or what a framework has made of it; ask before the rollback, which forgets.
+        ``at_commit``: COMMIT was under way.  True: it provably did not happen, and may do better next time.
+        """
+        state, inner = self._state, error
+        for _ in range(8):
+            if isinstance(inner, (state.driver.error, TransactionLost, OutcomeUnknown)) or inner.__cause__ is None:
+                break
+            inner = inner.__cause__
+        return isinstance(inner, Exception) and may_rerun(state, inner, at_commit)
 
     @contextmanager
     def options(self: H, **values: Any) -> Iterator[H]:

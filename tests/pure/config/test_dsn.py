@@ -172,7 +172,7 @@ def test_redacted(dsn: str, shown: str) -> None:
 
 
 def test_a_url_of_several_hosts_is_a_node_for_each() -> None:
-    cluster = clustersql.Cluster("several", driver="psycopg")
+    cluster = clustersql.Cluster("several", driver="psycopg", policy="weighted")
     cluster.add_nodes("postgresql://app:s%2Ccret@a,b:5433,[::1]:5434,b/shop?application_name=mine", weight=2)
     assert cluster.nodes == ["[::1]", "a", "b", "b:5433"]
     addresses = cluster._topology.addresses

@@ -44,7 +44,7 @@ from clustersql.core.view.observe import (
     probe_due,
 )
 from clustersql.core.view.obstacles import behind, obstacles
-from clustersql.core.view.view import Service, View, Want
+from clustersql.core.view.view import SLOW_START, Service, View, Want
 from clustersql.dialects import by_name
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
@@ -207,8 +207,8 @@ def test_a_long_track_is_thinned_and_never_flatters() -> None:
 
 def node_of(order: int, text: str) -> Node:
     name, reach, role, readiness, *flags = text.split(":")
-    slow = 99.0 if "slow" in flags else None
     numbers = {key: float(number) for key, _, number in (flag.partition("=") for flag in flags) if number}
+    slow = numbers.get("slow", 99.0 if "slow" in flags else None)
     return Node(
         name,
         order,
@@ -234,7 +234,8 @@ def test_plan(case: dict[str, Any]) -> None:
         loads[node.name].weight, loads[node.name].priority = node.weight, node.priority
     chosen = policy(case.get("policy", lambda loads, now, random: loads))
     assert list(view.serving(want)) == case["serving"]
-    names = plan(view, want, loads, chosen, 100.0, lambda: 0.999, avoid=case.get("avoid"))
+    slow_start = case.get("slow_start", SLOW_START)
+    names = plan(view, want, loads, chosen, 100.0, lambda: 0.999, slow_start, case.get("avoid"))
     assert list(names) == case["plan"]
 
 

@@ -144,7 +144,7 @@ class Book(Queue):
                 pass
             case _:
                 eligible: Sequence[Shelf] = shelves
-                if now < self.view.slow_until:
+                if now < self.view.slow_since + self.slow_start:
                     eligible = admitted(shelves, now, self.random, self.slow_start)
                 best = self.policy.pick(eligible, now, self.random)
         session = best.lend(want) if best.idle else None

@@ -84,7 +84,7 @@ def _ranked(
     """Return ``loads``, best first; what is in its slow start and lost the draw is behind the others."""
     if len(loads) < 2:
         return loads
-    if now >= view.slow_until:
+    if now >= view.slow_since + slow_start:
         return policy.rank(loads, now, random)
     first = admitted(loads, now, random, slow_start)
     return sorted(policy.rank(loads, now, random), key=lambda load: load not in first)

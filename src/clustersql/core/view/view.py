@@ -89,8 +89,8 @@ class View:
     """The names of the nodes that may serve, by service."""
     by_name: dict[str, Node] = field(init=False, repr=False, compare=False)
     """The same nodes as `nodes`."""
-    slow_until: float = field(init=False, repr=False, compare=False)
-    """Until when some node is in its slow start."""
+    slow_since: float = field(init=False, repr=False, compare=False)
+    """When the latest of the nodes that were down came back, in monotonic seconds; minus infinity: none was down."""
 
     def __post_init__(self) -> None:
         usable = [node for node in self.nodes if node.usable]
@@ -99,8 +99,8 @@ class View:
             chosen[Service.WRITE] = chosen[Service.WRITE][:1]
         object.__setattr__(self, "candidates", chosen)
         object.__setattr__(self, "by_name", {node.name: node for node in self.nodes})
-        slow = [n.slow_since + SLOW_START for n in self.nodes if n.slow_since is not None]
-        object.__setattr__(self, "slow_until", max(slow, default=0.0))
+        slow = [node.slow_since for node in self.nodes if node.slow_since is not None]
+        object.__setattr__(self, "slow_since", max(slow, default=float("-inf")))
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dis
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import clustersql
 
 OURS = str(Path(clustersql.__file__).parent)
+DRIVERS = str(Path(OURS, "drivers"))
 LOCKS = ("threading.py",)
 """Files of the standard library whose own locks ours are built of."""
 
@@ -87,3 +90,58 @@ class AtLine(Interrupter):
         if self.number == 0:
             self.came = True
             super()._handle(number, frame)
+
+
+RAISING = ("CALL", "JUMP_BACKWARD", "SEND", "FOR_ITER", "WITH")
+"""What an instruction is called after which, and after the begin of a function, CPython may run the handler of a signal."""
+
+
+class BreakIn(BaseException):
+    """What a signal's handler raises."""
+
+
+class Breaker:
+    """Raises `BreakIn` once, where the handler of a signal could: at the first such place of our code that is not in ``met`` yet."""
+
+    def __init__(self, met: set[tuple[CodeType, int]]) -> None:
+        self.met = met
+        self.place = ""
+        self._before: dict[FrameType, str] = {}
+
+    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(OURS) or frame.f_code.co_filename.startswith(DRIVERS):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "call":
+            self._at(frame, "its begin")
+        elif event == "opcode":
+            before, self._before[frame] = self._before.get(frame, ""), names(frame.f_code)[frame.f_lasti]
+            if before != "PRECALL" and any(word in before for word in RAISING):
+                self._at(frame, before)
+        elif event == "return":
+            self._before.pop(frame, None)
+        return self._trace
+
+    def _at(self, frame: FrameType, before: str) -> None:
+        place = frame.f_code, frame.f_lasti
+        if place not in self.met and not self.place:
+            self.met.add(place)
+            self.place = (
+                f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}, after {before}"
+            )
+            raise BreakIn(self.place)
+
+    def __enter__(self) -> Breaker:
+        self._trace_before = sys.gettrace()
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(self._trace_before)
+        self._before.clear()
+
+
+@cache
+def names(code: CodeType) -> dict[int, str]:
+    """Return what each instruction of ``code`` is called, by its place."""
+    return {one.offset: one.opname for one in dis.get_instructions(code)}

@@ -281,9 +281,8 @@ class Connection(BaseConnection):
             state, pool = self._state, self._pool
         except AttributeError:  # the checkout itself was interrupted
             return
-        session, state.session = state.session, None
-        if session is not None:
-            pool.abandon(session)
+        if state.session is not None:
+            pool.abandon(state.session)
             warnings.warn(state.forgotten(), ResourceWarning, 2, source=self)
 
     def __repr__(self) -> str:

@@ -140,7 +140,8 @@ class Pool(BasePool[Attempt]):
     async def _open(
         self, want: Want, deadline: float, avoid: str | None, arguments: Mapping[str, Any] | None = None
     ) -> Session:
-        waiter = self._enter_queue(want, avoid, asyncio.Event(), outside=arguments is not None)
+        waiter = Waiter(want, avoid, asyncio.Event(), arguments is not None)
+        self._enter_queue(waiter)
         began = time.monotonic()
         try:
             outcome: Any | GaveUp = await drive(
@@ -211,8 +212,8 @@ class Pool(BasePool[Attempt]):
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
 
-    def _try_lock(self) -> bool:
-        return False
+    def _is_locked(self) -> bool:
+        return True  # there is nothing to wait for
 
     def _callers(self) -> tuple[Mapping[int, str], Mapping[int, str]]:
         return NOBODY, {frame: task.get_name() for task in asyncio.all_tasks(self.loop) for frame in _frames(task)}

@@ -52,6 +52,13 @@ class Running:
         except ValueError:  # a coroutine that is thrown away is closed in whichever context
             pass
 
+    def forget(self) -> None:
+        """It is over, whatever broke into its begin or its end: else every later ``run`` of this thread would be one inside it."""
+        self.owner = None
+        around = _running.get()
+        if self in around:
+            _running.set(tuple(one for one in around if one is not self))
+
     def _refuse_inside(self, around: tuple[Running, ...]) -> None:
         if any(one.pool == self.pool and one.owner is not None and one.owner == self.owner for one in around):
             raise ConfigError(

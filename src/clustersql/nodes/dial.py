@@ -22,6 +22,10 @@ from ..errors import ConfigError
 from .topology import Topology
 
 
+class CalledOff(BaseException):
+    """Ends a dial whose caller was interrupted while it began it: that is no news about the node."""
+
+
 class Answer(Protocol):
     """What a dial or a question has ended with."""
 
@@ -57,6 +61,9 @@ class Dialling(Protocol):
 
     def abandon(self) -> None:
         """Stop waiting for it: it is late."""
+
+    def cancel(self) -> None:
+        """Nobody wants it any more, which says nothing about the node."""
 
 
 D = TypeVar("D", bound=Dialling)

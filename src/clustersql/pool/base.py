@@ -34,10 +34,11 @@ from ..core.view.use import Use
 from ..core.view.view import Service, View, Want
 from ..drivers.contract import AnyDriver
 from ..errors import ClusterError, PoolClosed, bind
-from ..nodes.dial import D, Probing, is_callers, means_of, tell_failure
+from ..nodes.dial import CalledOff, D, Probing, is_callers, means_of, tell_failure
 from ..nodes.topology import Topology
 from .counts import counted, empty_book, policy_of
 from .holders import NOBODY, holders, waiters
+from .lost import is_unreachable
 from .outside import DialledFor, OutsideConnections
 from .unavailable import none_to_be_had, unfit
 
@@ -52,7 +53,8 @@ class BasePool(Generic[D]):
         self.knobs = topology.settings
         self.timeout = self.knobs.timeout
         # Given up by the garbage collector, which may run under any lock: `take_in_orphans` takes them in.
-        self.orphans: deque[Session] = deque()
+        # Each with its holder: it may be found a second time.
+        self.orphans: deque[tuple[Session, Any]] = deque()
         # Of connections that a framework has dropped; the garbage collector may be the one who says so.
         self.gone: deque[Shelf] = deque()
         # Of the connections that were dialled for frameworks; None: none was.
@@ -110,12 +112,23 @@ class BasePool(Generic[D]):
     def _empty_book(self) -> Book:
         return empty_book(self.topology)
 
-    def give_back(self, session: Session, keep: bool = True) -> None:
-        """Take a connection back.  The caller has made it clean, or says that it is not worth keeping."""
-        with self._lock:
-            actions = self._book.give_back(session, time.monotonic(), keep)
-        if actions is not None:
-            self._act(actions)
+    def give_back(self, session: Session, keep: bool = True, holder: Any = None) -> None:
+        """Take a connection back.  The caller has made it clean, or says that it is not worth keeping.
+
+        ``holder``: whose it is; when it is that one's no more, it was given back already.
+        """
+        actions = None
+        try:
+            with self._lock:
+                actions = self._book.give_back(session, time.monotonic(), keep, holder)
+            if actions is not None:
+                self._act(actions)
+        except BaseException:  # the handler of a signal raised: what it broke off is done now
+            if actions is None and holder is not None:
+                self.give_back(session, False, holder)
+            elif actions is not None:
+                self._act(actions)
+            raise
 
     @property
     def closed(self) -> bool:
@@ -142,7 +155,16 @@ class BasePool(Generic[D]):
         self.knobs, self.timeout = knobs, knobs.timeout
         return self._book.resize(knobs.max_size, knobs.max_dials_per_node, chosen, knobs.slow_start)
 
+    def reclaim(self, holder: Any) -> None:
+        """Take back what ``holder`` may have been given: something broke into its checkout."""
+        with self._lock:
+            shelves = self._book.shelves.values()
+            sessions = [one for shelf in shelves for one in (*shelf.open, *shelf.outside) if one.holder is holder]
+        for session in sessions:
+            self.give_back(session, False, holder)
+
     def _act(self, actions: Actions) -> None:
+        """Do what the book asks for.  Twice does no harm: whatever breaks in, it is done again."""
         for waiter in actions.wake:
             waiter.signal.set()
         if actions.close:
@@ -206,21 +228,19 @@ class BasePool(Generic[D]):
     def _stagger(self) -> float:
         return 0.0 if self._book.policy.at_once else self.topology.settings.stagger
 
-    def _enter_queue(self, want: Want, avoid: str | None, signal: Any, outside: bool) -> Waiter:
+    def _enter_queue(self, waiter: Waiter) -> None:
         """Put a caller in the queue; from now on it may be served at any moment, and ends by `_outcome` or `_interrupted`."""
         self.waits += 1
         self.take_in_orphans()
-        waiter = Waiter(want, avoid, signal, outside)
         waiter.since = time.monotonic()
         with self._lock:
             self._book.enqueue(waiter)
-        return waiter
 
     def _interrupted(self, waiter: Waiter) -> None:
         """The caller waits no more.  What it was served in the same moment nobody else knows of."""
         late = self._withdraw(waiter, None)
         if late is not None:
-            self.give_back(late)
+            self.give_back(late, True, waiter.holder)
 
     def _outcome(self, waiter: Waiter, outcome: Any | GaveUp, began: float) -> Session:
         """Return the connection that `open_` ended with, or raise why there is none.  ``began`` in monotonic seconds."""
@@ -242,6 +262,7 @@ class BasePool(Generic[D]):
         with self._lock:
             given, actions = self._book.withdraw(waiter)
         self._act(actions)
+        given = given or waiter.given  # the event that says so was broken off
         if given is None or given is held:
             return None
         return given
@@ -274,34 +295,52 @@ class BasePool(Generic[D]):
         self, name: str, waiter: Waiter | None = None, arguments: Mapping[str, Any] | None = None
     ) -> bool | None:
         """Begin to dial ``name``, in the background.  Returns what `Dial` is answered by."""
-        with self._lock:
-            begun, actions = self._book.begin_dial(name, waiter)
-        self._act(actions)
-        shelf = actions.dial
-        if shelf is not None and not (actions.spare is not None and self._use_spare(shelf, waiter, actions.spare)):
-            use = waiter.want.use if waiter is not None else None
-            attempt = self._attempt(shelf, waiter, arguments if use is None else use.arguments, use)
+        actions, attempt = Actions(), None
+        try:
             with self._lock:
-                self._attempts.add(attempt)
-            self._ensure_monitor()  # a forked child has none yet, and nobody else abandons a dial that is late
-            attempt.start()
+                begun, _ = self._book.begin_dial(name, waiter, actions)
+            self._act(actions)
+            shelf = actions.dial
+            if shelf is not None and not (actions.spare is not None and self._use_spare(shelf, waiter, actions)):
+                use = waiter.want.use if waiter is not None else None
+                attempt = self._attempt(shelf, waiter, arguments if use is None else use.arguments, use)
+                with self._lock:
+                    self._attempts.add(attempt)
+                self._ensure_monitor()  # a forked child has none yet, and nobody else abandons a dial that is late
+                attempt.start()
+        except BaseException:  # the handler of a signal raised: the room that was reserved is free again
+            self._act(actions)
+            if attempt is not None:
+                attempt.cancel()
+            elif actions.dial is not None:
+                self._dial_called_off(actions.dial, waiter)
+            raise
         return begun
 
-    def _use_spare(self, shelf: Shelf, waiter: Waiter | None, generation: int) -> bool:
-        """Let the connection that is kept for probes end a dial before it begins; False: there is none."""
-        with fork.calls:  # a child that is forked between the two would find it neither here nor there
-            spare = self._prober.spare(shelf.name)
-            if spare is None:
-                return False
-            session = self._session(spare.raw, shelf, spare.opened)
-            session.generation = (
-                generation  # of the moment of the decision: what was heard since is news about this one too
-            )
-            session.idle_since = now = time.monotonic()  # so that it is looked at before it is handed out
-            misfit = unfit(self.topology.view, shelf.name, waiter)
-            with self._lock:
-                actions = self._book.dialled(session, spare.seconds, now, waiter, misfit)
+    def _dial_called_off(self, shelf: Shelf, waiter: Waiter | None) -> None:
+        with self._lock:
+            actions = self._book.dial_failed(shelf, CalledOff(), time.monotonic(), waiter)
         self._act(actions)
+
+    def _use_spare(self, shelf: Shelf, waiter: Waiter | None, asked: Actions) -> bool:
+        """Let the connection that is kept for probes end a dial before it begins; False: there is none."""
+        actions, session = Actions(), None
+        try:
+            with fork.calls:  # a child that is forked between the two would find it neither here nor there
+                spare = self._prober.spare(shelf.name)
+                if spare is None:
+                    return False
+                session = self._session(spare.raw, shelf, spare.opened)
+                # Of the moment of the decision: what was heard since is news about this one too.
+                session.generation = asked.spare if asked.spare is not None else session.generation
+                session.idle_since = now = time.monotonic()  # so that it is looked at before it is handed out
+                misfit = unfit(self.topology.view, shelf.name, waiter)
+                with self._lock:
+                    actions = self._book.dialled(session, spare.seconds, now, waiter, misfit)
+            self._act(actions)
+        finally:
+            if session is not None and session in shelf.open:
+                asked.dial = None  # the room is taken, whatever breaks in
         return True
 
     def _dial_ended(
@@ -377,7 +416,16 @@ class BasePool(Generic[D]):
                 self.gone.popleft().in_flight -= 1
         while self.orphans:
             with contextlib.suppress(IndexError):  # another thread was faster
-                self.give_back(self.orphans.popleft(), keep=False)
+                session, holder = self.orphans.popleft()
+                self.give_back(session, False, holder)
+
+    def take_in_lost(self) -> None:
+        """Take in what nobody will give back: something broke in while it changed hands, or in the end of its holder."""
+        actions = Actions()
+        with self._lock:
+            for session in self._book.lost(is_unreachable):
+                self._book.take_in(session, actions)
+        self._act(actions)
 
     def fill_up(self) -> None:
         """Dial until ``min_idle`` connections are idle."""
@@ -419,7 +467,7 @@ class BasePool(Generic[D]):
     def after_fork(self) -> Sequence[Any]:
         """In a forked child: begin anew, and return the parent's connections and cursors, which must never be finalized here."""
         inherited = [session for shelf in self._book.shelves.values() for session in (*shelf.open, *shelf.outside)]
-        inherited += [*self._outside, *self.orphans]
+        inherited += [*self._outside, *(session for session, _ in self.orphans)]
         raws = [session.raw for session in inherited] + self._prober.after_fork()
         for session in inherited:
             if session.holder is not None:
@@ -441,7 +489,7 @@ class BasePool(Generic[D]):
         if self._book.closed:
             self._drop(session.raw)  # nobody comes by any more to do it
         else:
-            self.orphans.append(session)
+            self.orphans.append((session, session.holder))
 
     def stats(self) -> dict[str, Any]:
         """Return sizes and counts: of the pool, and per node under ``nodes``.
@@ -449,12 +497,10 @@ class BasePool(Generic[D]):
         Never waits: a signal handler may ask in the middle of anything, also of what holds the lock.  Then a connection that is just
         changing hands may be counted on neither side, or on both.
         """
-        held = self._try_lock()
-        try:
+        if self._is_locked():
             return counted(self._book, self.waits, self.hung)
-        finally:
-            if held:
-                self._lock.release()  # type: ignore[attr-defined]
+        with self._lock:  # a lock that is taken otherwise stays taken when the handler of a signal raises then
+            return counted(self._book, self.waits, self.hung)
 
     def told(self) -> dict[str, Any]:
         """Return what `stats` does, and who waits and who holds a connection.  Never waits, as `stats`."""
@@ -464,8 +510,8 @@ class BasePool(Generic[D]):
         """Return the names of the threads, and of the tasks, by what the site of a handle says of who checked it out."""
         return {thread.ident: thread.name for thread in threading.enumerate() if thread.ident is not None}, NOBODY
 
-    def _try_lock(self) -> bool:
-        """Take the lock if nobody has it."""
+    def _is_locked(self) -> bool:
+        """Whether somebody has the lock: this thread too, where a signal has interrupted it."""
         raise NotImplementedError
 
     def words(self) -> str:

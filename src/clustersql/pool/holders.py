@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from ..core.booking.shelf import UNDERWAY
+
 if TYPE_CHECKING:
     from ..core.booking.book import Book
     from ..core.booking.shelf import Session
@@ -117,7 +119,7 @@ class Leaks:
             for shelf in book.shelves.values()
             if shelf.in_flight
             for session in shelf.open
-            if session.holder is not None and now - since(session) >= after
+            if session.holder not in (None, UNDERWAY) and now - since(session) >= after
         ]
         new = [session for session in late if self._told.get(session) != since(session)]
         self._told.update((session, since(session)) for session in new)
@@ -132,7 +134,7 @@ def since(session: Session) -> float:
 def held(session: Session, now: float, threads: Mapping[int, str], tasks: Mapping[int, str]) -> Held | None:
     """Return who has a connection, at ``now`` in monotonic seconds; None: nobody.  The names as for `holders`."""
     state = session.holder
-    if state is None:
+    if state is None or state is UNDERWAY:
         return None
     started, by = session.started, state.site[2]
     executing = round(now - started, 3) if started > session.ended else None

@@ -45,6 +45,7 @@ class Upkeep:
         """
         pool = self.pool
         pool.take_in_orphans()
+        pool.take_in_lost()
         with pool._lock:
             book = pool._book
             if book.closed:

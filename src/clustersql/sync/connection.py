@@ -69,8 +69,11 @@ class Connection(BaseConnection):
         _set_state(self, state)
         if arguments is None and not deadline:  # by far the most: what `_acquire` does, written out
             timeout = pool.timeout if options.timeout is None else options.timeout
-            state.session = session = pool.checkout(want, timeout)
-            session.holder = state
+            try:
+                state.session = pool.checkout(want, timeout, None, state)
+            except BaseException:
+                pool.reclaim(state)
+                raise
             return
         state.arguments, state.deadline = arguments, deadline
         session = self._acquire(self._timeout())
@@ -166,6 +169,7 @@ class Connection(BaseConnection):
             try:
                 self._finish(session)
             except BaseException as exc:
+                state.pool.give_back(session, False, state)  # it was already, unless that was broken off
                 if state.done:
                     exc.add_note(DONE)
                 raise
@@ -226,7 +230,11 @@ class Connection(BaseConnection):
             return
         state.session = None  # nothing was done with it: there is nothing to commit, and nothing to undo
         state.given_back = True
-        state.pool.give_back(session, not session.tainted)
+        try:
+            state.pool.give_back(session, not session.tainted, state)
+        except BaseException:
+            state.pool.give_back(session, False, state)
+            raise
 
     def _leave(self, success: bool) -> None:
         if self._state.arguments is not None:
@@ -260,8 +268,7 @@ class Connection(BaseConnection):
         except AttributeError:  # the checkout itself was interrupted
             return
         if state.session is not None:
-            session, state.session = state.session, None
-            self._pool.abandon(session)
+            self._pool.abandon(state.session)
             warnings.warn(state.forgotten(), ResourceWarning, 2, source=self)
 
     def __repr__(self) -> str:
@@ -292,10 +299,15 @@ class Connection(BaseConnection):
         Raises `Unrestorable` when it could not be given the settings of the one that is gone.
         """
         state = self._state
-        session = self._opened(timeout, avoid)
-        if state.ledger.kept:
-            session = self._restored(session, timeout, avoid)
-        state.hold(session)
+        try:
+            session = self._opened(timeout, avoid)
+            if state.ledger.kept:
+                session = self._restored(session, timeout, avoid)
+            state.hold(session)
+        except BaseException:
+            state.session = None
+            self._pool.reclaim(state)
+            raise
         if state.deadline:
             self._pool.wake_by(state.deadline)
         return session
@@ -303,8 +315,8 @@ class Connection(BaseConnection):
     def _opened(self, timeout: float, avoid: str | None) -> Session:
         state = self._state
         if state.arguments is None:
-            return self._pool.checkout(state.want, timeout, avoid)
-        session = self._pool.open_outside(state.want, timeout, state.arguments, avoid)
+            return self._pool.checkout(state.want, timeout, avoid, state)
+        session = self._pool.open_outside(state.want, timeout, state.arguments, avoid, state)
         autocommit = state.want.autocommit if state.mode_known else bool(session.autocommit)
         try:
             with awaited(session):
@@ -341,11 +353,17 @@ class Connection(BaseConnection):
     def _drop(self) -> None:
         """Close the session; nothing of it can be used again."""
         state = self._state
-        session = state.lose()
-        for cursor in state.alive_cursors():
-            cursor._unbind()
-        if session is not None:
-            self._pool.give_back(session, keep=False)
+        session = state.session
+        try:
+            state.lose()
+            for cursor in state.alive_cursors():
+                cursor._unbind()
+            if session is not None:
+                self._pool.give_back(session, False, state)
+        except BaseException:
+            if session is not None:
+                self._pool.give_back(session, False, state)
+            raise
 
     def _finish(self, session: Session) -> None:
         """Make a session clean and give it back; what cannot be made clean is closed."""
@@ -363,7 +381,7 @@ class Connection(BaseConnection):
             session.started, session.ended = before
             session.statements += session.count
             session.count = 0
-            state.pool.give_back(session, keep)
+            state.pool.give_back(session, keep, state)
 
     def _cut_off(self, session: Session) -> bool:
         """Shut a session down of which something is unread: it may be more than anybody wants to wait for.  False: nothing is."""

@@ -155,7 +155,10 @@ class Cursor:
         if is_foreign(self._connection, error):
             if self._state.driver.abilities.cursor_asks:  # else nothing was sent, and no answer can be pending
                 broken_into(self._connection, error, phase=Phase.FETCH)
-            raise error
+            try:
+                raise error
+            finally:  # or this frame and the error would keep each other, and the connection with them
+                del error
         recover_statement(self._connection, self._rebound, None, Phase.EXECUTE, error, sends=False)
 
     def _rebound(self, session: Session) -> None:

@@ -154,8 +154,13 @@ class Database:
         def connect() -> Connection:
             return Connection(self._pool, self._options, self._want, self._notes, depth=4, deadline=deadline)
 
-        with Running(self._pool, here(), self._pool.topology.name):
-            return run(connect, function, args, kwargs)
+        running = Running(self._pool, here(), self._pool.topology.name)
+        try:
+            with running:
+                return run(connect, function, args, kwargs)
+        except BaseException:  # the handler of a signal may have raised in the begin or the end of that `with`
+            running.forget()
+            raise
 
     def _deadline(self) -> float:
         """When an operation that begins now must end, in monotonic seconds; 0.0: only its waiting is bounded, by the cluster's timeout."""

@@ -21,7 +21,7 @@ from ..core.view.probe import Probe
 from ..core.view.use import Use
 from ..drivers.contract import Driver
 from ..errors import ConfigError
-from ..nodes.dial import Answer, means_of, more_time, target_of, told_at_connect
+from ..nodes.dial import Answer, CalledOff, means_of, more_time, target_of, told_at_connect
 from ..nodes.topology import Topology
 from . import monitor
 from .mode import make
@@ -206,6 +206,10 @@ class Attempt:
                     raw
                 )  # under the lock: the thread may not close it, and its descriptor be reused, meanwhile
         self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"), late=True)
+
+    def cancel(self) -> None:
+        """Nobody wants it any more, which says nothing about the node; it may not even have started."""
+        self._settle(None, CalledOff())
 
     def _run(self) -> None:
         result, error = None, None

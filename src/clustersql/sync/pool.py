@@ -16,9 +16,9 @@ from typing import Any
 
 from ..core.booking import mode
 from ..core.booking.opening import open_
-from ..core.booking.shelf import Session, Shelf, Waiter
+from ..core.booking.shelf import UNDERWAY, Session, Shelf, Waiter
 from ..core.statements.ledger import Ledger
-from ..core.steps import Await, Step, Steps
+from ..core.steps import Await, Served, Step, Steps
 from ..core.view.use import Use
 from ..core.view.view import Want
 from ..drivers.contract import Driver
@@ -51,10 +51,10 @@ class Pool(BasePool[Attempt]):
 
     # -- checkout and return -------------------------------------------------------------------------------------------------------
 
-    def checkout(self, want: Want, timeout: float, avoid: str | None = None) -> Session:
+    def checkout(self, want: Want, timeout: float, avoid: str | None = None, holder: Any = UNDERWAY) -> Session:
         """Return a connection for ``want`` in the wanted mode, within ``timeout`` seconds.
 
-        ``avoid`` is a node that is taken only when no other serves.  Raises `NoNodeAvailable`, `PoolTimeout` or `PoolClosed`, each also
+        ``avoid`` is a node that is taken only when no other serves.  It is ``holder``'s before this returns.  Raises `NoNodeAvailable`, `PoolTimeout` or `PoolClosed`, each also
         an instance of the driver's ``OperationalError``.
         """
         began = now = time.monotonic()
@@ -64,10 +64,10 @@ class Pool(BasePool[Attempt]):
             if self._book.view is not view:
                 self._adopt(view)
             with self._lock:
-                session = self._book.take(want, now, avoid)
+                session = self._book.take(want, now, avoid, holder)
             fresh = False
             if session is None:
-                session = self._open(want, began + timeout, avoid)
+                session = self._open(want, began + timeout, avoid, holder=holder)
                 fresh = (
                     session.idle_since == session.opened
                 )  # else it lay idle, and was handed over while this caller waited
@@ -87,10 +87,15 @@ class Pool(BasePool[Attempt]):
             now = time.monotonic()
 
     def open_outside(
-        self, want: Want, timeout: float, arguments: Mapping[str, Any], avoid: str | None = None
+        self,
+        want: Want,
+        timeout: float,
+        arguments: Mapping[str, Any],
+        avoid: str | None = None,
+        holder: Any = UNDERWAY,
     ) -> Session:
         """Return a connection that the pool does not keep, with the caller's own driver ``arguments``; raises as `checkout`."""
-        session = self._open(want, time.monotonic() + timeout, avoid, arguments)
+        session = self._open(want, time.monotonic() + timeout, avoid, arguments, holder)
         self._outside.add(session)
         return session
 
@@ -137,16 +142,22 @@ class Pool(BasePool[Attempt]):
     # -- opening -------------------------------------------------------------------------------------------------------------------
 
     def _open(
-        self, want: Want, deadline: float, avoid: str | None, arguments: Mapping[str, Any] | None = None
+        self,
+        want: Want,
+        deadline: float,
+        avoid: str | None,
+        arguments: Mapping[str, Any] | None = None,
+        holder: Any = UNDERWAY,
     ) -> Session:
-        waiter = self._enter_queue(want, avoid, threading.Event(), outside=arguments is not None)
+        waiter = Waiter(want, avoid, threading.Event(), arguments is not None, holder)
         began = time.monotonic()
         try:
+            self._enter_queue(waiter)
             outcome = drive(open_(deadline, self._stagger()), lambda step: self._perform(step, waiter, arguments))
+            return self._outcome(waiter, outcome, began)
         except BaseException:
             self._interrupted(waiter)
             raise
-        return self._outcome(waiter, outcome, began)
 
     def _perform(self, step: Step, waiter: Waiter, arguments: Mapping[str, Any] | None) -> object:
         if isinstance(step, Await):
@@ -158,8 +169,8 @@ class Pool(BasePool[Attempt]):
     def _new_lock(self) -> threading.Lock:
         return threading.Lock()
 
-    def _try_lock(self) -> bool:
-        return self._lock.acquire(blocking=False)
+    def _is_locked(self) -> bool:
+        return self._lock.locked()
 
     def close(self) -> None:
         """As `shut`, and from anywhere: a signal handler may come in the middle of what holds the lock."""
@@ -202,16 +213,24 @@ class Pool(BasePool[Attempt]):
         monitor.forget(self._upkeep)
 
 
+UNSIGNALLED = 1.0
+"""Seconds after which who waits looks by itself."""
+
+
 def _next_event(waiter: Waiter, seconds: float) -> object:
     """Wait for what happens next to ``waiter``.
 
-    The event is appended before the signal is set (`BasePool._act`) and the signal is cleared before the queue is looked at, so none is missed.
+    The event is appended before the signal is set (`BasePool._act`) and the signal is cleared before the queue is looked at, so none is
+    missed, but where a signal's handler raises in the thread that gives: so each wait is short.
     """
     deadline = time.monotonic() + seconds
     while True:
         waiter.signal.clear()
         if waiter.events:
             return waiter.events.popleft()
+        if waiter.given is not None:
+            return Served(waiter.given)
         left = deadline - time.monotonic()
-        if left <= 0.0 or not waiter.signal.wait(left):
-            return waiter.events.popleft() if waiter.events else None
+        if left <= 0.0:
+            return None
+        waiter.signal.wait(min(left, UNSIGNALLED))

@@ -12,7 +12,8 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from ..policies.named import LeastLatency, Policy, Random, admitted
 from ..policies.plan import plan
@@ -21,7 +22,7 @@ from ..view.node import Origin
 from ..view.use import Use
 from ..view.view import SLOW_START, View, Want
 from .queue import Queue
-from .shelf import Actions, Session, Shelf, Waiter
+from .shelf import UNDERWAY, Actions, Session, Shelf, Waiter
 
 EVICT = 2.0
 """At the limit an idle connection on another node is used, unless its answers take more than this many times as long as those of the best
@@ -119,15 +120,15 @@ class Book(Queue):
                 self._notify(waiter, Changed(), actions)
 
     def _retire(self, shelf: Shelf, actions: Actions) -> None:
-        for session in shelf.idle:
+        idle, shelf.idle = shelf.idle, []
+        for session in idle:
             self._forget(session)
             actions.close.append(session)
-        shelf.idle.clear()
 
     # -- checkout ------------------------------------------------------------------------------------------------------------------
 
-    def take(self, want: Want, now: float, avoid: str | None = None) -> Session | None:
-        """Hand out an idle connection on the best node; None: a dial is better, or there is none."""
+    def take(self, want: Want, now: float, avoid: str | None = None, holder: Any = UNDERWAY) -> Session | None:
+        """Hand ``holder`` an idle connection on the best node; None: a dial is better, or there is none."""
         shelves = self._candidates.get(want)
         if shelves is None:
             shelves = self.chosen(want, now)
@@ -147,10 +148,10 @@ class Book(Queue):
                 if now < self.view.slow_since + self.slow_start:
                     eligible = admitted(shelves, now, self.random, self.slow_start)
                 best = self.policy.pick(eligible, now, self.random)
-        session = best.lend(want) if best.idle else None
+        session = best.lend(want, holder) if best.idle else None
         if session is None:
             other = self._second_best(best, shelves, now, want.use)
-            session = None if other is None else other.lend(want)
+            session = None if other is None else other.lend(want, holder)
         if session is not None:
             session.lent_at = now
         return session
@@ -175,19 +176,23 @@ class Book(Queue):
 
     # -- dials -----------------------------------------------------------------------------------------------------------------
 
-    def begin_dial(self, name: str, waiter: Waiter | None = None) -> tuple[bool | None, Actions]:
+    def begin_dial(
+        self, name: str, waiter: Waiter | None = None, actions: Actions | None = None
+    ) -> tuple[bool | None, Actions]:
         """Reserve a dial of ``name``; a fitting idle connection there serves the waiter instead.
 
-        False: no room for a further dial of this node now; None: none in the pool, for no node.
+        False: no room for a further dial of this node now; None: none in the pool, for no node.  ``actions``: the caller's own, who then
+        knows what was reserved also when something breaks in.
         """
-        actions = Actions()
+        actions = Actions() if actions is None else actions
         shelf = self.shelves.get(name)
         if shelf is None or self.closed:
             return False, actions
         if waiter is not None and shelf.idle and name in waiter.names and waiter in self.waiters:
-            lent = shelf.lend(waiter.want)
+            lent = shelf.lend(waiter.want, waiter.holder)
             if lent is not None:
-                self._serve(waiter, lent, actions)
+                waiter.given = lent
+                self._tell_served(waiter, lent, actions)
                 return True, actions
         if shelf.dials >= self.max_dials:
             self._block(waiter, name, actions)
@@ -237,14 +242,15 @@ class Book(Queue):
 
         ``unfit`` says why it does not suit the waiter who asked for it (the node turned out to be a replica).
         """
-        shelf, actions = session.shelf, Actions()
+        shelf, actions, outside = session.shelf, Actions(), waiter is not None and waiter.outside
         shelf.dials -= 1
+        if not outside:
+            shelf.open |= {session}
         if shelf.sampled_at == 0.0:
             shelf.guess(seconds, now)
-        if waiter is not None and waiter.outside:
+        if waiter is not None and outside:
             self._hand_over(waiter, session, unfit, actions)
         else:
-            shelf.open.add(session)
             self._settle(session, now, actions)
         if waiter is not None and waiter in self.waiters:
             self._notify(
@@ -258,9 +264,7 @@ class Book(Queue):
         session.outside = True
         if unfit is None and waiter in self.waiters and not self.closed:
             session.shelf.outside.add(session)
-            session.shelf.in_flight += (
-                1  # not the pool's, but load of this client's all the same: without it all would go to one node
-            )
+            # It is not the pool's, but in flight, as load of this client's: without it all would go to one node.
             self._serve(waiter, session, actions)
         else:
             actions.close.append(session)
@@ -279,17 +283,23 @@ class Book(Queue):
 
     # -- return --------------------------------------------------------------------------------------------------------------------
 
-    def give_back(self, session: Session, now: float, keep: bool = True) -> Actions | None:
-        """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean.  None: there is nothing to do."""
+    def give_back(self, session: Session, now: float, keep: bool = True, holder: Any = None) -> Actions | None:
+        """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean.  None: there is nothing to do.
+
+        ``holder``: whose it is.  When it is that one's no more, it was given back already, and nothing is done.
+        """
+        if holder is not None and session.holder is not holder:
+            return None
         shelf = session.shelf
-        session.holder = None
         session.deadline = session.patience = 0.0
         session.statement = None
-        shelf.in_flight -= 1
         if session.outside:
             shelf.outside.discard(session)
             self._settled(session)
-            return Actions(close=[session])
+            actions = Actions(close=[session])
+            session.holder = None
+            shelf.in_flight -= 1
+            return actions
         self.served += session.statements
         session.statements = 0
         if session.ended > session.started > 0.0:
@@ -306,9 +316,13 @@ class Book(Queue):
             and not (self.closed or shelf.retired)
         ):
             session.idle_since = now
-            shelf.idle.append(session)
+            session.holder = None
+            shelf.in_flight -= 1
+            shelf.idle += [session]
             return None  # by far the most: what `_settle` would do, without anything to act on
         actions = Actions()
+        session.holder = None
+        shelf.in_flight -= 1
         if keep:
             self._settle(session, now, actions)
         else:
@@ -316,6 +330,27 @@ class Book(Queue):
             actions.close.append(session)
             self._room(actions)
         return actions
+
+    def lost(self, is_unreachable: Callable[[Any], bool]) -> list[Session]:
+        """Return the connections that nobody will give back: something broke in while they changed hands, or in their holder's end.
+
+        ``is_unreachable`` tells of a holder whether nobody can use it any more.
+        """
+        return [
+            session
+            for shelf in self.shelves.values()
+            for session in shelf.open
+            if (session not in shelf.idle if session.holder is None else is_unreachable(session.holder))
+        ]
+
+    def take_in(self, session: Session, actions: Actions) -> None:
+        """Close a connection that was `lost`: its room is free again."""
+        if session.holder is not None:
+            session.holder = None
+            session.shelf.in_flight -= 1
+        self._forget(session)
+        actions.close.append(session)
+        self._room(actions)
 
     # -- upkeep --------------------------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,10 @@ Rules
 3. A waiter for whom there is no room is passed over, by later ones whom a connection fits, ``max_size`` times at most; the next connection
    is closed, to make room.  Else readers, whom any node fits, would keep every writer waiting for ever once all connections are to
    replicas, as they are after a demotion.
-4. Whoever was told of room and uses it otherwise, or leaves, hands the news on (`_room`): a waiter that slept beside free room would sleep on.
-5. Nothing here that is done per operation looks at every waiter.  Else each answer takes the longer the more callers wait for it, and a
+4. No call stands between the stores that give a connection to another: what the handler of a signal raises comes before all of them,
+   or after them, so the connection is always somebody's (`Session.holder`), or idle, or what `Book.lost` finds.
+5. Whoever was told of room and uses it otherwise, or leaves, hands the news on (`_room`): a waiter that slept beside free room would sleep on.
+6. Nothing here that is done per operation looks at every waiter.  Else each answer takes the longer the more callers wait for it, and a
    pool that was overloaded once stays so.
 """
 
@@ -76,8 +78,6 @@ class Queue:
         if usable and self.waiters:
             for waiter in self.waiters:
                 if shelf.name in waiter.names and session.use is waiter.want.use:
-                    shelf.in_flight += 1
-                    shelf.checkouts += 1
                     self._serve(waiter, session, actions)
                     return
                 if self._is_due(waiter):
@@ -85,7 +85,7 @@ class Queue:
             usable = self.total < self.max_size or not self._blocked[""]  # rule 2
         if usable:
             session.idle_since = now
-            shelf.idle.append(session)
+            shelf.idle += [session]
         else:
             self._forget(session)
             actions.close.append(session)
@@ -100,15 +100,25 @@ class Queue:
         return due
 
     def _serve(self, waiter: Waiter, session: Session, actions: Actions) -> None:
+        """Give ``waiter`` a connection that is nobody's."""
+        shelf = session.shelf
+        session.holder, waiter.given = waiter.holder, session
+        shelf.in_flight += 1
+        shelf.checkouts += 1
+        self._tell_served(waiter, session, actions)
+
+    def _tell_served(self, waiter: Waiter, session: Session, actions: Actions) -> None:
         self._leave(waiter)
         session.shelf.owing = session.shelf.owing or session
         waiter.events.append(Served(session))
         actions.wake.append(waiter)
 
     def _forget(self, session: Session) -> None:
-        session.shelf.open.discard(session)
+        shelf = session.shelf
+        if session in shelf.open:
+            shelf.open -= {session}
+            self.total -= 1
         self._settled(session)
-        self.total -= 1
 
     @staticmethod
     def _settled(session: Session) -> None:

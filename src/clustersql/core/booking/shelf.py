@@ -14,6 +14,17 @@ from ..view.use import Use
 from ..view.view import Want
 
 
+class Underway:
+    """Has a connection that is on its way to a caller who has not said who he is."""
+
+    def inherit(self) -> list[Any]:
+        """Return the driver's cursors on it: none."""
+        return []
+
+
+UNDERWAY = Underway()
+
+
 class Shelf(Load):
     """One node, as the pool sees it: the connections that are idle, and how many are open or being dialled."""
 
@@ -35,23 +46,26 @@ class Shelf(Load):
         """Whether a connection of that use is idle."""
         return any(session.use is use for session in self.idle)
 
-    def lend(self, want: Want) -> Session | None:
-        """Pop the most recently used connection of the wanted use, one that is in the wanted mode already where there is one."""
-        idle = self.idle
-        session = idle.pop()
+    def lend(self, want: Want, holder: Any = UNDERWAY) -> Session | None:
+        """Give ``holder`` the most recently used connection of the wanted use, one that is in the wanted mode already where there is one."""
+        idle, at = self.idle, -1
+        session = idle[at]
         if (
             session.autocommit is not want.autocommit
             or session.read_only is not want.read_only
             or session.use is not want.use
         ):
-            idle.append(session)
             fitting = _fitting(idle, want)
             if fitting is None:
                 return None
-            session = idle.pop(fitting)
+            at = fitting
+            session = idle[at]
         owing = self.owing
         if owing is None or owing.ended >= owing.started:  # `note_oldest` is exact, but comes by only once a second
             self.owing = session
+        # No call from here on: what the handler of a signal raises comes before all of this, or after it.
+        del idle[at]
+        session.holder = holder
         self.in_flight += 1
         self.checkouts += 1
         return session
@@ -132,7 +146,7 @@ class Session:
         self.timed_out = False
         # Its holder waits for notifications, which is no answer that the server owes.
         self.listening = False
-        # What is known of the handle that has it; only a forked child asks.
+        # What is known of the handle that has it; None: it is the pool's, so that giving it back once more does nothing.
         self.holder: Any = None
 
     @property
@@ -153,6 +167,8 @@ class Waiter:
         "avoid",
         "blocked_on",
         "events",
+        "given",
+        "holder",
         "names",
         "outside",
         "passed_over",
@@ -164,8 +180,17 @@ class Waiter:
         "want",
     )
 
-    def __init__(self, want: Want, avoid: str | None = None, signal: Any = None, outside: bool = False) -> None:
+    def __init__(
+        self,
+        want: Want,
+        avoid: str | None = None,
+        signal: Any = None,
+        outside: bool = False,
+        holder: Any = UNDERWAY,
+    ) -> None:
         self.want = want
+        self.holder = holder  # gets the connection
+        self.given: Session | None = None  # which it was; the event that says so may have been broken off
         self.avoid = avoid
         self.signal = signal
         self.outside = (

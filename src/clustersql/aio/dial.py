@@ -16,11 +16,12 @@ from typing import Any
 from ..config.address import Address
 from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
+from ..core.view.observe import Answered
 from ..core.view.probe import Probe
 from ..core.view.use import Use
 from ..drivers.contract import AsyncDriver
 from ..errors import ConfigError
-from ..nodes.dial import Answer, address_of, means_of, more_time, target_of, told_at_connect
+from ..nodes.dial import Answer, address_of, is_hooks, means_of, more_time, target_of, told_at_connect
 from ..nodes.topology import Topology
 from .mode import make
 
@@ -73,11 +74,14 @@ async def connect(
     in_full: bool = False,
     entered: Callable[[], object] | None = None,
     use: Use | None = None,
+    hooked: Callable[[Answered], object] | None = None,
 ) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``in_full``: ask everything,
-    as a probe does.  ``entered`` is called when the login has succeeded.  ``use``: what its sessions are made with.  Raises what the driver raises, and `ConfigError`.  Cancelled, it leaves nothing open.
+    as a probe does.  ``entered`` is called when the login has succeeded.  ``use``: what its sessions are made with.  ``hooked`` is told
+    what the node has answered where the user's ``on_connect`` raises an error of its own.  Raises what the driver raises, what the hook
+    raises, and `ConfigError`.  Cancelled, it leaves nothing open.
     """
     address = await _with_password(address_of(topology, name))
     target = target_of(topology, driver, name, arguments, address)
@@ -87,7 +91,12 @@ async def connect(
     try:
         told = None if in_full else told_at_connect(topology, driver, name, raw)
         report = await ask(driver, raw) if told is None else told
-        await make(greet(means_of(topology, driver, use)), driver, raw)
+        try:
+            await make(greet(means_of(topology, driver, use)), driver, raw)
+        except Exception as exc:
+            if hooked is not None and is_hooks(driver, raw, exc):
+                hooked(Probe(raw, report).news(name, driver.peer(raw)))
+            raise
     except BaseException:  # nobody would know of it any more
         driver.terminate(raw)
         raise
@@ -144,6 +153,7 @@ class Attempt:
         self.result: Any = None
         self.error: BaseException | None = None
         self.let_in = self.late = False
+        self.hooked: Answered | None = None
         self._driver = driver
         self._connect_timeout = topology.settings.connect_timeout
         self._background = background
@@ -173,6 +183,10 @@ class Attempt:
     def entered(self) -> None:
         """The login has succeeded."""
         self.let_in = True
+
+    def told(self, answer: Answered) -> None:
+        """The node has given this answer, and then ``on_connect`` raised."""
+        self.hooked = answer
 
     def redial(self) -> None:
         """The open connection that it asked is gone, so it dials: that may take longer than one small answer."""

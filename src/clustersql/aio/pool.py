@@ -227,7 +227,13 @@ class Pool(BasePool[Attempt]):
             self._background,
             shelf.name,
             lambda attempt: connect(
-                self.topology, self.driver, shelf.name, arguments, entered=attempt.entered, use=use
+                self.topology,
+                self.driver,
+                shelf.name,
+                arguments,
+                entered=attempt.entered,
+                use=use,
+                hooked=attempt.told,
             ),
             lambda attempt: self._dial_ended(attempt, shelf, waiter, bool(arguments), use),
         )

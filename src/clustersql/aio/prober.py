@@ -58,7 +58,9 @@ class Prober(BaseProber[Attempt]):
                 attempt.asks(raw)
                 return await ask(self.driver, raw)
             case Connect(name):
-                answer = await connect(self.topology, self.driver, name, in_full=True, entered=attempt.entered)
+                answer = await connect(
+                    self.topology, self.driver, name, in_full=True, entered=attempt.entered, hooked=attempt.told
+                )
                 self.topology.connected(name)
                 return answer
             case Query(raw, statement):

@@ -14,7 +14,7 @@ from ..core.booking.mode import Means
 from ..core.booking.shelf import Session
 from ..core.faults import Facts, Fault
 from ..core.view.node import Report
-from ..core.view.observe import Silent, Unreachable
+from ..core.view.observe import Answered, Silent, Unreachable
 from ..core.view.use import Use
 from ..core.words import first_line
 from ..drivers.contract import AnyDriver, Target
@@ -48,6 +48,8 @@ class Dialling(Protocol):
     """Whether it has logged in; what it still waits for is the answer to its question."""
     late: bool
     """Whether it was abandoned."""
+    hooked: Answered | None
+    """What the node has answered, where it was the user's ``on_connect`` that raised: so nothing is wrong with the node."""
 
     def heed(self, now: float, most: float) -> None:
         """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see `more_time`."""
@@ -183,11 +185,37 @@ def hook_failed() -> ConfigError:
     )
 
 
+NODES_OWN = (Fault.LOST, Fault.NOT_READY, Fault.OVERLOADED)
+"""What an error of the driver's says of the node, also where a statement of ``on_connect`` met it."""
+
+
+def is_hooks(driver: AnyDriver, raw: Any, error: BaseException) -> bool:
+    """Whether an error that ``on_connect`` has raised is its own, and so no news about the node.
+
+    It is news where the driver's error says that the connection has ended, or that the node cannot work now; also where the hook has made
+    an error of its own of that one.
+    """
+    seen: set[int] = set()
+    inner: BaseException | None = error
+    while inner is not None and id(inner) not in seen:
+        seen.add(id(inner))
+        if isinstance(inner, Exception) and not isinstance(inner, ConfigError):
+            facts = driver.facts(inner, raw)
+            if facts.fault is not Fault.FOREIGN and (facts.lost or facts.fault in NODES_OWN):
+                return False
+        inner = inner.__cause__ or inner.__context__
+    return True
+
+
 BEHIND = "pgbouncer let us in, and no server behind it answered: its pool is in use, it is paused, or the server hangs"
 
 
 def tell_failure(topology: Topology, driver: AnyDriver, attempt: Dialling, error: BaseException) -> None:
-    """Record that a dial or probe failed with ``error``."""
+    """Record that a dial or probe failed with ``error``; where that is ``on_connect``'s own, the node has answered all the same."""
+    if attempt.hooked is not None:
+        topology.events.note("dial", attempt.name, f"on_connect raised {type(error).__name__}: {first_line(error)}")
+        topology.tell(attempt.hooked)
+        return
     topology.failed(attempt.name, error)
     topology.events.note("dial", attempt.name, f"it failed: {type(error).__name__}: {first_line(error)}")
     if is_behind(topology, driver, attempt, error):

@@ -251,9 +251,7 @@ class BasePool(Generic[D]):
             found.lent_at = now
             events.waited(found.node, now - began, now)
             return found
-        error = none_to_be_had(
-            self.topology, self._book, self.reading.operational_error, outcome, waiter.want, now - began
-        )
+        error = none_to_be_had(self.topology, self._book, self.reading.operational_error, outcome, waiter, now - began)
         events.note("timeout", waiter.want.node or "", str(error))
         raise error
 
@@ -349,7 +347,10 @@ class BasePool(Generic[D]):
         """A dial has ended; ``own``: it had arguments of its caller's.  ``use``: what it was made with."""
         topology, name = self.topology, attempt.name
         if attempt.error is not None:
-            if own and waiter is not None and is_callers(self.reading, attempt.error):
+            if attempt.hooked is not None and waiter is not None:
+                waiter.refused |= {name}
+                waiter.hooked[name] = attempt.error
+            if attempt.hooked is None and own and waiter is not None and is_callers(self.reading, attempt.error):
                 waiter.refused |= {name}
             elif isinstance(attempt.error, Exception):  # a cancellation is no news about the node
                 # Before the waiter is told: its next look must not see the node up.
@@ -368,7 +369,9 @@ class BasePool(Generic[D]):
                 self._attempts.discard(attempt)
                 actions = self._book.dialled(session, attempt.seconds, time.monotonic(), waiter, misfit)
         self._act(actions)
-        if self.topology.settings.min_idle:
+        if (
+            self.topology.settings.min_idle and attempt.hooked is None
+        ):  # or a hook that raises would be called without a pause
             self._wake()  # to go on filling
 
     def _session(self, raw: Any, shelf: Shelf, opened: float | None = None) -> Session:

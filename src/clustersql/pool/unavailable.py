@@ -8,7 +8,7 @@ from ..core.booking.book import Book
 from ..core.booking.opening import GaveUp
 from ..core.booking.shelf import Waiter
 from ..core.view.obstacles import behind, too_far_behind
-from ..core.view.view import Service, View, Want
+from ..core.view.view import Service, View
 from ..core.words import in_one_line
 from ..errors import ClusterError, NoNodeAvailable, PoolTimeout, bind
 from ..nodes.topology import Topology
@@ -30,14 +30,20 @@ def unfit(view: View, name: str, waiter: Waiter | None) -> ClusterError | None:
 
 
 def none_to_be_had(
-    topology: Topology, book: Book, operational_error: type[BaseException], outcome: GaveUp, want: Want, seconds: float
+    topology: Topology,
+    book: Book,
+    operational_error: type[BaseException],
+    outcome: GaveUp,
+    waiter: Waiter,
+    seconds: float,
 ) -> ClusterError:
     """Return the error for a caller who waited for ``seconds``: `PoolTimeout` when there were too few connections, else
     `NoNodeAvailable`.
 
-    It carries every node's own error, the latest as its cause, and is an instance of ``operational_error`` too.
+    It carries every node's own error, the latest as its cause, and is an instance of ``operational_error`` too.  What the user's
+    ``on_connect`` has raised is the cause before all others: nothing is wrong with that node.
     """
-    name, errors = topology.name, {**topology.latest, **outcome.errors}
+    name, errors, want = topology.name, {**topology.latest, **outcome.errors}, waiter.want
     busy = book.in_flight and book.total >= book.max_size
     if busy and outcome.plan and not outcome.errors and not outcome.silent:
         held = oldest(book)
@@ -57,8 +63,13 @@ def none_to_be_had(
         if want.node
         else {Service.WRITE: "a primary", Service.REPLICA: "a replica"}.get(want.service, "a ready node")
     )
-    told = "; ".join(f"{n}: {topology.redacted(n, in_one_line(e))}" for n, e in errors.items())
+    hooked = {node: error for node, error in waiter.hooked.items() if errors.get(node) is error}
+    told = "; ".join(
+        f"{node}: {f'on_connect raised {type(one).__name__}: ' if node in hooked else ''}"
+        f"{topology.redacted(node, in_one_line(one))}"
+        for node, one in errors.items()
+    )
     text = f"cluster {name!r}: {wanted} could not be had within {seconds:.1f} s{': ' + told if told else ''}"
     error = bind(NoNodeAvailable, operational_error)(text, errors)
-    error.__cause__ = list(errors.values())[-1] if errors else None
+    error.__cause__ = list((hooked or errors).values())[-1] if errors else None
     return error

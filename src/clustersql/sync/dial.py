@@ -17,11 +17,12 @@ from typing import Any
 from .. import fork
 from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
+from ..core.view.observe import Answered
 from ..core.view.probe import Probe
 from ..core.view.use import Use
 from ..drivers.contract import Driver
 from ..errors import ConfigError
-from ..nodes.dial import Answer, CalledOff, means_of, more_time, target_of, told_at_connect
+from ..nodes.dial import Answer, CalledOff, is_hooks, means_of, more_time, target_of, told_at_connect
 from ..nodes.topology import Topology
 from . import monitor
 from .mode import make
@@ -35,11 +36,14 @@ def connect(
     hold: Callable[[Any], None] | None = None,
     in_full: bool = False,
     use: Use | None = None,
+    hooked: Callable[[Answered], object] | None = None,
 ) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report; blocks.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``hold`` is given the connection as soon as there is one, so
-    that somebody else can abort it while its first answer is awaited.  ``in_full``: ask everything, as a probe does.  ``use``: what its sessions are made with.  Raises what the driver raises, and `ConfigError`.
+    that somebody else can abort it while its first answer is awaited.  ``in_full``: ask everything, as a probe does.  ``use``: what its
+    sessions are made with.  ``hooked`` is told what the node has answered where the user's ``on_connect`` raises an error of its own.
+    Raises what the driver raises, what the hook raises, and `ConfigError`.
     """
     settings = topology.settings
     target = target_of(topology, driver, name, arguments)
@@ -53,7 +57,12 @@ def connect(
             hold(raw)
         told = None if in_full else told_at_connect(topology, driver, name, raw)
         report = ask(driver, raw) if told is None else told
-        make(greet(means_of(topology, driver, use)), driver, raw)
+        try:
+            make(greet(means_of(topology, driver, use)), driver, raw)
+        except Exception as exc:
+            if hooked is not None and is_hooks(driver, raw, exc):
+                hooked(Probe(raw, report).news(name, driver.peer(raw)))
+            raise
     except BaseException:
         if hold is not None:
             hold(None)  # before it is closed: nobody may abort a descriptor that is somebody else's by then
@@ -136,6 +145,7 @@ class Attempt:
         self.result: Any = None
         self.error: BaseException | None = None
         self.let_in = self.late = False
+        self.hooked: Answered | None = None
         self._work = work
         self._ended = ended
         self._came_late = came_late
@@ -176,6 +186,10 @@ class Attempt:
         """As `hold`, of a connection that was dialled for this."""
         self.let_in = self.let_in or raw is not None
         self.hold(raw)
+
+    def told(self, answer: Answered) -> None:
+        """The node has given this answer, and then ``on_connect`` raised."""
+        self.hooked = answer
 
     def redial(self) -> None:
         """The open connection that it asked is gone, so it dials: that may take longer than one small answer."""

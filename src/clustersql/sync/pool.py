@@ -184,7 +184,9 @@ class Pool(BasePool[Attempt]):
             self.topology,
             self.driver,
             shelf.name,
-            lambda attempt: connect(self.topology, self.driver, shelf.name, arguments, attempt.entered, use=use),
+            lambda attempt: connect(
+                self.topology, self.driver, shelf.name, arguments, attempt.entered, use=use, hooked=attempt.told
+            ),
             lambda attempt: self._dial_ended(attempt, shelf, waiter, bool(arguments), use),
             here=bool(arguments) and self.driver.own_thread(arguments or {}),
         )

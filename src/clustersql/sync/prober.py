@@ -58,7 +58,9 @@ class Prober(BaseProber[Attempt]):
                 attempt.asks(raw)
                 return ask(self.driver, raw)
             case Connect(name):
-                answer = connect(self.topology, self.driver, name, hold=attempt.entered, in_full=True)
+                answer = connect(
+                    self.topology, self.driver, name, hold=attempt.entered, in_full=True, hooked=attempt.told
+                )
                 self.topology.connected(name)
                 return answer
             case Query(raw, statement):

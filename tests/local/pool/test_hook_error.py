@@ -1,0 +1,108 @@
+"""An error of the user's own ``on_connect``: it reaches the caller at once, and says nothing about the node, to which it was connected."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.waiting import eventually
+
+import clustersql
+from clustersql import NoNodeAvailable
+
+KNOBS: dict[str, Any] = {"probe_interval": 0.05, "timeout": 5.0, "max_size": 2}
+
+
+class Hook:
+    """Raises once it is told to; of a dead connection it raises what the driver does."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.dead = False
+        self.calls = 0
+
+    def __call__(self, raw: Any) -> None:
+        self.calls += 1
+        if self.dead:
+            raise LookupError("the settings could not be read") from sqlite3.OperationalError("disk I/O error")
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def hook() -> Hook:
+    return Hook()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, hook: Hook) -> Any:
+    one = clustersql.Cluster("hooked", driver="sqlite3", async_driver="aiosqlite", on_connect=hook, **KNOBS)
+    one.add_node("a", f"sqlite:///{tmp_path}/a.db")
+    yield one
+    one.close()
+
+
+def waited(cluster: Any, function: Callable[[], Any]) -> Any:
+    """The error of what either API was asked for, in a loop of its own."""
+
+    async def called() -> Any:
+        with pytest.raises(NoNodeAvailable) as raised:
+            async with cluster.aopen():
+                await function()
+        return raised.value
+
+    return asyncio.run(called())
+
+
+OWN = [ValueError("no such tenant"), TimeoutError("of the settings' server"), sqlite3.ProgrammingError("near SELEKT")]
+
+
+@pytest.mark.parametrize("error", OWN, ids=repr)
+@pytest.mark.parametrize("what", ["pool", "connect", "dial", "apool", "aconnect", "adial"])
+def test_the_hook_s_error_is_the_cause_and_no_news(cluster: Any, hook: Hook, error: Exception, what: str) -> None:
+    hook.error = error
+    if what == "pool":
+        with pytest.raises(NoNodeAvailable) as raised, cluster.open() as db:
+            db.execute("SELECT 1")
+        failed: Any = raised.value
+    elif what in ("connect", "dial"):
+        with pytest.raises(NoNodeAvailable) as raised:
+            getattr(cluster, what)()
+        failed = raised.value
+    else:
+        functions = {"apool": lambda: cluster.aopen().execute("SELECT 1"), "aconnect": cluster.aconnect}
+        failed = waited(cluster, functions.get(what, cluster.adial))
+    assert failed.__cause__ is error
+    assert f"a: on_connect raised {type(error).__name__}" in str(failed)
+    assert cluster._topology.view.by_name["a"].reach.value == "up"
+    hook.error = None
+    with cluster.open() as db:
+        assert db.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_a_probe_whose_hook_raises_has_its_answer(cluster: Any, hook: Hook) -> None:
+    """The probes dial anew, and the hook raises in each: the node stays, and so do its idle connections."""
+    with cluster.open() as db:
+        db.execute("SELECT 1")
+        hook.error, before = ValueError("no such tenant"), hook.calls
+        kept = db._pool._prober._kept
+        for _ in range(3):
+            if (raw := kept.take("a")) is not None:
+                kept.close(raw)
+            db._pool._prober._last.clear()
+            eventually(lambda before=before: hook.calls > before)  # type: ignore[misc]
+            before = hook.calls
+        assert cluster._topology.view.by_name["a"].reach.value == "up"
+        assert db.execute("SELECT 1").fetchall() == [(1,)], "on the connection that was idle"
+
+
+def test_a_hook_that_met_the_end_of_its_connection_is_news(cluster: Any, hook: Hook) -> None:
+    """It made an error of its own of the driver's: the node is as unreachable as with that one."""
+    hook.dead = True
+    with pytest.raises(NoNodeAvailable), cluster.open().options(timeout=0.5).connection():
+        pass
+    assert cluster._topology.view.by_name["a"].reach.value != "up"

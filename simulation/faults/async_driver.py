@@ -163,6 +163,7 @@ class SimulatedAsync(Told, AsyncAdapter):
         self.dialect = servers.family.dialect
         self.opened = opened
         self.manner = manner
+        self.outlives_cancellation = manner == ANSWERS
 
     async def dial(self, target: Target, timeout: float) -> Raw:
         """Connect; a node that is cut off or frozen answers when it is back."""

@@ -91,6 +91,10 @@ def _nothing_swallowed(state: Any, session: Any, error: Exception) -> None:
     return None
 
 
+def _nothing_outlived(before: int | None) -> None:
+    return None
+
+
 def _never_to_end(error: Exception, before: int) -> bool:
     return False
 
@@ -148,6 +152,11 @@ BREAKAGES = {
         "an error that a driver raises in place of a cancellation is its own: what was cancelled ends as cancelled",
         "clustersql.aio.connection.swallowed",
         _nothing_swallowed,
+    ),
+    "cancellation-outlived": Breakage(
+        "a COMMIT that returns in a task that was cancelled has ended well: what was cancelled ends as cancelled",
+        "clustersql.aio.connection.outlived",
+        _nothing_outlived,
     ),
     "cancelled-reruns": Breakage(
         "run() calls its function again in a task that was cancelled: what was cancelled ends",

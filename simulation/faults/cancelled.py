@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .async_driver import ANSWERS
 from .flavours import INSERT
 from .history import OK
 from .programs import FAILURES, Client, Work, told
@@ -20,7 +19,6 @@ Program = Callable[["TaskClient", Any, Work], Awaitable[None]]
 class TaskClient(Client):
     """One task of the user's program after the other, each cancelled at a random moment, or not at all."""
 
-    manner = ""
     asked = False
     """Whether the task under way was asked to end."""
     ended = False
@@ -49,7 +47,7 @@ class TaskClient(Client):
         work.claim(end)
         self.history.outcomes[f"{name} {end}"] += 1
         self.history.note(self.name, f"{name} {end} {type(error).__name__}: {error}")
-        if self.asked and self.manner != ANSWERS and not isinstance(error, asyncio.CancelledError):
+        if self.asked and not isinstance(error, asyncio.CancelledError):
             self.history.violated(f"{name} was cancelled, and ends as {error!r}")
 
     def _soon(self) -> float:
@@ -69,7 +67,7 @@ class TaskClient(Client):
         except TimeoutError as exc:
             return exc.__cause__ or exc
         except (*FAILURES, asyncio.CancelledError) as exc:
-            if bound.expired() and self.manner != ANSWERS and not isinstance(exc, asyncio.CancelledError):
+            if bound.expired() and not isinstance(exc, asyncio.CancelledError):
                 self.history.violated(f"its time was over, and it ends as {exc!r}")
             return exc
         return None

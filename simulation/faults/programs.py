@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clustersql import ClusterError, OutcomeUnknown, TransactionLost
-from clustersql.connection.interruption import DONE
+from clustersql.connection.interruption import ANSWERED, COMMITTED, DONE
 
 from .driver import Error, SoftLimit
 from .flavours import CALL, INSERT, SELECT, Family
@@ -28,7 +28,7 @@ FAILURES = (Error, ClusterError, GivenUp, SoftLimit)
 def told(error: BaseException) -> str:
     """What a program concludes from an error: it did not happen, unless the error says that nobody knows, or that it has."""
     notes = getattr(error, "__notes__", ())
-    if DONE in notes:
+    if any(note in notes for note in (DONE, COMMITTED, ANSWERED)):
         return OK
     noted = any("OutcomeUnknown" in note for note in notes)
     return UNKNOWN if noted or isinstance(error, OutcomeUnknown) else FAILED

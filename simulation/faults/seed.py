@@ -132,7 +132,6 @@ def _tasks(loop: Loop, servers: Servers, driver: Simulated, history: History) ->
     for node in servers.nodes:
         cluster.add_node(node.name, host=node.name)
     client = TaskClient("t", None, servers.family, history, loop)
-    client.manner = adapter.manner
     history.note("t", f"has a driver that, when it is cancelled, {adapter.manner}")
     loop.spawn(lambda: EventLoop(loop).run_to_the_end(client.run_tasks(cluster, chance.randint(3, 8))))
     return client

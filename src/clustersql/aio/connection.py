@@ -15,7 +15,7 @@ from ..config.options import Options
 from ..connection.base import BaseConnection
 from ..connection.forwarded import OWN, assign, effect_of, looked_at, mode_changed
 from ..connection.hooks import call_hooks
-from ..connection.interruption import DONE, cancelled, is_foreign, passes
+from ..connection.interruption import ANSWERED, COMMITTED, DONE, cancelled, is_foreign, passes
 from ..connection.recovery import ROLLED_BACK, note_lost
 from ..connection.rows import LASTING
 from ..connection.state import State, passing
@@ -32,7 +32,7 @@ from ..drivers.base.surface import Effect
 from ..errors import TransactionLost
 from ..pool.session import awaited
 from . import own
-from .cancellation import requests, swallowed
+from .cancellation import cancellable, outlived, requests, swallowed
 from .checkout import Checkout
 from .cursor import Cursor
 from .pool import Pool
@@ -167,7 +167,20 @@ class Connection(BaseConnection):
                 done = True
             if not done:
                 await self._end_commit(self._state.failed_commit())
-        return self._state.boundary(committed=True)
+        hooks = self._state.boundary(committed=True)
+        if session is not None and (cancellation := outlived(self._state.cancelling)) is not None:
+            self._end_committed(session, cancellation, hooks)
+        return hooks
+
+    def _end_committed(self, session: Session, cancellation: CancelledError, hooks: Callbacks) -> NoReturn:
+        """The driver kept ``cancellation`` back during a COMMIT, which has happened: call what follows it, and raise."""
+        cancellation.add_note(COMMITTED)
+        self._state.committed = session.tainted = True
+        try:
+            if hooks:
+                call_hooks(hooks)
+        finally:
+            raise cancellation
 
     async def rollback(self) -> None:
         """Roll back.  A connection that was lost meanwhile has rolled back already, so that is no error."""
@@ -187,6 +200,9 @@ class Connection(BaseConnection):
                     raise
                 self._lose(exc)
         state.forget_lost()
+        if session is not None and (cancellation := outlived(state.cancelling)) is not None:
+            session.tainted = True
+            raise cancellation
 
     async def close(self) -> None:
         """Give the connection back to the pool, rolled back and clean; one from ``connect()`` is closed.  Twice does no harm."""
@@ -402,6 +418,8 @@ class Connection(BaseConnection):
                 if state.borrowed is not None:  # before the reset, which does what the driver's own object says
                     state.borrowed.put_back(session.raw)
                     session.autocommit = self._pool.driver.autocommit(session.raw)
+                    if (cancellation := outlived(state.cancelling)) is not None:
+                        raise cancellation
                 return not unclean or await self._pool.reset(session)
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
             session.tainted = True
@@ -468,10 +486,25 @@ class Connection(BaseConnection):
         else:
             session.ended = monotonic()
             session.count += 1
+        self._require_wanted(traits)
         if traits.commits and result == ROLLED_BACK:
             await self._end_commit(self._state.failed_commit())
         self._after(traits)
         return result
+
+    def _require_wanted(self, traits: Traits | None) -> None:
+        """Return, unless a statement has returned though its task was cancelled meanwhile: then raise that.
+
+        What it has done stands, but in a transaction nothing follows: that is lost, as with any cancellation.
+        """
+        state = self._state
+        cancellation = outlived(state.cancelling)
+        if cancellation is None or state.session is None:
+            return
+        if traits is not None and traits.commits:
+            self._end_committed(state.session, cancellation, state.after(traits))
+        cancelled(self, state.session, cancellation, traits, words=ANSWERED)
+        raise cancellation
 
     def _require_own(self, error: BaseException, traits: Traits | None = None, phase: Phase = Phase.EXECUTE) -> None:
         """Return when ``error``, which a call on the session raised, is the driver's own; else raise what passes to the caller.
@@ -487,9 +520,15 @@ class Connection(BaseConnection):
             if phase is Phase.COMMIT and self._pool.driver.dialect.cancel:
                 self._pool.driver.terminate(session.raw)
             raise error
-        if isinstance(error, Exception) and (cancellation := swallowed(self._state, session, error)) is not None:
-            cancelled(self, session, cancellation, traits, phase)
-            raise cancellation from error
+        if isinstance(error, Exception):
+            cancellation = swallowed(self._state, session, error)
+            if cancellation is None and (
+                traits is not None or phase is Phase.COMMIT
+            ):  # it was counted when this call began
+                cancellation = outlived(self._state.cancelling)
+            if cancellation is not None:
+                cancelled(self, session, cancellation, traits, phase)
+                raise cancellation from error
         if passes(self, error, traits, phase):
             raise error
 
@@ -499,12 +538,14 @@ class Connection(BaseConnection):
         session, cursor, state.answered = state.session, state.answered, None
         if session is None:
             return
+        state.cancelling = requests(self._pool.loop)
         try:
             with awaited(session):
                 await self._pool.driver.read_on(session.raw, cursor)
         except BaseException as exc:
             self._require_own(exc, LEFT)
             await recover_statement(self, never, LEFT, Phase.EXECUTE, exc)
+        self._require_wanted(LEFT)
 
     async def _forget_results(self, session: Session) -> None:
         """Read the results that are left before a ROLLBACK; an error of theirs is rolled back too."""
@@ -537,7 +578,7 @@ class Connection(BaseConnection):
         session = self._live()
         try:
             with awaited(session):
-                result = await function(*args, **kwargs)
+                result = await cancellable(function(*args, **kwargs))
         except BaseException as exc:
             self._require_own(exc, phase=Phase.FETCH)
             raise

@@ -7,7 +7,7 @@ because some drivers need a round trip, or a thread, for it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from ..connection.statements import UNSET, phase_of
 from ..core.recovery.verdict import Phase
 from ..core.statements.traits import Traits
 from ..drivers.base.surface import Effect
+from .cancellation import cancellable, requests
 from .own import watched
 from .recovery import recover_statement
 
@@ -83,6 +84,8 @@ class Cursor:
         self.__dict__.update(  # past our own __setattr__, which forwards to the driver
             _session=session, _raw=raw, _execute=raw.execute, _executemany=raw.executemany, _fetchone=raw.fetchone
         )
+        if getattr(self._state.driver, "outlives_cancellation", False):
+            self.__dict__.update(_execute=_cancellable(raw.execute), _executemany=_cancellable(raw.executemany))
 
     async def execute(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
         """Run a statement; parameters are in the driver's style, and the result is the driver's (where that is its
@@ -151,6 +154,7 @@ class Cursor:
             session.count += 1
         except BaseException as exc:
             return await self._recover(method, operation, parameters, options, traits, exc)
+        connection._require_wanted(traits)
         if traits.commits and getattr(self._raw, "statusmessage", None) == ROLLED_BACK:
             await connection._end_commit(self._state.failed_commit())
         connection._after(traits)
@@ -193,7 +197,10 @@ class Cursor:
         connection._require_own(error, traits, phase_of(traits))
         connection._no_sample()
         traits = self._state.told(operation, parameters, traits, method == "executemany")
+        if traits is None:  # it was not noted, so what the count was before it is not known
+            self._state.cancelling = requests(connection._pool.loop)
         result = await recover_statement(connection, again, traits, phase_of(traits), error)
+        connection._require_wanted(traits)
         if traits is None and self._state.behind:
             traits = self._state.notes.look(operation)
         if traits is not None:
@@ -216,6 +223,8 @@ class Cursor:
         return await self._fetched(self._live().fetchall())
 
     async def _fetched(self, rows: Awaitable[Any]) -> Any:
+        if getattr(self._state.driver, "outlives_cancellation", False):
+            rows = cancellable(rows)
         try:
             return await rows
         except BaseException as exc:
@@ -347,6 +356,13 @@ class Cursor:
         session = self._session
         state = "returned" if session is RETURNED else "not used yet" if session is None else f"on {session.node}"
         return f"<clustersql.aio.Cursor {state}>"
+
+
+def _cancellable(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def called(*args: Any, **options: Any) -> Awaitable[Any]:
+        return cancellable(function(*args, **options))
+
+    return called
 
 
 async def fetched(cursor: Any, raw: Any) -> Result:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from ..core.steps import Autocommit, Commit, Greet, Reset, Script, SetAutocommit, SetReadOnly, Step, Steps
 from ..drivers.contract import AsyncDriver
 from ..nodes.dial import check_closed, hook_failed, is_left_open
+from .cancellation import cancellable
 from .drive import drive
 
 T = TypeVar("T")
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 async def make(steps: Steps[T], driver: AsyncDriver, raw: Any) -> T:
     """Run ``steps`` on a connection of the driver to their end; what that raises passes as it is."""
-    return await drive(steps, lambda step: _perform(step, driver, raw))
+    return await cancellable(drive(steps, lambda step: _perform(step, driver, raw)))
 
 
 async def _perform(step: Step, driver: AsyncDriver, raw: Any) -> object:

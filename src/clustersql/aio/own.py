@@ -11,7 +11,7 @@ from ..connection.statements import phase_of
 from ..core.recovery.verdict import Phase
 from ..drivers.base.surface import Effect
 from ..pool.session import awaited
-from .cancellation import requests
+from .cancellation import cancellable, requests
 from .recovery import recover_statement
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ async def ping(connection: Connection, name: str, *_: Any, **__: Any) -> Any:
     session = await _ready(connection)
     try:
         with awaited(session):
-            return await asked(session)
+            return await cancellable(asked(session))
     except BaseException as exc:
         connection._require_own(exc, phase=Phase.FETCH)
         return await recover_statement(connection, asked, None, Phase.EXECUTE, exc, sends=False)
@@ -39,7 +39,7 @@ async def ask(connection: Connection, name: str, *args: Any, **kwargs: Any) -> A
     session = await _ready(connection)
     try:
         with awaited(session):
-            return await getattr(session.raw, name)(*args, **kwargs)
+            return await cancellable(getattr(session.raw, name)(*args, **kwargs))
     except BaseException as exc:
         connection._require_own(exc, phase=Phase.FETCH)
         raise
@@ -63,6 +63,7 @@ async def run(connection: Connection, name: str, *args: Any, **kwargs: Any) -> A
         result = await recover_statement(connection, again, traits, phase_of(traits), exc)
     else:
         session.count += 1
+    connection._require_wanted(traits)
     connection._after(traits)
     return result
 
@@ -107,7 +108,7 @@ def watched(connection: Connection, value: Any, effect: Effect) -> Any:
 async def _to_the_end(connection: Connection, answer: Awaitable[Any]) -> Any:
     connection._live()
     try:
-        return await answer
+        return await cancellable(answer)
     except BaseException as exc:
         connection._require_own(exc, phase=Phase.FETCH)
         raise

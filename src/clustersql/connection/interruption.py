@@ -24,6 +24,8 @@ from .base import BaseConnection
 from .state import State
 
 CANCELLED = "clustersql: OutcomeUnknown: cancelled after it was sent, so it may have been committed or not"
+ANSWERED = "clustersql: the driver kept the cancellation back until it was answered, so what was executed has happened"
+COMMITTED = "clustersql: the driver kept the cancellation back until the COMMIT was acknowledged, so it is committed"
 INTERRUPTED = "clustersql: OutcomeUnknown: interrupted after it was sent, so it may have been committed or not"
 DONE = "clustersql: it broke into the return of the connection only: what was executed on it has happened, and is committed"
 
@@ -73,12 +75,13 @@ def cancelled(
     error: BaseException,
     traits: Traits | None = None,
     phase: Phase = Phase.EXECUTE,
+    words: str = CANCELLED,
 ) -> None:
     """A call was cancelled: its session stays until the caller rolls back, for some drivers wait until the server has
-    taken note.
+    taken note.  ``words``: the note on what may have been committed.
     """
     state = connection._state
-    _note(state, session, error, traits, phase, CANCELLED)
+    _note(state, session, error, traits, phase, words)
     connection._pool.interrupted(session)
     if state.session is session:
         _end(state, phase)

@@ -13,6 +13,7 @@ from ..core.recovery.verdict import Phase
 from ..core.statements.traits import Traits
 from ..core.steps import Acquire, Discard, Execute, Failed, Rollback, Step, Tell
 from ..pool.session import awaited
+from .cancellation import cancellable
 from .drive import drive
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class _Performer(BasePerformer):
         try:
             if self.connection._state.may_be_open(session):
                 with awaited(session):
-                    await self.connection._pool.driver.rollback(session.raw)
+                    await cancellable(self.connection._pool.driver.rollback(session.raw))
         except BaseException as exc:
             self.connection._require_own(exc, phase=Phase.FETCH)
             return False

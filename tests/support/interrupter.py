@@ -15,7 +15,8 @@ from typing import Any
 import clustersql
 
 OURS = str(Path(clustersql.__file__).parent)
-DRIVERS = str(Path(OURS, "drivers"))
+OWNING = tuple(str(Path(OURS, room)) for room in ("sync", "pool", "connection", "core/booking"))
+"""The rooms in which a session changes hands."""
 LOCKS = ("threading.py",)
 """Files of the standard library whose own locks ours are built of."""
 
@@ -109,7 +110,7 @@ class Breaker:
         self._before: dict[FrameType, str] = {}
 
     def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(OURS) or frame.f_code.co_filename.startswith(DRIVERS):
+        if not frame.f_code.co_filename.startswith(OWNING):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "call":

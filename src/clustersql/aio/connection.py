@@ -432,12 +432,15 @@ class Connection(BaseConnection):
 
     # -- statements ------------------------------------------------------------------------------------------------------------------
 
-    async def _prepare(self, operation: Any, many: bool) -> Traits | None:
-        """Note what a statement may leave behind, before it is sent; None: it was a ROLLBACK of what is lost, and there is nothing to send."""
+    async def _prepare(self, operation: Any, many: bool, asked: int | None = None) -> Traits | None:
+        """Note what a statement may leave behind, before it is sent; None: it was a ROLLBACK of what is lost, and there is nothing to send.
+
+        ``asked``: how often its task was asked to end before it, where the caller knows.
+        """
         state = self._state
         if state.broken is not None and state.ends_lost(operation):
             return None
-        state.cancelling = requests(self._pool.loop)
+        state.cancelling = requests(self._pool.loop) if asked is None else asked
         if state.session is None:
             await self._revive()
         elif state.number is not None:

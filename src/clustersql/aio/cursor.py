@@ -7,6 +7,7 @@ because some drivers need a round trip, or a thread, for it.
 
 from __future__ import annotations
 
+from asyncio import current_task
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ _OURS = frozenset(
         "_execute",
         "_executemany",
         "_fetchone",
+        "_outlives",
         "_raw",
         "_result",
         "_session",
@@ -61,6 +63,8 @@ class Cursor:
     _session: Session | None
     _settings: dict[str, Any]
     _raw: Any
+    _outlives = False
+    """The driver may keep a cancellation back, and return: each call of its is looked at."""
     _result: Result | None = None
     """The first of several results, where all were read at once."""
 
@@ -85,7 +89,9 @@ class Cursor:
             _session=session, _raw=raw, _execute=raw.execute, _executemany=raw.executemany, _fetchone=raw.fetchone
         )
         if getattr(self._state.driver, "outlives_cancellation", False):
-            self.__dict__.update(_execute=_cancellable(raw.execute), _executemany=_cancellable(raw.executemany))
+            self.__dict__.update(
+                _outlives=True, _execute=_cancellable(raw.execute), _executemany=_cancellable(raw.executemany)
+            )
 
     async def execute(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
         """Run a statement; parameters are in the driver's style, and the result is the driver's (where that is its
@@ -136,7 +142,9 @@ class Cursor:
         connection = self._connection
         if self._state.answered is not None:
             await connection._read_on()
-        traits = await connection._prepare(operation, many=method == "executemany")
+        task = current_task(connection._pool.loop)
+        asked = 0 if task is None else task.cancelling()
+        traits = await connection._prepare(operation, method == "executemany", asked)
         if traits is None:
             self._blank()
             return self
@@ -154,7 +162,8 @@ class Cursor:
             session.count += 1
         except BaseException as exc:
             return await self._recover(method, operation, parameters, options, traits, exc)
-        connection._require_wanted(traits)
+        if task is not None and task.cancelling() > asked:
+            connection._require_wanted(traits)
         if traits.commits and getattr(self._raw, "statusmessage", None) == ROLLED_BACK:
             await connection._end_commit(self._state.failed_commit())
         connection._after(traits)
@@ -223,25 +232,26 @@ class Cursor:
         return await self._fetched(self._live().fetchall())
 
     async def _fetched(self, rows: Awaitable[Any]) -> Any:
-        if getattr(self._state.driver, "outlives_cancellation", False):
+        if self._outlives:
             rows = cancellable(rows)
         try:
             return await rows
         except BaseException as exc:
-            self._require_own(exc)
+            # Not as `Phase.FETCH`: what is fetched may be a write's, and then it is not over before the last row.
+            self._require_own(exc, Phase.EXECUTE)
             raise
 
     async def _fetchone(self) -> Any:
         """Stands here until the first statement puts the driver's own in its place."""
         return await self._live().fetchone()
 
-    def _require_own(self, error: BaseException) -> None:
+    def _require_own(self, error: BaseException, phase: Phase = Phase.FETCH) -> None:
         """Return when a call on the driver's cursor, which is no statement, raised an error of the driver's; else raise
         what passes.
         """
         session = self._session
         if session is not None and session is self._state.session:
-            self._connection._require_own(error, phase=Phase.FETCH)
+            self._connection._require_own(error, phase=phase)
 
     def _live(self) -> Any:
         if self._session is RETURNED:

@@ -79,14 +79,17 @@ class Nothing:
 FETCHING = ("fetchone", "fetchmany", "fetchall")
 
 
-def guarded(connection: Connection, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method of the driver that reads from the server: what breaks into it leaves half an answer, and closes the session."""
+def guarded(connection: Connection, function: Callable[..., Any], phase: Phase = Phase.FETCH) -> Callable[..., Any]:
+    """Return a method of the driver that reads from the server: what breaks into it leaves half an answer, and closes the session.
+
+    ``phase``: `Phase.EXECUTE` where it reads rows, which may be a write's: then that is not over before the last one.
+    """
 
     def reading(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except BaseException as exc:
-            passes(connection, exc, phase=Phase.FETCH)
+            passes(connection, exc, phase=phase)
             raise
 
     reading.__name__ = getattr(function, "__name__", "reading")
@@ -144,7 +147,7 @@ class Cursor:
         ours["fetchall"] = raw.fetchall
         if abilities.fetch_reads and state.driver.reads_later(raw):
             for name in FETCHING:
-                ours[name] = guarded(ours["_connection"], getattr(raw, name))
+                ours[name] = guarded(ours["_connection"], getattr(raw, name), Phase.EXECUTE)
 
     def _bind_elsewhere(self, error: BaseException) -> None:
         """The driver asked for a sign of life to make a cursor, and there was none: nothing of the caller's was sent."""
@@ -320,7 +323,11 @@ class Cursor:
                 return CLOSED[name]
             raise self._state.returned()
         value = getattr(self._raw, name)
-        return guarded(self._connection, value) if name == "nextset" else looked_at_cursor(self._state, name, value)
+        return (
+            guarded(self._connection, value, Phase.EXECUTE)
+            if name == "nextset"
+            else looked_at_cursor(self._state, name, value)
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _OURS:

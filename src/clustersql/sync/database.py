@@ -129,7 +129,7 @@ class Database:
                 try:
                     result = Result.of(cursor._raw)
                 except BaseException as exc:  # `guarded`, written out
-                    passes(connection, exc, phase=Phase.FETCH)
+                    passes(connection, exc, phase=Phase.EXECUTE)
                     raise
             session = connection._state.session
             if session is None or not (session.autocommit and self._pool.driver.abilities.autocommit):

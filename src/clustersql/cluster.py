@@ -74,9 +74,8 @@ class Cluster:
         self.name = name
         self.async_driver = async_driver
         begun = settings(**knobs)
-        self._async_adapter: AsyncDriver | None = (
-            None  # loaded when asyncio is first used: a service for threads may not have it
-        )
+        # Loaded when asyncio is first used: a service for threads may not have it.
+        self._async_adapter: AsyncDriver | None = None
         self._dialect = begun.dialect
         self.driver: Driver | None = self._in_dialect(load_driver(driver)) if driver is not None else None
         self._reading: AnyDriver = self.driver or self._load_async()
@@ -448,9 +447,8 @@ class Cluster:
             raise ConfigError(f"connect() of cluster {self.name!r} takes the driver's arguments by name")
 
     def __getattr__(self, name: str) -> Any:
-        dunder = name.startswith("__") and name.endswith(
-            "__"
-        )  # `__name__` and `__version__`, for who looks at the module
+        # `__name__` and `__version__`, for whoever looks at the module.
+        dunder = name.startswith("__") and name.endswith("__")
         if "_reading" not in self.__dict__ or (name.startswith("_") and not dunder):  # it is being made, or copied
             raise AttributeError(name)
         return getattr(self._reading.module, name)

@@ -226,9 +226,8 @@ class Attempt:
             self._settle(None, exc)
             raise
         else:
-            if not self._settle(
-                result, None
-            ):  # the cancellation was lost on the way (asyncio.wait_for drops one that comes with the answer)
+            # False: the cancellation was lost on the way (asyncio.wait_for drops one that comes with the answer).
+            if not self._settle(result, None):
                 self._driver.terminate(result.raw)
         finally:
             self._raw = None

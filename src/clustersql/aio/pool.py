@@ -74,9 +74,8 @@ class Pool(BasePool[Attempt]):
             fresh = False
             if session is None:
                 session = await self._open(want, began + timeout, avoid)
-                fresh = (
-                    session.idle_since == session.opened
-                )  # else it lay idle, and was handed over while this caller waited
+                # Else it lay idle, and was handed over while this caller waited.
+                fresh = session.idle_since == session.opened
             if not fresh and (now >= session.expires or self._is_stale(session.raw)):
                 self.give_back(session, keep=False)  # without blame: servers close idle connections for many reasons
                 now = time.monotonic()
@@ -169,9 +168,8 @@ class Pool(BasePool[Attempt]):
         for raw in [session.raw for session in idle] + self._prober.end():
             self._background.close(self.driver, raw)
         await self._background.ended()  # each is bounded in time
-        for _ in range(
-            3
-        ):  # a transport that was dropped ends in the loop's next rounds, and the loop may be closed after this
+        # A transport that was dropped ends in the loop's next rounds, and the loop may be closed after this.
+        for _ in range(3):
             await asyncio.sleep(0)
 
     def is_here(self) -> bool:
@@ -243,9 +241,8 @@ class Pool(BasePool[Attempt]):
             self._close_later(session)
 
     def _close_later(self, session: Session) -> None:
-        if (
-            session.tainted or self.loop.is_closed()
-        ):  # in the middle of an answer, for which a polite goodbye would wait
+        # In the middle of an answer a polite goodbye would wait for it.
+        if session.tainted or self.loop.is_closed():
             self._drop(session.raw)
         else:
             self._background.close(self.driver, session.raw)

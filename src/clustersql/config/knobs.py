@@ -33,17 +33,20 @@ YEAR = 31_536_000.0  # s; far more, and the wait of a lock raises OverflowError 
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """One setting of a cluster, as the documentation and the command line show it.
-
-    ``unit`` is ``"s"`` for seconds and empty for counts and names.  ``in_file`` is false for what only code can give.
-    """
+    """One setting of a cluster, as the documentation and the command line show it."""
 
     name: str
+    """As it is written in code and in a file."""
     type: str
+    """The name of the type of its values, such as ``float``."""
     default: object
+    """What it is when nobody sets it."""
     check: Check
+    """What is allowed."""
     help: str
+    """What it means, in words."""
     unit: str
+    """``s`` for seconds; "": a count, a name or a flag."""
     live: bool
     """Whether it can change while traffic runs (`Cluster.reconfigure`)."""
 

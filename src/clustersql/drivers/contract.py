@@ -86,6 +86,7 @@ class AnyDriver(Protocol):
     family: str | None
     """Which URLs it takes: "postgresql", "mysql", "sqlite"; None: any."""
     dialect: Dialect
+    """What is special about its database."""
     operational_error: type[BaseException]
     """Base of our own errors: the driver's OperationalError, or what it has in its place."""
     interface_error: type[BaseException]
@@ -93,6 +94,7 @@ class AnyDriver(Protocol):
     error: type[BaseException] | tuple[type[BaseException], ...]
     """Base of the driver's errors, or several where it has no common one (asyncpg); what else a call raises is not the driver's."""
     abilities: Abilities
+    """What the driver can do."""
     form: Form
     """What a program may ask of the driver's errors beyond their class, so that it may ask it of ours."""
     connection_names: Surface

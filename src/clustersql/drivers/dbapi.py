@@ -30,27 +30,39 @@ class Profile:
     """What PEP 249 leaves open, for one driver."""
 
     name: str
+    """The name by which the driver is chosen."""
     family: str | None
+    """Which URLs it takes; None: any."""
     dialect: str
+    """The name of the database's dialect."""
     abilities: Abilities
+    """What the driver can do."""
     names: Mapping[str, str]
     """Our name of a field of the target -> the driver's keyword."""
     codes: Callable[[BaseException], Codes]
+    """Reads SQLSTATE and number off an error."""
     descriptor: Callable[[Any], int | None]
+    """The file descriptor of a connection's socket; None: not known."""
     closed: Callable[[Any], bool]
+    """Whether this side knows that a connection is closed."""
     status: Callable[[Any], bool | None]
+    """Whether a transaction is open; None: not known."""
     timeout: str | None = None
     """The keyword of the connect timeout, in seconds."""
     numbers: Mapping[str, type] = field(default_factory=dict)
+    """The arguments that the driver wants as a number, which a URL has as a text, and its type."""
     unsent: tuple[str, ...] = ()
     """The whole texts of errors that the driver raises before it writes."""
     defaults: Callable[[float], Mapping[str, Any]] = lambda timeout: _NONE
+    """The arguments of a connect with this timeout, in seconds, that the caller's win over."""
     fields: Callable[[Target], dict[str, Any]] | None = None
+    """Makes the arguments of a target, where that is more than `names`."""
     opened: Callable[[Any, Mapping[str, Any]], None] = lambda raw, given: None
     """Called with a new connection and the user's arguments."""
     has_news: Callable[[Any, int], bool] = lambda raw, descriptor: False
     """Whether what can be read of an idle connection is harmless."""
     takes_dsn: bool = True
+    """Whether it has a connection string of its own."""
     leaving: str = "commit"
     """What ``with connection:`` does at its end."""
     failed: Callable[[Any], bool] = lambda raw: False

@@ -35,15 +35,22 @@ class Answer(Protocol):
 
 
 class Dialling(Protocol):
-    """A dial under way: `sync.dial.Attempt` or `aio.dial.Attempt`.  ``deadline`` in monotonic seconds."""
+    """A dial under way: `sync.dial.Attempt` or `aio.dial.Attempt`."""
 
     name: str
+    """The node's name."""
     began: float
+    """When, in monotonic seconds."""
     patience: float
+    """Seconds that it, or the question that it asks, may take."""
     deadline: float
+    """When it is late, in monotonic seconds."""
     seconds: float
+    """How long it took; 0.0: it has not ended."""
     result: Any
+    """What it has ended with, an `Answer`; None: nothing yet, or an error."""
     error: BaseException | None
+    """What it has failed with."""
     let_in: bool
     """Whether it has logged in; what it still waits for is the answer to its question."""
     late: bool

@@ -43,14 +43,20 @@ log.addHandler(logging.NullHandler())  # a program that has not set up logging i
 
 @dataclass(slots=True)
 class Record:
-    """What happened to one node, under the ancestor's names in `clustersql.metrics`.  Wall clock times, in seconds since 1970; 0.0: never."""
+    """What happened to one node, under the ancestor's names in `clustersql.metrics`."""
 
     connections: int = 0
+    """How many connections were opened to it."""
     errors: int = 0
+    """How many errors were met there."""
     last_success: float = 0.0
+    """When a connection was opened last: wall clock, in seconds since 1970; 0.0: never."""
     last_error: float = 0.0
+    """When an error was met last, likewise."""
     last_error_message: str = ""
+    """That error, in one line and without the password."""
     recovered: int = 0
+    """How many statements went on there after an error."""
 
 
 class Topology:

@@ -216,9 +216,8 @@ class Attempt:
         with self._lock:
             raw, self._raw = self._raw, None
             if raw is not None and not self._settled:
-                self.driver.abort(
-                    raw
-                )  # under the lock: the thread may not close it, and its descriptor be reused, meanwhile
+                # Under the lock: the thread may not close it, and its descriptor be reused, meanwhile.
+                self.driver.abort(raw)
         self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"), late=True)
 
     def cancel(self) -> None:

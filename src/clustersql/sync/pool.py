@@ -68,9 +68,8 @@ class Pool(BasePool[Attempt]):
             fresh = False
             if session is None:
                 session = self._open(want, began + timeout, avoid, holder=holder)
-                fresh = (
-                    session.idle_since == session.opened
-                )  # else it lay idle, and was handed over while this caller waited
+                # Else it lay idle, and was handed over while this caller waited.
+                fresh = session.idle_since == session.opened
             try:
                 stale = not fresh and (now >= session.expires or self._is_stale(session.raw))
             except BaseException:  # nobody else knows of it

@@ -47,32 +47,43 @@ class Double:
     """What is known of a reported address that leads to a node we have."""
 
     identity: str
+    """The server's own, by which it was recognized; "": it tells none."""
     peers: frozenset[str]
+    """The addresses at the other ends of the connections to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """Why the server behind a reported address is none of ours, and when (monotonic seconds) it is asked again."""
+    """A reported address whose server is none of ours."""
 
     why: str
+    """Why not, in words."""
     until: float
+    """When it is asked again, in monotonic seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What is known of the members.  The first three are the settings; addresses are keys as texts, nodes by their
-    names.
-    """
+    """What is known of the members, and how they are looked for.  An address is a text, ``host:port``, where it is a key."""
 
     address_map: Mapping[str, HostPort] = field(default_factory=dict)
+    """Where we reach a member, by what the database calls it: its name, its host, or ``host:port``."""
     forget_after: float = 60.0
+    """Seconds for which nobody may report a discovered node before it is taken out."""
     port: int | None = None
+    """Where a server listens whose port nobody tells, while no node is configured."""
     told: Mapping[str, Members] = field(default_factory=dict)
+    """What each node reports, by the node's name."""
     refused: Mapping[str, str] = field(default_factory=dict)
+    """Why a node could not tell its members, by the node's name."""
     missing: Mapping[str, float] = field(default_factory=dict)
+    """Since when (monotonic seconds) nobody reports a node, by its name."""
     doubles: Mapping[str, Double] = field(default_factory=dict)
+    """Reported addresses that lead to a node we have."""
     strangers: Mapping[str, Stranger] = field(default_factory=dict)
+    """Reported addresses whose server is none of ours."""
     excluded: frozenset[str] = frozenset()
+    """Addresses of nodes that the operator has taken out, which are not discovered again."""
 
 
 @dataclass(frozen=True, slots=True)

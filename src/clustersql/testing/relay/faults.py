@@ -30,35 +30,44 @@ class Then(Enum):
 
 @dataclass(eq=False)
 class Seen:
-    """What the rules remember of one connection.
-
-    ``turn``: the server has yet to answer, so that what it sends next is an answer's first byte.
-    """
+    """What the rules remember of one connection."""
 
     tail: bytes = b""
+    """The end of what the client has sent, to find a pattern that straddles packets."""
     passed: dict[str, int] = field(default_factory=lambda: {"answers": 0, "queries": 0})
+    """How many bytes have passed, by direction."""
     turn: bool = True
+    """The server has yet to answer, so that what it sends next is an answer's first byte."""
     drop_answer: bool = False
+    """Its next answer is lost, and the connection with it."""
 
 
 @dataclass(eq=False)
 class CutOn:
-    """``silently``: the connection is not cut but forgotten, and neither side hears of it."""
+    """An order to cut the connection whose client sends a pattern."""
 
     pattern: re.Pattern[bytes]
+    """What is looked for."""
     before: bool
+    """The server gets nothing of the packet; False: it gets it, and its answer is lost."""
     count: int
+    """For how many more times."""
     silently: bool = False
+    """The connection is not cut but forgotten, and neither side hears of it."""
 
 
 @dataclass(eq=False)
 class CutAfter:
-    """``since``: what each connection had passed when the order was given; those that come later start from zero."""
+    """An order to cut a connection after so many bytes."""
 
     size: int
+    """How many bytes may pass."""
     direction: str
+    """Whose: ``queries`` or ``answers``."""
     count: int
+    """For how many more connections."""
     since: dict[Seen, int]
+    """What each connection had passed when the order was given; those that come later start from zero."""
 
 
 @dataclass
@@ -66,10 +75,15 @@ class Faults:
     """All that was ordered of one proxy."""
 
     deaf: bool = False
+    """Nothing passes, and nobody is told."""
     delay: float = 0.0
+    """Seconds by which everything is late."""
     close_on_accept: bool = False
+    """A new connection is closed at once."""
     cut_on: list[CutOn] = field(default_factory=list)
+    """The orders that wait for a pattern."""
     cut_after: list[CutAfter] = field(default_factory=list)
+    """The orders that count bytes."""
 
     def asked(self, seen: Seen, data: bytes) -> tuple[bytes, Then]:
         """Return what of the client's ``data`` may pass to the server, and what then."""

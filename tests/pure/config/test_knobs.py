@@ -22,6 +22,7 @@ DEFAULTS = {
     "max_idle_time": 600.0,
     "max_dials_per_node": 2,
     "stall_after": 2.0,
+    "leak_after": 60.0,
     "probe_interval": 1.0,
     "policy": "least-latency",
     "local_threshold": 0.015,

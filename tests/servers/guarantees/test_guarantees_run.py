@@ -215,7 +215,7 @@ def test_retry_budget(stage: Stage) -> None:
 
 def test_deadline_bounds_the_recovery(stage: Stage) -> None:
     """No node comes back: it ends at the operation's timeout.  A write that was sent, though idempotent, is of unknown outcome."""
-    db = stage.make(retry_limit=20).open().options(timeout=2.0, idempotent=True)
+    db = stage.make(retry_limit=20).open().options(timeout=1.0, idempotent=True)
     db.execute("SELECT 1")
     for proxy in (stage.a, stage.b):
         proxy.close_on_accept()
@@ -230,7 +230,7 @@ def test_deadline_bounds_the_recovery(stage: Stage) -> None:
 
 def test_deadline_bounds_the_recovery_of_a_read(stage: Stage) -> None:
     """The same for a read, with every node's error."""
-    db = stage.make(retry_limit=20).open().options(timeout=2.0, read_only=True)
+    db = stage.make(retry_limit=20).open().options(timeout=1.0, read_only=True)
     db.execute("SELECT 1")
     for proxy in (stage.a, stage.b):
         proxy.close_on_accept()

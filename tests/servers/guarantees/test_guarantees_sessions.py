@@ -166,7 +166,7 @@ def _rows(stage: Stage) -> None:
 
 def test_a_session_that_was_read_only_once_obeys_a_demotion(stage: Stage) -> None:
     """What makes it writable again must not outlive the server's own setting, or it alone goes on writing to the old primary."""
-    db = stage.make(max_size=1).open().options(timeout=3.0)
+    db = stage.make(max_size=1).open().options(timeout=1.0)
     which = "SELECT pg_backend_pid()" if stage.postgres else "SELECT connection_id()"
     reader = db.options(read_only=True).execute(which).fetchall()
     with db.connection() as conn:

@@ -55,7 +55,7 @@ def test_old_primary_back_from_the_dead_is_refused(postgres: PostgresCluster, dr
         postgres.kill("n2")
         postgres.kill("n3")
         for database in (db, reader, db.options(node="n1")):
-            error = failure(database.options(timeout=1.0).execute, "SELECT 1")
+            error = failure(database.options(timeout=0.5).execute, "SELECT 1")
             assert isinstance(error, clustersql.NoNodeAvailable)
         assert postgres.execute("n1", "SELECT DISTINCT name FROM events") in ([("before",)], [])
         postgres.start("n2")

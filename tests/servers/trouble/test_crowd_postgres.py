@@ -180,7 +180,7 @@ def test_cancelled_operations(postgres: PostgresCluster, driver: str) -> None:
         rng = random.Random(7)
         async with crowd(driver, postgres, nodes="n1", timeout=60.0) as load:
             cancelled = serial = 0
-            while cancelled < 5_000:
+            while cancelled < 2_000:
                 tasks = [asyncio.ensure_future(operation(load, serial + i)) for i in range(50)]
                 serial += len(tasks)
                 for task in tasks:

@@ -91,6 +91,6 @@ def test_a_connection_bounds_each_statement_of_a_block(cluster: Any, database: A
 
 def test_nothing_is_ended_without_a_timeout(cluster: Any, database: Any) -> None:
     """A statement that takes longer than the monitor's rounds, on a connection that was bounded before, goes on."""
-    short = sleep(cluster).replace("20", "1.5")
+    short = sleep(cluster).replace("20", "0.8")
     database.options(timeout=0.3).execute("SELECT 1")
     assert database.execute(short).fetchall()

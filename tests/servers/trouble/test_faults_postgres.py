@@ -232,6 +232,8 @@ def test_roles(make: Make) -> None:
     assert reads.failed == []
 
 
+# Who comes first is decided without a driver (tests/pure/core/policies): here one for threads, and one of asyncio.
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"], indirect=True)
 @pytest.mark.parametrize(
     "policy",
     ["least-latency", "race", "least-connections", "round-robin", "random", lambda loads, now, random: list(loads)],

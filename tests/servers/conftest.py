@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -68,16 +67,6 @@ def postgres(_postgres: PostgresCluster) -> PostgresCluster:
     return _postgres
 
 
-# pg8000 leaves the socket of a handshake that broke off to the garbage collector, which the stage calls at its end.  It is no leak of ours.
-_LEAKS = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
-)
-
-
-def _params(drivers: tuple[str, ...]) -> list[Any]:
-    return [pytest.param(driver, marks=[_LEAKS] if driver == "pg8000" else []) for driver in drivers]
-
-
 def _stage(driver: str, request: pytest.FixtureRequest) -> Iterator[Stage]:
     server: Any = request.getfixturevalue("postgres" if driver in POSTGRES else "_mariadb")
     with ExitStack() as stack:
@@ -85,27 +74,21 @@ def _stage(driver: str, request: pytest.FixtureRequest) -> Iterator[Stage]:
         stage = Stage(driver, server, a, b)
         stack.callback(stage.end)
         yield stage
-        stack.close()
-    if request.node.get_closest_marker(
-        "filterwarnings"
-    ):  # what a driver leaks is to be found in the test that expects it
-        del stage
-        gc.collect()
 
 
-@pytest.fixture(params=_params(DRIVERS))
+@pytest.fixture(params=DRIVERS)
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A stage for each driver."""
     yield from _stage(request.param, request)
 
 
-@pytest.fixture(params=_params(POSTGRES))
+@pytest.fixture(params=POSTGRES)
 def postgres_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A stage for each driver of PostgreSQL."""
     yield from _stage(request.param, request)
 
 
-@pytest.fixture(params=_params(MARIADB))
+@pytest.fixture(params=MARIADB)
 def mariadb_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A stage for each driver of MariaDB."""
     yield from _stage(request.param, request)

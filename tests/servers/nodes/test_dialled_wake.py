@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers.conftest import _params
 from support.face import cluster_of
 from support.stage import DRIVERS, POSTGRES, failure, in_order
 from support.waiting import eventually
@@ -53,7 +52,7 @@ class Way:
             self.driver.close(raw)
 
 
-@pytest.fixture(params=_params(DRIVERS))
+@pytest.fixture(params=DRIVERS)
 def way(request: pytest.FixtureRequest) -> Iterator[Way]:
     driver: str = request.param
     server: Any = request.getfixturevalue("postgres" if driver in POSTGRES else "_mariadb")

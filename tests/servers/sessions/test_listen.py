@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from servers.conftest import _params
 from support import face
 from support.waiting import eventually
 
@@ -115,7 +114,7 @@ class Waiter:
         return not self.alive
 
 
-@pytest.fixture(params=_params(DRIVERS))
+@pytest.fixture(params=DRIVERS)
 def database(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A cluster that notices quickly, and knows its nodes."""
     with face.cluster_of(request.param, "listening", **TUNED) as cluster:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers.conftest import _params, _stage
+from servers.conftest import _stage
 from support.stage import DRIVERS, INSERT, Stage, failure
 
 from clustersql import OutcomeUnknown, TransactionLost
@@ -14,7 +14,7 @@ from clustersql import OutcomeUnknown, TransactionLost
 before_or_after = pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 
 
-@pytest.fixture(params=_params(tuple(driver for driver in DRIVERS if driver != "mariadb")))
+@pytest.fixture(params=tuple(driver for driver in DRIVERS if driver != "mariadb"))
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A stage for each driver that takes an iterator; mariadb takes lists and tuples only."""
     yield from _stage(request.param, request)

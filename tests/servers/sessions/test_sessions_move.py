@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers.conftest import _params, _stage
+from servers.conftest import _stage
 from support.stage import DRIVERS, INSERT, Stage, failure
 from support.waiting import eventually
 
@@ -40,7 +40,7 @@ ASKED = {
 SESSION = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT connection_id()"}
 
 
-@pytest.fixture(params=_params(DRIVERS))
+@pytest.fixture(params=DRIVERS)
 def every(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A stage for every driver of a server: nothing here cuts a connection in the middle of rows."""
     yield from _stage(request.param, request)

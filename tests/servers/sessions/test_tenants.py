@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from servers.conftest import _params, _stage
+from servers.conftest import _stage
 from support.load import load
 from support.stage import DRIVERS, Stage
 from support.waiting import eventually
@@ -97,7 +97,7 @@ WAYS: dict[str, dict[str, Way]] = {
 MOVING = ("SET", "set_config", "USE")
 
 
-@pytest.fixture(params=_params(DRIVERS))
+@pytest.fixture(params=DRIVERS)
 def tenants(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A stage for each driver, whose database has rows of two tenants."""
     for stage in _stage(request.param, request):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers.conftest import _params
 from servers.sessions import test_listen as listen
 from support import face
 from support.waiting import eventually
@@ -14,7 +13,7 @@ from support.waiting import eventually
 from clustersql.testing import PostgresCluster
 
 
-@pytest.fixture(params=_params(("psycopg", "psycopg2", "psycopg-aio", "asyncpg")))
+@pytest.fixture(params=("psycopg", "psycopg2", "psycopg-aio", "asyncpg"))
 def database(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A cluster that notices quickly; its one node encrypts."""
     with face.cluster_of(request.param, "listening", **listen.TUNED) as cluster:

@@ -18,7 +18,7 @@ quick:           ## lint, types, and the tests that need no server: in two minut
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest -q tests/pure tests/local $(ARGS)
+	.venv/bin/python $(if $(ARGS),-m pytest -q tests/pure tests/local $(ARGS),tools/tests.py pure local)
 
 lint: setup
 	.venv/bin/ruff check .

@@ -3,7 +3,7 @@
 A shard is a folder of ``tests/servers``, or a ward that needs no server; it has servers of its own, which live until its end.  So what shares one
 Galera on ports of its own is one shard, whatever folder it is in.  The longest shards begin first.  Each says how far it is; the whole output of one
 that has failed is printed when it has ended, and at the end the time of every shard and the slowest files.  Usage: ``python tools/tests.py [--workers
-N]``; what is to be chosen is for ``python -m pytest``.
+N] [SHARD ...]``; any other choice is for ``python -m pytest``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,22 @@ SERVERS = ROOT / "tests" / "servers"
 PYTEST = [sys.executable, "-m", "pytest", "--durations=5"]
 ON_GALERA = ("tests/servers/integrations", "tests/servers/cli/test_check_galera.py", "tests/project/docs")
 """They share one Galera; ``tests/servers/galera`` has another one, on the ports that the ancestor's config.toml names."""
-FIRST = ("galera", "trouble", "guarantees", "tls", "sessions", "nodes")
+FIRST = (
+    "galera",
+    "tls",
+    "nodes",
+    "sessions",
+    "trouble 1",
+    "trouble 2",
+    "guarantees 1",
+    "guarantees 2",
+    "on Galera",
+    "cli",
+)
 """The longest shards, in this order; the others follow by their names."""
+HALVED = ("trouble", "guarantees")
+"""Folders that are two shards: one alone would take as long as all the rest beside it."""
 ELSEWHERE = (
-    "tests/local",
     "tests/pure",
     "tests/project/simulation",
     "tests/project/test_architecture.py",
@@ -73,29 +85,47 @@ def shards() -> list[Shard]:
         name = folder.relative_to(ROOT).as_posix()
         if any(folder.glob("test_*.py")) and name not in ON_GALERA:
             ignored = tuple(path for path in ON_GALERA if path.startswith(f"{name}/"))
-            found.append(Shard(folder.name, (name,), ignored))
+            found += _halves(folder) if folder.name in HALVED else [Shard(folder.name, (name,), ignored)]
+    found += _halves(ROOT / "tests" / "local")
     found += [Shard(Path(path).stem, (path,)) for path in ELSEWHERE]
     order = {name: n for n, name in enumerate(FIRST)}
     return sorted(found, key=lambda shard: order.get(shard.name, len(order)))
 
 
+def _halves(folder: Path) -> list[Shard]:
+    """Two shards, each with about half of what is written there."""
+    halves: tuple[list[Path], list[Path]] = ([], [])
+    for file in sorted(folder.rglob("test_*.py"), key=_size, reverse=True):
+        min(halves, key=lambda half: sum(map(_size, half))).append(file)
+    names = [tuple(sorted(file.relative_to(ROOT).as_posix() for file in half)) for half in halves]
+    return [Shard(f"{folder.name} {n}", paths) for n, paths in enumerate(names, 1)]
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
+
+
 def main() -> int:
     """Return 0 when every shard has passed."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--workers", type=int, default=1 + (os.cpu_count() or 1), help="processes at the same time")
-    workers = options.parse_args().workers
+    options.add_argument("--workers", type=int, default=2 * (os.cpu_count() or 1), help="processes at the same time")
+    options.add_argument("shards", nargs="*", metavar="SHARD", help="the first words of some names; default: all")
+    chosen = options.parse_args()
+    run = [shard for shard in shards() if not chosen.shards or shard.name.split()[0] in chosen.shards]
+    if not run:
+        options.error(f"no such shard; there are {', '.join(shard.name for shard in shards())}")
     ended: list[Ended] = []
     stopped = threading.Event()
-    with ThreadPoolExecutor(workers) as pool:
-        left = {pool.submit(_run, shard, stopped) for shard in shards()}
+    with ThreadPoolExecutor(chosen.workers) as pool:
+        left = {pool.submit(_run, shard, stopped) for shard in run}
         while left:
             try:
                 done, left = wait(left, return_when=FIRST_COMPLETED)
             except KeyboardInterrupt:  # each process has got it too, and has servers to stop
                 stopped.set()
                 continue
-            for run in done:
-                if (one := run.result()) is not None:
+            for future in done:
+                if (one := future.result()) is not None:
                     ended.append(one)
                     _show(one)
     _summary(ended)

@@ -23,6 +23,7 @@ from clustersql.core.policies.policy import Policy
 from clustersql.core.view.view import Service
 from clustersql.drivers.contract import Abilities
 from clustersql.sync.database import Database
+from tools.tests import ROOT, Shard, shards
 
 PACKAGE = Path(clustersql.__file__).parent
 PROJECT: dict[str, Any] = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
@@ -99,3 +100,15 @@ def test_every_field_of_abilities_says_what_it_means() -> None:
         if isinstance(a, ast.AnnAssign) and isinstance(a.target, ast.Name) and isinstance(b, ast.Expr)
     ]
     assert told == [field.name for field in fields(Abilities)]
+
+
+def test_every_test_is_run_in_exactly_one_shard() -> None:
+    files = [file.relative_to(ROOT) for file in (ROOT / "tests").rglob("test_*.py")]
+    found = {file.as_posix(): [shard.name for shard in shards() if runs(shard, file)] for file in files}
+    assert {file: names for file, names in found.items() if len(names) != 1} == {}
+    assert len(found) > 100
+
+
+def runs(shard: Shard, file: Path) -> bool:
+    within = {file.as_posix(), *(folder.as_posix() for folder in file.parents)}
+    return bool(within & set(shard.paths)) and not within & set(shard.ignored)

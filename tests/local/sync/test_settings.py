@@ -7,8 +7,6 @@ import types
 from pathlib import Path
 from typing import Any
 
-import psycopg
-import pymysql
 import pytest
 
 import clustersql
@@ -17,7 +15,6 @@ from clustersql.core.booking.shelf import Session
 from clustersql.core.policies.named import policy
 from clustersql.core.view.node import Node, Role
 from clustersql.core.view.view import View
-from clustersql.testing import MariaDBServer, PostgresCluster
 
 
 def unknown_module() -> types.ModuleType:
@@ -42,33 +39,6 @@ def test_a_dialect_that_is_told_is_used(tmp_path: Path) -> None:
         assert cluster.view.by_name["file"].role is Role.UNKNOWN
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             db.options(read_only=True).execute("CREATE TABLE t (a)")
-
-
-def test_an_unchanged_connect_goes_to_the_node_and_not_to_its_own_host(postgres_cluster: PostgresCluster) -> None:
-    postgres_cluster.heal()
-    cluster = clustersql.Cluster("pg", driver=psycopg, timeout=20)
-    cluster.add_node("n1", postgres_cluster.dsn("n1"))
-    conn = cluster.connect(host="192.0.2.1", port=1, user="nobody", password="wrong", application_name="mine")
-    try:
-        row = conn.execute("SELECT current_user, current_setting('application_name')").fetchone()
-        assert row == ("app", "mine")
-    finally:
-        conn.close()
-        cluster.close()
-
-
-def test_the_caller_s_database_and_other_arguments_are_its_own(mariadb_server: MariaDBServer) -> None:
-    mariadb_server.heal()
-    cluster = clustersql.Cluster("maria", driver=pymysql, timeout=20)
-    cluster.add_node("n1", mariadb_server.dsn("n1"))
-    raw = cluster.dial(host="192.0.2.1", user="nobody", passwd="wrong", database="information_schema")
-    try:
-        with raw.cursor() as cur:
-            cur.execute("SELECT DATABASE(), SUBSTRING_INDEX(USER(), '@', 1)")
-            assert cur.fetchone() == ("information_schema", "app")
-    finally:
-        raw.close()
-        cluster.close()
 
 
 def test_sqlite_s_address_is_its_database(tmp_path: Path) -> None:

@@ -222,6 +222,11 @@ def forget_prepared(raw: Any) -> bool:
     return True
 
 
+def _not_asked(*_: Any, **__: Any) -> None:
+    """Stand in for psycopg's cancel, which it calls while it handles the interruption: raise that at once."""
+    raise
+
+
 class Psycopg(PsycopgReader, LocalAutocommit):
     """Adapter for psycopg 3."""
 
@@ -238,6 +243,18 @@ class Psycopg(PsycopgReader, LocalAutocommit):
     def reset(self, raw: Any) -> bool:
         """DISCARD ALL."""
         return super().reset(raw) and forget_prepared(raw)
+
+    def to_the_end(self, raw: Any, call: Callable[[], Any]) -> Any:
+        """Call ``call``, a COMMIT, which Ctrl-C must not end at the server.
+
+        Interrupted, psycopg would ask the server to cancel, and that ends a COMMIT's wait for its synchronous standby: everybody would see
+        its rows, though one server only has them.  The connection is closed then anyway.
+        """
+        raw._try_cancel = _not_asked
+        try:
+            return call()
+        finally:
+            vars(raw).pop("_try_cancel", None)
 
     def cursor(self, raw: Any) -> Any:
         """Return a plain cursor with rows as tuples."""

@@ -132,7 +132,11 @@ class Connection(BaseConnection):
         if session is not None:
             try:
                 with awaited(session):
-                    session.raw.commit()
+                    to_the_end = getattr(state.driver, "to_the_end", None)
+                    if to_the_end is None:
+                        session.raw.commit()
+                    else:
+                        to_the_end(session.raw, session.raw.commit)
             except Exception as exc:
                 recover_commit(self, exc)
             except BaseException as exc:

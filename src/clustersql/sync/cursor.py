@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -227,7 +228,10 @@ class Cursor:
             self.__dict__["_hot"] = session, self._state.harmless, self._raw, self._raw.execute
         session.started = monotonic()
         try:
-            result = self._call(method, operation, parameters, options)
+            if traits.commits and (to_the_end := getattr(self._state.driver, "to_the_end", None)):
+                result = to_the_end(session.raw, partial(self._call, method, operation, parameters, options))
+            else:
+                result = self._call(method, operation, parameters, options)
             session.ended = monotonic()
             session.count += 1
         except Exception as exc:

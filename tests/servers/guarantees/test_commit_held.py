@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from support import face
+from support.breaking import signalled
 from support.stage import Stage, failure
 from support.waiting import eventually
 
@@ -108,6 +110,22 @@ def test_a_task_that_is_cancelled_does_not_end_the_wait_itself(
             assert held.count() == 0
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["commit()", "COMMIT"])
+def test_ctrl_c_does_not_end_the_wait_itself(held: Stage, how: str, request: pytest.FixtureRequest) -> None:
+    """Psycopg asks the server to cancel what Ctrl-C breaks into; not so for a COMMIT.  The other drivers never ask."""
+    if request.node.callspec.params["postgres_stage"] in face.ASYNC:
+        assert held.count() == 0  # there Ctrl-C is a cancellation
+        return
+    with held.db.connection() as conn, signalled(KeyboardInterrupt(), 1.0):
+        held.insert(conn)
+        with pytest.raises(KeyboardInterrupt) as interrupted:
+            conn.commit() if how == "commit()" else conn.cursor().execute(how)
+        assert "OutcomeUnknown" in "".join(interrupted.value.__notes__)
+        assert waiting(held) == 1
+        assert held.count() == 0
+        conn.rollback()
 
 
 def test_it_goes_on_waiting_without_a_deadline_of_its_own(held: Stage) -> None:

@@ -31,14 +31,17 @@ _POSTGRES_SCHEMA = (
          INSERT INTO events (name) VALUES (twice.name);
          COMMIT;
        END $$""",
+    "CREATE PROCEDURE nothing() LANGUAGE plpgsql AS $$ BEGIN END $$",
     "GRANT ALL ON ALL TABLES IN SCHEMA public TO app",
     "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app",
 )
 _MARIADB_SCHEMA = (
     "DROP TABLE IF EXISTS events, counters",
     "DROP PROCEDURE IF EXISTS twice",
+    "DROP PROCEDURE IF EXISTS nothing",
     "CREATE TABLE events (id bigint AUTO_INCREMENT PRIMARY KEY, name varchar(200) NOT NULL)",
     "CREATE TABLE counters (name varchar(100) PRIMARY KEY, n int NOT NULL)",
+    "CREATE PROCEDURE nothing() BEGIN END",
     "CREATE PROCEDURE twice(name text) SQL SECURITY INVOKER BEGIN INSERT INTO events (name) VALUES (name); COMMIT; END",
 )
 

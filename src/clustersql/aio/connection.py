@@ -332,7 +332,7 @@ class Connection(BaseConnection):
             session = await self._pool.checkout(state.want, timeout, avoid)
         else:
             session = await self._outside(timeout, avoid, self._state.arguments)
-        if state.ledger.kept:
+        if state.ledger.kept or (state.behind is not None and state.to_forget(session)):
             session = await self._restored(session, timeout, avoid)
         state.hold(session)
         if state.deadline:
@@ -344,7 +344,7 @@ class Connection(BaseConnection):
         end = monotonic() + timeout
         while True:
             try:
-                await self._pool.restore(session, self._state.ledger)
+                await self._pool.restore(session, self._state.ledger, self._state.to_forget(session))
             except Exception as exc:
                 if not self._pool.lost_in_switch(session, exc):
                     raise Unrestorable(f"its settings could not be restored: {first_line(exc)}") from exc
@@ -445,10 +445,25 @@ class Connection(BaseConnection):
             await self._revive()
         elif state.number is not None:
             self._require_same_session()
+        if state.behind is not None and (question := state.question(operation)):
+            await self._find_out(question)
         traits = state.prepare(operation, many)
         if traits.commits and (error := state.uncommittable(ours=False)) is not None:
             await self._end_commit(error)
         return traits
+
+    async def _find_out(self, question: str) -> None:
+        """Ask the server whether something was generated since the session before was lost."""
+        state, found = self._state, False
+        state.answerable(True)
+        try:
+            cursor = self.cursor()
+            await cursor.execute(question)
+            found = bool(await cursor.fetchall())
+            await cursor.close()
+        finally:
+            if not found:
+                state.answerable(False)
 
     def _after(self, traits: Traits) -> None:
         """A noted statement has succeeded."""

@@ -210,7 +210,7 @@ class Cursor:
             self._state.cancelling = requests(connection._pool.loop)
         result = await recover_statement(connection, again, traits, phase_of(traits), error)
         connection._require_wanted(traits)
-        if traits is None and self._state.behind:
+        if traits is None and self._state.behind is not None:
             traits = self._state.notes.look(operation)
         if traits is not None:
             connection._after(traits)

@@ -110,10 +110,10 @@ class Pool(BasePool[Attempt]):
         """Give a session its first state back, and the pool's own settings; False: the driver cannot, the connection must be closed."""
         return await make(mode.reset(session, self.means(session.use)), self.driver, session.raw)
 
-    async def restore(self, session: Session, ledger: Ledger) -> None:
+    async def restore(self, session: Session, ledger: Ledger, forget: tuple[str, ...] = ()) -> None:
         """Give a new session the settings of ``ledger``, and have it prove them.  Raises the driver's errors, or `Unrestorable`."""
         with awaited(session):
-            await make(mode.restore(session, ledger), self.driver, session.raw)
+            await make(mode.restore(session, ledger, forget), self.driver, session.raw)
 
     async def _switch_mode(self, session: Session, want: Want) -> bool:
         """Set what differs from the mode that the session was left in; False: it was lost while we did."""

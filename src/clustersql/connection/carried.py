@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.pooler import one_by_one, refused
 from ..core.statements.ledger import Ledger
+from ..core.statements.left import EVERYTHING, LAST, NOTHING, Left
 from ..core.statements.pins import Pin
 from ..core.statements.traits import kept, several
 from ..errors import ClusterError, TransactionLost
@@ -39,8 +40,10 @@ class Carried(Binding):
     answered: Any
     """The driver's cursor whose further results may be unread."""
 
-    behind = False
-    """A session was lost, and with it what its statements have left there for a later one to ask (LAST_INSERT_ID)."""
+    behind: Left | None = None
+    """What a lost session alone could tell, and the present one cannot yet (LAST_INSERT_ID); None: nothing."""
+    unsure = False
+    """Something may have been generated since the session before was lost; the server knows."""
 
     __slots__ = ("answered", "borrowed", "harmless", "ledger", "pins", "unclean")
 
@@ -55,12 +58,18 @@ class Carried(Binding):
     def lose(self) -> Session | None:
         """The session is gone: return it.
 
-        Until something is inserted on the next one, no statement but a proven read is known to be harmless there: it may ask for what
-        the lost one alone has known.
+        Until its statements have left on the next one what may be asked for, each must be noted.
         """
         session, self.session, self.answered = self.session, None, None
-        self.behind, self.harmless = True, self.notes.proven
+        self.behind, self.unsure = EVERYTHING, False
+        self.harmless = self._harmless()
         return session
+
+    def _harmless(self) -> set[Any]:
+        """Return the statements of which nothing must be noted: where something is behind, those that neither ask for it nor renew it."""
+        if self.behind is not None and self.behind & LAST:
+            return set()
+        return self.notes.proven if self.want.read_only or self.behind is not None else self.notes.plain
 
     @property
     def movable(self) -> bool:
@@ -83,9 +92,37 @@ class Carried(Binding):
 
     def require_answerable(self, traits: Traits) -> None:
         """Raise for a statement that asks for what an earlier one has left in a session that is gone."""
-        if traits.reads_session and self.behind:
+        if self.behind is not None and traits.asks & self.behind:
             why = "the session was lost, and with it what this statement asks for, which an earlier one has left there"
             raise self.error(TransactionLost, f"{why}; take a new connection")
+
+    def to_forget(self, session: Session) -> tuple[str, ...]:
+        """Return the statements by which ``session`` forgets what was generated in it for others; none where it has generated nothing."""
+        if self.behind is None or self.want.read_only or session.shared:
+            return ()
+        used = session.statements or self.topology.settings.on_connect is not None
+        return self.driver.dialect.forget_generated if used else ()
+
+    def answerable(self, generated: bool) -> None:
+        """Whether something was generated on this session since the one before was lost."""
+        self.unsure = False
+        if generated:
+            self._renewed(Left.GENERATED)
+        else:
+            self.behind = (self.behind or NOTHING) | Left.GENERATED
+            self.harmless = self._harmless()
+
+    def _left(self, renews: Left) -> None:
+        """A statement has succeeded after a move, and has left this; for what is generated the server may have to be asked."""
+        if renews & Left.GENERATED and self.driver.dialect.generated:
+            self.unsure, renews = True, renews & ~Left.GENERATED
+        if self.behind is not None and self.behind & renews:
+            self._renewed(renews)
+
+    def _renewed(self, left: Left) -> None:
+        """What is asked for of this kind is told by this session from now on."""
+        self.behind = ((self.behind or NOTHING) & ~left) or None
+        self.harmless = self._harmless()
 
     def _require_nothing_left(self, operation: Any, session: Session) -> None:
         left = kept(operation, self.notes.rules)

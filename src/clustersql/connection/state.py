@@ -20,6 +20,7 @@ from ..core.faults import Fault
 from ..core.recovery.transaction import NOTHING_OPEN
 from ..core.recovery.verdict import Phase, Situation, Standing
 from ..core.statements.ledger import EMPTY
+from ..core.statements.left import Left
 from ..core.statements.pins import Pin
 from ..core.view.node import Role
 from ..core.view.view import Want
@@ -98,7 +99,7 @@ class State(Work):
         traits = self.notes.look(operation)
         if self.session is not None:
             self.session.statement = operation
-        if self.behind:
+        if self.behind is not None:
             self.require_answerable(traits)
         leaves = traits.leaves_state or traits.setting is not None
         if leaves and self.session is not None and self.session.shared:
@@ -129,6 +130,14 @@ class State(Work):
         elif traits.rewinds and self.ledger.pending:
             self.pin(Pin("ROLLBACK TO SAVEPOINT", "it may have undone a setting"))
         return traits
+
+    def question(self, operation: Any) -> str:
+        """Return the question whether what ``operation`` asks for was generated on this session; empty: that is known, or cannot be asked."""
+        if not self.unsure or self.behind is None:
+            return ""
+        traits = self.notes.look(operation if operation.__class__ is str else self._text(operation))
+        # Asked together with ROW_COUNT(), which our question would change.
+        return self.driver.dialect.generated if traits.asks is Left.GENERATED else ""
 
     def _text(self, operation: Any) -> Any:
         """Return the text of a statement that was given in another form; itself where it cannot be told."""
@@ -167,9 +176,8 @@ class State(Work):
 
     def after(self, traits: Traits) -> Callbacks:
         """A noted statement has succeeded.  Returns what is to be called, because it has committed."""
-        if self.behind and (traits.inserts or traits.leaves_state):
-            self.behind = False
-            self.harmless = self.notes.proven if self.want.read_only else self.notes.plain
+        if self.behind is not None:
+            self._left(traits.renews)
         if traits.plain:
             return ()
         if traits.setting is not None:
@@ -250,7 +258,7 @@ class State(Work):
             proven=proven,
             declared=declared,
             may_commit=may_commit,
-            movable=self.movable and not (traits is not None and traits.reads_session),
+            movable=self.movable and not (traits is not None and traits.asks),
             read_only=bool(session.read_only),
             on_replica=node is not None and node.role is Role.REPLICA,
             timed_out=session.timed_out,

@@ -191,7 +191,7 @@ class Work(Carried):
         """The caller has rolled back: what was lost, or failed, is past."""
         if self.broken is not None:
             self.broken = None
-            self.harmless = self.notes.proven if self.want.read_only or self.behind else self.notes.plain
+            self.harmless = self._harmless()
         self.boundary(committed=False)
 
     def break_off(self, error: BaseException) -> None:

@@ -71,6 +71,11 @@ class Dialect:
     unheard: frozenset[str | int] = frozenset()
     """Codes by which the server says that it has ended an idle session: it read nothing of what was sent since, a
     COMMIT neither."""
+    forget_generated: tuple[str, ...] = ()
+    """Lets a session forget what was generated in it, so that nobody is told an earlier caller's."""
+    generated: str = ""
+    """Gives a row when something was generated in the session since; empty: the server refuses the question by
+    itself, or it cannot be asked."""
     measures_lag: frozenset[str] = frozenset()
     """In what a replica's lag can be told, "seconds" and "bytes"; nothing: a report tells no position of the node's
     log."""

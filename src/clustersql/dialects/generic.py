@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.faults import Fault
+from ..core.statements.left import EVERYTHING
 from ..core.statements.rules import Rules
 from ..core.view.node import Report, Role
 from . import Dialect, Rows
@@ -59,7 +60,7 @@ DIALECT = Dialect(
         ),
         functions_with_effect=frozenset(),
         phrases_with_effect=("for update",),
-        reading_session="@@",
+        reading_session=(("@@", EVERYTHING),),
         # It may be any database, so what is known of one only is feared here, and its words are taken for no calls.
         never_commit=frozenset(
             "abort attach detach discard handler help kill listen move pragma reset unlisten use".split()

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.faults import Fault
+from ..core.statements.left import Left
 from ..core.statements.rules import Rules
 from ..core.view.node import Report, Role
 from . import Dialect, Rows
@@ -93,7 +94,11 @@ RULES = Rules(
         "pragma": "a setting that is not restored",
     },
     functions_with_effect=frozenset("load_extension writefile edit fts3_tokenizer".split()),
-    session_readers=frozenset("last_insert_rowid changes total_changes".split()),
+    session_readers={
+        "last_insert_rowid": Left.GENERATED,
+        "changes": Left.WRITTEN,
+        "total_changes": Left.WRITTEN,
+    },
 )
 
 DIALECT = Dialect(

@@ -305,7 +305,7 @@ class Connection(BaseConnection):
         state = self._state
         try:
             session = self._opened(timeout, avoid)
-            if state.ledger.kept:
+            if state.ledger.kept or (state.behind is not None and state.to_forget(session)):
                 session = self._restored(session, timeout, avoid)
             state.hold(session)
         except BaseException:
@@ -335,7 +335,7 @@ class Connection(BaseConnection):
         end = monotonic() + timeout
         while True:
             try:
-                self._pool.restore(session, self._state.ledger)
+                self._pool.restore(session, self._state.ledger, self._state.to_forget(session))
             except Exception as exc:
                 if not self._pool.lost_in_switch(session, exc):
                     raise Unrestorable(f"its settings could not be restored: {first_line(exc)}") from exc
@@ -440,10 +440,25 @@ class Connection(BaseConnection):
             self._revive()
         elif state.number is not None:
             self._require_same_session()
+        if state.behind is not None and (question := state.question(operation)):
+            self._find_out(question)
         traits = state.prepare(operation, many)
         if traits.commits and (error := state.uncommittable(ours=False)) is not None:
             self._end_commit(error)
         return traits
+
+    def _find_out(self, question: str) -> None:
+        """Ask the server whether something was generated since the session before was lost."""
+        state, found = self._state, False
+        state.answerable(True)
+        try:
+            cursor = self.cursor()
+            cursor.execute(question)
+            found = bool(cursor.fetchall())
+            cursor.close()
+        finally:
+            if not found:
+                state.answerable(False)
 
     def _after(self, traits: Traits) -> None:
         """A noted statement has succeeded."""
@@ -473,7 +488,7 @@ class Connection(BaseConnection):
         traits = self._state.told(operation, parameters, traits, method == "executemany")
         again = cursor._again(method, operation, parameters, options)
         result = recover_statement(self, again, traits, phase_of(traits), exc)
-        if traits is None and self._state.behind:
+        if traits is None and self._state.behind is not None:
             traits = self._state.notes.look(operation)
         if traits is not None:
             self._after(traits)

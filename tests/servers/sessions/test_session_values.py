@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.stage import Stage, failure, rows
+from support.stage import Stage, execute, failure, rows
 from support.waiting import eventually
 
 from clustersql import TransactionLost
@@ -100,3 +100,66 @@ def test_no_proven_read_in_autocommit_mode(stage: Stage, read_only: bool) -> Non
         failure(value, conn, statement)  # PostgreSQL: not defined in this session yet
         assert asked_last(stage, conn, statement, True) is not None
         assert isinstance(failure(value, conn, statement), TransactionLost)
+
+
+COUNTED = "INSERT INTO counters (name, n) VALUES (%s, 1)"
+"""Generates nothing."""
+
+
+def asked_in_vain(stage: Stage, conn: Any, statement: str) -> bool:
+    """Whether ``statement`` has no answer; PostgreSQL refuses by itself what its session has not generated."""
+    raised = failure(value, conn, statement)
+    return isinstance(raised, (TransactionLost, stage.errors.Error))
+
+
+def moved(stage: Stage, conn: Any) -> None:
+    """``conn`` has inserted, and its session is lost while it asks."""
+    stage.insert(conn)
+    conn.commit()
+    assert isinstance(asked_last(stage, conn, asking(stage)[0], True), TransactionLost)
+    conn.rollback()
+
+
+def test_only_what_generates_a_value_lets_it_be_asked_for(stage: Stage) -> None:
+    """Nor is another caller's told, who had the session before; what may generate, a procedure too, has not therefore generated."""
+    statement = asking(stage)[0]
+    with stage.db.connection(node="b") as before:
+        stage.insert(before)
+    with serves(stage) as conn:
+        moved(stage, conn)
+        assert asked_in_vain(stage, conn, statement)
+        conn.rollback()
+        execute(conn, COUNTED, (stage.key,))
+        assert conn.node == "b"
+        assert asked_in_vain(stage, conn, statement), "nothing was generated"
+        conn.rollback()
+        [(largest,)] = rows(execute(conn, "SELECT max(id) FROM events"))
+        execute(conn, "INSERT INTO events (id, name) VALUES (%s, %s)", (largest + 1000, stage.key))
+        assert asked_in_vain(stage, conn, statement), "it was given, and not generated"
+        conn.rollback()
+        execute(conn, "CALL nothing()")
+        assert asked_in_vain(stage, conn, statement)
+        conn.rollback()
+        stage.insert(conn)
+        [(inserted,)] = rows(
+            execute(conn, "SELECT id FROM events WHERE name = %s ORDER BY id DESC LIMIT 1", (stage.key,))
+        )
+        assert value(conn, statement) == inserted
+        conn.rollback()
+
+
+def test_what_tells_of_the_last_statement_is_told_when_there_is_one(mariadb_stage: Stage) -> None:
+    """ROW_COUNT() after any, FOUND_ROWS() after a query, the warnings after what uses a table; LAST_INSERT_ID() not for that."""
+    with serves(mariadb_stage) as conn:
+        moved(mariadb_stage, conn)
+        told = ("SELECT ROW_COUNT()", "SELECT FOUND_ROWS()", "SHOW WARNINGS", "SELECT @@warning_count")
+        assert [str(failure(execute, conn, each))[:28] for each in told] == ["the session was lost, and wi"] * 4
+        execute(conn, "UPDATE counters SET n = 'x' WHERE name = 'nobody'")
+        assert isinstance(failure(value, conn, "SELECT FOUND_ROWS()"), TransactionLost), "it was no query"
+        assert value(conn, "SELECT ROW_COUNT()") == 0
+        assert rows(execute(conn, "SHOW WARNINGS")) == []
+        assert rows(execute(conn, "SELECT 1 UNION SELECT 2")) == [(1,), (2,)]
+        assert value(conn, "SELECT FOUND_ROWS()") == 2
+        assert isinstance(failure(value, conn, "SELECT LAST_INSERT_ID()"), TransactionLost)
+        assert isinstance(failure(value, conn, "SELECT LAST_INSERT_ID(), ROW_COUNT()"), TransactionLost)
+        conn.rollback()

@@ -108,8 +108,15 @@ def reset(session: Session, means: Means) -> Steps[bool]:
     return True
 
 
-def restore(session: Session, ledger: Ledger) -> Steps[None]:
-    """Give a new session the settings of ``ledger``, and have it prove them.  Raises `Unrestorable`, and what is raised into it."""
+def restore(session: Session, ledger: Ledger, forget: tuple[str, ...] = ()) -> Steps[None]:
+    """Give a new session the settings of ``ledger``, and have it prove them.  Raises `Unrestorable`, and what is raised into it.
+
+    ``forget``: statements by which it forgets what it could tell of an earlier caller's.
+    """
+    if forget:
+        yield Script(forget)
+    if not ledger.kept:
+        return
     if session.shared:
         raise Unrestorable(f"node {session.node!r} keeps no settings (via=)")
     if wrong := ledger.wrong((yield Script(ledger.script))):

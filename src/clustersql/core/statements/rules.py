@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .flatten import Lexicon
+from .left import Left
 from .settings import Forms
 
 __all__ = ["Rules"]
@@ -39,7 +40,7 @@ class Rules:
     committing: str = ""
     """What may commit although its leading word does not, as a pattern: MariaDB's ``set autocommit``."""
     inserting: frozenset[str] = frozenset({"insert", "merge"})
-    """Leading words after which what is read of the session is its own."""
+    """Leading words of what may generate a value, which is then asked for: ``INSERT``."""
     not_called: frozenset[str] = frozenset()
     """Words, beside the standard's, that may stand before a parenthesis without being a call: types with a length."""
     phrases_with_effect: tuple[str, ...] = ()
@@ -65,14 +66,14 @@ class Rules:
     of the text."""
     not_restored: frozenset[str] = frozenset()
     """Settings that no other session is given: who somebody is, what works once, and whether writes are allowed."""
-    session_readers: frozenset[str] = frozenset()
+    session_readers: Mapping[str, Left] = field(default_factory=dict, hash=False)
     """Functions that tell what an earlier statement left in its session, and leave nothing themselves: ``lastval``."""
-    reading_session: str = ""
-    """The same for what is no function, as a pattern: ``@@identity``."""
+    reading_session: tuple[tuple[str, Left], ...] = ()
+    """The same for what is no function, by patterns: ``@@identity``."""
     reading_by_name: str = ""
     """Statements whose literals name what they read, as a pattern: SHOW, and a query of the server's variables."""
-    reading_session_by_name: str = ""
-    """The same as `reading_session` for the literals of those, as a pattern over the text as it was given."""
+    reading_session_by_name: tuple[tuple[str, Left], ...] = ()
+    """The same as `reading_session` for the literals of those, by patterns over the text as it was given."""
     leaving_state: str = ""
     """What leaves session state, as a pattern: ``last_insert_id(5)``."""
     turning_on: str = ""

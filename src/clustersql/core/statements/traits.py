@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from .flatten import QUOTED, flatten, without_comments
+from .left import NOTHING, Left
 from .rules import Rules
 from .settings import Local, Setting, setting
 
@@ -50,16 +51,24 @@ class Traits:
     before."""
     once: bool = False
     """Its parameters came from what can be read once only, so it is never sent again."""
-    reads_session: bool = False
-    """Reads what an earlier statement left in its session (LAST_INSERT_ID), so that no other session can answer it."""
-    inserts: bool = False
-    """INSERT or the like: what is read of the session afterwards is its own."""
+    asks: Left = NOTHING
+    """What it reads of what an earlier statement left in its session (LAST_INSERT_ID), so that no other session can
+    answer it."""
+    renews: Left = Left.COUNT
+    """What is read of the session afterwards is its own; of what is generated: it may be."""
 
 
 _QUIET = Traits(False, read=True, leaves_state=False, may_commit=False, begins=False, commits=False, rolls_back=False)
 
 UNKNOWN = Traits(
-    plain=False, read=False, leaves_state=True, may_commit=True, begins=False, commits=False, rolls_back=False
+    plain=False,
+    read=False,
+    leaves_state=True,
+    may_commit=True,
+    begins=False,
+    commits=False,
+    rolls_back=False,
+    renews=Left.COUNT | Left.GENERATED,
 )
 
 _NAME_CHARACTERS = f"abcdefghijklmnopqrstuvwxyz0123456789_$.{QUOTED}"
@@ -74,6 +83,9 @@ _TARGET_OF_DDL = re.compile(r"\b(?:on|using|function|procedure) [^\W\d][\w$.]* ?
 _INTO = re.compile(r"\binto\b(?<!insert into)(?<!merge into)(?<!replace into)(?<!ignore into)")
 _STORING = frozenset(("select", "with", "values", "table", "explain", "analyze", "describe", "desc"))
 """May end in INTO, or begin a statement that does: EXPLAIN ANALYZE executes it."""
+_QUERIES = frozenset(("select", "with", "values", "table"))
+_TABLE = re.compile(r"\bfrom (?!dual\b)[^\W\d(]|\Atable ")
+"""Uses a table: one that is named in FROM, and is not MySQL's DUAL."""
 _WRITES = re.compile(r"\b(?:insert|update|delete|merge|replace) ")
 _TEMPORARY = re.compile(r"\b(?:create|declare) (?:or replace )?(?:local |global )?temp(?:orary)?\b")
 _FIRST = re.compile(r"[( ]*([a-z]+)\b")
@@ -178,15 +190,15 @@ def _statement(sql: str, text: str, first: str, rules: Rules) -> Traits:
     if rules.asking and re.fullmatch(rules.asking, text):
         return replace(_QUIET, plain=True)
     called = _calls(text, first, rules)
-    reads_session = _reads_session(sql, text, called, rules)
+    asks = _asks(sql, text, called, rules)
     stores = "into" in text and first in _STORING and _INTO.search(text) is not None
     remembers = stores or _remembers(text, rules)
     leaves_state = remembers or first not in _stateless(rules) or not _all_pure(called, rules)
     may_commit = _may_commit(text, first, rules)
-    read = first in rules.reading and not (remembers or may_commit or reads_session or _has_effect(text, called, rules))
+    read = first in rules.reading and not (remembers or may_commit or asks or _has_effect(text, called, rules))
     rewinds = first == "rollback" and "prepared" not in text
     return Traits(
-        plain=not (leaves_state or may_commit or rewinds or reads_session),
+        plain=not (leaves_state or may_commit or rewinds or asks),
         read=read,
         leaves_state=leaves_state,
         may_commit=may_commit,
@@ -194,19 +206,38 @@ def _statement(sql: str, text: str, first: str, rules: Rules) -> Traits:
         commits=False,
         rolls_back=False,
         rewinds=rewinds,
-        reads_session=reads_session,
-        inserts=first in rules.inserting or (first == "with" and _WRITES.search(text) is not None),
+        asks=asks,
+        renews=_renews(text, first, leaves_state, rules),
     )
 
 
-def _reads_session(sql: str, text: str, called: set[str], rules: Rules) -> bool:
-    """Whether it asks for what an earlier statement left in its session, by a function, a variable or SHOW."""
-    if any(_bare(name, rules) in rules.session_readers for name in called):
-        return True
-    if rules.reading_session and _compiled(rules.reading_session).search(text):
-        return True
-    asks = rules.reading_by_name and _compiled(rules.reading_by_name).search(text)
-    return bool(asks) and _compiled(rules.reading_session_by_name).search(sql.lower()) is not None
+def _asks(sql: str, text: str, called: set[str], rules: Rules) -> Left:
+    """What it asks for of what an earlier statement left in its session, by a function, a variable or SHOW."""
+    asks = NOTHING
+    for name in called:
+        asks |= rules.session_readers.get(_bare(name, rules), NOTHING)
+    for pattern, left in rules.reading_session:
+        if _compiled(pattern).search(text):
+            asks |= left
+    if rules.reading_by_name and _compiled(rules.reading_by_name).search(text):
+        for pattern, left in rules.reading_session_by_name:
+            if _compiled(pattern).search(sql.lower()):
+                asks |= left
+    return asks
+
+
+def _renews(text: str, first: str, leaves_state: bool, rules: Rules) -> Left:
+    """What is asked of its session afterwards and is its own.  What leaves state may have executed an INSERT."""
+    inserts = first in rules.inserting or (first == "with" and _WRITES.search(text) is not None)
+    writes = inserts or first in ("update", "delete")
+    renews = Left.COUNT
+    if writes:
+        renews |= Left.WRITTEN
+    elif first in _QUERIES:
+        renews |= Left.FOUND
+    if writes or (first in _QUERIES and _TABLE.search(text)):
+        renews |= Left.WARNINGS
+    return renews | Left.GENERATED if inserts or leaves_state else renews
 
 
 def _setting(sql: str, text: str, rules: Rules) -> Traits | None:

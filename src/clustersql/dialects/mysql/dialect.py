@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ...core.faults import Fault
 from ...core.statements.flatten import Lexicon
+from ...core.statements.left import Left
 from ...core.statements.rules import Rules
 from ...core.view.node import Epoch, Readiness, Report, Role
 from .. import Dialect, Rows
@@ -241,6 +242,9 @@ def _details(told: Mapping[str, str], galera: bool) -> dict[str, str]:
     return details
 
 
+_OF_SESSION = r"@@ ?(?:\u02bc?(?:session|local)\.)?\u02bc?"
+"""How a variable of the session is named, up to its name."""
+
 RULES = Rules(
     # Two hyphens begin a comment only before a space: https://mariadb.com/kb/en/comment-syntax/
     lexicon=Lexicon(line=r"--(?=\s|\Z)[^\n]*|\#[^\n]*", quotes=r"\"[^\"]*(?:\"|\Z)|`[^`]*(?:`|\Z)"),
@@ -325,15 +329,27 @@ RULES = Rules(
         "next value for", "nextval", "currval", "sql_calc_found_rows", "with read lock", "for export",
     ),
     leaving_state=r"last_insert_id ?\( ?(?!\))",
-    session_readers=frozenset(
-        "last_insert_id found_rows row_count lastval wsrep_last_written_gtid wsrep_last_seen_gtid".split()
-    ),
+    session_readers={
+        "last_insert_id": Left.GENERATED,
+        "lastval": Left.GENERATED,
+        "found_rows": Left.FOUND,
+        "row_count": Left.COUNT,
+        "wsrep_last_written_gtid": Left.WRITTEN,
+        "wsrep_last_seen_gtid": Left.WRITTEN,
+    },
     reading_session=(
-        r"@@ ?(?:\u02bc?(?:session|local)\.)?\u02bc?(?:identity|last_insert_id|insert_id|warning_count|error_count|last_gtid|rand_seed)"
-        r"|\A\(?(?:show (?:warnings|errors|count|profile|profiles)\b|get )|previous value for|\binformation_schema.profiling\b"
+        (_OF_SESSION + "(?:identity|last_insert_id|insert_id|rand_seed)|previous value for", Left.GENERATED),
+        (_OF_SESSION + "last_gtid", Left.WRITTEN),
+        (_OF_SESSION + "(?:warning_count|error_count)", Left.WARNINGS),
+        (r"\A\(?show (?:warnings|errors|count|profile|profiles)\b|\binformation_schema.profiling\b", Left.WARNINGS),
+        (r"\A\(?get ", Left.WARNINGS | Left.COUNT),
     ),
     reading_by_name=r"\Ashow |_variables",
-    reading_session_by_name="identity|insert_id|warning_count|error_count|last_gtid",
+    reading_session_by_name=(
+        ("identity|insert_id", Left.GENERATED),
+        ("last_gtid", Left.WRITTEN),
+        ("warning_count|error_count", Left.WARNINGS),
+    ),
     turning_on=r"set (?:session |local |@@ ?(?:session\.|local\.)?)?autocommit ?:?= ?(?:1|on|true)",
     outlasting=r"\block instance\b|\bsession authorization\b",
     # Of the connection's own mode or of one statement, for replication's use, or no variables at all.
@@ -372,6 +388,9 @@ DIALECT = Dialect(
     # the connection is closed.
     reset_proof="SELECT COALESCE(CAST(NULLIF(CURRENT_ROLE(), 'NONE') AS BINARY), '') = COALESCE((SELECT MAX(CAST(role_name AS BINARY))"
     " FROM information_schema.applicable_roles WHERE is_default = 'YES'), '') AND NOT EXISTS (SELECT 1 FROM information_schema.profiling)",
+    # SET, unlike SELECT, is answered by a Galera node that is not ready.  Zero is nothing: ids begin at 1.
+    forget_generated=("SET SESSION last_insert_id = 0",),
+    generated="SELECT 1 FROM DUAL WHERE LAST_INSERT_ID() <> 0",
     reset=(),  # COM_RESET_CONNECTION is no statement, and drivers do not offer it alike
     rules=RULES,
     quote="`",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ...core.faults import Fault
 from ...core.statements.flatten import Lexicon
+from ...core.statements.left import Left
 from ...core.statements.rules import Rules
 from ...core.view.members import Member, Members
 from ...core.view.node import Epoch, Readiness, Report, Role
@@ -332,7 +333,7 @@ RULES = Rules(
         """.split()
     ),
     phrases_with_effect=("for update", "for share", "for no key update", "for key share"),
-    session_readers=frozenset({"currval", "lastval"}),
+    session_readers={"currval": Left.GENERATED, "lastval": Left.GENERATED},
     # DISCARD ALL leaves them: what a library has hooked, another server's session, the seed, a slot that holds the log
     # back.
     outlasting=(
@@ -389,6 +390,7 @@ DIALECT = Dialect(
     # Not READ WRITE: that would stand against the default_transaction_read_only of a demoted server, for as long as the
     # session lives.
     read_only_off=("RESET default_transaction_read_only",),
+    forget_generated=("DISCARD SEQUENCES",),  # from then on the server itself refuses what was not generated (55000)
     reset=("DISCARD ALL",),  # refused inside a transaction: end it first
     rules=RULES,
     questions=QUESTIONS,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from clustersql.core.statements import flatten
 from clustersql.core.statements.flatten import LONGEST
+from clustersql.core.statements.left import Left
 from clustersql.core.statements.traits import UNKNOWN, kept, outlasts, several, traits
 from clustersql.dialects import by_name
 
@@ -28,18 +29,30 @@ OUTLASTING = [
     for scenario in (json.loads(path.read_text()) for path in (SCENARIOS.parent / "outlasting").glob("*.json"))
     for case in scenario["cases"]
 ]
+LEFT = [
+    (scenario["dialect"], case)
+    for scenario in (json.loads(path.read_text()) for path in (SCENARIOS.parent / "left").glob("*.json"))
+    for case in scenario["cases"]
+]
 KEPT = json.loads((SCENARIOS.parent / "kept" / "postgresql.json").read_text())["cases"]
 PLAIN_TEXT = st.text(st.characters(blacklist_characters="'\\\x00", blacklist_categories=["Cs"]))
 
 
 def told(dialect: str, sql: object) -> list[str]:
     found = traits(sql, by_name(dialect).rules)
-    return sorted(name for name in found.__slots__ if getattr(found, name))
+    return sorted(name for name in found.__slots__ if name != "renews" and getattr(found, name))
 
 
 @pytest.mark.parametrize(("dialect", "sql", "expected"), CASES)
 def test_scenario(dialect: str, sql: str, expected: list[str]) -> None:
     assert told(dialect, sql) == sorted(expected)
+
+
+@pytest.mark.parametrize(("dialect", "case"), LEFT, ids=lambda value: value if isinstance(value, str) else value["sql"])
+def test_what_is_left_for_a_later_statement(dialect: str, case: dict[str, Any]) -> None:
+    found = traits(case["sql"], by_name(dialect).rules)
+    assert [one.name for one in Left if one in found.asks] == [one.name for one in Left if one.name in case["asks"]]
+    assert [one.name for one in Left if one in found.renews] == [one.name for one in Left if one.name in case["renews"]]
 
 
 @pytest.mark.parametrize(("dialect", "sql", "expected"), CASES)

@@ -103,6 +103,12 @@ def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture
+def asyncpg_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """A stage for asyncpg."""
+    yield from _stage("asyncpg", request)
+
+
 @pytest.fixture(params=["psycopg", "psycopg-aio"])
 def psycopg_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A stage for psycopg, and one for its asyncio API."""

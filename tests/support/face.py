@@ -18,6 +18,7 @@ from typing import Any
 
 import clustersql
 from clustersql import aio
+from clustersql.aio.transaction import Block
 
 ASYNC = ("psycopg-aio", "asyncpg", "aiomysql", "asyncmy", "aiosqlite")
 """The drivers of the asyncio API; "-aio" where both APIs have one of that name."""
@@ -128,7 +129,7 @@ class _Face:
         """Return ``value`` with this face, if it is one of the library's objects."""
         if value is self._inner:
             return self
-        faces = {aio.Database: FaceDatabase, aio.Connection: FaceConnection, aio.Cursor: FaceCursor}
+        faces = {aio.Database: FaceDatabase, aio.Connection: FaceConnection, aio.Cursor: FaceCursor, Block: FaceBlock}
         face = faces.get(type(value))
         return face(value, self._loop) if face else value
 
@@ -207,6 +208,13 @@ class FaceCursor(_Face):
     def __iter__(self) -> Iterator[Any]:
         while (row := self.fetchone()) is not None:
             yield row
+
+
+class FaceBlock(_Face):
+    """`aio`'s block of a transaction for a test's threads."""
+
+    def __exit__(self, *details: Any) -> Any:
+        return self._call("__aexit__", *details)
 
 
 def own_style(driver: Any, operation: Any, args: tuple[Any, ...]) -> Any:

@@ -122,14 +122,13 @@ class Connection(BaseConnection):
         await cursor.executemany(*args, **options)
         return cursor
 
-    def transaction(self, *args: Any, **kwargs: Any) -> Any:
+    def transaction(self, *args: Any, **kwargs: Any) -> Block:
         """Return ``async with`` for a transaction, or inside one for a savepoint: committed or released on success, else rolled back.
 
-        With arguments it is the driver's own, which passes by us: nothing in it is recovered.
+        The arguments are those of psycopg's own: ``savepoint_name``, and ``force_rollback`` for one that is rolled back in any case; with
+        asyncpg also those of its own: ``isolation``, ``readonly``, ``deferrable``.
         """
-        if args or kwargs:
-            return self.__getattr__("transaction")(*args, **kwargs)
-        return Block(self)
+        return Block(self, *args, **kwargs)
 
     async def commit(self) -> None:
         """Commit.  Raises the driver's error, `TransactionLost` (it did not happen) or `OutcomeUnknown`.

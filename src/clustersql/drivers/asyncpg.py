@@ -233,6 +233,18 @@ class AsyncPG(AsyncAdapter):
             answers.append([tuple(row) for row in await cursor.fetchall()])
         return answers
 
+    def modes(self, isolation: str | None = None, readonly: bool = False, deferrable: bool = False) -> str:
+        """Return what follows BEGIN or SET TRANSACTION for the arguments of asyncpg's own ``transaction()``.
+
+        Raises ValueError, as that does, for a level that it does not know (`asyncpg.transaction.ISOLATION_LEVELS`).
+        """
+        levels = self.module.transaction.ISOLATION_LEVELS
+        if isolation and isolation not in levels:
+            raise ValueError(f"isolation is expected to be either of {levels}, got {isolation!r}")
+        level = f"ISOLATION LEVEL {isolation.replace('_', ' ').upper()}" if isolation else ""
+        wanted = (level, "READ ONLY" if readonly else "", "DEFERRABLE" if deferrable else "")
+        return ", ".join(mode for mode in wanted if mode)
+
     async def leave_transaction(self, raw: Any, autocommit: bool | None) -> None:
         """Nothing was begun."""
 

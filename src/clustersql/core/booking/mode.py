@@ -113,11 +113,9 @@ def restore(session: Session, ledger: Ledger, forget: tuple[str, ...] = ()) -> S
 
     ``forget``: statements by which it forgets what it could tell of an earlier caller's.
     """
-    if forget:
-        yield Script(forget)
-    if not ledger.kept:
-        return
     if session.shared:
         raise Unrestorable(f"node {session.node!r} keeps no settings (via=)")
-    if wrong := ledger.wrong((yield Script(ledger.script))):
+    if forget:
+        yield Script(forget)
+    if ledger.kept and (wrong := ledger.wrong((yield Script(ledger.script)))):
         raise Unrestorable(f"{wrong} on node {session.node!r}")

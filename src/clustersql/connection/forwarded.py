@@ -10,6 +10,7 @@ from typing import Any
 
 from ..config.pooler import check_arguments
 from ..drivers.base.surface import PEP_249, UNKNOWN_CONNECTION, UNKNOWN_CURSOR, Effect, Surface
+from ..drivers.contract import AnyDriver
 from ..errors import ConfigError
 from .borrowed import Borrowed
 from .state import State, passing
@@ -111,6 +112,12 @@ def lend_all(state: State, raw: Any) -> None:
     """Somebody is about to look at the driver's own connection: let what he registers there be gone after the return."""
     for name in [name for name, effect in _table(state).effects.items() if effect is Effect.LENT]:
         _borrowed(state).lent(raw, name)
+
+
+def turns_on(driver: AnyDriver, name: str, value: Any) -> bool:
+    """Return whether setting this attribute turns the autocommit mode on; an adapter knows its driver's other ways."""
+    asks: Callable[[str, Any], bool] | None = getattr(driver, "turns_on", None)
+    return asks(name, value) if asks is not None else name == "autocommit" and bool(value)
 
 
 def assign(state: State, raw: Any, name: str, value: Any) -> None:

@@ -41,7 +41,7 @@ class Abilities:
     shared_autocommit: bool = True
     """In such a session it may be in autocommit mode: whatever it sends for one statement goes out as one unit, to one session."""
     mode_commits: bool = False
-    """Its autocommit mode is the server's: turned on within a transaction it is a COMMIT."""
+    """Its autocommit mode, turned on within a transaction, is a COMMIT: it is the server's, or the driver commits (sqlite3)."""
     leaves_results: bool = False
     """When `execute` has returned, rows of its result and whole further results may be on their way still, with an error among them."""
     reset_keeps_hook: bool = False

@@ -52,7 +52,12 @@ class SQLite(Adapter):
     family = "sqlite"
     dialect_name = "sqlite"
     abilities = Abilities(
-        descriptor=False, transaction_status=True, autocommit=True, connect_timeout=True, reset_keeps_hook=True
+        descriptor=False,
+        transaction_status=True,
+        autocommit=True,
+        connect_timeout=True,
+        mode_commits=True,
+        reset_keeps_hook=True,
     )
     connection_names = CONNECTION_NAMES
     cursor_names = CURSOR_NAMES
@@ -129,6 +134,13 @@ class SQLite(Adapter):
             return None
         mode = getattr(raw, "autocommit", None)
         return mode if isinstance(mode, bool) else raw.isolation_level is None
+
+    def turns_on(self, name: str, value: Any) -> bool:
+        """Both ways commit what is open; the legacy mode (-1) does not.
+
+        https://docs.python.org/3/library/sqlite3.html#sqlite3.Connection.autocommit
+        """
+        return (name == "autocommit" and value is True) or (name == "isolation_level" and value is None)
 
     def set_autocommit(self, raw: Any, on: bool) -> None:
         """Set it in the way in which it was opened.  Off in the legacy mode is the driver's default: BEGIN before a

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from ..config.options import Options
 from ..connection.base import BaseConnection
-from ..connection.forwarded import OWN, assign, effect_of, looked_at, mode_changed
+from ..connection.forwarded import OWN, assign, effect_of, looked_at, mode_changed, turns_on
 from ..connection.hooks import call_hooks
 from ..connection.interruption import DONE, broken_into, is_foreign, passes
 from ..connection.recovery import note_lost
@@ -208,7 +208,7 @@ class Connection(BaseConnection):
         return partial(_OWN[effect], self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "autocommit" and value:
+        if turns_on(self._state.driver, name, value):
             self._turn_on()
         session = self._live()
         try:

@@ -100,7 +100,7 @@ class Carried(Binding):
         """Return the statements by which ``session`` forgets what was generated in it for others; none where it has generated nothing."""
         if self.behind is None or self.want.read_only or session.shared:
             return ()
-        used = session.statements or self.topology.settings.on_connect is not None
+        used = session.statements or session.use is not None or self.topology.settings.on_connect is not None
         return self.driver.dialect.forget_generated if used else ()
 
     def answerable(self, generated: bool) -> None:

@@ -14,6 +14,8 @@ from clustersql.sync.database import Database
 from clustersql.testing import GaleraCluster
 
 READERS = WRITERS = 4
+PAUSE = 0.03
+"""Seconds between two operations of a thread: without it eight of them take all that the nodes need to come back."""
 CAUSAL = "SET STATEMENT wsrep_sync_wait = 1 FOR"
 """Before a SELECT: the node first applies what any node has committed.
 
@@ -79,6 +81,7 @@ class Workload:
             except Exception as exc:
                 self.errors.append(exc)
             self.slowest_read = max(self.slowest_read, time.monotonic() - began)
+            time.sleep(PAUSE)
 
     def _write(self, writer: int) -> None:
         number = 0
@@ -94,6 +97,7 @@ class Workload:
             except Exception as exc:
                 self.errors.append(exc)
             self.slowest_run = max(self.slowest_run, time.monotonic() - began)
+            time.sleep(PAUSE)
 
     def check(self) -> None:
         """Every acknowledged increment is there once, an unknown one once or not at all, and nothing else."""

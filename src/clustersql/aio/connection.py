@@ -411,14 +411,14 @@ class Connection(BaseConnection):
             with awaited(session):
                 for raw in raws:
                     await self._pool.driver.close_cursor(raw)
-                if state.must_roll_back(session):
+                if rolled_back := state.must_roll_back(session):
                     state.cancelling = requests(self._pool.loop)
                     await self._pool.driver.rollback(session.raw)
                 if state.borrowed is not None:  # before the reset, which does what the driver's own object says
                     state.borrowed.put_back(session.raw)
                     session.autocommit = self._pool.driver.autocommit(session.raw)
-                    if (cancellation := outlived(state.cancelling)) is not None:
-                        raise cancellation
+                if rolled_back and (cancellation := outlived(state.cancelling)) is not None:
+                    raise cancellation
                 return not unclean or await self._pool.reset(session)
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
             session.tainted = True

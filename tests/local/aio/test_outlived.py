@@ -178,6 +178,25 @@ def test_a_rollback_ends_as_cancelled() -> None:
     assert reached == []
 
 
+@pytest.mark.parametrize("how", ["block", "run"])
+def test_a_rollback_at_the_return_ends_as_cancelled(how: str) -> None:
+    """Also where it follows an error of the program's own."""
+    driver = Swallowing()
+    driver.at = "ROLLBACK"
+
+    async def fails(conn: aio.Connection) -> None:
+        await conn.execute("INSERT 1")
+        raise LookupError
+
+    async def work(db: aio.Database) -> None:
+        if how == "run":
+            await db.run(fails)
+        async with db.connection() as conn:
+            await fails(conn)
+
+    assert isinstance(ended(driver, work), asyncio.CancelledError)
+
+
 def test_what_is_caught_loses_its_transaction() -> None:
     driver = Swallowing()
     driver.at = "INSERT 1"

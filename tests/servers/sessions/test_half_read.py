@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from support.stage import Stage, execute, rows
+from support.stage import Stage, execute, failure, rows
 
 BIG = "SELECT REPEAT('x', 1000) FROM seq_1_to_50000"
 """50 MB, and what a socket and its proxy hold is far less."""
@@ -66,3 +66,22 @@ def test_read_to_its_end(mariadb_stage: Stage) -> None:
     conn.close()
     with stage.db.connection() as conn:
         assert (stage.raw(conn) is raw) is (stage.driver != "mariadb")
+
+
+def test_closing_the_cursor_keeps_the_transaction(mariadb_stage: Stage) -> None:
+    """The rest is read, for a session that is closed instead would take what was written with it."""
+    stage = mariadb_stage
+    with stage.db.connection() as conn:
+        raw = stage.raw(conn)
+        stage.insert(conn)
+        cursor = stage.unbuffered(conn)
+        cursor.execute("SELECT REPEAT('x', 1000) FROM seq_1_to_2000")
+        assert cursor.fetchone() is not None
+        if stage.driver == "mysql-connector":  # the driver refuses until all is fetched, and so do we
+            assert isinstance(failure(cursor.close), stage.errors.InternalError)
+            assert len(rows(cursor)) == 1999
+        cursor.close()
+        assert len(stage.read(conn)) == 1, "the transaction goes on"
+        conn.commit()
+        assert stage.raw(conn) is raw
+    assert stage.count() == 1

@@ -20,14 +20,13 @@ import clustersql
 from clustersql.core.view.node import Reach
 from clustersql.testing import Network, PostgresCluster
 
-OBSTACLE = Network.obstacle()
-pytestmark = pytest.mark.skipif(bool(OBSTACLE), reason=f"this machine cannot drop packets: {OBSTACLE}")
-
 TUNED = {"stall_after": 0.3, "probe_interval": 0.2, "connect_timeout": 1.0}
 
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
+    if why := Network.obstacle():
+        pytest.fail(f"a network that drops packets is missing, as `make setup` brings it: {why}")
     with Network() as network:
         yield network
 

@@ -40,7 +40,7 @@ NODE = NodeReport(
 
 
 def holder(site: str, seconds: float) -> HolderReport:
-    return HolderReport(site, "", seconds, "", "a", None, False)
+    return HolderReport(site, "", seconds, "", "", "a", "idle", None, "", False)
 
 
 def whole(*pools: PoolReport) -> Snapshot:

@@ -9,6 +9,7 @@ demo:            ## a real PostgreSQL cluster, a workload, nodes killed and brou
 setup:
 	tools/servers.sh
 	tools/venv.sh all dev
+	.venv/bin/python tools/mysql.py
 
 test: setup lint ## lint, types and all tests, on SQLite, PostgreSQL and three-node Galera
 	.venv/bin/python $(if $(ARGS),-m pytest $(ARGS),tools/tests.py)
@@ -42,5 +43,5 @@ simulate:        ## the real core under a virtual clock: balancing beside other 
 	.venv/bin/python -m simulation.faults
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

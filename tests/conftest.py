@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import hypothesis
+
+# Servers that are fetched stay in the tree, where git does not see them, and are there for the next run.
+os.environ.setdefault("CLUSTERSQL_SERVERS", str(Path(__file__).parents[1] / ".servers"))
 
 # A deadline per example would be an assertion of speed: on a busy machine it fails, and says nothing of what is tested.
 hypothesis.settings.register_profile("clustersql", deadline=None)

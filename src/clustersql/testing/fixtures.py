@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from . import FaultProxy, GaleraCluster, MariaDBServer, PostgresCluster
+    from . import FaultProxy, GaleraCluster, MariaDBServer, MySQLCluster, PostgresCluster
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +41,24 @@ def mariadb_server() -> Iterator[MariaDBServer]:
 
     with MariaDBServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_cluster() -> Iterator[MySQLCluster]:
+    """A MySQL source with two replicas, shared by the whole run."""
+    from . import MySQLCluster
+
+    with MySQLCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def mysql_group() -> Iterator[MySQLCluster]:
+    """Group Replication of MySQL with three members, shared by the whole run."""
+    from . import MySQLCluster
+
+    with MySQLCluster(mode="group") as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -111,7 +111,8 @@ def test_fixtures_and_verbs_of_the_testing_tools_are_documented() -> None:
         if not name.startswith("_")
     }
     found = {name for name, thing in vars(fixtures).items() if type(thing).__name__ == "FixtureFunctionDefinition"}
-    assert found == {"postgres_cluster", "galera_cluster", "mariadb_server", "fault_proxy"}
+    clusters = {"postgres_cluster", "galera_cluster", "mariadb_server", "mysql_cluster", "mysql_group"}
+    assert found == clusters | {"fault_proxy"}
     assert unnamed(pages()["docs/testing.md"], [*testing.__all__, *verbs, *found]) == []
 
 

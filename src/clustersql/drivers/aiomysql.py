@@ -67,6 +67,7 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
     def __init__(self, module: Any) -> None:
         super().__init__(module)
         self.packages |= packages_of("pymysql")  # whose converters and errors it uses
+        self._quiet = type("QuietCursor", (module.cursors.Cursor,), {"_show_warnings": _pass_over})
 
     async def dial(self, target: Target, timeout: float) -> Any:
         """Connect; the driver's own connect_timeout ends with the TCP connect, ours with the handshake."""
@@ -121,8 +122,11 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         return await raw.cursor(*args, **kwargs)
 
     async def plain_cursor(self, raw: Any) -> Any:
-        """Return a plain cursor."""
-        return await self.cursor(raw, (self.module.cursors.Cursor,), {})
+        """Return a plain cursor that keeps the server's warnings to itself.
+
+        Of our questions they would be the program's: MySQL calls tables deprecated that we must read.
+        """
+        return await self.cursor(raw, (self._quiet,), {})
 
     async def reset(self, raw: Any) -> bool:
         """Reset the session, and set what the driver sets at connect; False: there was no database, and none cannot be
@@ -153,6 +157,10 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
         transports.end(getattr(raw, "transport", None) or self._transport(raw))
         with contextlib.suppress(Exception):
             raw.close()
+
+
+async def _pass_over(cursor: Any, conn: Any) -> None:
+    """In place of the driver's question for warnings."""
 
 
 def with_tls(arguments: dict[str, Any]) -> dict[str, Any]:

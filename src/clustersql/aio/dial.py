@@ -21,7 +21,7 @@ from ..core.view.probe import Probe
 from ..core.view.use import Use
 from ..drivers.contract import AsyncDriver
 from ..errors import ConfigError
-from ..nodes.dial import Answer, address_of, is_hooks, means_of, more_time, target_of, told_at_connect
+from ..nodes.dial import Answer, address_of, is_hooks, is_refusal, means_of, more_time, target_of, told_at_connect
 from ..nodes.topology import Topology
 from .mode import make
 
@@ -125,7 +125,16 @@ async def ask(driver: AsyncDriver, raw: Any) -> Report:
     dialect, asked = driver.dialect, time.monotonic()
     if not dialect.probe:
         return Report(Role.PRIMARY)
-    return replace(dialect.report(await driver.ask(raw, dialect.probe)), asked=asked)
+    report = replace(dialect.report(await driver.ask(raw, dialect.probe)), asked=asked)
+    if not (further := dialect.ask_further(report)):
+        return report
+    try:
+        answers = await driver.ask(raw, further)
+    except Exception as exc:
+        if not is_refusal(driver, exc, raw):
+            raise
+        return report  # the node is believed as far as it has told
+    return dialect.further(report, answers)
 
 
 class Attempt:

@@ -88,6 +88,10 @@ class Dialect:
     can save it."""
     settings_roll_back: bool = False
     """A rollback undoes what SET has set in its transaction."""
+    ask_further: Callable[[Report], tuple[str, ...]] = lambda report: ()
+    """Gives the statements that ask a node on, whose report is known; they may be refused for want of a privilege."""
+    further: Callable[[Report, Sequence[Rows]], Report] = lambda report, answers: report
+    """Adds their answers to the report."""
     ask_members: Callable[[Report], tuple[str, ...]] | None = None
     """Gives the statements that ask a node, whose report is known, for the members of its cluster; None: it cannot be
     asked."""

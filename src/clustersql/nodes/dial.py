@@ -257,6 +257,12 @@ def is_behind(topology: Topology, driver: AnyDriver, attempt: Dialling, error: B
     return attempt.late or connect_facts(driver, error).fault is Fault.OVERLOADED
 
 
+def is_refusal(driver: AnyDriver, error: Exception, raw: Any) -> bool:
+    """Whether the node has answered a question with no (a privilege that is not granted), and works on."""
+    facts = driver.facts(error, raw)
+    return facts.fault is Fault.STATEMENT and not facts.lost
+
+
 def connect_facts(driver: AnyDriver, error: BaseException) -> Facts:
     """Return what an error at connect proves."""
     if isinstance(error, ConfigError):

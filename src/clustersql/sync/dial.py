@@ -22,7 +22,7 @@ from ..core.view.probe import Probe
 from ..core.view.use import Use
 from ..drivers.contract import Driver
 from ..errors import ConfigError
-from ..nodes.dial import Answer, CalledOff, is_hooks, means_of, more_time, target_of, told_at_connect
+from ..nodes.dial import Answer, CalledOff, is_hooks, is_refusal, means_of, more_time, target_of, told_at_connect
 from ..nodes.topology import Topology
 from . import monitor
 from .mode import make
@@ -76,7 +76,16 @@ def ask(driver: Driver, raw: Any) -> Report:
     dialect, asked = driver.dialect, time.monotonic()
     if not dialect.probe:
         return Report(Role.PRIMARY)
-    return replace(dialect.report(driver.ask(raw, dialect.probe)), asked=asked)
+    report = replace(dialect.report(driver.ask(raw, dialect.probe)), asked=asked)
+    if not (further := dialect.ask_further(report)):
+        return report
+    try:
+        answers = driver.ask(raw, further)
+    except Exception as exc:
+        if not is_refusal(driver, exc, raw):
+            raise
+        return report  # the node is believed as far as it has told
+    return dialect.further(report, answers)
 
 
 _running: weakref.WeakSet[threading.Thread] = weakref.WeakSet()

@@ -44,8 +44,10 @@ from clustersql.core.view.observe import (
     probe_due,
 )
 from clustersql.core.view.obstacles import behind, obstacles
+from clustersql.core.view.position import Position
 from clustersql.core.view.view import SLOW_START, Service, View, Want
 from clustersql.dialects import by_name
+from clustersql.dialects.mysql.gtids import gtid_set
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
 
@@ -61,6 +63,11 @@ def cases(kind: str, file: str = "*") -> list[Any]:
     return found
 
 
+def position(told: int | str | None) -> Position | None:
+    """A number, or MySQL's set of transactions."""
+    return gtid_set(told) if isinstance(told, str) else told
+
+
 def observation(kind: str, node: str, *more: Any) -> Observation:
     match kind:
         case "answered":
@@ -69,7 +76,7 @@ def observation(kind: str, node: str, *more: Any) -> Observation:
             epoch = Epoch(*flags["epoch"]) if "epoch" in flags else None
             told = {
                 "complete": complete,
-                "position": flags.get("position"),
+                "position": position(flags.get("position")),
                 "epoch": epoch,
                 "asked": flags.get("asked"),
                 "timeline": flags.get("timeline", 0),

@@ -1,4 +1,4 @@
-"""What each database says of its members, and what it means.  The rows of MySQL are those of its documentation: no server could be had."""
+"""What each database says of its members, and what it means.  tests/servers/mysql asks real ones."""
 
 from __future__ import annotations
 

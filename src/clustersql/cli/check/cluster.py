@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ...core.view.epoch import older
+from ...core.view.position import ahead
 from ...nodes.topology import Topology
 from .capacity import crowd, pools
 from .members import discovered
@@ -86,8 +87,8 @@ def _histories(result: ClusterResult) -> None:
     for node in told:
         if why := older(node.epoch, newest.epoch):
             result.find(node.name, f"it is kept out: {why}")
-        elif node.role == "replica" and node.position is not None and newest.position is not None:
-            behind = newest.position - node.position
+        elif node.role == "replica" and isinstance(node.position, int) and newest.position is not None:
+            behind = ahead(newest.position, node.position) or 0
             if behind > FAR_BEHIND:
                 result.note(node.name, f"it is {behind >> 20} MB of log behind {newest.name}")
 
@@ -97,13 +98,11 @@ MANY_BEHIND = 1000
 
 
 def _backlog(result: ClusterResult) -> None:
-    """Note replicas that are far behind, where the position is a number of transactions (MariaDB) and there is no
-    epoch.
-    """
+    """Note replicas that are far behind, where the position counts transactions (MariaDB), or is a set of them."""
     primaries = [node for node in result.nodes if node.role == "primary" and node.position is not None]
     for node in result.nodes:
         if len(primaries) == 1 and node.role == "replica" and node.position is not None:
-            behind = (primaries[0].position or 0) - node.position
+            behind = ahead(primaries[0].position or 0, node.position) or 0
             if behind > MANY_BEHIND:
                 result.note(node.name, f"it is {behind} transactions behind {primaries[0].name}")
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...core.view.node import Epoch
+from ...core.view.position import Position
 
 __all__ = ["ClusterResult", "Crowd", "Finding", "NodeResult", "PoolResult", "Step"]
 
@@ -56,7 +57,7 @@ class NodeResult:
     """The first line of the error that ended the check of this node."""
     epoch: Epoch | None = None
     """As `core.view.node.Report.epoch`."""
-    position: int | None = None
+    position: Position | None = None
     """As `core.view.node.Report.position`."""
     discovered: bool = False
     """The database told of it, and no configuration."""

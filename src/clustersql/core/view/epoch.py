@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .node import Epoch, Mark, Node, Origin, Reach, Role
+from .position import holds
 
 KEPT = 16
 """Switches that are remembered; a standby that was left behind by an earlier one has been rebuilt since."""
@@ -53,7 +54,7 @@ def unproven(node: Node, switches: tuple[Switch, ...]) -> Switch | None:
     if node.role is not Role.REPLICA or node.position is None:
         return None
     for switch in switches:
-        shared = switch.at is not None and node.position <= switch.at
+        shared = switch.at is not None and holds(switch.at, node.position)
         if max(node.timeline, node.following) < switch.number and not shared:
             return switch
     return None

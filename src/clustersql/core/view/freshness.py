@@ -5,6 +5,7 @@ Rules
 1. A replica that has applied position P holds everything that was committed before the primary passed P.  So its lag is the time since the
    primary was last seen at P or before: no server's clock, no privilege, and no belief in a replica's own idea of being up to date.
    (Received minus replayed is 0 when the link is dead; ``now() - pg_last_xact_replay_timestamp()`` grows on an idle primary.)
+   A position is a number, or the set of the transactions (MySQL): then one has applied P that has them all.
 2. That is an upper bound: between two probes of the primary the lag seems to grow; and an answer counts from when it
    was asked for, since the primary may have gone on while the answer was on its way.
 3. While the primary does not answer, nobody knows how far it has gone: the lag grows, and in bytes it is not known.
@@ -18,7 +19,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-Sample = tuple[float, int]
+from .position import Position, ahead, holds
+
+Sample = tuple[float, Position]
 
 KEEP = 128
 """Samples per track: two minutes at one probe a second, and half as dense beyond, which only makes the lag look
@@ -38,16 +41,17 @@ class Track:
     told: float = 0.0
     """When the latest of them was told (monotonic seconds)."""
 
-    def seen(self, node: str, position: int, asked: float, now: float) -> Track:
+    def seen(self, node: str, position: Position, asked: float, now: float) -> Track:
         """Return the track after ``node``, the primary, said ``now`` that it is at ``position``, for which it was
         ``asked`` then (monotonic seconds).
 
         Another primary begins another track.
         """
         samples = self.samples
-        if node != self.node or not samples or (position < samples[-1][1] and asked >= self.told):
+        went_on = bool(samples) and holds(position, samples[-1][1])
+        if node != self.node or not samples or (not went_on and asked >= self.told):
             return Track(node, ((asked, position),), now)
-        if position < samples[-1][1] or asked < samples[-1][0]:
+        if not went_on or asked < samples[-1][0]:
             return self  # overtaken
         if samples[-1][1] == position:
             samples = samples[:-1]  # still there
@@ -55,17 +59,17 @@ class Track:
             samples = (*samples[:-2:2], *samples[-2:])
         return Track(node, (*samples, (asked, position)), now)
 
-    def reached(self, position: int) -> float | None:
+    def reached(self, position: Position) -> float | None:
         """Return when the primary was last seen at ``position`` or before; None: never, as far as is remembered."""
-        return next((at for at, there in reversed(self.samples) if there <= position), None)
+        return next((at for at, there in reversed(self.samples) if holds(position, there)), None)
 
-    def ahead(self, position: int, now: float) -> int | None:
+    def ahead(self, position: Position, now: float) -> int | None:
         """Return by how much (`core.view.node.Report.position`) the primary is ahead of ``position``; None: its own
         position is not known well enough.
         """
         if not self.samples or now - self.samples[-1][0] > POSITION_AGE:
             return None
-        return max(0, self.samples[-1][1] - position)
+        return ahead(self.samples[-1][1], position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class MaxLag:
     seconds: float | None = None
     size: int | None = None
 
-    def allows(self, track: Track, position: int | None, now: float) -> bool:
+    def allows(self, track: Track, position: Position | None, now: float) -> bool:
         """Tell whether a replica at ``position`` is fresh enough.  An unknown lag is not."""
         if position is None:
             return False

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from .endpoint import HostPort
+from .position import Position
 
 
 class Origin(Enum):
@@ -86,9 +87,9 @@ class Report:
     """False: only the role was told, as a server does at connect."""
     queue: int = 0
     """Write-sets that it has received and not applied yet (Galera)."""
-    position: int | None = None
-    """Of its log, in bytes (PostgreSQL) or transactions (MariaDB): what it has applied or, as a primary, written; None:
-    not told."""
+    position: Position | None = None
+    """Of its log, in bytes (PostgreSQL) or transactions (MariaDB; MySQL: the set of them): what it has applied or, as a
+    primary, written; None: not told."""
     asked: float | None = None
     """When the question was put (monotonic seconds), so that the position is of then or later; None: just now."""
     epoch: Epoch | None = None
@@ -157,7 +158,7 @@ class Node:
     """When the work that is still there, while it is drained, is ended; None: never by us."""
     version: str = ""
     """The name and version of the server."""
-    position: int | None = None
+    position: Position | None = None
     """Of its log, when it was asked last: a measurement, so that a change of it alone is no news."""
     epoch: Epoch | None = None
     """The history that its data belong to; None: not told."""

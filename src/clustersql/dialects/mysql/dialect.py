@@ -13,7 +13,10 @@ from ...core.statements.flatten import Lexicon
 from ...core.statements.left import Left
 from ...core.statements.rules import Rules
 from ...core.view.node import Epoch, Readiness, Report, Role
+from ...core.view.position import Position
 from .. import Dialect, Rows
+from .group import ask_group, grouped
+from .gtids import gtid_set
 from .members import ask_members, members
 from .members import text as _text
 from .pins import WHY_CALLED, WHY_LEADING
@@ -48,13 +51,21 @@ ERRNOS: dict[int, Fault | tuple[tuple[str, Fault], ...]] = {
     # The server says that it rolled the whole transaction back.
     1213: Fault.ROLLED_BACK,  # deadlock; on Galera also a certification conflict, and then as the answer to COMMIT too
     1614: Fault.ROLLED_BACK,  # XA_RBDEADLOCK
-    3101: Fault.ROLLED_BACK,  # Group Replication refused it in certification
+    3101: Fault.ROLLED_BACK,  # Group Replication refused it in certification, on every member alike
     1020: Fault.ROLLED_BACK,  # "record has changed": with innodb_snapshot_isolation, on by default from MariaDB 11.6.2
     # Refused: it did not happen.
     1290: (("read-only", Fault.READ_ONLY),),  # the same number is used for every --option, such as --secure-file-priv
     1792: Fault.READ_ONLY,  # READ ONLY transaction: also when the user set it; the caller knows its own mode
     1836: Fault.READ_ONLY,
     1874: Fault.READ_ONLY,  # innodb_read_only
+    # A member of a group that holds back what begins there, and then lets it begin no more.
+    3781: Fault.NOT_READY,  # a new primary took too long to apply what was left to it
+    3782: Fault.NOT_READY,
+    3783: Fault.NOT_READY,
+    3796: Fault.NOT_READY,  # it cannot do what group_replication_consistency asks for
+    3797: Fault.NOT_READY,
+    3798: Fault.NOT_READY,
+    3799: Fault.NOT_READY,
     1047: (("wsrep", Fault.NOT_READY),),  # Galera outside the Primary component; without the text: an unknown command
     1615: Fault.STALE_PLAN,  # a prepared statement that the server could not prepare anew: it did not happen
     # Push back, do not call it dead.
@@ -68,12 +79,14 @@ ERRNOS: dict[int, Fault | tuple[tuple[str, Fault], ...]] = {
     1135: Fault.OVERLOADED,  # no thread for a new connection
     # The server itself does not know.
     1180: Fault.AMBIGUOUS,  # error during COMMIT; Galera gives it when the Primary component is lost in mid-commit
-    3100: Fault.AMBIGUOUS,  # Group Replication's hook failed at COMMIT
+    3100: Fault.AMBIGUOUS,  # Group Replication's hook failed at COMMIT; a majority may have it, and commit it all the same
     # The statement's own, though they look like more.
     1205: Fault.STATEMENT,  # lock wait timeout: only the statement is undone, unless `Report.undoes`; wsrep_sync_wait too
     1317: Fault.STATEMENT,  # KILL QUERY
     1969: Fault.STATEMENT,  # MariaDB max_statement_time
     3024: Fault.STATEMENT,  # MySQL max_execution_time
+    3092: Fault.STATEMENT,  # START GROUP_REPLICATION: an administrator's
+    3098: Fault.STATEMENT,  # a table without a primary key, which a group does not take
     1153: Fault.STATEMENT,  # a packet too large: another node would drop the connection just the same
 }
 
@@ -108,6 +121,7 @@ AT_CONNECT: dict[str | int, Fault] = {
     1053: Fault.NOT_READY,
     1129: Fault.NOT_READY,  # this host is blocked after many broken connects: a matter of time, or of FLUSH HOSTS
     3032: Fault.NOT_READY,  # offline_mode
+    6400: Fault.NOT_READY,  # the same, with the reason
 }
 
 MESSAGES = (
@@ -130,6 +144,7 @@ VARIABLES = (
     "offline_mode", "wsrep_on", "wsrep_reject_queries", "wsrep_desync", "wsrep_node_name", "wsrep_sst_donor_rejects_queries",
     "innodb_rollback_on_timeout",
     "pxc_maint_mode", "server_id", "hostname", "server_uuid", "group_replication_group_name", "gtid_slave_pos", "gtid_current_pos",
+    "gtid_mode", "gtid_executed",
 )  # fmt: skip
 STATUS = (
     "wsrep_ready", "wsrep_cluster_status", "wsrep_local_state", "wsrep_local_state_comment", "wsrep_cluster_size",
@@ -161,7 +176,7 @@ def report(answers: Sequence[Rows]) -> Report:
         version=_version(told.get("version", "")),
         details=_details(told, galera),
         queue=int(queue) if queue.isdigit() else 0,
-        position=None if galera else _position(told.get("gtid_slave_pos" if closed else "gtid_current_pos", "")),
+        position=None if galera else _position(told, bool(closed)),
         epoch=_epoch(told) if galera else None,
         identity=_identity(told, galera),
         undoes=frozenset({1205}) if _on(told, "innodb_rollback_on_timeout") else frozenset(),
@@ -178,15 +193,17 @@ def _identity(told: Mapping[str, str], galera: bool) -> str:
     return told.get("server_uuid", "") or (f"server_id {server_id}" if server_id else "")
 
 
-def _position(gtid: str) -> int | None:
-    """Where a MariaDB server is in the stream of transactions: the last number of domain-server-number, of what it has
-    applied or, as a primary, written.
+def _position(told: Mapping[str, str], replica: bool) -> Position | None:
+    """Where a server is in the stream of transactions: what it has applied or, as a primary, written.
 
-    A replica's own transactions are not in ``gtid_slave_pos``, so they count for nothing.  Several domains are several
-    streams, of which no one number tells how far a server is; and MySQL's GTIDs are sets, in which a replica's own
-    would look like progress: not told.  https://mariadb.com/kb/en/gtid/
+    MySQL tells the set of them, which counts only while every transaction gets a GTID (``gtid_mode`` is ON).  MariaDB
+    tells the last number of domain-server-number: a replica's own transactions are not in ``gtid_slave_pos``, so they
+    count for nothing, and several domains are several streams, of which no one number tells how far a server is.
+    https://mariadb.com/kb/en/gtid/
     """
-    parts = gtid.split("-")
+    if "gtid_executed" in told:
+        return gtid_set(told["gtid_executed"]) if told.get("gtid_mode") == "ON" else None
+    parts = told.get("gtid_slave_pos" if replica else "gtid_current_pos", "").split("-")
     return int(parts[2]) if len(parts) == 3 and parts[2].isdigit() else None
 
 
@@ -383,11 +400,11 @@ DIALECT = Dialect(
     report=report,
     read_only_on=("SET SESSION TRANSACTION READ ONLY",),
     read_only_off=("SET SESSION TRANSACTION READ WRITE",),
-    # COM_RESET_CONNECTION leaves a role that was set, also by a procedure, a function or in a prepared text, and the
-    # profiles of the statements, which show their texts.  An error (MySQL 5.7 knows no role) is no proof either, and
-    # the connection is closed.
+    # COM_RESET_CONNECTION leaves a role that was set, also by a procedure, a function or in a prepared text, and
+    # MariaDB's the profiles of the statements, which show their texts: only MariaDB executes what stands in /*M! */.  An
+    # error (MySQL 5.7 knows no role) is no proof either, and the connection is closed.
     reset_proof="SELECT COALESCE(CAST(NULLIF(CURRENT_ROLE(), 'NONE') AS BINARY), '') = COALESCE((SELECT MAX(CAST(role_name AS BINARY))"
-    " FROM information_schema.applicable_roles WHERE is_default = 'YES'), '') AND NOT EXISTS (SELECT 1 FROM information_schema.profiling)",
+    " FROM information_schema.applicable_roles WHERE is_default = 'YES'), '') /*M! AND NOT EXISTS (SELECT 1 FROM information_schema.profiling) */",
     # SET, unlike SELECT, is answered by a Galera node that is not ready.  Zero is nothing: ids begin at 1.
     forget_generated=("SET SESSION last_insert_id = 0",),
     generated="SELECT 1 FROM DUAL WHERE LAST_INSERT_ID() <> 0",
@@ -395,8 +412,10 @@ DIALECT = Dialect(
     rules=RULES,
     quote="`",
     questions=QUESTIONS,
-    # Of MariaDB's replication only.  Elsewhere the lag is not known, and what is not known is too long.
+    # Not of Galera, nor of MySQL without GTIDs: there the lag is not known, and what is not known is too long.
     measures_lag=frozenset({"seconds"}),
+    ask_further=ask_group,
+    further=grouped,
     ask_members=ask_members,
     members=members,
     port=3306,

@@ -1,0 +1,24 @@
+"""The guarantee table on a real MySQL: cells of tests/servers/guarantees once more, for every driver of it.
+
+What MySQL answers in words of its own is here: refusals, killed sessions, deadlocks, lost answers.  What rests on the client alone is not
+played again.
+"""
+
+from __future__ import annotations
+
+from servers.guarantees import test_guarantees_autocommit as autocommit
+from servers.guarantees import test_guarantees_commit as commit
+from servers.guarantees import test_guarantees_sessions as sessions
+from servers.guarantees import test_guarantees_transaction as transaction
+
+test_proven_read_is_retried = autocommit.test_proven_read_is_retried
+test_statement_that_the_server_ended_with_the_session = autocommit.test_statement_that_the_server_ended_with_the_session
+test_refused_write_is_retried_when_the_failover_ends = autocommit.test_refused_write_is_retried_when_the_failover_ends
+test_refusal_in_the_middle_of_a_procedure = autocommit.test_refusal_in_the_middle_of_a_procedure_is_not_retried
+test_later_statement_loses_the_transaction = transaction.test_later_statement_loses_the_transaction
+test_read_only_refusal_of_a_later_statement = transaction.test_read_only_refusal_of_a_later_statement
+test_deadlock_on_the_first_statement = transaction.test_deadlock_on_the_first_statement
+test_commit_without_an_answer_is_unknown = commit.test_commit_without_an_answer_is_unknown
+test_session_terminated_before_commit = commit.test_session_terminated_before_commit
+test_read_only_refusal_of_commit_by_run = commit.test_read_only_refusal_of_commit_by_run
+test_state_does_not_leak = sessions.test_state_of_mariadb_does_not_leak

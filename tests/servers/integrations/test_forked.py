@@ -13,10 +13,8 @@ from servers.integrations.story import Stage
 
 SQLALCHEMY = """
 import clustersql
-from cluster_engine import cluster_engine
-from sqlalchemy import text
-[shop] = clustersql.load("clusters.toml")
-engine = cluster_engine("{url}", shop)
+from sqlalchemy import create_engine, text
+engine = create_engine("{url}/?plugin=clustersql&clustersql_config=clusters.toml{pool}")
 def session():
     with engine.connect() as conn:
         return conn.execute(text("{ask}")).scalar_one()
@@ -46,9 +44,9 @@ else:
     os.write(writer, json.dumps([session(), session()]).encode())
 """
 WAYS = {
-    "sqlalchemy-psycopg": (SQLALCHEMY, {"url": "postgresql+psycopg://"}),
-    "sqlalchemy-pymysql": (SQLALCHEMY, {"url": "mysql+pymysql://"}),
-    "sqlalchemy-mysqlclient": (SQLALCHEMY, {"url": "mysql+mysqldb://"}),
+    "sqlalchemy-psycopg": (SQLALCHEMY, {"url": "postgresql+psycopg://", "pool": ""}),
+    "sqlalchemy-pymysql": (SQLALCHEMY, {"url": "mysql+pymysql://", "pool": ""}),
+    "sqlalchemy-mysqlclient": (SQLALCHEMY, {"url": "mysql+mysqldb://", "pool": "&clustersql_pool=sqlalchemy"}),
     "django-psycopg": (DJANGO, {"engine": "postgresql"}),
     "django-mysqlclient": (DJANGO, {"engine": "mysql"}),
 }

@@ -1,32 +1,28 @@
-"""The SQLAlchemy recipe of the documentation, through a kill, a demotion and a drain on real servers."""
+"""SQLAlchemy with its own pool over a cluster (`clustersql_pool=sqlalchemy`), through a kill, a demotion and a drain on real servers."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
 import pytest
 from servers.integrations.story import Stage, Story, until_it_works
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 import clustersql
 from clustersql import Cluster
 from clustersql.testing.processes import wait_until
 
-URLS = {"psycopg": "postgresql+psycopg://", "pymysql": "mysql+pymysql://"}
+URLS = {"psycopg": "postgresql+psycopg:///", "pymysql": "mysql+pymysql:///"}
+PLUGIN = "?plugin=clustersql&clustersql_pool=sqlalchemy&clustersql_cluster="
 
 
 @pytest.fixture(params=list(URLS))
 def story(request: pytest.FixtureRequest, stage: Callable[[str], Stage]) -> Iterator[Story]:
     set_up = stage(request.param)
-    if request.param == "psycopg":
-        main = importlib.import_module("main")
-        engine, shop = main.engine, main.shop
-    else:
-        [shop] = clustersql.load("clusters.toml")
-        engine = importlib.import_module("cluster_engine").cluster_engine(URLS[request.param], shop)
+    [shop] = clustersql.load("clusters.toml")
+    engine = create_engine(URLS[request.param] + PLUGIN + "shop")
     with engine.begin() as conn:
         conn.execute(text("DROP TABLE IF EXISTS orders"))
         conn.execute(text("CREATE TABLE orders (id INTEGER PRIMARY KEY)"))
@@ -106,7 +102,7 @@ def test_an_error_of_the_statement_costs_no_connection(story: Story) -> None:
 
 
 def test_an_engine_for_reports_is_spread_over_every_node(story: Story) -> None:
-    """As the page says: a cluster of its own, read-only and round-robin."""
+    """With a cluster of its own, read-only and round-robin."""
     stage = story.stage
     with (
         # The stagger: on a busy machine the next node is dialled too, may answer first, and then serves twice.
@@ -115,8 +111,9 @@ def test_an_engine_for_reports_is_spread_over_every_node(story: Story) -> None:
     ):
         for name in stage.servers.nodes:
             reports.add_node(name, stage.servers.dsn(name))
-        cluster_engine = importlib.import_module("cluster_engine").cluster_engine
-        engine = cluster_engine(URLS[stage.driver], reports)
+        clustersql.register(reports)
+        stack.callback(clustersql.unregister, "reports")
+        engine = create_engine(URLS[stage.driver] + PLUGIN + "reports")
         stack.callback(engine.dispose)
         reports.open()
         wait_until(lambda: all(node.usable for node in reports.view), "all nodes are known", timeout=20)

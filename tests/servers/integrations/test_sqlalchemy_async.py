@@ -1,8 +1,7 @@
-"""The recipe for SQLAlchemy's asyncio engine, through a kill, a demotion and a drain on real servers."""
+"""SQLAlchemy's asyncio engine with its own pool over a cluster, through a kill, a demotion and a drain on real servers."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import pytest
 from servers.integrations.story import Stage, Story, event_loop, until_it_works
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import clustersql
 
@@ -22,6 +21,7 @@ URLS = {
     "aiomysql": "mysql+aiomysql://",
     "asyncmy": "mysql+asyncmy://",
 }
+PLUGIN = "?plugin=clustersql&clustersql_pool=sqlalchemy&clustersql_cluster=shop"
 
 
 @dataclass
@@ -35,12 +35,8 @@ class Way:
 @pytest.fixture(params=list(URLS))
 def story(request: pytest.FixtureRequest, stage: Callable[[str], Stage]) -> Iterator[Story]:
     set_up = stage(request.param)
-    if request.param == "psycopg":
-        main = importlib.import_module("async_main")
-        engine, shop = main.engine, main.shop
-    else:
-        [shop] = clustersql.load("clusters.toml")
-        engine = importlib.import_module("async_cluster_engine").async_cluster_engine(URLS[request.param], shop)
+    [shop] = clustersql.load("clusters.toml")
+    engine = create_async_engine(f"{URLS[request.param]}/{PLUGIN}")
     with event_loop() as run:
         try:
             run(create(engine))

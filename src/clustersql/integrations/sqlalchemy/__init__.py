@@ -1,0 +1,9 @@
+"""SQLAlchemy over a cluster, by its URL: ``create_engine("postgresql+psycopg:///?plugin=clustersql&clustersql_cluster=shop")``.
+
+`Plugin` is SQLAlchemy's entry point; `read_only`, `run`, `arun` and `cause` are what a program may call.
+"""
+
+from .plugin import Plugin, read_only
+from .rerun import arun, cause, run
+
+__all__ = ["Plugin", "arun", "cause", "read_only", "run"]

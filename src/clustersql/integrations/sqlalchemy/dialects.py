@@ -1,0 +1,146 @@
+"""A dialect of SQLAlchemy's whose connections are handles of the cluster's pool.
+
+Each is a class of its own over the driver's dialect, made when a URL first asks for it, and registered under a name that only the plugin
+writes into the URL.  Its name and driver stay the driver's, as programs test them.
+
+Rules
+-----
+1. What the dialect sets up in a new connection (`on_connect`) is done on the driver's own, once per session, and after a reset.
+2. The connection is SQLAlchemy's to keep for as long as the handle is: one whose session was lost gets another by itself.
+3. Nothing is pooled twice: SQLAlchemy's pool is `NullPool`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import NullPool
+from sqlalchemy.dialects import registry
+from sqlalchemy.exc import InvalidRequestError
+
+from ...errors import PoolClosed
+from .adapted import adapted_class, adapted_raw, handle_of
+from .link import Link
+
+TWO_PHASE = (
+    "clustersql: two-phase transactions are refused: a prepared transaction outlives its session on one node, and nothing of a cluster would find "
+    "it again; use the driver's own URL without plugin=clustersql for them"
+)
+
+_made: dict[str, type] = {}
+
+
+class Clustered:
+    """The mixin before a driver's dialect."""
+
+    clustersql: Link
+    supports_statement_cache = True
+    clustersql_hooks: tuple[Callable[[Any], object], ...] = ()
+
+    @classmethod
+    def get_pool_class(cls, url: Any) -> Any:
+        """Pool nothing: the cluster does."""
+        return NullPool
+
+    @classmethod
+    def get_async_dialect_cls(cls, url: Any) -> Any:
+        """Return this one: that of asyncio was made for it already."""
+        return cls
+
+    def on_connect_url(self, url: Any) -> None:
+        """Keep what is done in a new connection for the cluster, which calls it once per session."""
+        hook = super().on_connect_url(url)  # type: ignore[misc]
+        level = getattr(self, "_on_connect_isolation_level", None)
+        hooks = [] if hook is None else [hook]
+        if level is not None and not self._is_of_a_checkout(level):
+            hooks.append(lambda connection: self.set_isolation_level(connection, level))  # type: ignore[attr-defined]
+        self.clustersql_hooks = tuple(hooks)
+
+    def _builtin_onconnect(self) -> Any:
+        """Leave to each checkout what no session keeps for it."""
+        level = getattr(self, "_on_connect_isolation_level", None)
+        return super()._builtin_onconnect() if self._is_of_a_checkout(level) else None  # type: ignore[misc]
+
+    def _is_of_a_checkout(self, level: str | None) -> bool:
+        """Whether a level of the engine is none of the session: the autocommit mode is the pool's to set, and asyncpg keeps no level."""
+        return level == "AUTOCOMMIT" or (level is not None and self.driver == "asyncpg")  # type: ignore[attr-defined]
+
+    def connect(self, *_: Any, **arguments: Any) -> Any:
+        """Check a handle out."""
+        arguments = clean(self, arguments)
+        if not self.is_async:  # type: ignore[attr-defined]
+            return self.clustersql.database(arguments, False).connection()
+        options = {name: arguments.pop(name) for name in ADAPTER_OPTIONS if name in arguments}
+        return adapted_class(self).checked_out(self, self.clustersql.database(arguments, True), options)
+
+    def get_driver_connection(self, connection: Any) -> Any:
+        """Return the driver's own connection, unpinned; what is registered on it is gone after the return."""
+        handle = handle_of(connection)
+        return handle.peek() if hasattr(type(handle), "peek") else handle
+
+    def is_disconnect(self, e: BaseException, connection: Any, cursor: Any) -> bool:
+        """Tell whether the handle was closed: a session that was lost is replaced under it."""
+        return isinstance(e, PoolClosed)
+
+    def do_begin_twophase(self, connection: Any, xid: Any) -> None:
+        """Refuse."""
+        raise InvalidRequestError(TWO_PHASE)
+
+    do_prepare_twophase = do_begin_twophase
+
+    def do_recover_twophase(self, connection: Any) -> Any:
+        """Refuse."""
+        raise InvalidRequestError(TWO_PHASE)
+
+
+ADAPTER_OPTIONS = ("prepared_statement_cache_size", "prepared_statement_name_func")
+"""Arguments that SQLAlchemy's asyncpg dialect keeps for itself; asyncpg would take them for settings of the server."""
+
+
+def clean(dialect: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the driver's arguments without those that are the node's or the pool's: a file is its address."""
+    if dialect.name == "sqlite":
+        arguments.pop("check_same_thread", None)
+    return {name: value for name, value in arguments.items() if name != "async_creator_fn"}
+
+
+def session_hook(dialect: Any) -> Callable[[Any], object] | None:
+    """Return what the cluster is to call with each new connection of the driver, or None."""
+    hooks = dialect.clustersql_hooks
+    if not hooks:
+        return None
+    if dialect.is_async:
+        return adapted_raw(dialect, hooks)
+
+    def on_connect(raw: Any) -> None:
+        forget_notices(raw)
+        for hook in hooks:
+            hook(raw)
+
+    return on_connect
+
+
+def forget_notices(raw: Any) -> None:
+    """Take away the handlers of notices that the dialect has set before a reset, or each reset would add another."""
+    handlers = getattr(raw, "_notice_handlers", None)  # psycopg's, which has no other way to ask
+    if handlers:
+        handlers[:] = [one for one in handlers if not getattr(one, "__module__", "").startswith("sqlalchemy.")]
+
+
+def register(base: Any, is_async: bool) -> str:
+    """Make the class over the dialect ``base``, once, and return the URL's driver name for it."""
+    name = f"clustersql_{base.driver}{'_async' if is_async else ''}"
+    attribute = f"{base.name}_{name}"
+    if attribute not in _made:
+        members = {"supports_statement_cache": True, "__module__": __name__, "__doc__": base.__doc__}
+        _made[attribute] = type(base.__name__, (Clustered, base), members)
+        registry.register(f"{base.name}.{name}", __name__, attribute)
+    return f"{base.name}+{name}"
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        return _made[name]
+    except KeyError:
+        raise AttributeError(name) from None

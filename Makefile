@@ -1,6 +1,6 @@
 # make demo: see a failover.   make test: everything, on real servers.
 SHELL := /bin/bash
-.PHONY: demo test quick lint bench faults simulate clean setup
+.PHONY: demo test quick lint bench faults simulate sqlalchemy-suite clean setup
 
 demo:            ## a real PostgreSQL cluster, a workload, nodes killed and brought back
 	tools/venv.sh demo
@@ -25,6 +25,11 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+sqlalchemy-suite: ## SQLAlchemy's compliance suite through both pools, beside the drivers alone; ARGS: the drivers
+	tools/servers.sh
+	tools/venv.sh all dev
+	.venv/bin/python tools/sqlalchemy_suite.py $(ARGS)
 
 bench:           ## what it costs and how it recovers, beside the raw drivers and the peers
 	tools/servers.sh

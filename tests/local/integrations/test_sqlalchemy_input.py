@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import clustersql
 from clustersql.integrations.sqlalchemy import read_only
+from clustersql.integrations.sqlalchemy.versions import Versions, major
 
 SHOP = "clustersql_cluster=shop"
 
@@ -165,3 +167,27 @@ def test_a_file_of_sqlite_s_by_either_api(shop: clustersql.Cluster) -> None:
         return names
 
     assert asyncio.run(main()) == ["pear", "plum"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "version"),
+    [
+        (SimpleNamespace(info=SimpleNamespace(server_version=170002)), 17),
+        (SimpleNamespace(get_server_version=lambda: SimpleNamespace(major=16)), 16),
+        (SimpleNamespace(get_server_info=lambda: "5.5.5-10.11.6-MariaDB"), 10),
+        (SimpleNamespace(get_server_info=lambda: "8.4.1"), 8),
+        (SimpleNamespace(), None),
+    ],
+)
+def test_another_major_version_is_told_once(raw: Any, version: int | None, caplog: pytest.LogCaptureFixture) -> None:
+    assert major(raw) == version
+    dialect = SimpleNamespace(server_version_info=None)
+    versions = Versions(dialect)
+    versions.look(raw)  # before the first connection was looked into
+    dialect.server_version_info = (version or 1, 2)
+    versions.look(raw)
+    assert caplog.records == []
+    dialect.server_version_info = (99, 2)
+    versions.look(raw)
+    versions.look(raw)
+    assert len(caplog.records) == (0 if version is None else 1)

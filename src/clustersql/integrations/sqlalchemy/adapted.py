@@ -202,11 +202,21 @@ def _base_of(dbapi_class: type) -> Any:
 
 def adapted_class(dialect: Any) -> Any:
     """Return the face of a handle for this dialect."""
-    return _class_for(type(dialect.dbapi), dialect.driver)
+    kind: Hashable = type(dialect.dbapi)
+    return _class_for(kind, dialect.driver)
 
 
-def adapted_raw(dialect: Any, hooks: Sequence[Callable[[Any], object]]) -> Callable[[Any], Awaitable[None]]:
-    """Return a hook of the cluster that calls SQLAlchemy's with its own face of the driver's connection."""
+def forget_notices(raw: Any) -> None:
+    """Take away the handlers of notices that the dialect has set before a reset, or each reset would add another."""
+    handlers = getattr(raw, "_notice_handlers", None)  # psycopg's, which has no other way to ask
+    if handlers:
+        handlers[:] = [one for one in handlers if not getattr(one, "__module__", "").startswith("sqlalchemy.")]
+
+
+def adapted_raw(
+    dialect: Any, hooks: Sequence[Callable[[Any], object]], look: Callable[[Any], None]
+) -> Callable[[Any], Awaitable[None]]:
+    """Return a hook of the cluster that calls SQLAlchemy's with its own face of the driver's connection, and first ``look`` with that itself."""
     base = _base_of(type(dialect.dbapi))
 
     def call(raw: Any) -> None:
@@ -216,9 +226,8 @@ def adapted_raw(dialect: Any, hooks: Sequence[Callable[[Any], object]]) -> Calla
             assert not isawaitable(result)
 
     async def on_connect(raw: Any) -> None:
-        handlers = getattr(raw, "_notice_handlers", None)
-        if handlers:
-            handlers[:] = [one for one in handlers if not getattr(one, "__module__", "").startswith("sqlalchemy.")]
+        look(raw)
+        forget_notices(raw)
         await greenlet_spawn(call, raw)
 
     return on_connect

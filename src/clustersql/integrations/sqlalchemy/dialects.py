@@ -20,8 +20,9 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.exc import InvalidRequestError
 
 from ...errors import PoolClosed
-from .adapted import adapted_class, adapted_raw, handle_of
+from .adapted import adapted_class, adapted_raw, forget_notices, handle_of
 from .link import Link
+from .versions import Versions
 
 TWO_PHASE = (
     "clustersql: two-phase transactions are refused: a prepared transaction outlives its session on one node, and nothing of a cluster would find "
@@ -105,27 +106,20 @@ def clean(dialect: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name != "async_creator_fn"}
 
 
-def session_hook(dialect: Any) -> Callable[[Any], object] | None:
-    """Return what the cluster is to call with each new connection of the driver, or None."""
+def session_hook(dialect: Any) -> Callable[[Any], object]:
+    """Return what the cluster is to call with each new connection of the driver."""
     hooks = dialect.clustersql_hooks
-    if not hooks:
-        return None
+    versions = Versions(dialect)
     if dialect.is_async:
-        return adapted_raw(dialect, hooks)
+        return adapted_raw(dialect, hooks, versions.look)
 
     def on_connect(raw: Any) -> None:
+        versions.look(raw)
         forget_notices(raw)
         for hook in hooks:
             hook(raw)
 
     return on_connect
-
-
-def forget_notices(raw: Any) -> None:
-    """Take away the handlers of notices that the dialect has set before a reset, or each reset would add another."""
-    handlers = getattr(raw, "_notice_handlers", None)  # psycopg's, which has no other way to ask
-    if handlers:
-        handlers[:] = [one for one in handlers if not getattr(one, "__module__", "").startswith("sqlalchemy.")]
 
 
 def register(base: Any, is_async: bool) -> str:

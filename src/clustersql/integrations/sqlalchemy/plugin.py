@@ -50,7 +50,7 @@ class Plugin(CreateEnginePlugin):
     def engine_created(self, engine: Engine) -> None:
         """Join the engine to its cluster."""
         _made[engine] = self.url, self.keywords
-        engine.url = self.url.difference_update_query([*[n for n in self.url.query if n.startswith(PREFIX)], "plugin"])
+        engine.url = self.url  # whole: who makes another engine of it gets the same cluster
         event.listen(engine, "set_engine_execution_options", _refuse_late)
         event.listen(engine, "set_connection_execution_options", _refuse_late)
         if self.asked.pool == "sqlalchemy":

@@ -89,6 +89,7 @@ def outcomes(way: str, driver: str, place: str, folder: Path) -> dict[str, str]:
         "-p",
         "no:clustersql",
         f"--junitxml={report}",
+        *os.environ.get("SUITE_ARGS", "").split("\n"),
         "test_suite.py",
     ]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -100,7 +100,7 @@ def test_names_stay_the_driver_s() -> None:
     assert engine.url.drivername == "sqlite+pysqlite"
     assert type(engine.dialect).__name__ == "SQLiteDialect_pysqlite"
     assert type(engine.dialect).supports_statement_cache
-    assert engine.pool.__class__ is NullPool
+    assert isinstance(engine.pool, NullPool)
 
 
 def test_a_file_is_loaded_once(tmp_path: Path) -> None:

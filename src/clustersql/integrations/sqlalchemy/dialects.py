@@ -18,10 +18,13 @@ from typing import Any
 from sqlalchemy import NullPool
 from sqlalchemy.dialects import registry
 from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
 
-from ...errors import PoolClosed
+from ...errors import ConfigError, PoolClosed
 from .adapted import adapted_class, adapted_raw, forget_notices, handle_of
 from .link import Link
+from .rerun import note
 from .versions import Versions
 
 TWO_PHASE = (
@@ -29,7 +32,37 @@ TWO_PHASE = (
     "it again; use the driver's own URL without plugin=clustersql for them"
 )
 
+LATE = (
+    "clustersql_read_only: an execution option comes after the checkout, and decides nothing any more; use read_only(engine) of "
+    "clustersql.integrations.sqlalchemy, or Session(binds=...)"
+)
+
 _made: dict[str, type] = {}
+
+
+def refuse_late(_: Any, options: Any) -> None:
+    """Raise `ConfigError` for an execution option that would decide nothing."""
+    if "clustersql_read_only" in options:
+        raise ConfigError(LATE)
+
+
+class HandlePool(NullPool):
+    """SQLAlchemy's pool that keeps nothing; its end is that of the engine's sessions.
+
+    The engine has no listener of ours: with one, each statement would look for others.
+    """
+
+    def dispose(self) -> None:
+        """Let the cluster close the engine's sessions; a cluster of the engine's own is closed, and opens again with the next checkout."""
+        super().dispose()
+        dialect: Any = self._dialect
+        database = dialect.clustersql.leave()
+        if database is None:
+            return
+        if not dialect.is_async:
+            database.close()
+        elif in_greenlet():
+            await_only(database.close())
 
 
 class Clustered:
@@ -42,7 +75,7 @@ class Clustered:
     @classmethod
     def get_pool_class(cls, url: Any) -> Any:
         """Pool nothing: the cluster does."""
-        return NullPool
+        return HandlePool
 
     @classmethod
     def get_async_dialect_cls(cls, url: Any) -> Any:
@@ -81,8 +114,22 @@ class Clustered:
         return handle.peek() if hasattr(type(handle), "peek") else handle
 
     def is_disconnect(self, e: BaseException, connection: Any, cursor: Any) -> bool:
-        """Tell whether the handle was closed: a session that was lost is replaced under it."""
+        """Tell whether the handle was closed: a session that was lost is replaced under it.
+
+        SQLAlchemy asks about each error before it rolls back, so that here `run` learns what the handle knows of it.
+        """
+        note(e, None if connection is None else handle_of(getattr(connection, "dbapi_connection", connection)))
         return isinstance(e, PoolClosed)
+
+    def set_engine_execution_options(self, engine: Any, opts: Any) -> None:
+        """Refuse what comes too late; the others are SQLAlchemy's."""
+        refuse_late(engine, opts)
+        super().set_engine_execution_options(engine, opts)  # type: ignore[misc]
+
+    def set_connection_execution_options(self, connection: Any, opts: Any) -> None:
+        """Refuse what comes too late; the others are SQLAlchemy's."""
+        refuse_late(connection, opts)
+        super().set_connection_execution_options(connection, opts)  # type: ignore[misc]
 
     def do_begin_twophase(self, connection: Any, xid: Any) -> None:
         """Refuse."""

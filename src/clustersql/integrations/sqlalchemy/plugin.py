@@ -11,17 +11,12 @@ from sqlalchemy.engine import CreateEnginePlugin, Engine
 from ...errors import ConfigError
 from . import outside
 from .clusters import cluster_of
-from .dialects import register, session_hook
+from .dialects import refuse_late, register, session_hook
 from .link import Link
-from .rerun import watch
 from .settings import PREFIX, Asked, read
 
 VIEW = "clustersql_view"
 """The keyword by which `read_only` tells the plugin what its engine may do."""
-LATE = (
-    "clustersql_read_only: an execution option comes after the checkout, and decides nothing any more; use read_only(engine) of "
-    "clustersql.integrations.sqlalchemy, or Session(binds=...)"
-)
 
 _made: WeakKeyDictionary[Any, tuple[Any, dict[str, Any]]] = WeakKeyDictionary()
 
@@ -35,6 +30,8 @@ class Plugin(CreateEnginePlugin):
         self.is_async = bool(kwargs.get("_is_async"))
         self.view: dict[str, Any] = kwargs.pop(VIEW, {})
         self.asked: Asked = read(url, kwargs)
+        if self.asked.pool == "clustersql":
+            kwargs.pop("poolclass", None)  # it was `NullPool`, and ours is one
         self.base = url.get_dialect(_is_async=self.is_async)
         self.cluster = self.view.get("cluster") or cluster_of(self.asked, url, self.base.driver, self.is_async)
         self.ours = not (self.asked.cluster or self.asked.config or self.view)
@@ -51,36 +48,14 @@ class Plugin(CreateEnginePlugin):
         """Join the engine to its cluster."""
         _made[engine] = self.url, self.keywords
         engine.url = self.url  # whole: who makes another engine of it gets the same cluster
-        event.listen(engine, "set_engine_execution_options", _refuse_late)
-        event.listen(engine, "set_connection_execution_options", _refuse_late)
         if self.asked.pool == "sqlalchemy":
+            event.listen(engine, "set_engine_execution_options", refuse_late)
+            event.listen(engine, "set_connection_execution_options", refuse_late)
             outside.follow(engine, self.cluster, self.asked.timeout, self.view.get("options", {}))
             return
         link = Link(self.cluster, {"timeout": self.asked.timeout, **self.view.get("options", {})}, self.ours)
         link.hook = session_hook(engine.dialect)
         engine.dialect.clustersql = link  # type: ignore[attr-defined]
-        watch(engine)
-        event.listen(engine, "engine_disposed", lambda _: _leave(link, self.is_async))
-
-
-def _leave(link: Link, is_async: bool) -> None:
-    """The engine was disposed of: a cluster of its own is closed with it, and opens again when the engine is used again."""
-    database = link.leave()
-    if database is None:
-        return
-    if not is_async:
-        database.close()
-        return
-    from sqlalchemy.util import await_only
-    from sqlalchemy.util.concurrency import in_greenlet
-
-    if in_greenlet():
-        await_only(database.close())
-
-
-def _refuse_late(_: Any, options: dict[str, Any]) -> None:
-    if "clustersql_read_only" in options:
-        raise ConfigError(LATE)
 
 
 def read_only(engine: Any, *, max_lag: float | str | None = None) -> Any:

@@ -9,10 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from sqlalchemy import event
-
 from ...errors import ClusterError, TransactionLost
-from .adapted import handle_of
 from .settings import TIMEOUT
 
 T = TypeVar("T")
@@ -30,13 +27,8 @@ class Attempt:
         self.committing = False
         self.again: dict[int, tuple[BaseException, bool]] = {}
 
-    def note(self, context: Any) -> None:
+    def note(self, error: BaseException, handle: Any) -> None:
         """Ask the handle while it still knows: a rollback that follows forgets."""
-        connection = context.connection
-        if connection is None or connection.invalidated or connection.closed:
-            return
-        handle = handle_of(connection.connection.dbapi_connection)
-        error = context.original_exception
         if hasattr(type(handle), "may_run_again"):
             self.again[id(error)] = error, handle.may_run_again(error, at_commit=self.committing)
 
@@ -48,14 +40,10 @@ class Attempt:
 _attempt: ContextVar[Attempt | None] = ContextVar("clustersql_sqlalchemy_attempt", default=None)
 
 
-def watch(engine: Any) -> None:
-    """Let the attempt that is under way know of an engine's errors."""
-
-    def note(context: Any) -> None:
-        if (attempt := _attempt.get()) is not None:
-            attempt.note(context)
-
-    event.listen(engine, "handle_error", note)
+def note(error: BaseException, handle: Any) -> None:
+    """Let the attempt that is under way, if one is, know of an error on ``handle``."""
+    if (attempt := _attempt.get()) is not None:
+        attempt.note(error, handle)
 
 
 def behind(error: BaseException) -> list[BaseException]:

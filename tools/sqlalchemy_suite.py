@@ -1,12 +1,14 @@
 """SQLAlchemy's own compliance suite through both pools, beside the driver alone: the same result of each test.
 
-``make sqlalchemy-suite``; ARGS: the drivers, of `DRIVERS`.  Not part of ``make test``: a run per driver and pool takes minutes.  The suite is
+``make sqlalchemy-suite``; ARGS: the drivers, of `DRIVERS`; SUITE_ARGS: further arguments of pytest ("-k JoinTest").
+Not part of ``make test``: a run per driver and pool takes minutes.  The suite is
 the installed SQLAlchemy's (`sqlalchemy.testing.suite`), with the requirements that it sets for dialects of third parties.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,7 @@ WAYS = ("alone", "clustersql", "sqlalchemy")
 
 CONFTEST = """
 import os
+import shlex
 import pytest
 pytest.register_assert_rewrite("sqlalchemy.testing.assertions")
 import sqlalchemy
@@ -89,7 +92,7 @@ def outcomes(way: str, driver: str, place: str, folder: Path) -> dict[str, str]:
         "-p",
         "no:clustersql",
         f"--junitxml={report}",
-        *os.environ.get("SUITE_ARGS", "").split("\n"),
+        *shlex.split(os.environ.get("SUITE_ARGS", "")),
         "test_suite.py",
     ]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

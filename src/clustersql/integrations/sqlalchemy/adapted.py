@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from functools import cache
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from sqlalchemy.util import await_only, greenlet_spawn
 
@@ -178,10 +177,7 @@ def _plain(base: Any) -> Any:
 _MAKERS: dict[str, Callable[[Any], Any]] = {"psycopg": _psycopg, "asyncpg": _asyncpg}
 
 
-@cache
-def _class_for(dbapi_class: Hashable, driver: str) -> Any:
-    base = _base_of(cast(type, dbapi_class))
-    return _MAKERS.get(driver, _plain)(base)
+_classes: dict[tuple[type, str], Any] = {}
 
 
 def _base_of(dbapi_class: type) -> Any:
@@ -202,8 +198,10 @@ def _base_of(dbapi_class: type) -> Any:
 
 def adapted_class(dialect: Any) -> Any:
     """Return the face of a handle for this dialect."""
-    kind: Hashable = type(dialect.dbapi)
-    return _class_for(kind, dialect.driver)
+    key = type(dialect.dbapi), dialect.driver
+    if key not in _classes:
+        _classes[key] = _MAKERS.get(dialect.driver, _plain)(_base_of(key[0]))
+    return _classes[key]
 
 
 def forget_notices(raw: Any) -> None:

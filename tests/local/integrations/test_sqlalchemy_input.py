@@ -191,3 +191,11 @@ def test_another_major_version_is_told_once(raw: Any, version: int | None, caplo
     versions.look(raw)
     versions.look(raw)
     assert len(caplog.records) == (0 if version is None else 1)
+
+
+def test_asyncio_over_our_pool_needs_2_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sqlalchemy.__version__", "2.0.44")
+    url = f"sqlite+aiosqlite:///?plugin=clustersql&{SHOP}"
+    with pytest.raises(clustersql.ConfigError, match=r"asyncio over the cluster's pool needs SQLAlchemy 2\.1"):
+        create_async_engine(url)
+    create_async_engine(url + "&clustersql_pool=sqlalchemy")

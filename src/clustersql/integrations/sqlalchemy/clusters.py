@@ -29,9 +29,9 @@ _lock = threading.Lock()
 def cluster_of(asked: Asked, url: Any, driver: str, is_async: bool) -> Cluster:
     """Return the cluster that an engine asks for.  ``driver`` is SQLAlchemy's name of the one in the URL.  Raises `ConfigError`."""
     name = DRIVERS.get(driver, driver)
-    if name == "aiosqlite" and asked.pool == "clustersql" and sqlalchemy.__version__.startswith("2.0."):
+    if is_async and asked.pool == "clustersql" and sqlalchemy.__version__.startswith("2.0."):
         raise ConfigError(
-            "the URL: aiosqlite over the cluster's pool needs SQLAlchemy 2.1: update it, or use clustersql_pool=sqlalchemy"
+            "the URL: asyncio over the cluster's pool needs SQLAlchemy 2.1: update it, or use clustersql_pool=sqlalchemy"
         )
     if asked.config is not None:
         cluster = _from_file(asked.config, asked.cluster)

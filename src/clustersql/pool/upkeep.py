@@ -16,6 +16,7 @@ from typing import Any
 
 from ..core.booking.owing import forsaken, note_oldest, outstayed, overdue, silent
 from ..core.booking.shelf import Session
+from ..core.policies.cold import try_the_cold
 from ..core.view.node import Reach
 from ..nodes.dial import Owed, allowed
 from .base import BasePool
@@ -52,6 +53,7 @@ class Upkeep:
                 return now + 1.0
             actions = book.reap(now, pool.topology.settings.max_idle_time)
             note_oldest(book.shelves.values())
+            try_the_cold(book.shelves.values(), now)
             served, book.served = book.served, 0
             starving = book.starving
             attempts = tuple(pool._attempts)

@@ -18,8 +18,12 @@ from simulation.balancing.run import Outcome, Scenario, run
 from simulation.balancing.table import jobs
 
 SHORT = Effort((1,), 6.0)
-SEVERAL = {"cold-3": Effort((1, 2, 3), 6.0)}
-"""A bar is for the mean of the seeds; that of a cold cache is nearer to it than one short run is to the next (twelve: 0.97 to 1.17)."""
+SEVERAL = {
+    "cold-3": Effort((1, 2, 3), 6.0),
+    "slow-3": Effort((1, 2, 3, 4), 6.0),
+    "onset-3": Effort((1, 2, 3, 4), 6.0),
+}
+"""A bar is for the mean of the seeds; these are nearer to it than one short run is to the next (cold, twelve seeds: 0.97 to 1.17)."""
 CHECKED = [name for name in CHECKS if name.endswith("-3") and name != "slow-85-3"]
 """Nine nodes, and the ratio at 85 % whose margin is as wide as the noise of a short run, are left to ``make simulate``."""
 

@@ -246,8 +246,7 @@ class Book(Queue):
         shelf.dials -= 1
         if not outside:
             shelf.open |= {session}
-        if shelf.sampled_at == 0.0:
-            shelf.guess(seconds, now)
+        shelf.connected(seconds, now, dialled=session.opened == session.idle_since)
         if waiter is not None and outside:
             self._hand_over(waiter, session, unfit, actions)
         else:

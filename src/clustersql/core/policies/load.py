@@ -10,7 +10,7 @@ Peak-EWMA and C3's queue term.
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, log
 from typing import Protocol
 
 TAU = 10.0
@@ -42,11 +42,14 @@ class Load:
     are in it.
     ``owing``: of the sessions that were found to owe an answer, the one that has owed it the longest.  It is looked at
     when the load is compared: a time, noted once a second, would go on counting against the node after the answer has
-    come.  ``weight`` and ``priority``: as configured, see `core.policies.configured`.
+    come.  ``connect``: seconds of the quickest connect, 0.0 until there was one; ``failed``: the estimate is the penalty
+    of a failure, and no answer has followed.  ``weight`` and ``priority``: as configured, see `core.policies.configured`.
     """
 
     __slots__ = (
+        "connect",
         "ewma",
+        "failed",
         "in_flight",
         "name",
         "order",
@@ -65,6 +68,8 @@ class Load:
         self.ewma = 0.0
         self.sampled_at = 0.0
         self.samples = 0
+        self.connect = 0.0
+        self.failed = False
         self.owing: Asked | None = None
         self.slow_since: float | None = None
         self.weight = 1.0
@@ -81,6 +86,16 @@ class Load:
         take.
         """
         self.ewma, self.sampled_at, self.samples = seconds, now, 0
+        self.failed = False
+
+    def connected(self, seconds: float, now: float, dialled: bool = True) -> None:
+        """Count one connect, whose time is the estimate until there is an answer.  ``dialled`` False: it was open already, and ``seconds``
+        is the time of a question on it.
+        """
+        if dialled:
+            self.connect = min(self.connect or seconds, seconds)
+        if self.sampled_at == 0.0:
+            self.guess(seconds, now)
 
     def sample(self, seconds: float, now: float) -> None:
         """Count one answer that took ``seconds``.
@@ -90,6 +105,7 @@ class Load:
         of 1.04).
         """
         self.samples += 1
+        self.failed = False
         keep = min(exp((self.sampled_at - now) / TAU), 1.0 - LEAST_WEIGHT, 1.0 - 1.0 / self.samples)
         self.ewma = keep * self.ewma + (1.0 - keep) * seconds
         self.sampled_at = now
@@ -98,6 +114,7 @@ class Load:
         """Count one failure of the node."""
         self.ewma = max(self.ewma, PENALTY)
         self.sampled_at = now
+        self.failed = True
 
     def touch(self, now: float) -> None:
         """Count an answer that says nothing about the speed: an error that is the statement's own.
@@ -107,6 +124,11 @@ class Load:
         within 10 s, instead of 55 %).
         """
         self.sampled_at = now
+
+    def fade(self, seconds: float, now: float) -> None:
+        """Let the estimate be as old as it must be to have faded to ``seconds``; the next answer weighs as much as if it were."""
+        if self.expected(now) > seconds > 0.0:
+            self.sampled_at = now - TAU * log(self.ewma / seconds)
 
     def expected(self, now: float) -> float:
         """Return the expected wait for an answer, in seconds."""

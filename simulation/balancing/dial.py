@@ -49,6 +49,7 @@ class Attempt:
         self.seconds = 0.0
         self.result: Any = None
         self.error: BaseException | None = None
+        self.hooked: Any = None
         self.let_in = self.late = self.settled = False
         self.held: Any = None
         self._network = network

@@ -17,6 +17,7 @@ from clustersql.core.booking.shelf import Session, Shelf, Waiter
 from clustersql.core.policies.named import Policy
 from clustersql.core.steps import Await, Step, Steps
 from clustersql.core.view.probe import Probe, probe
+from clustersql.core.view.use import Use
 from clustersql.core.view.view import Service, Want
 from clustersql.nodes.prober import BaseProber
 from clustersql.nodes.topology import Topology
@@ -126,7 +127,8 @@ class Pool(BasePool[Attempt]):
             self._looked_at(avoid, got, session)
             return
         waiting = Waiting(self.clock)
-        waiting.waiter = waiter = self._enter_queue(WANT, avoid, waiting, outside=False)
+        waiting.waiter = waiter = Waiter(WANT, avoid, waiting)
+        self._enter_queue(waiter)
         steps = open_(self.clock.now + self.timeout, self._stagger())
         done = partial(self._opened, waiter, self.clock.now, partial(self._looked_at, avoid, got))
         Task(steps, partial(self._perform, waiter), done).resume()
@@ -170,7 +172,9 @@ class Pool(BasePool[Attempt]):
     def _new_lock(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None) -> Attempt:
+    def _attempt(
+        self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None, use: Use | None
+    ) -> Attempt:
         self._dialled()
         ended = partial(self._dial_over, shelf, waiter)
         return self.attempt(shelf.name, dial(shelf.name), ended, self.topology.settings.connect_timeout)

@@ -73,7 +73,7 @@ def test_a_call_on_a_deaf_path_is_woken(way: Way) -> None:
     thread, ended = way.in_background(raw, "SELECT 1")
     thread.join(30)
     assert isinstance(ended[0], way.driver.error), ended
-    assert way.cluster.observe(raw, ended[0]) is True
+    assert way.cluster.observe(raw, ended[0]).lost
     assert not way.cluster.is_current(raw)
     assert eventually(lambda: way.cluster.metrics()["Pool"]["Hung"] >= 1)
     way.close(raw)

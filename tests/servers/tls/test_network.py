@@ -10,7 +10,6 @@ from servers.trouble import test_network as dropped
 
 from clustersql.testing import Network, PostgresCluster
 
-pytestmark = dropped.pytestmark
 network = dropped.network
 cluster = dropped.cluster
 

@@ -33,6 +33,10 @@ class Observed:
     outcome: Outcome
     """What has become of the statement in autocommit mode, else of the whole transaction so far."""
 
+    def __bool__(self) -> bool:
+        """Whether the connection is lost: a framework's handler that asks for no more reads well."""
+        return self.lost
+
 
 def outcome(facts: Facts, during: During) -> Outcome:
     """Return what has become of the work; ``during``: what was under way when the error came."""

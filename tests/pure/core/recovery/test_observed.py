@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clustersql.core.faults import Facts, Fault
-from clustersql.core.recovery.observed import During, Outcome, outcome
+from clustersql.core.recovery.observed import During, Observed, Outcome, outcome
 
 LOST = Facts(Fault.LOST, lost=True)
 UNSENT = Facts(Fault.LOST, lost=True, not_sent=True)
@@ -35,3 +35,8 @@ def test_outcomes(facts: Facts, autocommit: str, transaction: str, commit: str) 
 def test_every_fault_has_an_outcome() -> None:
     during: list[During] = ["autocommit", "transaction", "commit"]
     assert {outcome(Facts(fault), one) for fault in Fault for one in during} <= {Outcome.VOID, Outcome.UNKNOWN}
+
+
+def test_it_is_true_for_a_lost_connection() -> None:
+    assert Observed(True, Outcome.VOID)
+    assert not Observed(False, Outcome.UNKNOWN)

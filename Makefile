@@ -11,7 +11,7 @@ setup:
 	tools/venv.sh all dev
 	.venv/bin/python tools/mysql.py
 
-test: setup lint ## lint, types and all tests, on SQLite, PostgreSQL and three-node Galera
+test: setup lint ## lint, types and all tests, on SQLite, PostgreSQL, MariaDB, three-node Galera and MySQL
 	.venv/bin/python $(if $(ARGS),-m pytest $(ARGS),tools/tests.py)
 
 quick:           ## lint, types, and the tests that need no server: in two minutes

@@ -80,7 +80,7 @@ class Cluster:
         self.driver: Driver | None = self._in_dialect(load_driver(driver)) if driver is not None else None
         self._reading: AnyDriver = self.driver or self._load_async()
         self._topology = Topology(name, self._reading, begun)
-        check_options(self._options, self._topology.name, self._topology.nodes, self._topology.measured_lag)
+        self._topology.check(self._options)
         check_discovery(name, bool(begun.discover), self._reading.dialect)
         self._notes = StatementCache(self._reading.dialect.rules)
         self._lock = threading.Lock()
@@ -242,7 +242,7 @@ class Cluster:
         """
         self._require_nodes()
         options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
-        check_options(options, self._topology.name, self._topology.nodes, self._topology.measured_lag)
+        self._topology.check(options)
         wait = self._topology.settings.timeout if options.timeout is None else options.timeout
         return self._make_pool().dial(self._dialled, options.want(autocommit=False), wait, arguments)
 
@@ -258,7 +258,7 @@ class Cluster:
         """Return the asyncio driver's own connection, from the best node; arguments and errors as for `dial`."""
         self._require_nodes()
         options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
-        check_options(options, self._topology.name, self._topology.nodes, self._topology.measured_lag)
+        self._topology.check(options)
         wait = self._topology.settings.timeout if options.timeout is None else options.timeout
         pool = self._make_async_pool()
         return await pool.dial(self._dialled, options.want(autocommit=False), wait, arguments)

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..config.knobs import Knobs
-from ..config.options import Options, check_options
+from ..config.options import Options
+from ..config.percall import PerCall
 from ..connection.functions import check_async
 from ..connection.result import Result
 from ..connection.running import Running
@@ -52,7 +53,7 @@ class Database:
     It is bound to no loop: each loop in which it is used has a pool of its own.
     """
 
-    __slots__ = ("_cluster", "_given", "_knobs", "_last", "_options", "_single", "_want")
+    __slots__ = ("_calls", "_cluster", "_given", "_knobs", "_last", "_options", "_single", "_want")
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class Database:
             self._options = options = Options.under(knobs, self._given)
             self._want = options.want(autocommit=False)
             self._single = options.want(autocommit=True)
+            self._calls = PerCall(options, self._cluster._topology.check)
             self._knobs = knobs
 
     def options(
@@ -109,9 +111,7 @@ class Database:
         given = {name: value for name, value in given.items() if value is not None}
         self._look()
         changed = self._options.changed(**given)
-        check_options(
-            changed, self._cluster._topology.name, self._cluster._topology.nodes, self._cluster._topology.measured_lag
-        )
+        self._cluster._topology.check(changed)
         return Database(self._cluster, {**self._given, **given}, self._last)
 
     def connection(
@@ -132,16 +132,7 @@ class Database:
             self._look()
         options, want = self._options, self._want
         if (timeout, read_only, node, role, move, max_lag) != _NOTHING:
-            options = options.changed(
-                timeout=timeout, read_only=read_only, node=node, role=role, move=move, max_lag=max_lag
-            )
-            check_options(
-                options,
-                self._cluster._topology.name,
-                self._cluster._topology.nodes,
-                self._cluster._topology.measured_lag,
-            )
-            want = options.want(autocommit=False)
+            options, want = self._calls.options(timeout, read_only, node, role, move, max_lag)
         return Connection.acquired(self._pool(), options, want, self._cluster._notes)
 
     async def execute(self, operation: Any, parameters: Any = UNSET, /, **driver_options: Any) -> Result:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, fields, replace
 from ..config.address import Address
 from ..config.checks import nearest
 from ..config.knobs import Knobs
-from ..config.options import MeasuredLag
+from ..config.options import MeasuredLag, Options, check_options
 from ..core.recovery.budget import Budget
 from ..core.view.discovery import complaints
 from ..core.view.node import Node, Origin
@@ -91,8 +91,9 @@ class Topology:
             known = old.discovery
             if known is not None:
                 known = replace(known, forget_after=knobs.forget_after)
-            self.settings = knobs
+            # Before the knobs: what is checked against it is kept for as long as these are the knobs.
             self.measured_lag = replace(self.measured_lag, probe_interval=knobs.probe_interval)
+            self.settings = knobs
             self._breaker = Breaker(knobs.breaker_base, knobs.breaker_cap)
             self.budget.resize(knobs.retry_ratio, knobs.retry_reserve)
             after = self.view = replace(old, writer=knobs.writer, discovery=known, version=old.version + 1)
@@ -102,6 +103,10 @@ class Topology:
             self.events.note("reconfigured", "", text)
         for listener in tuple(self.listeners):
             listener(after)
+
+    def check(self, options: Options) -> None:
+        """Raise `ConfigError` for options that name a node that is not here, or a lag that cannot be told."""
+        check_options(options, self.name, self.nodes, self.measured_lag)
 
     @property
     def nodes(self) -> tuple[str, ...]:

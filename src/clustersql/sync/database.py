@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..config.knobs import Knobs
-from ..config.options import Options, check_options
+from ..config.options import Options
+from ..config.percall import PerCall
 from ..connection.functions import check_plain
 from ..connection.interruption import passes
 from ..connection.result import Result
@@ -26,7 +27,7 @@ T = TypeVar("T")
 class Database:
     """A pooled, thread-safe way into a cluster.  `options` gives a view of it with other settings; all views share one pool."""
 
-    __slots__ = ("_given", "_knobs", "_notes", "_options", "_pool", "_single", "_want")
+    __slots__ = ("_calls", "_given", "_knobs", "_notes", "_options", "_pool", "_single", "_want")
 
     def __init__(self, pool: Pool, notes: StatementCache, given: Mapping[str, Any] = MappingProxyType({})) -> None:
         """``given``: the options that the caller has set; the others are the cluster's, as they are now."""
@@ -42,6 +43,7 @@ class Database:
             self._options = options = Options.under(knobs, self._given)
             self._want = options.want(autocommit=False)
             self._single = options.want(autocommit=True)
+            self._calls = PerCall(options, self._pool.topology.check)
             self._knobs = knobs
 
     def options(
@@ -74,7 +76,7 @@ class Database:
         given = {name: value for name, value in given.items() if value is not None}
         self._look()
         changed = self._options.changed(**given)
-        check_options(changed, self._pool.topology.name, self._pool.topology.nodes, self._pool.topology.measured_lag)
+        self._pool.topology.check(changed)
         return Database(self._pool, self._notes, {**self._given, **given})
 
     def connection(
@@ -102,13 +104,7 @@ class Database:
             or move is not None
             or max_lag is not None
         ):
-            options = options.changed(
-                timeout=timeout, read_only=read_only, node=node, role=role, move=move, max_lag=max_lag
-            )
-            check_options(
-                options, self._pool.topology.name, self._pool.topology.nodes, self._pool.topology.measured_lag
-            )
-            want = options.want(autocommit=False)
+            options, want = self._calls.options(timeout, read_only, node, role, move, max_lag)
         return Connection(self._pool, options, want, self._notes)
 
     def execute(self, operation: Any, parameters: Any = UNSET, /, **driver_options: Any) -> Result:

@@ -86,6 +86,17 @@ def test_with_connection(db: Database) -> None:
     assert (counted["python"], counted["c"] <= 9) == (13, True), counted
 
 
+def test_with_connection_and_keywords(db: Database) -> None:
+    """One call more, which looks up what they lead to."""
+
+    def block() -> None:
+        with db.connection(read_only=True, max_lag=None, role="any"):
+            pass
+
+    counted = calls(block)
+    assert (counted["python"], counted["c"] <= 11) == (14, True), counted
+
+
 def test_with_connection_and_one_statement(db: Database) -> None:
     def block() -> None:
         with db.connection() as conn:

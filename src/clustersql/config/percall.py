@@ -1,0 +1,57 @@
+"""What the keywords of a call lead to, kept: a program says ``db.connection(read_only=True)`` again and again.
+
+To check them and to make the two values anew costs twice as much as all else that a checkout does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..core.view.view import Want
+from .options import Options
+
+MOST = 64
+"""Combinations that are kept; a program whose ``timeout`` is another at each call would fill the memory, so all are forgotten then."""
+
+
+class PerCall:
+    """The options of single calls, under the options of one `Database`.  It lives as long as the cluster's knobs stay as they are."""
+
+    __slots__ = ("_check", "_kept", "_options")
+
+    def __init__(self, options: Options, check: Callable[[Options], None]) -> None:
+        """``check`` raises `ConfigError` for what the cluster cannot do."""
+        self._options = options
+        self._check = check
+        self._kept: dict[tuple[object, ...], tuple[Options, Want]] = {}
+
+    def options(
+        self,
+        timeout: float | None,
+        read_only: bool | None,
+        node: str | None,
+        role: str | None,
+        move: bool | None,
+        max_lag: float | str | None,
+    ) -> tuple[Options, Want]:
+        """Return the options with these instead, and what a connection with them needs.  Raises `ConfigError`."""
+        # The types too, for 1 equals True, and only one of them is a mistake.
+        key = (timeout, read_only, role, move, max_lag, type(timeout), type(read_only), type(move), type(max_lag))
+        try:
+            kept = self._kept.get(key)
+        except TypeError:  # not hashable, so it is a mistake, and is told as such
+            kept = None
+        if kept is None or node is not None:  # nodes come and go
+            options = self._options.changed(
+                timeout=timeout, read_only=read_only, node=node, role=role, move=move, max_lag=max_lag
+            )
+            self._check(options)
+            kept = options, options.want(autocommit=False)
+            if node is None:
+                self._keep(key, kept)
+        return kept
+
+    def _keep(self, key: tuple[object, ...], found: tuple[Options, Want]) -> None:
+        if len(self._kept) >= MOST:
+            self._kept.clear()
+        self._kept[key] = found

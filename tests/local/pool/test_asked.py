@@ -11,7 +11,11 @@ from clustersql.aio import dial as aio_dial
 from clustersql.core.view.node import Report, Role
 from clustersql.sync import dial as sync_dial
 
-DIALECT = SimpleNamespace(probe=("where are you",), report=lambda answers: Report(Role.PRIMARY, position=answers))
+DIALECT = SimpleNamespace(
+    probe=("where are you",),
+    report=lambda answers: Report(Role.PRIMARY, position=answers),
+    ask_further=lambda report: (),
+)
 
 
 def test_the_report_knows_when_it_was_asked_for() -> None:

@@ -49,7 +49,7 @@ async def _cancel(subject: AsyncSubject, raw: Any) -> None:
         ("asyncpg", Abilities(True, True, True, True, shared=True)),
         ("aiomysql", Abilities(True, False, True, True, mode_commits=True, leaves_results=True, fetch_reads=True)),
         ("asyncmy", Abilities(True, False, True, True, mode_commits=True, leaves_results=True, fetch_reads=True)),
-        ("aiosqlite", Abilities(False, True, True, True, reset_keeps_hook=True)),
+        ("aiosqlite", Abilities(False, True, True, True, mode_commits=True, reset_keeps_hook=True)),
     ],
 )
 def test_no_driver_claims_less_than_it_can(driver: str, abilities: Abilities) -> None:

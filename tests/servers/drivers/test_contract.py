@@ -62,7 +62,7 @@ def _subject(driver: str, port: int) -> Subject:
             ),
         ),
         ("mariadb", Abilities(True, False, True, True, mode_commits=True, leaves_results=True, fetch_reads=True)),
-        ("sqlite3", Abilities(False, True, True, True, reset_keeps_hook=True)),
+        ("sqlite3", Abilities(False, True, True, True, mode_commits=True, reset_keeps_hook=True)),
     ],
 )
 def test_no_driver_claims_less_than_it_can(driver: str, abilities: Abilities) -> None:

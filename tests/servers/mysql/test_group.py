@@ -80,9 +80,13 @@ def test_a_primary_that_is_cut_off_from_the_majority(group: MySQLCluster, client
 
 
 def test_a_conflict_of_two_primaries_is_rerun(group: MySQLCluster, client: Client) -> None:
-    """With several primaries the group refuses one of two that changed the same row (3101): it did not happen, and is run again."""
+    """With several primaries the group refuses one of two that changed the same row (3101): it did not happen, and is run again.
+
+    Where the other's change is applied in the moment of the COMMIT the server says 1180, which proves nothing: that one is unknown.
+    """
     group.execute("n1", "INSERT INTO counters VALUES ('conflict', 0) ON DUPLICATE KEY UPDATE n = 0")
     group.execute("n1", "SELECT group_replication_switch_to_multi_primary_mode()")
+    done, unknown = 0, 0
     try:
         for driver in ("pymysql", "asyncmy"):
             cluster = client(group, driver, writer="any", policy="round-robin", **TUNED)
@@ -91,14 +95,20 @@ def test_a_conflict_of_two_primaries_is_rerun(group: MySQLCluster, client: Clien
                 node.usable and node.role is Role.PRIMARY for node in cluster.view
             )
             assert eventually(are_primaries), cluster.view
-            count_twice_at_once(db)
+            errors = count_twice_at_once(db)
+            done += errors.count(None)
+            unknown += sum(isinstance(error, clustersql.OutcomeUnknown) for error in errors)
     finally:
         [(uuid,)] = group.execute("n1", "SELECT @@server_uuid")
         group.execute("n1", f"SELECT group_replication_switch_to_single_primary_mode('{uuid}')")
-    assert group.execute("n1", "SELECT n FROM counters WHERE name = 'conflict'") == [(4,)]
+    assert done + unknown == 4
+    assert done >= 2, "of two that change the same row one gets through"
+    [(counted,)] = group.execute("n1", "SELECT n FROM counters WHERE name = 'conflict'")
+    assert done <= counted <= 4
 
 
-def count_twice_at_once(db: Any) -> None:
+def count_twice_at_once(db: Any) -> list[Any]:
+    """Let two threads count on the same row of two nodes; return how each ended."""
     both_updated = threading.Barrier(2)
     attempts: list[int] = []
     first: list[str] = []
@@ -116,9 +126,9 @@ def count_twice_at_once(db: Any) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert errors == [None, None]
     assert len(set(first)) == 2, "the two began on different nodes"
-    assert max(attempts) > 1, "one of them was refused"
+    assert max(attempts) > 1 or errors != [None, None], "one of them was refused"
+    return errors
 
 
 @pytest.mark.parametrize("driver", MARIADB)

@@ -95,10 +95,6 @@ def _nothing_outlived(before: int | None) -> None:
     return None
 
 
-def _never_to_end(error: Exception, before: int) -> bool:
-    return False
-
-
 def _reads_again(parameters: Any, many: bool) -> bool:
     return False
 
@@ -157,11 +153,6 @@ BREAKAGES = {
         "a COMMIT that returns in a task that was cancelled has ended well: what was cancelled ends as cancelled",
         "clustersql.aio.connection.outlived",
         _nothing_outlived,
-    ),
-    "cancelled-reruns": Breakage(
-        "run() calls its function again in a task that was cancelled: what was cancelled ends",
-        "clustersql.aio.run.to_end",
-        _never_to_end,
     ),
     "rows-again": Breakage(
         "rows that can be read once only are sent again: committed is never missing",

@@ -74,7 +74,9 @@ def _mistake(name: str, value: object) -> str | None:
     if name == "max_lag":
         return LAG.complaint(value)
     if name == "role":
-        return None if isinstance(value, str) and value in ROLES else f"must be one of {', '.join(ROLES)}, not {value!r}"
+        return (
+            None if isinstance(value, str) and value in ROLES else f"must be one of {', '.join(ROLES)}, not {value!r}"
+        )
     if name == "node":
         return None if isinstance(value, str) else f"must be a node's name, not {value!r}"
     return None if isinstance(value, bool) else f"must be True or False, not {value!r}"

@@ -72,6 +72,7 @@ class Connection(BaseConnection):
             try:
                 state.session = pool.checkout(want, timeout, None, state)
             except BaseException:
+                # A signal's handler may have raised after the pool had lent it, and before it was stored.
                 pool.reclaim(state)
                 raise
             return
@@ -237,6 +238,7 @@ class Connection(BaseConnection):
         try:
             state.pool.give_back(session, not session.tainted, state)
         except BaseException:
+            # What broke in may have come before the pool had it; twice does no harm, for its holder is named.
             state.pool.give_back(session, False, state)
             raise
 
@@ -308,7 +310,7 @@ class Connection(BaseConnection):
             if state.ledger.kept or (state.behind is not None and state.to_forget(session)):
                 session = self._restored(session, timeout, avoid)
             state.hold(session)
-        except BaseException:
+        except BaseException:  # nobody else knows of a session that was lent and not stored yet
             state.session = None
             self._pool.reclaim(state)
             raise
@@ -365,6 +367,7 @@ class Connection(BaseConnection):
             if session is not None:
                 self._pool.give_back(session, False, state)
         except BaseException:
+            # As in `__exit__`: the session must be the pool's, whatever broke in.
             if session is not None:
                 self._pool.give_back(session, False, state)
             raise

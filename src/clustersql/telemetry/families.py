@@ -8,6 +8,7 @@ or a statement is among them.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -187,27 +188,25 @@ FAMILIES: tuple[Family, ...] = (
 
 
 class Watching:
-    """Counts the events of clusters by kind, from the moment when each was first seen."""
+    """Counts the events of clusters by kind, from the moment when each was first shown; what is shown no more is forgotten."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
-        self._ends: dict[str, tuple[object, Callable[[], None]]] = {}
+        self._ends: dict[str, tuple[Any, Callable[[], None]]] = {}
+        # Two scrapes at once must not both begin to count: one of them would never be ended.
+        self._lock = threading.Lock()
 
-    def told(self, name: str, cluster: Any) -> Told:
-        """Return what ``cluster`` tells now."""
-        seen = self._ends.get(name)
-        if seen is None or seen[0] is not cluster:
-            self._watch(name, cluster)
-        return Told(cluster.snapshot(), cluster.metrics(), dict(self._counts[name]))
+    def told(self, clusters: Mapping[str, Any]) -> list[Told]:
+        """Return what ``clusters``, by their names, tell now; a cluster that took another's name is counted anew, as after a restart."""
+        with self._lock:
+            for name in [name for name, (cluster, _) in self._ends.items() if clusters.get(name) is not cluster]:
+                del self._counts[name]
+                self._ends.pop(name)[1]()
+            for name in clusters.keys() - self._ends.keys():
+                self._watch(name, clusters[name])
+            counts = {name: dict(self._counts[name]) for name in clusters}
+        return [Told(cluster.snapshot(), cluster.metrics(), counts[name]) for name, cluster in sorted(clusters.items())]
 
     def _watch(self, name: str, cluster: Any) -> None:
-        """Begin to count; of a cluster that took another's name the counts begin anew, as after a restart."""
-        if (before := self._ends.pop(name, None)) is not None:
-            before[1]()
         counts = self._counts[name] = Counter()
         self._ends[name] = cluster, cluster.on_event(lambda event: counts.update((event.kind,)))
-
-    def end(self) -> None:
-        """Count no more."""
-        while self._ends:
-            self._ends.popitem()[1][1]()

@@ -34,9 +34,8 @@ def _callback(
     family: Family, chosen: dict[str, Cluster] | None, watching: Watching
 ) -> Callable[[CallbackOptions], Iterator[Observation]]:
     def observed(options: CallbackOptions) -> Iterator[Observation]:
-        clusters = registered() if chosen is None else chosen
-        for name, cluster in sorted(clusters.items()):
-            for labels, value in family.samples(watching.told(name, cluster)):
+        for told in watching.told(registered() if chosen is None else chosen):
+            for labels, value in family.samples(told):
                 yield Observation(value, dict(labels))
 
     return observed

@@ -35,7 +35,7 @@ class ClusterCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families, those without a sample too."""
-        told = [self._watching.told(name, cluster) for name, cluster in sorted(self.clusters().items())]
+        told = self._watching.told(self.clusters())
         for family in FAMILIES:
             yield _metric(family, told)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
@@ -148,6 +150,21 @@ def test_a_cluster_that_takes_the_name_of_another_is_counted_anew(tmp_path: Path
         finally:
             clustersql.unregister("books")
     assert counts == [1, 1]
+
+
+def test_a_cluster_that_is_shown_no_more_is_let_go(tmp_path: Path) -> None:
+    """Neither its events nor the cluster itself are kept by an exporter that outlives it."""
+    registry = CollectorRegistry()
+    register(None, registry)
+    cluster = clustersql.register(Cluster("books", driver="sqlite3"))
+    cluster.add_node("a", database=str(tmp_path / "a.db"))
+    generate_latest(registry)
+    gone = weakref.ref(cluster)
+    clustersql.unregister("books")
+    generate_latest(registry)
+    del cluster
+    gc.collect()
+    assert gone() is None
 
 
 def test_no_password_is_exported() -> None:

@@ -58,9 +58,10 @@ def test_what_cannot_be_kept_is_the_usual_error(bad: dict[str, Any]) -> None:
 
 def test_a_node_is_looked_for_at_each_call() -> None:
     calls = Calls()
-    calls.of(node="a")
-    calls.of(node="a")
-    assert calls.checked == 2
+    calls.of(read_only=True)
+    assert calls.of(read_only=True, node="a")[0].node == "a"
+    calls.of(read_only=True, node="a")
+    assert calls.checked == 3
     with pytest.raises(ConfigError, match="no such node"):
         calls.of(node="gone")
 

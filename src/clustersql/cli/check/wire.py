@@ -145,6 +145,7 @@ class Wire:
             cursor.execute(sql)
             rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
         except Exception:
+            # The next question is put on the same connection, whose transaction may have failed by this one.
             with contextlib.suppress(Exception):
                 raw.rollback()
             raise

@@ -82,7 +82,11 @@ def cancelled(
     """
     state = connection._state
     _note(state, session, error, traits, phase, words)
-    connection._pool.interrupted(session)
+    session.tainted = True
+    # A driver that keeps its connection has asked the server itself, and waits for the answer.  A request of ours could
+    # come after that, and would end what the caller executes next on this session.
+    if state.driver.is_closed(session.raw):
+        connection._pool.interrupted(session)
     if state.session is session:
         _end(state, phase)
 

@@ -13,6 +13,7 @@ from support import face
 from support.stage import DRIVERS, Stage, rows
 
 from clustersql import TransactionLost
+from clustersql.pool.base import BasePool
 
 stages = pytest.mark.parametrize("stage", [driver for driver in DRIVERS if driver in face.ASYNC], indirect=True)
 
@@ -173,6 +174,35 @@ def test_a_rollback_while_the_cancellation_passes(stage: Stage) -> None:
 
     with unharmed(stage):
         assert in_loop(stage, each) == [(3,)]
+
+
+@stages
+def test_the_next_statement_is_not_cancelled(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a driver has ended itself is not ended again: that would come late, and end what the session executes next.
+
+    What it leaves to the server, when it closes its connection, is ended there.
+    """
+    asked: list[int] = []
+    monkeypatch.setattr(BasePool, "cancel", lambda pool, node, number: asked.append(number))
+    number = "pg_backend_pid()" if stage.postgres else "CONNECTION_ID()"
+
+    async def told(conn: Any) -> int:
+        cursor = conn.cursor()
+        await cursor.execute(f"SELECT {number}")
+        return int((await cursor.fetchone())[0])
+
+    async def each(db: Any) -> tuple[int, int]:
+        async with db.connection() as conn:
+            before = await told(conn)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await conn.cursor().execute(sleep(stage))
+            await conn.rollback()
+            return before, await told(conn)
+
+    before, after = in_loop(stage, each)
+    assert asked == ([] if before == after else [before])
+    assert (before == after) is stage.postgres  # PostgreSQL's drivers have ended it and keep their connection
 
 
 @stages

@@ -146,12 +146,12 @@ BREAKAGES = {
     ),
     "cancellation-swallowed": Breakage(
         "an error that a driver raises in place of a cancellation is its own: what was cancelled ends as cancelled",
-        "clustersql.aio.connection.swallowed",
+        "clustersql.aio.serving.swallowed",
         _nothing_swallowed,
     ),
     "cancellation-outlived": Breakage(
         "a COMMIT that returns in a task that was cancelled has ended well: what was cancelled ends as cancelled",
-        "clustersql.aio.connection.outlived",
+        "clustersql.aio.ending.outlived",
         _nothing_outlived,
     ),
     "rows-again": Breakage(

@@ -74,6 +74,16 @@ BLIND = {
         "pool/base.py",
         "pool.upkeep",
     ): "the monitor's rounds stand around the pool: it is ticked, and does not tick itself",
+    ("pool/lending.py", "pool.opening"): "who has which connection does not depend on how a new one is opened",
+    ("pool/opening.py", "pool.base"): "a dial is begun and taken in, whatever else a pool does",
+    **{
+        (
+            f"{api}/{file}.py",
+            f"{api}.{upper}",
+        ): "a connection is built of these from the ground up, and each stands without the next"
+        for api in ("sync", "aio")
+        for file, upper in (("serving", "answers"), ("answers", "ending"), ("ending", "connection"))
+    },
     (
         "nodes/kept.py",
         "nodes.inquiry",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..connection.forwarded import text_of
+from ..connection.recovery import ROLLED_BACK
+from ..connection.rows import LASTING
 from ..connection.statements import phase_of
 from ..core.recovery.verdict import Phase
 from ..drivers.base.surface import Effect
@@ -64,6 +67,41 @@ async def run(connection: Connection, name: str, *args: Any, **kwargs: Any) -> A
     else:
         session.count += 1
     connection._require_wanted(traits)
+    connection._after(traits)
+    return result
+
+
+async def method(connection: Connection, name: str, *args: Any, **kwargs: Any) -> Any:
+    """Run a statement by one of the driver's own methods, recovered as `execute` is."""
+    function = connection._pool.driver.methods[name]
+    many = name == "executemany"
+    operation = args[0] if args else kwargs.get("command" if many else "query")
+    rows: Any = ()
+    if many:
+        rows = args[1] if len(args) > 1 else kwargs.get("args")
+    if rows.__class__ not in LASTING:
+        connection._state.reads(rows)
+    traits = await connection._prepare(operation, many)
+    if traits is None:
+        return {"execute": "ROLLBACK", "fetch": []}.get(name)
+    session = connection._state.session
+    assert session is not None
+    session.started = monotonic()
+    try:
+        result = await function(session.raw, *args, **kwargs)
+    except BaseException as exc:
+        connection._require_own(exc, traits, phase_of(traits))
+        connection._no_sample()
+        told = connection._state.told(operation, rows, traits, many)
+        result = await recover_statement(
+            connection, lambda session: function(session.raw, *args, **kwargs), told, phase_of(traits), exc
+        )
+    else:
+        session.ended = monotonic()
+        session.count += 1
+    connection._require_wanted(traits)
+    if traits.commits and result == ROLLED_BACK:
+        await connection._end_commit(connection._state.failed_commit())
     connection._after(traits)
     return result
 

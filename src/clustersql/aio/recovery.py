@@ -17,14 +17,14 @@ from .cancellation import cancellable
 from .drive import drive
 
 if TYPE_CHECKING:
-    from .connection import Connection
+    from .answers import Answering
 
 Again = Callable[[Session], Awaitable[Any]]
 """Runs the statement in hand on a session, which may be another than before."""
 
 
 async def recover_statement(
-    connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: BaseException, sends: bool = True
+    connection: Answering, again: Again, traits: Traits | None, phase: Phase, error: BaseException, sends: bool = True
 ) -> Any:
     """Return the statement's result from another try, or raise what has become of it.  ``sends`` False: nothing that
     could have an effect is sent.
@@ -35,7 +35,7 @@ async def recover_statement(
     return performer.ended(await drive(performer.steps(), performer.perform))
 
 
-async def recover_commit(connection: Connection, error: BaseException) -> None:
+async def recover_commit(connection: Answering, error: BaseException) -> None:
     """Return when the COMMIT that raised has happened all the same; else raise what has become of it."""
     await recover_statement(connection, never, None, Phase.COMMIT, error)
 
@@ -48,7 +48,7 @@ async def never(session: Session) -> Any:
 class _Performer(BasePerformer):
     """Does what `recover` asks for, with the statement in hand."""
 
-    connection: Connection
+    connection: Answering
 
     async def perform(self, step: Step) -> object:
         match step:

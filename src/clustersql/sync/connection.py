@@ -1,4 +1,8 @@
-"""The connection: a handle on whichever session serves it now.  What is known of it is in `state.State`; here is the I/O."""
+"""The connection: a handle on whichever session serves it now.
+
+What is known of it is in `state.State`; how it gets and loses its session in `serving`, what an error means in `answers`, COMMIT and ROLLBACK in
+`ending`.  Here is what a caller sees of it, and what is done before and after a statement.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +13,29 @@ from functools import partial
 from sys import _getframe
 from threading import get_ident
 from time import monotonic
-from typing import Any, NoReturn
+from typing import Any
 
 from ..config.options import Options
-from ..connection.base import BaseConnection
-from ..connection.forwarded import OWN, assign, effect_of, looked_at, mode_changed, turns_on
+from ..connection.forwarded import OWN, assign, effect_of, looked_at, turns_on
 from ..connection.hooks import call_hooks
-from ..connection.interruption import DONE, broken_into, is_foreign, passes
-from ..connection.recovery import note_lost
+from ..connection.interruption import DONE, passes
 from ..connection.state import State
-from ..connection.statements import LEFT, StatementCache, phase_of
+from ..connection.statements import StatementCache, phase_of
 from ..connection.work import Callbacks
-from ..core.booking.shelf import Session
-from ..core.faults import Fault
-from ..core.recovery.recover import Unrestorable
 from ..core.recovery.verdict import Phase
 from ..core.statements.traits import Traits
 from ..core.view.view import Want
-from ..core.words import first_line
 from ..drivers.base.surface import Effect
 from ..errors import ConfigError
-from ..pool.session import awaited
 from . import own
 from .cursor import CLOSED, Cursor, guarded
+from .ending import Ending
 from .pool import Pool
-from .recovery import never, recover_commit, recover_statement
+from .recovery import recover_statement
 from .transaction import Block
 
 
-class Connection(BaseConnection):
+class Connection(Ending):
     """A PEP 249 connection to the cluster.  What PEP 249 does not know is forwarded to the driver's connection.
 
     From a pool (``db.connection()``), ``with`` commits on success, rolls back on an error and gives it back; `close` gives it back too.
@@ -107,62 +105,6 @@ class Connection(BaseConnection):
         The arguments are those of psycopg's own: ``savepoint_name``, and ``force_rollback`` for one that is rolled back in any case.
         """
         return Block(self, *args, **kwargs)
-
-    def commit(self) -> None:
-        """Commit.  Raises the driver's error, `TransactionLost` (it did not happen) or `OutcomeUnknown`."""
-        if hooks := self._commit():
-            call_hooks(hooks)
-
-    def _commit_block(self) -> None:
-        """Commit what a block of ours has executed, or raise that the server has rolled it back."""
-        if hooks := self._commit(ours=True):
-            call_hooks(hooks)
-
-    def _commit(self, ours: bool = False) -> Callbacks:
-        """Commit, and return what is to be called because of it.  ``ours``: as for `State.uncommittable`."""
-        state = self._state
-        session = state.session
-        if session is None:
-            self._require_nothing_lost()
-        elif state.number is not None:
-            self._require_same_session()
-        if session is not None and state.answered is not None:
-            self._read_on()
-        if (error := state.uncommittable(ours)) is not None:
-            self._end_commit(error)
-        if session is not None:
-            try:
-                with awaited(session):
-                    to_the_end = getattr(state.driver, "to_the_end", None)
-                    if to_the_end is None:
-                        session.raw.commit()
-                    else:
-                        to_the_end(session.raw, session.raw.commit)
-            except Exception as exc:
-                recover_commit(self, exc)
-            except BaseException as exc:
-                broken_into(self, exc, phase=Phase.COMMIT)
-                raise
-        return state.boundary(committed=True)
-
-    def rollback(self) -> None:
-        """Roll back.  A connection that was lost meanwhile has rolled back already, so that is no error."""
-        state = self._state
-        if state.closed:
-            raise state.returned()
-        if state.session is not None:
-            try:
-                with awaited(state.session):
-                    self._forget_results(state.session)
-                    state.session.raw.rollback()
-            except BaseException as exc:
-                if passes(self, exc, phase=Phase.FETCH):  # its session is closed, and so the server rolls back
-                    state.forget_lost()
-                    raise
-                if not state.facts(exc).lost:
-                    raise
-                self._lose(exc)
-        state.forget_lost()
 
     def close(self) -> None:
         """Give the connection back to the pool, rolled back and clean; one from ``connect()`` is closed.  Twice does no harm."""
@@ -280,157 +222,7 @@ class Connection(BaseConnection):
     def __repr__(self) -> str:
         return f"<clustersql.Connection to {self._pool.topology.name!r} {self._state!r}>"
 
-    @property
-    def _pool(self) -> Pool:
-        return self._state.pool  # type: ignore[no-any-return]
-
     # -- sessions --------------------------------------------------------------------------------------------------------------------
-
-    def _live(self) -> Session:
-        """Return the session, a new one if it was lost and nothing is lost with it."""
-        session = self._state.session
-        return self._revive() if session is None else session
-
-    def _revive(self) -> Session:
-        state = self._state
-        state.require_revivable()
-        try:
-            return self._acquire(self._timeout())
-        except Unrestorable as exc:
-            raise state.not_restored(exc) from exc
-
-    def _acquire(self, timeout: float, avoid: str | None = None) -> Session:
-        """Get a session, the first one or one in place of one that is gone, within ``timeout`` seconds.
-
-        Raises `Unrestorable` when it could not be given the settings of the one that is gone.
-        """
-        state = self._state
-        try:
-            session = self._opened(timeout, avoid)
-            if state.ledger.kept or (state.behind is not None and state.to_forget(session)):
-                session = self._restored(session, timeout, avoid)
-            state.hold(session)
-        except BaseException:  # nobody else knows of a session that was lent and not stored yet
-            state.session = None
-            self._pool.reclaim(state)
-            raise
-        if state.deadline:
-            self._pool.wake_by(state.deadline)
-        return session
-
-    def _opened(self, timeout: float, avoid: str | None) -> Session:
-        state = self._state
-        if state.arguments is None:
-            return self._pool.checkout(state.want, timeout, avoid, state)
-        session = self._pool.open_outside(state.want, timeout, state.arguments, avoid, state)
-        autocommit = state.want.autocommit if state.mode_known else bool(session.autocommit)
-        try:
-            with awaited(session):
-                self._pool.set_mode(session, autocommit, state.want.read_only)
-        except BaseException:  # nobody else knows of it
-            self._pool.give_back(session, keep=False)
-            raise
-        return session
-
-    def _restored(self, session: Session, timeout: float, avoid: str | None) -> Session:
-        """Return ``session`` with the settings of the one that is gone, or another one with them, if it is lost meanwhile."""
-        end = monotonic() + timeout
-        while True:
-            try:
-                self._pool.restore(session, self._state.ledger, self._state.to_forget(session))
-            except Exception as exc:
-                if not self._pool.lost_in_switch(session, exc):
-                    raise Unrestorable(f"its settings could not be restored: {first_line(exc)}") from exc
-            except BaseException:  # with the answer pending
-                session.tainted = True
-                self._pool.give_back(session, keep=False)
-                raise
-            else:
-                return session
-            session = self._opened(max(0.0, end - monotonic()), avoid)
-
-    def _lose(self, error: BaseException) -> None:
-        """The session is gone, which is news about its node."""
-        session = self._state.session
-        if session is not None:
-            note_lost(self._pool, session, error)
-            self._drop()
-
-    def _drop(self) -> None:
-        """Close the session; nothing of it can be used again."""
-        state = self._state
-        session = state.session
-        try:
-            state.lose()
-            for cursor in state.alive_cursors():
-                cursor._unbind()
-            if session is not None:
-                self._pool.give_back(session, False, state)
-        except BaseException:
-            # As in `__exit__`: the session must be the pool's, whatever broke in.
-            if session is not None:
-                self._pool.give_back(session, False, state)
-            raise
-
-    def _finish(self, session: Session) -> None:
-        """Make a session clean and give it back; what cannot be made clean is closed."""
-        state = self._state
-        worth, keep, before = not (session.tainted or session.outside), False, (session.started, session.ended)
-        try:
-            if state.touched:
-                if state.driver.abilities.leaves_results and self._cut_off(session):
-                    worth = False
-                else:
-                    session.started = monotonic()  # `awaited`, written out
-                    worth = self._detach_cursors(session) and worth and self._clean(session)
-            keep = worth
-        finally:  # whatever breaks in, nobody else knows of it any more
-            session.started, session.ended = before
-            session.statements += session.count
-            session.count = 0
-            state.pool.give_back(session, keep, state)
-
-    def _cut_off(self, session: Session) -> bool:
-        """Shut a session down of which something is unread: it may be more than anybody wants to wait for.  False: nothing is."""
-        state = self._state
-        cursors, driver = state.alive_cursors(), state.driver
-        # A cursor whose session was lost has none of the driver's, or one of a session that is gone: nothing of it is on its way here.
-        if not driver.unread(session.raw, [cursor._raw for cursor in cursors if cursor._session is session]):
-            return False
-        driver.cut_off(session.raw)
-        for cursor in cursors:
-            cursor._forget()
-        state.cursors = ()
-        return True
-
-    def _detach_cursors(self, session: Session) -> bool:
-        state, clean = self._state, True
-        cursors, state.cursors = state.cursors, ()
-        for ref in cursors:
-            cursor = ref()
-            if cursor is not None:
-                try:
-                    cursor._detach()
-                except Exception as exc:  # unread rows of a connection that is lost: nobody wants them any more
-                    if state.driver.facts(exc, session.raw).fault is Fault.FOREIGN:
-                        raise
-                    clean = False
-        return clean
-
-    def _clean(self, session: Session) -> bool:
-        state = self._state
-        try:
-            if state.must_roll_back(session):
-                session.raw.rollback()
-            if state.borrowed is not None:  # before the reset, which does what the driver's own object says
-                state.borrowed.put_back(session.raw)
-                session.autocommit = state.driver.autocommit(session.raw)
-            return not (state.pins or state.unclean) or bool(state.pool.reset(session))
-        except Exception as exc:  # the caller's work has ended already: this is the pool's to know
-            if state.driver.facts(exc, session.raw).fault is Fault.FOREIGN:
-                raise
-            note_lost(self._pool, session, exc)
-            return False
 
     # -- statements ------------------------------------------------------------------------------------------------------------------
 
@@ -496,52 +288,6 @@ class Connection(BaseConnection):
         if traits is not None:
             self._after(traits)
         return result
-
-    def _read_on(self) -> None:
-        """Read the results that the latest statement has left; an error among them is raised as that statement's own."""
-        state = self._state
-        session, cursor, state.answered = state.session, state.answered, None
-        if session is None:
-            return
-        try:
-            with awaited(session):
-                self._pool.driver.read_on(session.raw, cursor)
-        except BaseException as exc:
-            if passes(self, exc, LEFT):
-                raise
-            recover_statement(self, never, LEFT, Phase.EXECUTE, exc)
-
-    def _forget_results(self, session: Session) -> None:
-        """Read the results that are left before a ROLLBACK; an error of theirs is rolled back too."""
-        cursor, self._state.answered = self._state.answered, None
-        if cursor is not None:
-            try:
-                self._pool.driver.read_on(session.raw, cursor)
-            except Exception as exc:  # if it is lost, the ROLLBACK finds that too
-                if is_foreign(self, exc):
-                    raise
-
-    def _end_commit(self, error: BaseException) -> NoReturn:
-        """Raise what a COMMIT would hide: that its transaction is lost, or has failed.  That is its end all the same."""
-        self.rollback()
-        self._state.transaction = self._state.transaction.ended_by(error)
-        raise error
-
-    def _turn_on(self) -> None:
-        """The autocommit mode is about to be turned on: where that commits what is open, it is a COMMIT with all that belongs to one."""
-        self._require_autocommit()
-        if self._state.mode_commits():
-            self.commit()
-
-    def _autocommit_method(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def changed(*args: Any, **kwargs: Any) -> Any:
-            if any((*args, *kwargs.values())):
-                self._turn_on()
-            result = guarded(self, function)(*args, **kwargs)
-            mode_changed(self._state, self._live().raw, "autocommit()")
-            return result
-
-        return changed
 
 
 _OWN: dict[Effect, Callable[..., Any]] = {Effect.ASKS: own.ask, Effect.PINGS: own.ping, Effect.RUNS: own.run}

@@ -16,6 +16,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ..connection.base import BaseConnection
 from ..connection.forwarded import looked_at_cursor, positional
 from ..connection.interruption import broken_into, is_foreign, passes
 from ..connection.result import Result
@@ -80,7 +81,7 @@ class Nothing:
 FETCHING = ("fetchone", "fetchmany", "fetchall")
 
 
-def guarded(connection: Connection, function: Callable[..., Any], phase: Phase = Phase.FETCH) -> Callable[..., Any]:
+def guarded(connection: BaseConnection, function: Callable[..., Any], phase: Phase = Phase.FETCH) -> Callable[..., Any]:
     """Return a method of the driver that reads from the server: what breaks into it leaves half an answer, and closes the session.
 
     ``phase``: `Phase.EXECUTE` where it reads rows, which may be a write's: then that is not over before the last one.

@@ -17,14 +17,14 @@ from ..pool.session import awaited
 from .drive import drive
 
 if TYPE_CHECKING:
-    from .connection import Connection
+    from .answers import Answering
 
 Again = Callable[[Session], Any]
 """Runs the statement in hand on a session, which may be another than before."""
 
 
 def recover_statement(
-    connection: Connection, again: Again, traits: Traits | None, phase: Phase, error: BaseException, sends: bool = True
+    connection: Answering, again: Again, traits: Traits | None, phase: Phase, error: BaseException, sends: bool = True
 ) -> Any:
     """Return the statement's result from another try, or raise what has become of it.  ``sends`` False: only a cursor
     is to be made.
@@ -35,7 +35,7 @@ def recover_statement(
     return performer.ended(drive(performer.steps(), performer.perform))
 
 
-def recover_commit(connection: Connection, error: Exception) -> None:
+def recover_commit(connection: Answering, error: Exception) -> None:
     """Return when the COMMIT that raised has happened all the same; else raise what has become of it."""
     if passes(connection, error, phase=Phase.COMMIT):
         raise error
@@ -50,7 +50,7 @@ def never(session: Session) -> Any:
 class _Performer(BasePerformer):
     """Does what `recover` asks for, with the statement in hand."""
 
-    connection: Connection
+    connection: Answering
 
     def perform(self, step: Step) -> object:
         match step:

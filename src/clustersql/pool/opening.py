@@ -1,0 +1,216 @@
+"""How a caller comes to a connection that nobody has yet: the queue, and the dials that are begun for it.  Nothing here waits."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from .. import fork
+from ..core.booking.book import dial_plan
+from ..core.booking.opening import GaveUp, fill
+from ..core.booking.shelf import Actions, Session, Shelf, Waiter
+from ..core.steps import Dial, Look, Picture, Step, Steps
+from ..core.view.use import Use
+from ..core.view.view import Service, Want
+from ..errors import PoolClosed
+from ..nodes.dial import CalledOff, D, is_callers, tell_failure
+from .lending import Lending
+from .unavailable import none_to_be_had, unfit
+
+
+class Opening(Lending[D]):
+    """The opening of connections: each dial is begun here, and its end taken in."""
+
+    # -- what the two APIs do in their own ways -----------------------------------------------------------------------------
+
+    def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None, use: Use | None) -> D:
+        raise NotImplementedError
+
+    def _drive_fill(self, steps: Steps[int], waiter: Waiter) -> None:
+        raise NotImplementedError
+
+    def _ensure_monitor(self) -> None:
+        raise NotImplementedError
+
+    # -- a caller in the queue ----------------------------------------------------------------------------------------------
+
+    def _stagger(self) -> float:
+        return 0.0 if self._book.policy.at_once else self.topology.settings.stagger
+
+    def _enter_queue(self, waiter: Waiter) -> None:
+        """Put a caller in the queue; from now on it may be served at any moment, and ends by `_outcome` or `_interrupted`."""
+        self.waits += 1
+        self.take_in_orphans()
+        waiter.since = time.monotonic()
+        with self._lock:
+            self._book.enqueue(waiter)
+
+    def _step(self, step: Step, waiter: Waiter, arguments: Mapping[str, Any] | None) -> object:
+        """Perform a step of `open_` that never waits."""
+        match step:
+            case Look():
+                return self._look(waiter)
+            case Dial(node):
+                return self.begin_dial(node, waiter, arguments)
+        raise AssertionError(step)
+
+    def _look(self, waiter: Waiter) -> Picture:
+        now = time.monotonic()
+        with self._lock:
+            if self._book.closed:
+                raise self.error(PoolClosed, f"the pool of cluster {self.topology.name!r} is closed")
+            names = dial_plan(self._book, waiter, now)
+            view = self._book.view
+        if not names and not view.serving(waiter.want):
+            self._wake()  # the one prober that asks for all waiters
+        return Picture(now, names, view.hopeless(waiter.want, waiter.refused))
+
+    def _interrupted(self, waiter: Waiter) -> None:
+        """The caller waits no more.  What it was served in the same moment nobody else knows of."""
+        late = self._withdraw(waiter, None)
+        if late is not None:
+            self.give_back(late, True, waiter.holder)
+
+    def _outcome(self, waiter: Waiter, outcome: Any | GaveUp, began: float) -> Session:
+        """Return the connection that `open_` ended with, or raise why there is none.  ``began`` in monotonic seconds."""
+        session: Session | None = None if isinstance(outcome, GaveUp) else outcome
+        late = self._withdraw(waiter, session)
+        now, events = time.monotonic(), self.topology.events
+        if (found := session or late) is not None:
+            found.lent_at = now
+            events.waited(found.node, now - began, now)
+            return found
+        error = none_to_be_had(self.topology, self._book, self.reading.operational_error, outcome, waiter, now - began)
+        events.note("timeout", waiter.want.node or "", str(error))
+        raise error
+
+    def _withdraw(self, waiter: Waiter, held: Session | None) -> Session | None:
+        """Leave the queue.  A connection that was served in the same moment is returned."""
+        with self._lock:
+            given, actions = self._book.withdraw(waiter)
+        self._act(actions)
+        given = given or waiter.given  # the event that says so was broken off
+        if given is None or given is held:
+            return None
+        return given
+
+    # -- dials --------------------------------------------------------------------------------------------------------------
+
+    def begin_dial(
+        self, name: str, waiter: Waiter | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> bool | None:
+        """Begin to dial ``name``, in the background.  Returns what `Dial` is answered by."""
+        actions, attempt = Actions(), None
+        try:
+            with self._lock:
+                begun, _ = self._book.begin_dial(name, waiter, actions)
+            self._act(actions)
+            shelf = actions.dial
+            if shelf is not None and not (actions.spare is not None and self._use_spare(shelf, waiter, actions)):
+                use = waiter.want.use if waiter is not None else None
+                attempt = self._attempt(shelf, waiter, arguments if use is None else use.arguments, use)
+                with self._lock:
+                    self._attempts.add(attempt)
+                self._ensure_monitor()  # a forked child has none yet, and nobody else abandons a dial that is late
+                attempt.start()
+        except BaseException:  # the handler of a signal raised: the room that was reserved is free again
+            self._act(actions)
+            if attempt is not None:
+                attempt.cancel()
+            elif actions.dial is not None:
+                self._dial_called_off(actions.dial, waiter)
+            raise
+        return begun
+
+    def _dial_called_off(self, shelf: Shelf, waiter: Waiter | None) -> None:
+        with self._lock:
+            actions = self._book.dial_failed(shelf, CalledOff(), time.monotonic(), waiter)
+        self._act(actions)
+
+    def _use_spare(self, shelf: Shelf, waiter: Waiter | None, asked: Actions) -> bool:
+        """Let the connection that is kept for probes end a dial before it begins; False: there is none."""
+        actions, session = Actions(), None
+        try:
+            with fork.calls:  # a child that is forked between the two would find it neither here nor there
+                spare = self._prober.spare(shelf.name)
+                if spare is None:
+                    return False
+                session = self._session(spare.raw, shelf, spare.opened)
+                # Of the moment of the decision: what was heard since is news about this one too.
+                session.generation = asked.spare if asked.spare is not None else session.generation
+                session.idle_since = now = time.monotonic()  # so that it is looked at before it is handed out
+                misfit = unfit(self.topology.view, shelf.name, waiter)
+                with self._lock:
+                    actions = self._book.dialled(session, spare.seconds, now, waiter, misfit)
+            self._act(actions)
+        finally:
+            if session is not None and session in shelf.open:
+                asked.dial = None  # the room is taken, whatever breaks in
+        return True
+
+    def _dial_ended(
+        self, attempt: D, shelf: Shelf, waiter: Waiter | None, own: bool = False, use: Use | None = None
+    ) -> None:
+        """A dial has ended; ``own``: it had arguments of its caller's.  ``use``: what it was made with."""
+        topology, name = self.topology, attempt.name
+        if attempt.error is not None:
+            if attempt.hooked is not None and waiter is not None:
+                waiter.refused |= {name}
+                waiter.hooked[name] = attempt.error
+            if attempt.hooked is None and own and waiter is not None and is_callers(self.reading, attempt.error):
+                waiter.refused |= {name}
+            elif isinstance(attempt.error, Exception):  # a cancellation is no news about the node
+                # Before the waiter is told: its next look must not see the node up.
+                tell_failure(topology, self.reading, attempt, attempt.error)
+            with self._lock:
+                self._attempts.discard(attempt)
+                actions = self._book.dial_failed(shelf, attempt.error, time.monotonic(), waiter)
+        else:
+            answer = attempt.result
+            topology.connected(name)
+            topology.tell(answer.news(name, self.reading.peer(answer.raw)))
+            session = self._session(answer.raw, shelf)
+            session.use = use
+            misfit = unfit(topology.view, name, waiter)
+            with self._lock:
+                self._attempts.discard(attempt)
+                actions = self._book.dialled(session, attempt.seconds, time.monotonic(), waiter, misfit)
+        self._act(actions)
+        if (
+            self.topology.settings.min_idle and attempt.hooked is None
+        ):  # or a hook that raises would be called without a pause
+            self._wake()  # to go on filling
+
+    def _session(self, raw: Any, shelf: Shelf, opened: float | None = None) -> Session:
+        now = time.monotonic() if opened is None else opened
+        node = self.topology.view.by_name.get(shelf.name)
+        jitter = 0.9 + 0.1 * random.random()  # or all would be replaced in the same second
+        lifetime = self.topology.settings.max_lifetime * jitter
+        session = Session(raw, shelf, node.generation if node else -1, now, now + lifetime)
+        session.jitter = jitter
+        session.shared = self.topology.is_shared(shelf.name)
+        session.autocommit = self.reading.autocommit(raw)
+        session.read_only = False
+        return session
+
+    def fill_up(self) -> None:
+        """Dial until ``min_idle`` connections are idle."""
+        settings = self.topology.settings
+        if settings.min_idle:
+            want = Want(Service.READ if settings.read_only else Service.WRITE, settings.read_only)
+            with self._lock:
+                shelves = self._book.shelves
+                ready = self._book.chosen(want)  # an idle connection to another node is ready for nobody
+                idle = sum(session.use is None for shelf in ready for session in shelf.idle) + sum(
+                    shelf.dials for shelf in shelves.values()
+                )
+                room = (
+                    self._book.max_size - self._book.total if ready else 0
+                )  # the prober is asking; its answer comes by here again
+            self._drive_fill(fill(idle, settings.min_idle, room), Waiter(want))
+
+    def _fill_step(self, step: Step, waiter: Waiter) -> object:
+        """Perform a step of `fill`, whose dials are nobody's in particular."""
+        return self.begin_dial(step.node) if isinstance(step, Dial) else self._look(waiter)

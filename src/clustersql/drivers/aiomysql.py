@@ -1,7 +1,8 @@
 """aiomysql: PyMySQL's protocol over asyncio's streams.
 
 A cancelled call closes the connection (``_close_on_cancel``): the statement may go on at the server, which learns of
-the end when it answers.  So may a cancelled COMMIT.
+the end when it answers.  So may a cancelled COMMIT.  Reading catches a cancellation to close, and raises it again (``_read_packet``),
+so no call but connecting, which waits by `asyncio.wait_for`, returns as if it had not been cancelled.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """asyncmy: a fork of aiomysql in Cython, with a protocol class in place of streams.
 
-A cancelled call closes the connection, as with aiomysql.
+A cancelled call closes the connection, as with aiomysql.  But with ``read_timeout`` it waits by `asyncio.wait_for`, which drops a
+cancellation that comes with the answer until Python 3.12 (https://github.com/python/cpython/issues/86296); without, it awaits one
+future, and raises on what that raises (``_fill_buffer``).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -33,6 +36,7 @@ class AsyncMy(AioMySQL):
     """Adapter for asyncmy."""
 
     name = "asyncmy"
+    outlives_cancellation = sys.version_info < (3, 12)
     connection_names = CONNECTION_NAMES
     refusals = ((0, "Not connected"), (0, "Cancelled during execution"))
     names: ClassVar[Mapping[str, str]] = SAME_NAMES

@@ -4,7 +4,9 @@ It is not made after PEP 249, so this adapter adds what that asks for: BEGIN bef
 connection is in autocommit mode), and a cursor.  asyncpg's own methods keep their signatures and results.
 
 A cancelled call sends a cancel request in the background, and the next call waits until the server has answered it; the
-connection is good afterwards, in a failed transaction where there was one.
+connection is good afterwards, in a failed transaction where there was one.  Only ``executemany`` loses a cancellation that comes
+while it has more to send than the network takes: see `many`.  Each other call awaits one future, and nothing catches what
+that raises (``protocol.pyx``), so none returns as if nothing had been.
 
 It has no OperationalError.  Our own errors are ``PostgresConnectionError``, so that programs which catch that, or
 ``PostgresError``, catch them too.  Apart from ``PostgresError`` it raises ``InterfaceError``, ``InternalClientError``,
@@ -13,6 +15,7 @@ and OSErrors.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -43,6 +46,8 @@ OURS = (
 """libpq's keywords for what we do ourselves; the server would take them for settings of its own and refuse."""
 PREPARED = 64
 """Statements that are kept prepared per connection for our cursor; asyncpg keeps 100 for its own methods."""
+UNWINDING = 0.1
+"""Seconds for which a cancelled ``executemany`` is waited for: it ends in a few turns of the loop, or never."""
 FORGETTING = ("DISCARD", "DEALLOCATE")
 """Status tags after which the server may have forgotten what was prepared."""
 
@@ -215,10 +220,32 @@ class AsyncPG(AsyncAdapter):
     def _beginning(self, name: str) -> Own:
         async def own(raw: Any, *args: Any, **kwargs: Any) -> Any:
             await self.begin(raw, kwargs.get("timeout"))
+            if name == "executemany":
+                return await self.many(raw, *args, **kwargs)
             return await getattr(raw, name)(*args, **kwargs)
 
         own.__name__ = name
         return own
+
+    async def many(self, raw: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run asyncpg's ``executemany``, so that it ends when it is cancelled.
+
+        Cancelled while it waits to send more (``bind_execute_many``, whose ``finally`` returns), it drops the
+        cancellation, sends no more, and waits for ever for the answer to a message that it has not ended.  So it works
+        in a task of its own, and the connection is closed where that does not end.
+        """
+        working = asyncio.ensure_future(raw.executemany(*args, **kwargs))
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            working.cancel()
+            working.add_done_callback(_seen)
+            try:
+                await asyncio.wait((working,), timeout=UNWINDING)
+            finally:
+                if not working.done():
+                    self.terminate(raw)
+            raise
 
     async def cursor(self, raw: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Cursor:
         """Return a cursor; it takes no arguments.  asyncpg's own ``cursor(query)`` is a method of its connection."""
@@ -333,7 +360,7 @@ class Cursor:
         """Run a statement once per item; asyncpg tells no count of it."""
         await self._driver.begin(self._raw)
         self._rows, self.description, self.statusmessage = [], None, None
-        await self._raw.executemany(operation, parameters)
+        await self._driver.many(self._raw, operation, parameters)
         return self
 
     async def run(self, query: str, parameters: Sequence[Any]) -> None:
@@ -370,6 +397,12 @@ class Cursor:
     async def __aiter__(self) -> AsyncIterator[Any]:
         while self._rows:
             yield self._rows.pop()
+
+
+def _seen(working: asyncio.Future[Any]) -> None:
+    """Nobody waits for its end any more, so nobody else would take its error."""
+    if not working.cancelled():
+        working.exception()
 
 
 def _remembering(kind: Any) -> type:

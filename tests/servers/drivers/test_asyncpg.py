@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -194,5 +195,27 @@ def test_what_the_server_forgot_is_not_used(connected: With) -> None:
             await cursor.execute("SELECT 1")
             assert await raw.fetchval("SELECT 2") == 2
             await cursor.execute("DISCARD ALL")
+
+    connected(body)
+
+
+@pytest.mark.parametrize("of", ["the connection", "our cursor"])
+def test_a_cancelled_executemany_with_more_to_send(connected: With, of: str) -> None:
+    """The driver drops a cancellation that comes while it waits for the network, and would wait for ever."""
+    rows = [("x" * 2_000_000,)] * 20
+    sql = "INSERT INTO many SELECT $1 FROM pg_sleep(0.2)"
+
+    async def body(raw: Any) -> None:
+        await raw.execute("CREATE TEMPORARY TABLE many (text text)")
+        raw.session.autocommit = True
+        cursor = await DRIVER.cursor(raw, (), {})
+        many = cursor.executemany if of == "our cursor" else partial(DRIVER.methods["executemany"], raw)
+        working = asyncio.ensure_future(many(sql, rows))
+        while not raw._transport.get_write_buffer_size():
+            await asyncio.sleep(0.01)
+        working.cancel()
+        await asyncio.wait([working], timeout=30.0)
+        assert working.cancelled()
+        assert DRIVER.is_closed(raw)
 
     connected(body)

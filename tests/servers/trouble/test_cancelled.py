@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -226,3 +227,33 @@ def test_a_timeout_on_a_frozen_node(stage: Stage) -> None:
     finally:
         stage.a.deaf(False)
     assert stage.count() == 0
+
+
+@stages
+def test_a_cancellation_that_comes_with_the_answer(stage: Stage) -> None:
+    """While an answer waits to be taken in, up to the turn of the loop that takes it: no statement returns as if nothing had been."""
+    cluster = face.cluster(f"{stage.key}-turns", stage.driver, stage.loop)
+    more = {"read_timeout": 30} if stage.driver == "asyncmy" else {}  # with it asyncmy waits in another way
+    cluster.add_node("a", **stage.address(stage.server.port("n1")), **more)
+    stage.clusters.append(cluster)
+
+    async def read(db: Any) -> None:
+        async with db.connection() as conn:
+            cursor = conn.cursor()
+            for _ in range(1000):
+                await cursor.execute("SELECT 1")
+                await cursor.fetchall()
+
+    async def each(db: Any) -> None:
+        for turns in range(24):
+            task = asyncio.ensure_future(read(db))
+            await asyncio.sleep(0.01)
+            time.sleep(0.002)  # the loop stands still, and the answer comes
+            for _ in range(turns % 8):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task], timeout=PATIENCE)
+            assert task.cancelled()
+
+    assert stage.loop is not None
+    stage.loop.call(each, cluster.open()._inner)

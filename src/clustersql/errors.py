@@ -8,10 +8,11 @@ Exceptions of the driver pass through untouched.  Ours arise only where no drive
      +-- PoolClosed         used after close
      +-- OutcomeUnknown     it may have happened; nothing could find out
      +-- TransactionLost    it did not happen; run the transaction again
+     +-- CausalityLost      what a bookmark stands for cannot be read here
      +-- ReplayMismatch     a replayed transaction saw other data than the first time
     ConfigError(ValueError)
 
-Each is *also* an instance of the driver's ``OperationalError`` (`bind`), so ``except pymysql.OperationalError`` in a
+Each but `CausalityLost` is *also* an instance of the driver's ``OperationalError`` (`bind`), so ``except pymysql.OperationalError`` in a
 program that knows nothing of clustersql still catches it, and finds what it asks of such an error: ``errno``,
 ``sqlstate``, ``diag``, the driver's form of ``args`` (`Form`).
 
@@ -40,6 +41,7 @@ from typing import Any, TypeVar
 
 __all__ = [
     "GENERAL",
+    "CausalityLost",
     "ClusterError",
     "ConfigError",
     "Form",
@@ -90,6 +92,13 @@ class TransactionLost(ClusterError):
 
 class ReplayMismatch(ClusterError):
     """A replayed transaction was given other results than the first time, so it was rolled back."""
+
+
+class CausalityLost(ClusterError):
+    """What a bookmark stands for cannot be read here: it was lost in a failover, was never written, or is of another database.
+
+    No driver's ``OperationalError``, so that nobody's retry loops on it: the same bookmark leads to the same end.
+    """
 
 
 class ConfigError(ValueError):

@@ -184,6 +184,43 @@ class Commit:
     """Commit what ``on_connect`` has left open."""
 
 
+@dataclass(frozen=True, slots=True)
+class See:
+    """Answered by the time, in monotonic seconds, and the view as it is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Borrow:
+    """Check a session out for ``want`` within ``seconds``.  Answered by the session, or the pool's error is thrown."""
+
+    want: Any
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Consult:
+    """Ask on a session that was borrowed, outside of any transaction.  Answered by the rows of each statement; or by the error, and the session
+    has been given back then.
+    """
+
+    session: Any
+    statements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Give a session back that was borrowed: nothing was left in it."""
+
+    session: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait for ``seconds``."""
+
+    seconds: float
+
+
 Step: TypeAlias = (
     Look
     | Dial
@@ -204,5 +241,10 @@ Step: TypeAlias = (
     | Autocommit
     | Greet
     | Commit
+    | See
+    | Borrow
+    | Consult
+    | Return
+    | Sleep
 )
 Steps: TypeAlias = Generator[Step, Any, T]

@@ -160,6 +160,8 @@ class Node:
     """The name and version of the server."""
     position: Position | None = None
     """Of its log, when it was asked last: a measurement, so that a change of it alone is no news."""
+    asked: float = 0.0
+    """When the question was put that it answered first with this position, or that a reader has put since."""
     epoch: Epoch | None = None
     """The history that its data belong to; None: not told."""
     outdated: bool = False

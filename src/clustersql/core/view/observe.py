@@ -24,6 +24,7 @@ from .epoch import guarded, switched
 from .freshness import Track
 from .members import Members
 from .node import AXES, Mark, Node, Origin, Reach, Readiness, Report, Role
+from .position import Position
 from .view import View
 
 
@@ -132,7 +133,37 @@ class Resolved:
     hosts: frozenset[str]
 
 
-Observation = Answered | Resolved | Unreachable | Silent | SessionLost | Refused | Added | Removed | Draining | Members
+@dataclass(frozen=True, slots=True)
+class Positioned:
+    """A replica has told a reader where it is, in between two probes."""
+
+    node: str
+    """The node's name."""
+    identity: str
+    """As `Report.identity`: of another incarnation of the server it says nothing about this one."""
+    position: Position
+    """What it has applied."""
+    asked: float
+    """When the question was put, in monotonic seconds."""
+    reached: int = 0
+    """The timeline that it has certainly reached; 0: not told."""
+    following: int = 0
+    """The timeline that it receives now; 0: not told."""
+
+
+Observation = (
+    Answered
+    | Resolved
+    | Unreachable
+    | Silent
+    | SessionLost
+    | Refused
+    | Added
+    | Removed
+    | Draining
+    | Members
+    | Positioned
+)
 
 BREAKER_BASE = 1.0
 BREAKER_CAP = 30.0
@@ -228,7 +259,7 @@ def _used(node: Node) -> Node:
     nothing else.
     """
     retry_at = node.retry_at if node.reach is Reach.UP else 0.0  # who is not up is not dialled for a caller
-    return replace(node, position=None, timeline=0, failures=0, retry_at=retry_at, why="", marks={})
+    return replace(node, position=None, asked=0.0, timeline=0, failures=0, retry_at=retry_at, why="", marks={})
 
 
 def _tracked(track: Track, node: Node, report: Report, now: float) -> Track:
@@ -268,6 +299,7 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         readiness=report.readiness,
         version=report.version or node.version,
         position=report.position,
+        asked=_asked(node, report, now),
         epoch=report.epoch,
         failures=node.failures if pushed_back else 0,
         retry_at=node.retry_at if pushed_back and node.retry_at > now else 0.0,
@@ -283,6 +315,26 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         peers=node.peers | {seen.peer} if seen.peer else node.peers,
     )
     return _dated(node, after, now, report.why)
+
+
+def _asked(node: Node, report: Report, now: float) -> float:
+    """When the question of its position was put; the first of those that it answers alike, or an idle cluster would have a new view each second."""
+    if report.position == node.position and report.identity in ("", node.identity):
+        return node.asked
+    return now if report.asked is None else report.asked
+
+
+def _positioned(node: Node, seen: Positioned, now: float, jitter: float, breaker: Breaker) -> Node:
+    """Of another incarnation, or of one that is gone or promoted, it says nothing about this one."""
+    if node.reach is not Reach.UP or node.role is not Role.REPLICA or seen.identity != node.identity:
+        return node
+    return replace(
+        node,
+        position=seen.position,
+        asked=seen.asked,
+        timeline=max(node.timeline, seen.reached),
+        following=seen.following or node.following,
+    )
 
 
 def _is_overtaken(node: Node, report: Report) -> bool:
@@ -436,6 +488,7 @@ _TRANSITIONS: dict[type, Callable[..., Node]] = {
     Refused: _refused,
     Draining: _draining,
     Resolved: _resolved,
+    Positioned: _positioned,
 }
 
 

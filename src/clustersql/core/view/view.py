@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from .epoch import Switch, unproven
 from .freshness import MaxLag, Track
@@ -57,6 +58,10 @@ class Want:
     """How far behind a replica may be that serves it; None: as far as it likes."""
     use: Use | None = None
     """What its session is made with; None: nothing but what is the node's."""
+    among: frozenset[str] | None = None
+    """The only nodes that may serve it; None: any."""
+    causal: Any = None
+    """What whoever serves it must have seen, and who remembers that (`core.causal.after.Causal`); None: nothing."""
 
     @property
     def movable(self) -> bool:
@@ -115,6 +120,8 @@ class View:
             node = self.by_name.get(want.node)
             fits = node is not None and node.usable and _has_role(node, want.service)
             names = (want.node,) if fits else ()
+        if want.among is not None:
+            names = tuple(name for name in names if name in want.among)
         if want.max_lag is None:
             return names
         return tuple(name for name in names if self.fresh(self.by_name[name], want.max_lag, now))
@@ -206,7 +213,7 @@ def _has_role(node: Node, service: Service) -> bool:
 
 
 def _named(node: Node, want: Want) -> bool:
-    return want.node is None or want.node == node.name
+    return (want.node is None or want.node == node.name) and (want.among is None or node.name in want.among)
 
 
 def _untried(node: Node, want: Want) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .cluster import Cluster
 from .errors import (
+    CausalityLost,
     ClusterError,
     ConfigError,
     NoNodeAvailable,
@@ -18,6 +19,7 @@ from .registry import connect, load, metrics, open, register, registered, unregi
 __version__ = "0.1.0"
 
 __all__ = [
+    "CausalityLost",
     "Cluster",
     "ClusterError",
     "ConfigError",

@@ -233,15 +233,18 @@ class Cluster:
         node: str | None = None,
         timeout: float | None = None,
         max_lag: float | str | None = None,
+        after: str | None = None,
         **arguments: Any,
     ) -> Any:
         """Return the driver's own connection, from the best node, for frameworks that have a pool of their own.
 
-        ``read_only``: from any ready node, and the session is read-only.  ``timeout``: seconds in all.  ``max_lag``: as among the options.  Further arguments are the driver's.
+        ``read_only``: from any ready node, and the session is read-only.  ``timeout``: seconds in all.  ``max_lag`` and ``after``: as among the options.  Further arguments are the driver's.
         The connection is remembered weakly, for `is_current` and `observe`.  Raises `NoNodeAvailable`.
         """
         self._require_nodes()
-        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
+        options = self._options.changed(
+            read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag, after=after
+        )
         self._topology.check(options)
         wait = self._topology.settings.timeout if options.timeout is None else options.timeout
         return self._make_pool().dial(self._dialled, options.want(autocommit=False), wait, arguments)
@@ -253,11 +256,14 @@ class Cluster:
         node: str | None = None,
         timeout: float | None = None,
         max_lag: float | str | None = None,
+        after: str | None = None,
         **arguments: Any,
     ) -> Any:
         """Return the asyncio driver's own connection, from the best node; arguments and errors as for `dial`."""
         self._require_nodes()
-        options = self._options.changed(read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag)
+        options = self._options.changed(
+            read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag, after=after
+        )
         self._topology.check(options)
         wait = self._topology.settings.timeout if options.timeout is None else options.timeout
         pool = self._make_async_pool()

@@ -161,6 +161,10 @@ class FaceDatabase(_Face):
     def _pool(self) -> Any:
         return self._loop.call(self._inner._pool)
 
+    @property
+    def bookmark(self) -> str:
+        return self._loop.call(lambda: self._inner.bookmark)  # type: ignore[no-any-return]
+
     def execute(self, operation: Any, *args: Any, **options: Any) -> Any:
         return self._call("execute", own_style(self._inner._cluster._load_async(), operation, args), *args, **options)
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from asyncio import current_task
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..config.knobs import Knobs
-from ..config.options import Options
+from ..config.options import Options, memory_of
 from ..config.percall import PerCall
 from ..connection.functions import check_async
 from ..connection.result import Result
 from ..connection.running import Running
 from ..connection.statements import UNSET
+from ..core.causal.bookmark import parse, text_of
 from ..pool.counts import unused
+from ..pool.memory import Memory
+from .causal import bookmark
 from .checkout import Checkout
 from .connection import Connection
 from .cursor import fetched
@@ -91,13 +95,15 @@ class Database:
         role: str | None = None,
         move: bool | None = None,
         max_lag: float | str | None = None,
+        after: str | None = None,
     ) -> Database:
         """Return a view of this database with other settings; this one is left as it is.
 
         ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.  ``read_only``: any ready node may
         serve, and the server refuses writes.  ``idempotent``: running a statement twice does no harm.  ``node``, ``role`` ("primary",
         "replica", "any") and ``move=False`` pin the work.  ``max_lag``: how far behind a replica may be, in seconds, or as a size of its
-        log ("16MB").  Raises `ConfigError` naming every mistake.
+        log ("16MB").  ``after``: the bookmark that a read must have seen ("": none), as `bookmark` has told it.  Raises `ConfigError` naming
+        every mistake.
         """
         given = {
             "timeout": timeout,
@@ -107,12 +113,41 @@ class Database:
             "role": role,
             "move": move,
             "max_lag": max_lag,
+            "after": after,
         }
         given = {name: value for name, value in given.items() if value is not None}
         self._look()
         changed = self._options.changed(**given)
         self._cluster._topology.check(changed)
         return Database(self._cluster, {**self._given, **given}, self._last)
+
+    def causal(self, after: str = "") -> Database:
+        """Return a view that reads what was written through it, on any node; each has a memory of its own, so make one per request.
+
+        Reads go to replicas with ``read_only=True``, as ever: to one that is known to have what this view has written; else to one that is asked and waited
+        for, `causal_wait` seconds at most; else to the primary.  ``after``: the `bookmark` of another view, of another process too.  What
+        cannot be read any more, as a write that a failover has lost, is `CausalityLost`.  Raises `ConfigError` for what is no bookmark, and
+        where the database tells no positions.
+        """
+        self._look()
+        changed = replace(self._options, after=None).changed(after=after)
+        memory = Memory(parse(after) if after else None)
+        given = {"after": "", "memory": memory}
+        self._cluster._topology.check(replace(changed, memory=memory))
+        return Database(self._cluster, {**self._given, **given}, self._last)
+
+    @property
+    def bookmark(self) -> Awaitable[str]:
+        """Await it for what this view has written and read, as a text for a cookie, a header or a job; "": nothing yet.
+
+        Raises `CausalityLost` where that cannot be told any more, and `ConfigError` where `causal` has not made this view.
+        """
+        return self._bookmark()
+
+    async def _bookmark(self) -> str:
+        memory, pool = memory_of(self._options), self._pool()
+        wait = pool.timeout if self._options.timeout is None else self._options.timeout
+        return text_of(await bookmark(pool, memory, monotonic() + wait))
 
     def connection(
         self,

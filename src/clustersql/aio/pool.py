@@ -34,6 +34,7 @@ from ..pool.holders import NOBODY
 from ..pool.outside import OutsideConnections
 from ..pool.session import awaited
 from ..pool.upkeep import Upkeep
+from . import causal
 from .dial import Attempt, Background, connect
 from .drive import drive
 from .mode import make
@@ -64,6 +65,8 @@ class Pool(BasePool[Attempt]):
         ``avoid`` is a node that is taken only when no other serves.  Raises `NoNodeAvailable`, `PoolTimeout` or `PoolClosed`, each also
         an instance of the driver's ``OperationalError``.  Cancelled, it has taken nothing.
         """
+        if want.causal is not None:
+            return await causal.checkout(self, want, timeout, lambda plain, left: self.checkout(plain, left, avoid))
         began = now = time.monotonic()
         while True:
             view = self.topology.view
@@ -90,6 +93,10 @@ class Pool(BasePool[Attempt]):
         self, want: Want, timeout: float, arguments: Mapping[str, Any], avoid: str | None = None
     ) -> Session:
         """Return a connection that the pool does not keep, with the caller's own driver ``arguments``; raises as `checkout`."""
+        if want.causal is not None:
+            return await causal.checkout(
+                self, want, timeout, lambda plain, left: self.open_outside(plain, left, arguments, avoid)
+            )
         session = await self._open(want, time.monotonic() + timeout, avoid, arguments)
         self._outside.add(session)
         return session

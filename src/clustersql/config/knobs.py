@@ -58,6 +58,7 @@ class Knob:
 
 # The comparisons also refuse NaN and infinity.
 SECONDS = Check("float", "a number of seconds above 0, at most a year", lambda v: is_number(v) and 0 < v <= YEAR)
+WAIT = Check("float", "a number of seconds from 0, at most a year", lambda v: is_number(v) and 0 <= v <= YEAR)
 SHARE = Check("float", "a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1)
 FLAG = Check("bool", "true or false", lambda v: isinstance(v, bool))
 HOOK = Check("callable", "a function that takes the driver's connection", lambda v: v is None or callable(v))
@@ -161,6 +162,12 @@ class Knobs:
         cast("float | str | None", None),
         LAG,
         "How far behind a replica may be that serves, in seconds, or as a size of its log.  Unknown is too far.",
+    )
+    causal_wait: float = _knob(
+        0.02,
+        WAIT,
+        "Causal reads: how long a replica is waited for that has not seen what was written; then the primary serves.",
+        "s",
     )
     read_only: bool = _knob(False, FLAG, "Whether the whole cluster is only read: then every ready node serves.")
     retry_limit: int = _knob(2, count(0), "How often one operation may be tried again on another node.")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from ..core.causal.after import Causal, Remembers
+from ..core.causal.bookmark import parse
 from ..core.view.freshness import max_lag
 from ..core.view.use import Claim
 from ..core.view.view import Service, Want
@@ -35,8 +37,12 @@ class Options:
     """False: the work stays in its session."""
     max_lag: float | str | None = None
     """How far behind a replica may be that serves it, in seconds, or as a size of its log ("16MB")."""
+    after: str | None = None
+    """The bookmark that a read must have seen; "": none."""
     claim: Claim | None = None
     """What its sessions are made with, as `Cluster.open` was told; no caller sets it later."""
+    memory: Remembers | None = None
+    """What a causal view remembers; no caller sets it later."""
 
     def changed(self, **values: Any) -> Options:
         """Return these options with ``values`` instead; None leaves a value as it is.  Raises `ConfigError` naming every mistake."""
@@ -59,10 +65,22 @@ class Options:
             service = Service.READ
         lag = None if self.max_lag is None else max_lag(self.max_lag)
         use = None if self.claim is None else self.claim.use
-        return Want(service, self.read_only, autocommit, self.node, self.move, lag, use)
+        return Want(service, self.read_only, autocommit, self.node, self.move, lag, use, causal=self._causal())
+
+    def _causal(self) -> Causal | None:
+        """What a read must have seen.  A write goes to the primary, which has it; only a memory is told of that."""
+        after = parse(self.after) if self.after and self.read_only else None
+        return None if after is None and self.memory is None else Causal(after, self.memory)
 
 
-OPTIONS = tuple(name for name in Options.__dataclass_fields__ if name != "claim")
+def memory_of(options: Options) -> Remembers:
+    """Return the memory of a causal view.  Raises `ConfigError` where there is none."""
+    if options.memory is None:
+        raise ConfigError("bookmark: this view remembers nothing: read it of what db.causal() has returned")
+    return options.memory
+
+
+OPTIONS = tuple(name for name in Options.__dataclass_fields__ if name not in ("claim", "memory"))
 """What a caller may set."""
 
 
@@ -71,6 +89,8 @@ def _mistake(name: str, value: object) -> str | None:
         return f"no such option; {nearest(name, OPTIONS)}"
     if name == "timeout":
         return None if is_number(value) and 0 < value < 1e9 else f"must be a number of seconds above 0, not {value!r}"  # type: ignore[operator]
+    if name == "after":
+        return _no_bookmark(value)
     if name == "max_lag":
         return LAG.complaint(value)
     if name == "role":
@@ -80,6 +100,13 @@ def _mistake(name: str, value: object) -> str | None:
     if name == "node":
         return None if isinstance(value, str) else f"must be a node's name, not {value!r}"
     return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
+
+
+def _no_bookmark(value: object) -> str | None:
+    try:
+        return None if value == "" else str(parse(value)) and None
+    except ConfigError as exc:
+        return str(exc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +119,28 @@ class MeasuredLag:
     """In what the lag can be told: "seconds", "bytes"; nothing: it cannot be measured."""
     probe_interval: float
     """How often a node is asked, in seconds."""
+    tells_positions: bool = True
+    """Whether a node can be asked for a position that a reader can wait for."""
 
 
 def check_options(options: Options, cluster: str, nodes: Collection[str], lag: MeasuredLag) -> None:
     """Raise `ConfigError` when the options name a node that the cluster does not have, or a lag that it cannot tell."""
     if options.node is not None and options.node not in nodes:
         raise ConfigError(f"cluster {cluster!r} has no node {options.node!r}; {nearest(options.node, nodes)}")
+    if options.after or options.memory is not None:
+        _check_causal(options, cluster, lag)
     if options.max_lag is not None:
         check_lag(options.max_lag, cluster, lag)
+
+
+def _check_causal(options: Options, cluster: str, lag: MeasuredLag) -> None:
+    what = "causal()" if options.memory is not None else "after"
+    if not lag.tells_positions:
+        text = f"{what}: a {lag.database} database tells no positions that a reader could wait for; leave it out"
+        raise ConfigError(f"cluster {cluster!r}: {text}")
+    if options.node is not None:
+        text = f"{what}: which node has what was written is found out, so node={options.node!r} cannot stand beside it; leave one of them out"
+        raise ConfigError(f"cluster {cluster!r}: {text}")
 
 
 def check_lag(value: float | str, cluster: str, lag: MeasuredLag) -> None:
@@ -119,7 +160,7 @@ def check_lag(value: float | str, cluster: str, lag: MeasuredLag) -> None:
 
 def changed_here(options: Options, values: Mapping[str, Any]) -> Options:
     """Return ``options`` with the ``values`` that can change on a connection.  Raises `ConfigError`, also for what cannot."""
-    if fixed := [name for name in ("read_only", "node", "role") if values.get(name) is not None]:
+    if fixed := [name for name in ("read_only", "node", "role", "after") if values.get(name) is not None]:
         # In silence it would be worse than useless: a caller would believe that the server refuses writes.
         raise ConfigError(f"{', '.join(fixed)}: cannot change on a connection; give it to db.connection()")
     return options.changed(**values)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.causal.means import Means
 from ..core.faults import Fault
 from ..core.statements.rules import Rules
 from ..core.view.members import Members
@@ -99,6 +100,8 @@ class Dialect:
     """Reads their answers."""
     port: int | None = None
     """Where servers listen by default."""
+    bookmarks: Means | None = None
+    """How it tells positions in its history that a reader can wait for; None: it tells none."""
     reset_proof: str = ""
     """Gives true in a session that the reset has made as it was at first, where a reset may leave something; empty: it
     leaves nothing."""

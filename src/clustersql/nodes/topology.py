@@ -19,6 +19,7 @@ import logging
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
@@ -66,7 +67,12 @@ class Topology:
         self.name = name
         self.driver = driver
         self.settings = settings
-        self.measured_lag = MeasuredLag(driver.dialect.name, driver.dialect.measures_lag, settings.probe_interval)
+        self.measured_lag = MeasuredLag(
+            driver.dialect.name,
+            driver.dialect.measures_lag,
+            settings.probe_interval,
+            driver.dialect.bookmarks is not None,
+        )
         self.view = View(writer=settings.writer, discovery=begun(settings, driver.dialect))
         self.addresses: dict[str, Address] = {}
         self.records: dict[str, Record] = {}
@@ -74,6 +80,8 @@ class Topology:
         self.latest: dict[str, BaseException] = {}
         self.budget = Budget(settings.retry_ratio, settings.retry_reserve)
         self.started = time.time()
+        # How causal reads were served, and how many bookmarks an integration has refused.
+        self.causal = Counter(known=0, waited=0, primary=0, refused=0)
         self.events = Events(name, self.without_passwords)
         self.listeners: list[Callable[[View], None]] = []
         self._breaker = Breaker(settings.breaker_base, settings.breaker_cap)

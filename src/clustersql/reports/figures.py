@@ -28,6 +28,7 @@ def measured(topology: Topology, pools: Sequence[dict[str, Any]]) -> dict[str, A
         "Policy": _policy(topology),
         "Retries": topology.budget.spent,
         "RetriesRefused": topology.budget.refused,
+        "CausalReads": dict(topology.causal),
         "Panic": _panic(topology),
         "Pool": {_title(name): value for name, value in stats.items()},
         "Nodes": {name: _node(topology, name, per_node.get(name, {})) for name in sorted(topology.nodes)},

@@ -27,7 +27,7 @@ from ..pool.base import BasePool
 from ..pool.outside import OutsideConnections
 from ..pool.session import awaited
 from ..pool.upkeep import Upkeep
-from . import monitor
+from . import causal, monitor
 from .dial import Attempt, connect
 from .drive import drive
 from .entangled import apart
@@ -57,6 +57,8 @@ class Pool(BasePool[Attempt]):
         ``avoid`` is a node that is taken only when no other serves.  It is ``holder``'s before this returns.  Raises `NoNodeAvailable`, `PoolTimeout` or `PoolClosed`, each also
         an instance of the driver's ``OperationalError``.
         """
+        if want.causal is not None:
+            return causal.checkout(self, want, timeout, lambda plain, left: self.checkout(plain, left, avoid, holder))
         began = now = time.monotonic()
         while True:
             view = self.topology.view
@@ -94,6 +96,10 @@ class Pool(BasePool[Attempt]):
         holder: Any = UNDERWAY,
     ) -> Session:
         """Return a connection that the pool does not keep, with the caller's own driver ``arguments``; raises as `checkout`."""
+        if want.causal is not None:
+            return causal.checkout(
+                self, want, timeout, lambda plain, left: self.open_outside(plain, left, arguments, avoid, holder)
+            )
         session = self._open(want, time.monotonic() + timeout, avoid, arguments, holder)
         self._outside.add(session)
         return session

@@ -108,6 +108,11 @@ def _retries(told: Told) -> Iterator[Sample]:
     yield {CLUSTER: told.snapshot.cluster, "outcome": "refused"}, told.figures["RetriesRefused"]
 
 
+def _causal(told: Told) -> Iterator[Sample]:
+    for how, count in sorted(told.figures["CausalReads"].items()):
+        yield {CLUSTER: told.snapshot.cluster, "how": how}, count
+
+
 def _events(told: Told) -> Iterator[Sample]:
     for kind, count in sorted(told.events.items()):
         yield {CLUSTER: told.snapshot.cluster, "kind": kind}, count
@@ -149,6 +154,13 @@ FAMILIES: tuple[Family, ...] = (
         "{statement}",
         "How many retries the budget still allows.",
         _of_cluster(lambda told: told.snapshot.budget.left),
+    ),
+    Family(
+        "clustersql.causal.reads",
+        COUNTER,
+        "{read}",
+        "Causal reads, by how they were served, and refused bookmarks.",
+        _causal,
     ),
     Family("clustersql.serving", GAUGE, "{node}", "Nodes that may be given work now, by service.", _serving),
     Family("clustersql.events", COUNTER, "{event}", "Events, by kind, since the exporter first looked.", _events),

@@ -14,6 +14,7 @@ from clustersql.sync.cursor import Cursor
 from clustersql.sync.database import Database
 
 NAMES = [
+    "CausalityLost",
     "Cluster",
     "ClusterError",
     "ConfigError",
@@ -43,7 +44,7 @@ FUNCTIONS = {
 }
 
 SINGLE = "(self, operation, parameters, /, **options)"
-DIAL = "(self, *, read_only=False, node=None, timeout=None, max_lag=None, **arguments)"
+DIAL = "(self, *, read_only=False, node=None, timeout=None, max_lag=None, after=None, **arguments)"
 SETTINGS = "timeout=None, read_only=None"
 PINS = "node=None, role=None, move=None, max_lag=None"
 
@@ -73,11 +74,13 @@ METHODS: dict[type, dict[str, str]] = {
         "view": "property",
     },
     Database: {
+        "bookmark": "property",
+        "causal": "(self, after='')",
         "close": "(self)",
         "closed": "property",
         "connection": f"(self, *, {SETTINGS}, {PINS})",
         "execute": "(self, operation, parameters, /, **driver_options)",
-        "options": f"(self, *, {SETTINGS}, idempotent=None, {PINS})",
+        "options": f"(self, *, {SETTINGS}, idempotent=None, {PINS}, after=None)",
         "run": "(self, function, *args, **kwargs)",
         "stats": "(self)",
     },

@@ -29,6 +29,7 @@ DEFAULTS = {
     "writer": "single",
     "max_receive_queue": 500,
     "max_lag": None,
+    "causal_wait": 0.02,
     "read_only": False,
     "retry_limit": 2,
     "retry_ratio": 0.2,

@@ -132,7 +132,7 @@ class Book(Queue):
         shelves = self._candidates.get(want)
         if shelves is None:
             shelves = self.chosen(want, now)
-            if want.max_lag is None:  # a lag grows by itself
+            if want.max_lag is None and want.among is None:  # a lag grows by itself, and such a choice is made once
                 if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
                     self._candidates.clear()
                 self._candidates[want] = shelves

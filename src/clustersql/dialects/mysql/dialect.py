@@ -15,6 +15,7 @@ from ...core.statements.rules import Rules
 from ...core.view.node import Epoch, Readiness, Report, Role
 from ...core.view.position import Position
 from .. import Dialect, Rows
+from .bookmarks import BOOKMARKS
 from .group import ask_group, grouped
 from .gtids import gtid_set
 from .members import ask_members, members
@@ -419,4 +420,5 @@ DIALECT = Dialect(
     ask_members=ask_members,
     members=members,
     port=3306,
+    bookmarks=BOOKMARKS,
 )

@@ -14,6 +14,7 @@ from ...core.statements.rules import Rules
 from ...core.view.members import Member, Members
 from ...core.view.node import Epoch, Readiness, Report, Role
 from .. import Dialect, Rows
+from .bookmarks import BOOKMARKS
 from .pins import WHY_CALLED, WHY_LEADING
 from .questions import QUESTIONS
 from .settings import FORMS, SETTING
@@ -399,4 +400,5 @@ DIALECT = Dialect(
     ask_members=ask_members,
     members=members,
     port=5432,
+    bookmarks=BOOKMARKS,
 )

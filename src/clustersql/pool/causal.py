@@ -1,0 +1,78 @@
+"""What both APIs have in common of causal reads: what is looked for, and what is told of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from ..core.causal.after import Causal, Remembers
+from ..core.causal.bookmark import Bookmark
+from ..core.causal.means import Means
+from ..core.causal.reading import Behind, Found, Search
+from ..core.causal.route import Stay
+from ..core.causal.taking import joined
+from ..core.view.view import Want
+from ..errors import ClusterError, ConfigError, NoNodeAvailable, bind
+from .base import BasePool
+
+
+def means_of(pool: BasePool[Any]) -> Means:
+    """Return what the cluster's database has for bookmarks.  Raises `ConfigError` where it has nothing."""
+    means = pool.reading.dialect.bookmarks
+    if means is None:
+        raise ConfigError(
+            f"cluster {pool.topology.name!r}: a {pool.reading.dialect.name} database tells no positions: leave causal() and after= out"
+        )
+    return means
+
+
+def writes(want: Want) -> bool:
+    """Whether whoever gets a session for ``want`` may write with it."""
+    return not want.read_only
+
+
+def plain(want: Want) -> Want:
+    """Return what is asked of the pool for work that reads nothing causally."""
+    return replace(want, causal=None)
+
+
+def search(pool: BasePool[Any], want: Want, mark: Bookmark | None, deadline: float) -> Search:
+    """Return what is looked for: a session for ``want`` that has seen ``mark`` and what the caller has named."""
+    causal: Causal = want.causal
+    means, view = means_of(pool), pool.topology.view
+    if causal.after is not None:
+        mark = joined(causal.after, mark, view, means) if mark is not None else causal.after
+    memory = causal.memory
+    wait = pool.topology.settings.causal_wait
+    return Search(want, mark, means, wait, deadline, memory.stay if memory is not None else None)
+
+
+def identity(pool: BasePool[Any], node: str) -> str:
+    """Return under which identity a node's server is known now; "": under none."""
+    known = pool.topology.view.by_name.get(node)
+    return known.identity if known is not None else ""
+
+
+def remember(pool: BasePool[Any], memory: Remembers | None, found: Found) -> None:
+    """Count a read, and remember who has served it: what the primary has shown is a position of its own."""
+    pool.topology.causal[found.how] += 1
+    if memory is None:
+        return
+    node = found.session.node
+    if found.primary:
+        memory.served(found.session, node, found.identity or identity(pool, node))
+        memory.read(None)
+    else:
+        memory.read(Stay(node, found.identity))
+
+
+def behind(pool: BasePool[Any], want: Want, outcome: Behind, began: float) -> NoNodeAvailable:
+    """Return the error for a read that no node could serve in time.  ``began`` in monotonic seconds."""
+    seconds = time.monotonic() - began
+    told = "; ".join(f"{node}: {why}" for node, why in outcome.nodes.items())
+    what = f"node {want.node!r}" if want.node else "a node" if want.service.value != "replica" else "a replica"
+    text = f"cluster {pool.topology.name!r}: {what} with what the bookmark stands for could not be had within {seconds:.1f} s: {told}"
+    return bind(NoNodeAvailable, pool.reading.operational_error)(
+        text, {node: ClusterError(why) for node, why in outcome.nodes.items()}
+    )

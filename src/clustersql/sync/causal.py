@@ -1,0 +1,91 @@
+"""Causal reads (`core.causal`), performed with blocking calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..core.booking.shelf import Session
+from ..core.causal.after import Causal, Remembers
+from ..core.causal.bookmark import Bookmark
+from ..core.causal.reading import Behind, reading
+from ..core.causal.taking import taking
+from ..core.steps import Borrow, Consult, Return, See, Sleep, Step, Steps, Tell
+from ..core.view.view import Want
+from ..pool import causal
+from ..pool.session import awaited
+from .drive import drive
+
+if TYPE_CHECKING:
+    from .pool import Pool
+
+T = TypeVar("T")
+Lend = Callable[[Want, float], Session]
+
+
+def checkout(pool: Pool, want: Want, timeout: float, lend: Lend) -> Session:
+    """Return a session that has seen what ``want`` asks for, within ``timeout`` seconds; ``lend`` checks one out for a want that asks for nothing.
+
+    Raises `CausalityLost`, `NoNodeAvailable` that says who is behind, and what ``lend`` raises.
+    """
+    asked: Causal = want.causal
+    began, memory = time.monotonic(), asked.memory
+    if causal.writes(want):
+        session = lend(causal.plain(want), timeout)
+        if memory is not None:
+            memory.served(session, session.node, causal.identity(pool, session.node))
+        return session
+    deadline = began + timeout
+    mark = bookmark(pool, memory, deadline) if memory is not None else None
+    outcome = _drive(pool, reading(causal.search(pool, want, mark, deadline)), lend)
+    if isinstance(outcome, Behind):
+        raise causal.behind(pool, want, outcome, began)
+    causal.remember(pool, memory, outcome)
+    return outcome.session  # type: ignore[no-any-return]
+
+
+def bookmark(pool: Pool, memory: Remembers, deadline: float) -> Bookmark | None:
+    """Take what ``memory`` lacks, and return its bookmark.  Raises `CausalityLost`."""
+    ended, due = memory.ended(), memory.due()
+    if not due:
+        return memory.mark
+    means = causal.means_of(pool)
+    mark = _drive(pool, taking(due, memory.mark, means, deadline), lambda want, seconds: pool.checkout(want, seconds))
+    memory.taken(ended, mark)
+    return memory.mark
+
+
+def _drive(pool: Pool, steps: Steps[T], lend: Lend) -> T:
+    return drive(steps, lambda step: _perform(pool, step, lend))
+
+
+def _perform(pool: Pool, step: Step, lend: Lend) -> object:
+    match step:
+        case See():
+            return time.monotonic(), pool.topology.view
+        case Borrow(want, seconds):
+            return lend(want, seconds)
+        case Consult(session, statements):
+            return _consult(pool, session, statements)
+        case Return(session):
+            pool.give_back(session)
+        case Sleep(seconds):
+            time.sleep(seconds)
+        case Tell(seen):
+            pool.topology.tell(seen)
+        case _:
+            raise AssertionError(step)
+    return None
+
+
+def _consult(pool: Pool, session: Session, statements: tuple[str, ...]) -> Any:
+    try:
+        with awaited(session):
+            return pool.driver.ask(session.raw, statements)
+    except Exception as exc:
+        pool.lost_in_switch(session, exc)
+        return exc
+    except BaseException:  # with the answer pending
+        pool.give_back(session, keep=False)
+        raise

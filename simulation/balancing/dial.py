@@ -49,7 +49,7 @@ class Attempt:
         self.seconds = 0.0
         self.result: Any = None
         self.error: BaseException | None = None
-        self.hooked: Any = None
+        self.raised: Any = None
         self.let_in = self.late = self.settled = False
         self.held: Any = None
         self._network = network

@@ -16,12 +16,22 @@ from typing import Any
 from ..config.address import Address
 from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
-from ..core.view.observe import Answered
 from ..core.view.probe import Probe
 from ..core.view.use import Use
 from ..drivers.contract import AsyncDriver
-from ..errors import ConfigError
-from ..nodes.dial import Answer, address_of, is_hooks, is_refusal, means_of, more_time, target_of, told_at_connect
+from ..nodes.dial import (
+    HOOK,
+    Answer,
+    Raised,
+    address_of,
+    asking,
+    is_hooks,
+    is_refusal,
+    means_of,
+    more_time,
+    target_of,
+    told_at_connect,
+)
 from ..nodes.topology import Topology
 from .mode import make
 
@@ -74,28 +84,28 @@ async def connect(
     in_full: bool = False,
     entered: Callable[[], object] | None = None,
     use: Use | None = None,
-    hooked: Callable[[Answered], object] | None = None,
+    told: Callable[[Raised], object] | None = None,
 ) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``in_full``: ask everything,
-    as a probe does.  ``entered`` is called when the login has succeeded.  ``use``: what its sessions are made with.  ``hooked`` is told
-    what the node has answered where the user's ``on_connect`` raises an error of its own.  Raises what the driver raises, what the hook
-    raises, and `ConfigError`.  Cancelled, it leaves nothing open.
+    as a probe does.  ``entered`` is called when the login has succeeded.  ``use``: what its sessions are made with.  ``told`` is told
+    where a function of the program's raises, its password function or ``on_connect``.  Raises what the driver raises, what those
+    raise, and `ConfigError`.  Cancelled, it leaves nothing open.
     """
-    address = await _with_password(address_of(topology, name))
+    address = await _with_password(address_of(topology, name), told)
     target = target_of(topology, driver, name, arguments, address)
     raw = await driver.connect(target, topology.settings.connect_timeout)
     if entered is not None:
         entered()
     try:
-        told = None if in_full else told_at_connect(topology, driver, name, raw)
-        report = await ask(driver, raw) if told is None else told
+        pushed = None if in_full else told_at_connect(topology, driver, name, raw)
+        report = await ask(driver, raw) if pushed is None else pushed
         try:
             await make(greet(means_of(topology, driver, use)), driver, raw)
-        except Exception as exc:
-            if hooked is not None and is_hooks(driver, raw, exc):
-                hooked(Probe(raw, report).news(name, driver.peer(raw)))
+        except BaseException as exc:
+            if told is not None and not isinstance(exc, ENDS) and is_hooks(driver, raw, exc):
+                told(Raised(HOOK, Probe(raw, report).news(name, driver.peer(raw))))
             raise
     except BaseException:  # nobody would know of it any more
         driver.terminate(raw)
@@ -103,20 +113,18 @@ async def connect(
     return Probe(raw, report)
 
 
-async def _with_password(address: Address) -> Address:
+async def _with_password(address: Address, told: Callable[[Raised], object] | None) -> Address:
     """Return the address with its password asked for: an async function is awaited, any other runs in a thread, for it may block."""
     function = address.password
     if not callable(function):
         return address
-    if iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004 - an object with an async __call__
-        password = await function()
-    else:
-        password = await asyncio.to_thread(function)
-        if isinstance(password, Awaitable):
-            password = await password
-    if password is not None and not isinstance(password, str):
-        found = type(password).__name__
-        raise ConfigError(f"node {address.node!r}: the password function must return a text or None, not {found}")
+    with asking(told):
+        if iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004 - an object with an async __call__
+            password = await function()
+        else:
+            password = await asyncio.to_thread(function)
+            if isinstance(password, Awaitable):
+                password = await password
     return replace(address, password=lambda: password)
 
 
@@ -135,6 +143,10 @@ async def ask(driver: AsyncDriver, raw: Any) -> Report:
             raise
         return report  # the node is believed as far as it has told
     return dialect.further(report, answers)
+
+
+ENDS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+"""What ends a task, or the loop, whoever raises it; any other BaseException is an error of whose function raises it."""
 
 
 class Attempt:
@@ -162,7 +174,7 @@ class Attempt:
         self.result: Any = None
         self.error: BaseException | None = None
         self.let_in = self.late = False
-        self.hooked: Answered | None = None
+        self.raised: Raised | None = None
         self._driver = driver
         self._connect_timeout = topology.settings.connect_timeout
         self._background = background
@@ -193,9 +205,9 @@ class Attempt:
         """The login has succeeded."""
         self.let_in = True
 
-    def told(self, answer: Answered) -> None:
-        """The node has given this answer, and then ``on_connect`` raised."""
-        self.hooked = answer
+    def told(self, raised: Raised) -> None:
+        """It was this function of the program's that raised."""
+        self.raised = raised
 
     def redial(self) -> None:
         """The open connection that it asked is gone, so it dials: that may take longer than one small answer."""
@@ -233,7 +245,8 @@ class Attempt:
             self._settle(None, exc)
         except BaseException as exc:  # `abandon` or `cancel` was faster, or somebody cancels every task
             self._settle(None, exc)
-            raise
+            if isinstance(exc, ENDS):
+                raise
         else:
             # False: the cancellation was lost on the way (asyncio.wait_for drops one that comes with the answer).
             if not self._settle(result, None):

@@ -238,7 +238,7 @@ class Pool(BasePool[Attempt]):
                 arguments,
                 entered=attempt.entered,
                 use=use,
-                hooked=attempt.told,
+                told=attempt.told,
             ),
             lambda attempt: self._dial_ended(attempt, shelf, waiter, bool(arguments), use),
         )

@@ -59,7 +59,7 @@ class Prober(BaseProber[Attempt]):
                 return await ask(self.driver, raw)
             case Connect(name):
                 answer = await connect(
-                    self.topology, self.driver, name, in_full=True, entered=attempt.entered, hooked=attempt.told
+                    self.topology, self.driver, name, in_full=True, entered=attempt.entered, told=attempt.told
                 )
                 self.topology.connected(name)
                 return answer

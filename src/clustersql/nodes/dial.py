@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from inspect import iscoroutine
 from types import MappingProxyType
@@ -55,8 +57,8 @@ class Dialling(Protocol):
     """Whether it has logged in; what it still waits for is the answer to its question."""
     late: bool
     """Whether it was abandoned."""
-    hooked: Answered | None
-    """What the node has answered, where it was the user's ``on_connect`` that raised: so nothing is wrong with the node."""
+    raised: Raised | None
+    """Which function of the program's it was that raised: so nothing is wrong with the node."""
 
     def heed(self, now: float, most: float) -> None:
         """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see `more_time`."""
@@ -74,6 +76,18 @@ class Dialling(Protocol):
     def cancel(self) -> None:
         """Nobody wants it any more, which says nothing about the node."""
 
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A function of the program's has raised in a dial, which is no news about the node."""
+
+    who: str
+    """How errors name it: `HOOK` or `PASSWORD`."""
+    answer: Answered | None = None
+    """What the node had answered before; None: it was not asked yet."""
+
+
+HOOK, PASSWORD = "on_connect", "the password function"
 
 D = TypeVar("D", bound=Dialling)
 
@@ -218,10 +232,12 @@ BEHIND = "pgbouncer let us in, and no server behind it answered: its pool is in 
 
 
 def tell_failure(topology: Topology, driver: AnyDriver, attempt: Dialling, error: BaseException) -> None:
-    """Record that a dial or probe failed with ``error``; where that is ``on_connect``'s own, the node has answered all the same."""
-    if attempt.hooked is not None:
-        topology.events.note("dial", attempt.name, f"on_connect raised {type(error).__name__}: {first_line(error)}")
-        topology.tell(attempt.hooked)
+    """Record that a dial or probe failed with ``error``; where that is a function's of the program's, it is no news about the node."""
+    if attempt.raised is not None:
+        who, answer = attempt.raised.who, attempt.raised.answer
+        topology.events.note("dial", attempt.name, f"{who} raised {type(error).__name__}: {first_line(error)}")
+        if answer is not None:
+            topology.tell(answer)
         return
     topology.failed(attempt.name, error)
     topology.events.note("dial", attempt.name, f"it failed: {type(error).__name__}: {first_line(error)}")
@@ -288,12 +304,33 @@ _TEXTS = ("host", "user", "database", "unix_socket", "dsn")
 def resolve_password(address: Address) -> str | None:
     """Return the password as it is now; see `resolve` for what it raises."""
     password = address.password() if callable(address.password) else _plain(address.password, address.node)
+    return checked_password(password, address.node)
+
+
+def checked_password(password: object, node: str) -> str | None:
+    """Return what a password function has returned; raises `ConfigError` where that is no password."""
     if password is None or isinstance(password, str):
         return password
     if iscoroutine(password):
         password.close()  # or Python warns that it was never awaited, far from the cause
     found = type(password).__name__
-    raise ConfigError(f"node {address.node!r}: the password function must return a text or None, not {found}")
+    raise ConfigError(f"node {node!r}: {PASSWORD} must return a text or None, not {found}")
+
+
+@contextmanager
+def asking(told: Callable[[Raised], object] | None) -> Iterator[None]:
+    """Call a password function within this: ``told`` is called where it raises.
+
+    Not for `ConfigError`, which names what is wrong with the configuration, nor where the dial was cancelled.
+    """
+    try:
+        yield
+    except (ConfigError, CancelledError):
+        raise
+    except BaseException:
+        if told is not None:
+            told(Raised(PASSWORD))
+        raise
 
 
 def _plain(value: Any, node: str) -> Any:

@@ -156,12 +156,12 @@ class Opening(Lending[D]):
         """A dial has ended; ``own``: it had arguments of its caller's.  ``use``: what it was made with."""
         topology, name = self.topology, attempt.name
         if attempt.error is not None:
-            if attempt.hooked is not None and waiter is not None:
+            if attempt.raised is not None and waiter is not None:
                 waiter.refused |= {name}
-                waiter.hooked[name] = attempt.error
-            if attempt.hooked is None and own and waiter is not None and is_callers(self.reading, attempt.error):
+                waiter.raised[name] = attempt.raised.who, attempt.error
+            if attempt.raised is None and own and waiter is not None and is_callers(self.reading, attempt.error):
                 waiter.refused |= {name}
-            elif isinstance(attempt.error, Exception):  # a cancellation is no news about the node
+            elif attempt.raised or isinstance(attempt.error, Exception):  # a cancellation is no news about the node
                 # Before the waiter is told: its next look must not see the node up.
                 tell_failure(topology, self.reading, attempt, attempt.error)
             with self._lock:
@@ -179,7 +179,7 @@ class Opening(Lending[D]):
                 actions = self._book.dialled(session, attempt.seconds, time.monotonic(), waiter, misfit)
         self._act(actions)
         if (
-            self.topology.settings.min_idle and attempt.hooked is None
+            self.topology.settings.min_idle and attempt.raised is None
         ):  # or a hook that raises would be called without a pause
             self._wake()  # to go on filling
 

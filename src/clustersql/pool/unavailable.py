@@ -40,8 +40,8 @@ def none_to_be_had(
     """Return the error for a caller who waited for ``seconds``: `PoolTimeout` when there were too few connections, else
     `NoNodeAvailable`.
 
-    It carries every node's own error, the latest as its cause, and is an instance of ``operational_error`` too.  What the user's
-    ``on_connect`` has raised is the cause before all others: nothing is wrong with that node.
+    It carries every node's own error, the latest as its cause, and is an instance of ``operational_error`` too.  What a
+    function of the program's has raised is the cause before all others: nothing is wrong with that node.
     """
     name, errors, want = topology.name, {**topology.latest, **outcome.errors}, waiter.want
     busy = book.in_flight and book.total >= book.max_size
@@ -63,13 +63,15 @@ def none_to_be_had(
         if want.node
         else {Service.WRITE: "a primary", Service.REPLICA: "a replica"}.get(want.service, "a ready node")
     )
-    hooked = {node: error for node, error in waiter.hooked.items() if errors.get(node) is error}
+    raised = {node: (who, error) for node, (who, error) in waiter.raised.items() if errors.get(node) is error}
     told = "; ".join(
-        f"{node}: {f'on_connect raised {type(one).__name__}: ' if node in hooked else ''}"
+        f"{node}: {f'{raised[node][0]} raised {type(one).__name__}: ' if node in raised else ''}"
         f"{topology.redacted(node, in_one_line(one))}"
         for node, one in errors.items()
     )
     text = f"cluster {name!r}: {wanted} could not be had within {seconds:.1f} s{': ' + told if told else ''}"
     error = bind(NoNodeAvailable, operational_error)(text, errors)
-    error.__cause__ = list((hooked or errors).values())[-1] if errors else None
+    error.__cause__ = (
+        [one for _, one in raised.values()][-1] if raised else list(errors.values())[-1] if errors else None
+    )
     return error

@@ -15,14 +15,27 @@ from dataclasses import replace
 from typing import Any
 
 from .. import fork
+from ..config.address import Address
 from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
-from ..core.view.observe import Answered
 from ..core.view.probe import Probe
 from ..core.view.use import Use
 from ..drivers.contract import Driver
 from ..errors import ConfigError
-from ..nodes.dial import Answer, CalledOff, is_hooks, is_refusal, means_of, more_time, target_of, told_at_connect
+from ..nodes.dial import (
+    HOOK,
+    Answer,
+    CalledOff,
+    Raised,
+    address_of,
+    asking,
+    is_hooks,
+    is_refusal,
+    means_of,
+    more_time,
+    target_of,
+    told_at_connect,
+)
 from ..nodes.topology import Topology
 from . import monitor
 from .mode import make
@@ -36,17 +49,18 @@ def connect(
     hold: Callable[[Any], None] | None = None,
     in_full: bool = False,
     use: Use | None = None,
-    hooked: Callable[[Answered], object] | None = None,
+    told: Callable[[Raised], object] | None = None,
 ) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report; blocks.
 
     ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``hold`` is given the connection as soon as there is one, so
     that somebody else can abort it while its first answer is awaited.  ``in_full``: ask everything, as a probe does.  ``use``: what its
-    sessions are made with.  ``hooked`` is told what the node has answered where the user's ``on_connect`` raises an error of its own.
-    Raises what the driver raises, what the hook raises, and `ConfigError`.
+    sessions are made with.  ``told`` is told where a function of the program's raises, its password function or ``on_connect``.
+    Raises what the driver raises, what those raise, and `ConfigError`.
     """
     settings = topology.settings
-    target = target_of(topology, driver, name, arguments)
+    address = _with_password(address_of(topology, name), told)
+    target = target_of(topology, driver, name, arguments, address)
     if driver.own_thread(target.arguments) and not (arguments and driver.own_thread(arguments)):
         raise ConfigError(
             f"node {name!r}: what the pool and the probes open is used by several threads; ask dial() or connect() for one of a thread"
@@ -55,13 +69,13 @@ def connect(
     try:
         if hold is not None:
             hold(raw)
-        told = None if in_full else told_at_connect(topology, driver, name, raw)
-        report = ask(driver, raw) if told is None else told
+        pushed = None if in_full else told_at_connect(topology, driver, name, raw)
+        report = ask(driver, raw) if pushed is None else pushed
         try:
             make(greet(means_of(topology, driver, use)), driver, raw)
-        except Exception as exc:
-            if hooked is not None and is_hooks(driver, raw, exc):
-                hooked(Probe(raw, report).news(name, driver.peer(raw)))
+        except BaseException as exc:
+            if told is not None and is_hooks(driver, raw, exc):
+                told(Raised(HOOK, Probe(raw, report).news(name, driver.peer(raw))))
             raise
     except BaseException:
         if hold is not None:
@@ -69,6 +83,16 @@ def connect(
         driver.close(raw)
         raise
     return Probe(raw, report)
+
+
+def _with_password(address: Address, told: Callable[[Raised], object] | None) -> Address:
+    """Return the address with its password asked for."""
+    function = address.password
+    if not callable(function):
+        return address
+    with asking(told):
+        password = function()
+    return replace(address, password=lambda: password)
 
 
 def ask(driver: Driver, raw: Any) -> Report:
@@ -154,7 +178,7 @@ class Attempt:
         self.result: Any = None
         self.error: BaseException | None = None
         self.let_in = self.late = False
-        self.hooked: Answered | None = None
+        self.raised: Raised | None = None
         self._work = work
         self._ended = ended
         self._came_late = came_late
@@ -196,9 +220,9 @@ class Attempt:
         self.let_in = self.let_in or raw is not None
         self.hold(raw)
 
-    def told(self, answer: Answered) -> None:
-        """The node has given this answer, and then ``on_connect`` raised."""
-        self.hooked = answer
+    def told(self, raised: Raised) -> None:
+        """It was this function of the program's that raised."""
+        self.raised = raised
 
     def redial(self) -> None:
         """The open connection that it asked is gone, so it dials: that may take longer than one small answer."""
@@ -234,10 +258,16 @@ class Attempt:
         self._settle(None, CalledOff())
 
     def _run(self) -> None:
-        result, error = None, None
+        result: Any = None
+        error: BaseException | None = None
         try:
             result = self._work(self)
-        except Exception as exc:
+        except BaseException as exc:
+            if self._here and not isinstance(exc, Exception):
+                self._settle(None, exc)
+                raise
+            # In a thread of its own nobody else would hear of it (a library's timeout is a BaseException), and it would
+            # be taken for a node that does not answer.
             error = exc
         self.let_go()
         if not self._settle(result, error) and result is not None:

@@ -190,7 +190,7 @@ class Pool(BasePool[Attempt]):
             self.driver,
             shelf.name,
             lambda attempt: connect(
-                self.topology, self.driver, shelf.name, arguments, attempt.entered, use=use, hooked=attempt.told
+                self.topology, self.driver, shelf.name, arguments, attempt.entered, use=use, told=attempt.told
             ),
             lambda attempt: self._dial_ended(attempt, shelf, waiter, bool(arguments), use),
             here=bool(arguments) and self.driver.own_thread(arguments or {}),

@@ -59,7 +59,7 @@ class Prober(BaseProber[Attempt]):
                 return ask(self.driver, raw)
             case Connect(name):
                 answer = connect(
-                    self.topology, self.driver, name, hold=attempt.entered, in_full=True, hooked=attempt.told
+                    self.topology, self.driver, name, hold=attempt.entered, in_full=True, told=attempt.told
                 )
                 self.topology.connected(name)
                 return answer

@@ -1,4 +1,4 @@
-"""An error of the user's own ``on_connect``: it reaches the caller at once, and says nothing about the node, to which it was connected."""
+"""An error of the user's own ``on_connect`` or password function: it reaches the caller at once, and says nothing about the node."""
 
 from __future__ import annotations
 
@@ -58,24 +58,38 @@ def waited(cluster: Any, function: Callable[[], Any]) -> Any:
     return asyncio.run(called())
 
 
-OWN = [ValueError("no such tenant"), TimeoutError("of the settings' server"), sqlite3.ProgrammingError("near SELEKT")]
+class Expired(BaseException):
+    """As gevent's Timeout: no Exception."""
 
 
-@pytest.mark.parametrize("error", OWN, ids=repr)
-@pytest.mark.parametrize("what", ["pool", "connect", "dial", "apool", "aconnect", "adial"])
-def test_the_hook_s_error_is_the_cause_and_no_news(cluster: Any, hook: Hook, error: Exception, what: str) -> None:
-    hook.error = error
+OWN = [
+    ValueError("no such tenant"),
+    TimeoutError("of the settings' server"),
+    sqlite3.ProgrammingError("near SELEKT"),
+    Expired("1 s"),
+]
+WAYS = ["pool", "connect", "dial", "apool", "aconnect", "adial"]
+
+
+def refused(cluster: Any, what: str) -> Any:
+    """The error of whoever asks for a connection in one of `WAYS`."""
     if what == "pool":
         with pytest.raises(NoNodeAvailable) as raised, cluster.open() as db:
             db.execute("SELECT 1")
-        failed: Any = raised.value
-    elif what in ("connect", "dial"):
+        return raised.value
+    if what in ("connect", "dial"):
         with pytest.raises(NoNodeAvailable) as raised:
             getattr(cluster, what)()
-        failed = raised.value
-    else:
-        functions = {"apool": lambda: cluster.aopen().execute("SELECT 1"), "aconnect": cluster.aconnect}
-        failed = waited(cluster, functions.get(what, cluster.adial))
+        return raised.value
+    functions = {"apool": lambda: cluster.aopen().execute("SELECT 1"), "aconnect": cluster.aconnect}
+    return waited(cluster, functions.get(what, cluster.adial))
+
+
+@pytest.mark.parametrize("error", OWN, ids=repr)
+@pytest.mark.parametrize("what", WAYS)
+def test_the_hook_s_error_is_the_cause_and_no_news(cluster: Any, hook: Hook, error: BaseException, what: str) -> None:
+    hook.error = error
+    failed = refused(cluster, what)
     assert failed.__cause__ is error
     assert f"a: on_connect raised {type(error).__name__}" in str(failed)
     assert cluster._topology.view.by_name["a"].reach.value == "up"
@@ -106,3 +120,28 @@ def test_a_hook_that_met_the_end_of_its_connection_is_news(cluster: Any, hook: H
     with pytest.raises(NoNodeAvailable), cluster.open().options(timeout=0.5).connection():
         pass
     assert cluster._topology.view.by_name["a"].reach.value != "up"
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError("no token"), sqlite3.OperationalError("of its own"), Expired("1 s")], ids=repr
+)
+@pytest.mark.parametrize("what", WAYS)
+def test_the_password_functions_error_is_the_cause_and_no_news(hook: Hook, error: BaseException, what: str) -> None:
+    """It was the vault that failed.  The node was not even dialled: what was known of it stays, and the next dial asks again."""
+    hook.error = error
+
+    def password() -> str | None:
+        hook(None)
+        return None
+
+    cluster = clustersql.Cluster("vault", driver="psycopg", async_driver="psycopg", **KNOBS)
+    cluster.add_node("a", host="127.0.0.1", port=1, user="app", database="app", password=password)
+    failed = refused(cluster, what)
+    assert failed.__cause__ is error
+    assert f"a: the password function raised {type(error).__name__}: {error}" in str(failed)
+    node = cluster.view.by_name["a"]
+    assert (node.reach.value, node.generation) == ("unknown", 0)
+    hook.error = None
+    with pytest.raises(NoNodeAvailable, match=r"(?i)refused"):
+        cluster.dial(timeout=0.5)
+    cluster.close()

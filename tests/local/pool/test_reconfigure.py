@@ -72,6 +72,8 @@ def test_a_larger_pool_serves_those_who_wait(cluster: Cluster) -> None:
 def test_views_take_over_what_their_maker_did_not_set(cluster: Cluster) -> None:
     db = cluster.open()
     quick, writing = db.options(timeout=0.5), db.options(read_only=False)
+    with db.connection(), db.connection(), db.connection():
+        pass  # so that none has to be dialled in the 10 ms
     cluster.reconfigure(read_only=True, timeout=0.01)
     with db.connection() as one, quick.connection() as two, writing.connection() as three:
         assert [conn._state.want.read_only for conn in (one, two, three)] == [True, True, False]

@@ -169,11 +169,11 @@ class Waiter:
         "events",
         "given",
         "holder",
-        "hooked",
         "names",
         "outside",
         "passed_over",
         "policy",
+        "raised",
         "refused",
         "signal",
         "since",
@@ -205,8 +205,8 @@ class Waiter:
         self.urgent = avoid is not None  # something failed for it, or no node had the role that it wants
         # The nodes that do not take what this caller's own arguments ask for.
         self.refused: frozenset[str] = frozenset()
-        # What the user's ``on_connect`` has raised, by the node; an error of its own, and so no news about that.
-        self.hooked: dict[str, BaseException] = {}
+        # What a function of the program's has raised, by the node, and which: no news about that.
+        self.raised: dict[str, tuple[str, BaseException]] = {}
         self.blocked_on: set[str] = set()  # nodes whose dials are at their limit, and "" for the whole pool
 
 

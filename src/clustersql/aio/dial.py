@@ -118,7 +118,7 @@ async def _with_password(address: Address, told: Callable[[Raised], object] | No
     function = address.password
     if not callable(function):
         return address
-    with asking(told):
+    with asking(told, ENDS):
         if iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004 - an object with an async __call__
             password = await function()
         else:

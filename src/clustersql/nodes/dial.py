@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -318,14 +317,14 @@ def checked_password(password: object, node: str) -> str | None:
 
 
 @contextmanager
-def asking(told: Callable[[Raised], object] | None) -> Iterator[None]:
+def asking(told: Callable[[Raised], object] | None, ends: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
     """Call a password function within this: ``told`` is called where it raises.
 
-    Not for `ConfigError`, which names what is wrong with the configuration, nor where the dial was cancelled.
+    Not for `ConfigError`, which names what is wrong with the configuration, nor for ``ends``, which end the dial itself.
     """
     try:
         yield
-    except (ConfigError, CancelledError):
+    except (ConfigError, *ends):
         raise
     except BaseException:
         if told is not None:

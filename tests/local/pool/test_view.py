@@ -15,8 +15,9 @@ def test_who_has_seen_a_node_go_is_not_given_it(make: Make) -> None:
     given = []
 
     def before_the_pool_is_told(view: Any) -> None:
+        if not view.by_name[idle].draining:
+            return  # the answer of another node, that came before
         listeners.remove(before_the_pool_is_told)
-        assert view.by_name[idle].draining
         with db.connection() as conn:
             given.append(conn.node)
 

@@ -324,10 +324,8 @@ def asking(told: Callable[[Raised], object] | None, ends: tuple[type[BaseExcepti
     """
     try:
         yield
-    except (ConfigError, *ends):
-        raise
-    except BaseException:
-        if told is not None:
+    except BaseException as exc:
+        if told is not None and not isinstance(exc, (ConfigError, *ends)):
             told(Raised(PASSWORD))
         raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .cluster import Cluster
 from .errors import (
+    AlreadyCommitted,
     CausalityLost,
     ClusterError,
     ConfigError,
@@ -19,6 +20,7 @@ from .registry import connect, load, metrics, open, register, registered, unregi
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlreadyCommitted",
     "CausalityLost",
     "Cluster",
     "ClusterError",

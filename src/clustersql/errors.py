@@ -9,6 +9,7 @@ Exceptions of the driver pass through untouched.  Ours arise only where no drive
      +-- OutcomeUnknown     it may have happened; nothing could find out
      +-- TransactionLost    it did not happen; run the transaction again
      +-- CausalityLost      what a bookmark stands for cannot be read here
+     +-- AlreadyCommitted   the work of this key was done before; never an OperationalError
      +-- ReplayMismatch     a replayed transaction saw other data than the first time
     ConfigError(ValueError)
 
@@ -41,6 +42,7 @@ from typing import Any, TypeVar
 
 __all__ = [
     "GENERAL",
+    "AlreadyCommitted",
     "CausalityLost",
     "ClusterError",
     "ConfigError",
@@ -85,9 +87,23 @@ class PoolClosed(ClusterError):
 class OutcomeUnknown(ClusterError):
     """The work may have happened or not, and nothing could find out.  The driver's error is the cause."""
 
+    commit_id: str | None = None
+    """By which `Database.settle` finds it out later, where the commit guard is on; None: it is not, or no COMMIT was under way."""
+
 
 class TransactionLost(ClusterError):
     """The transaction did not happen: its connection was lost before COMMIT was sent.  Running it again is safe."""
+
+
+class AlreadyCommitted(ClusterError):
+    """The work of this key has been committed before, so nothing was done (`Database.once`)."""
+
+    def __init__(self, message: str = "", key: str = "", at: Any = None) -> None:
+        Exception.__init__(self, message)
+        self.key = key
+        """The caller's key."""
+        self.at = at
+        """When it was committed, by the server's clock, as the driver reads a time."""
 
 
 class ReplayMismatch(ClusterError):

@@ -16,7 +16,7 @@ from clustersql import dialects, drivers
 
 ROOT = Path(clustersql.__file__).parent
 
-CORE = "core core/view core/causal core/policies core/recovery core/booking core/statements"
+CORE = "core core/view core/causal core/policies core/recovery core/booking core/statements core/guard"
 GROUND = "errors fork"
 DRIVEN = f"{GROUND} {CORE} dialects drivers config"
 EVERYTHING = f"{DRIVEN} nodes pool connection sync aio reports cluster registry __init__"
@@ -30,6 +30,7 @@ ROOMS: dict[str, str] = {
     "core/statements": "errors core",
     "core/view": "errors core",
     "core/causal": "errors core core/view",
+    "core/guard": "errors core core/view",
     "core/policies": "errors core core/view",
     "core/recovery": "errors core core/view core/statements",
     "core/booking": "errors core core/view core/statements core/policies core/recovery",

@@ -23,7 +23,7 @@ from ..connection.work import Callbacks
 from ..core.statements.traits import Traits
 from ..core.view.view import Want
 from ..drivers.base.surface import Effect
-from . import own
+from . import guard, own
 from .cancellation import requests
 from .checkout import Checkout
 from .cursor import Cursor
@@ -236,6 +236,8 @@ class Connection(Ending):
         traits = state.prepare(operation, many)
         if traits.commits and (error := state.uncommittable(ours=False)) is not None:
             await self._end_commit(error)
+        if traits.commits and not traits.begins and state.topology.guard is not None and state.session is not None:
+            await guard.prepare(self, state.session, text=True)
         return traits
 
     async def _find_out(self, question: str) -> None:

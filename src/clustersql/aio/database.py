@@ -13,6 +13,7 @@ from ..config.knobs import Knobs
 from ..config.options import Options, memory_of
 from ..config.percall import PerCall
 from ..connection.functions import check_async
+from ..connection.guard import asked_for, told
 from ..connection.result import Result
 from ..connection.running import Running
 from ..connection.statements import UNSET
@@ -24,6 +25,7 @@ from .checkout import Checkout
 from .connection import Connection
 from .cursor import fetched
 from .run import run
+from .settle import settle
 
 if TYPE_CHECKING:
     from ..connection.statements import StatementCache
@@ -211,6 +213,18 @@ class Database:
 
         with Running(pool, current_task(), self._cluster.name):
             return await run(connect, function, args, kwargs)
+
+    async def settle(self, commit_id: str, *, timeout: float | None = None) -> str:
+        """Settle what became of a COMMIT, by its id: "committed" or "void".  Any process may ask, of the same database, within 3.5 days.
+
+        It *settles*: a transaction that has not committed by now never will, so ask when nobody works on it any more.  ``commit_id``: of
+        `OutcomeUnknown`, or of a connection in advance.  ``timeout``: seconds; by default the cluster's.  Raises `OutcomeUnknown` where no
+        primary answers in time, and `ConfigError` for what is no id, too old, or of another database or table.
+        """
+        pool, topology = self._pool(), self._cluster._topology
+        asked, want, fence, deadline = asked_for(topology, commit_id, timeout)
+        found = await settle(pool, want, fence, None, deadline, asked)
+        return told(topology, asked, found, pool.driver.operational_error)
 
     def _pool(self) -> Pool:
         """Return the pool of the running event loop."""

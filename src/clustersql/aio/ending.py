@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ..connection.forwarded import mode_changed
+from ..connection.guard import refused
 from ..connection.hooks import call_hooks
 from ..connection.work import Callbacks
 from ..core.recovery.verdict import Phase
 from ..pool.session import awaited
+from . import guard
 from .answers import Answering
 from .cancellation import cancellable, outlived, requests
 from .recovery import recover_commit
@@ -45,13 +47,20 @@ class Ending(Answering):
         if (error := self._state.uncommittable(ours)) is not None:
             await self._end_commit(error)
         if session is not None:
-            driver, done = self._pool.driver, False
+            driver, done, token = self._pool.driver, False, None
+            if self._state.topology.guard is not None:
+                token = await guard.prepare(self, session)
             self._state.cancelling = requests(self._pool.loop)
             try:
                 with awaited(session):
-                    done = await driver.commit(session.raw)
+                    if token is None or not token.fold:
+                        done = await driver.commit(session.raw)
+                    else:
+                        done = await driver.commit_folded(session.raw, token.fold)
             except BaseException as exc:
                 self._require_own(exc, phase=Phase.COMMIT)
+                if token is not None and (error := refused(self._state, session, token, exc)) is not None:
+                    await self._end_commit(error)
                 await recover_commit(self, exc)
                 done = True
             if not done:

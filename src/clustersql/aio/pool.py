@@ -40,6 +40,7 @@ from .drive import drive
 from .mode import make
 from .monitor import monitor
 from .prober import Prober
+from .settle import delete
 
 
 class Pool(BasePool[Attempt]):
@@ -272,6 +273,11 @@ class Pool(BasePool[Attempt]):
 
     def _ensure_monitor(self) -> None:
         self.monitor.ensure()
+
+    def delete_tokens(self, node: str) -> None:
+        """Delete the commit guard's acknowledged tokens on ``node``, in the background."""
+        if self.topology.guard is not None:
+            delete(self, self.topology.guard, node)
 
     def _forget(self) -> None:
         self.monitor.forget(self._upkeep)

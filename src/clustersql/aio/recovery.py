@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ..connection.guard import is_in_doubt
 from ..connection.recovery import BasePerformer
 from ..core.booking.shelf import Session
 from ..core.recovery.verdict import Phase
@@ -15,6 +16,7 @@ from ..core.steps import Acquire, Discard, Execute, Failed, Rollback, Step, Tell
 from ..pool.session import awaited
 from .cancellation import cancellable
 from .drive import drive
+from .settle import settled
 
 if TYPE_CHECKING:
     from .answers import Answering
@@ -32,7 +34,10 @@ async def recover_statement(
     if connection._state.session is None:  # given back while the statement ran
         raise error
     performer = _Performer(connection, again, traits, phase, error, sends)
-    return performer.ended(await drive(performer.steps(), performer.perform))
+    outcome = await drive(performer.steps(), performer.perform)
+    if connection._state.token is not None and is_in_doubt(connection._state, outcome, phase):
+        outcome = await settled(performer, outcome)
+    return performer.ended(outcome)
 
 
 async def recover_commit(connection: Answering, error: BaseException) -> None:

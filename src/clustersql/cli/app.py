@@ -12,17 +12,24 @@ from ..errors import ClusterError, ConfigError
 from ..testing.processes import StartError
 from .check.command import check
 from .demo.command import demo
+from .guard import commit_guard
 from .knobs import knobs
 from .version import version
 
 __all__ = ["COMMANDS", "app", "run"]
 
-COMMANDS: dict[str, Callable[..., None]] = {"check": check, "demo": demo, "knobs": knobs, "version": version}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "check": check,
+    "commit-guard": commit_guard,
+    "demo": demo,
+    "knobs": knobs,
+    "version": version,
+}
 
 # Plain help: it reads the same in a pipe, a log and the documentation.
 app = typer.Typer(name="clustersql", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-for _command in COMMANDS.values():
-    app.command()(_command)
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 
 EXPECTED = (ConfigError, ClusterError, StartError, OSError)
 INTERRUPTED = 130

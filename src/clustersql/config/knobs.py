@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
+from ..core.guard.table import DEFAULT, Table
 from ..core.policies.configured import THRESHOLD
 from ..core.policies.named import NAMED
 from ..core.view.endpoint import endpoint
@@ -73,9 +74,23 @@ MAP = Check(
     lambda v: v is None or _is_map(v),
     why=lambda v: _wrong_entry(v),
 )
+TABLE = Check(
+    "str",
+    "a table's name, or schema.name",
+    lambda v: isinstance(v, str) and not _wrong_table(v),
+    why=lambda v: _wrong_table(v) if isinstance(v, str) and v else "",
+)
 POLICY = one_of(POLICIES, also=" (or, in code, a function)", accepts=callable)
 WRITER = one_of(WRITERS)
 DIALECT = one_of(DIALECTS, accepts=lambda v: v is None)
+
+
+def _wrong_table(text: str) -> str:
+    try:
+        Table.parse(text)
+    except ValueError as exc:
+        return str(exc)
+    return ""
 
 
 def _is_size(text: str) -> bool:
@@ -194,6 +209,24 @@ class Knobs:
     forget_after: float = _time(
         60.0, "With discover: how long nobody may report a discovered node before it is taken out as by remove_node."
     )
+    commit_guard: bool = _knob(
+        False,
+        FLAG,
+        "Whether each COMMIT of a write carries a token, by which it is found out what became of it when its answer is lost.",
+        live=False,
+    )
+    commit_guard_table: str = _knob(
+        DEFAULT,
+        TABLE,
+        "Where the tokens are: schema.name.  On MySQL and MariaDB the default means the node's own database.",
+        live=False,
+    )
+    commit_guard_required: bool = _knob(
+        False,
+        FLAG,
+        "Whether a missing table or grant of the commit guard is an error when the cluster is opened, and no warning later.",
+        live=False,
+    )
     on_connect: Callable[[Any], object] | None = _knob(  # noqa: RUF009
         cast("Callable[[Any], object] | None", None),
         HOOK,
@@ -258,10 +291,19 @@ def mistakes(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
                 yield small, f"must not exceed {large}, which is {high}, not {low}"
     if values.get("address_map") and not values.get("discover") and not wrong.keys() & {"discover", "address_map"}:
         yield "address_map", "is for the members that discover finds: set discover as well, or leave it out"
+    yield from _guards_nothing(values, wrong.keys())
     if not wrong.keys() & {"local_threshold", "policy"} and values.get("local_threshold", THRESHOLD) != THRESHOLD:
         chosen = values.get("policy", KNOBS["policy"].default)
         if chosen != "nearest":
             yield "local_threshold", f'only policy "nearest" uses it, not {_policy_name(chosen)}'
+
+
+def _guards_nothing(values: Mapping[str, Any], wrong: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the name and the mistake of a commit guard that could never guard anything."""
+    if values.get("commit_guard") is True and values.get("read_only") is True:
+        yield "commit_guard", "a cluster that is only read has no COMMIT to guard: leave it out, or leave read_only out"
+    if values.get("commit_guard_required") is True and not values.get("commit_guard") and "commit_guard" not in wrong:
+        yield "commit_guard_required", "is for the commit guard: set commit_guard as well, or leave it out"
 
 
 NODE_KEYS = {"weight": "weighted", "priority": "priority"}

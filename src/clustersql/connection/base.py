@@ -11,6 +11,7 @@ from ..config.options import changed_here
 from ..errors import OutcomeUnknown, TransactionLost
 from .forwarded import lend_all
 from .functions import check_plain
+from .guard import commit_id
 from .hooks import INSTEAD
 from .rerun import may_rerun
 
@@ -54,6 +55,17 @@ class BaseConnection:
     def attempt(self) -> int:
         """Inside ``run``: which call of the function this is, from 1."""
         return self._state.attempt
+
+    @property
+    def commit_id(self) -> str:
+        """The id of the open transaction's COMMIT, in advance: kept beside the work that it stands for, `Database.settle` tells what became of it.
+
+        Needs the knob ``commit_guard``.  Its COMMIT is guarded also where it only reads.  Another one for each transaction.  Raises
+        `ConfigError` without a guard.
+        """
+        if self._state.closed:
+            raise self._state.returned()
+        return commit_id(self._state)
 
     @property
     def pins(self) -> tuple[Pin, ...]:

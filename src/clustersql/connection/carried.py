@@ -69,7 +69,8 @@ class Carried(Binding):
         """Return the statements of which nothing must be noted: where something is behind, those that neither ask for it nor renew it."""
         if self.behind is not None and self.behind & LAST:
             return set()
-        return self.notes.proven if self.want.read_only or self.behind is not None else self.notes.plain
+        proven = self.want.read_only or self.behind is not None or self.topology.guard is not None
+        return self.notes.proven if proven else self.notes.plain
 
     @property
     def movable(self) -> bool:

@@ -165,6 +165,8 @@ def _before(state: State, raw: Any, names: tuple[str, ...], value: Any) -> None:
         raise ConfigError(
             f"{', '.join(names)} is refused: this connection was checked out read-only, and a transaction that may write would be begun"
         )
+    if value and any(table.effect(name) is Effect.ACCESS for name in names):
+        state.changed = True
     if session.shared:
         check_arguments(session.node, dict.fromkeys(names, value))
     borrowed = _borrowed(state)

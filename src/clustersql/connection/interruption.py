@@ -21,6 +21,7 @@ from ..core.recovery.verdict import Phase, Standing
 from ..core.statements.traits import Traits
 from ..errors import OutcomeUnknown, TransactionLost
 from .base import BaseConnection
+from .guard import note_id
 from .state import State
 
 CANCELLED = "clustersql: OutcomeUnknown: cancelled after it was sent, so it may have been committed or not"
@@ -114,4 +115,5 @@ def _note(
     alone = phase is Phase.EXECUTE and commits and not reads
     if phase is Phase.COMMIT or alone:
         error.add_note(words)
+        note_id(state, error)
         state.committed = True  # for all we know: nothing may be run again

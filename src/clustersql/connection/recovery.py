@@ -17,6 +17,7 @@ from ..drivers.contract import AnyDriver
 from ..errors import ClusterError, ConfigError, OutcomeUnknown, TransactionLost
 from ..pool.base import BasePool
 from .base import BaseConnection
+from .guard import doubted, id_of
 
 ROLLED_BACK = "ROLLBACK"
 """PostgreSQL's status of a COMMIT whose transaction had failed; asyncpg cannot tell that before."""
@@ -68,6 +69,8 @@ class BasePerformer:
         """Return what the verdict depends on."""
         state = self.connection._state
         found = state.situation(error, self.phase, self.traits)
+        if self.phase is Phase.COMMIT and state.token is not None:
+            found = replace(found, facts=doubted(state, state.token, found.facts))
         if found.facts.fault in STALE and state.session is not None:
             forget_plans(state.driver, state.session.raw)
         return found if self.sends else replace(found, proven=True)
@@ -112,6 +115,8 @@ def fail(connection: BaseConnection, lost: Lost) -> NoReturn:
         state.apply(after, error)
         raise error
     raised = state.error(TransactionLost if after.verdict is Verdict.LOST else OutcomeUnknown, after.words)
+    if isinstance(raised, OutcomeUnknown) and state.token is not None and state.token.sent:
+        raised.commit_id = id_of(state, state.token)
     state.apply(after, raised)
     raise raised from error
 

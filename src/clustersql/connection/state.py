@@ -25,6 +25,7 @@ from ..core.statements.pins import Pin
 from ..core.view.node import Role
 from ..core.view.view import Want
 from ..errors import TransactionLost
+from .guard import watch
 from .rows import read_once
 from .work import Callbacks, Work
 
@@ -69,7 +70,7 @@ class State(Work):
         self.options = options
         self.want = want
         self.notes = notes
-        self.harmless = notes.proven if want.read_only else notes.plain
+        self.harmless = notes.proven if want.read_only or topology.guard is not None else notes.plain
         self.site = site
         self.session = None
         self.pool = pool
@@ -118,9 +119,12 @@ class State(Work):
             if traits.begins:  # what was counted before stood alone, and is no part of it
                 self._count_anew()
         now = self.transaction
-        # By far the most statements change nothing; what writes matters only where reads are proven by a read-only session.
-        if now is not NOTHING_OPEN or not traits.plain or (self.want.read_only and not traits.read):
+        guarded = self.topology.guard is not None
+        # By far the most statements change nothing; what writes matters only where reads are proven by a read-only session, or to the guard.
+        if now is not NOTHING_OPEN or not traits.plain or ((self.want.read_only or guarded) and not traits.read):
             self.transaction = now.noted(traits, standing)
+        if guarded:
+            watch(self, operation)
         if traits.leaves_state:
             self._pinned_by(operation, traits)
         elif traits.setting is not None:

@@ -17,6 +17,7 @@ from .rows import Spent
 
 if TYPE_CHECKING:
     from ..core.booking.shelf import Session
+    from .guard import Token
 
 Callbacks = tuple[Callable[[], Any], ...]
 
@@ -47,6 +48,10 @@ class Work(Carried):
     """Which call of ``run``'s function it is given to."""
     blocks = 0
     """How many blocks of ours are open."""
+    token: Token | None = None
+    """The commit guard's of the open transaction; None: it has none yet."""
+    changed = False
+    """A statement has changed the session's user, or made its transactions read-only, so that no token can be written."""
 
     __slots__ = ("callbacks", "cancelling", "committed", "done", "spent", "touched", "transaction")
 
@@ -176,10 +181,18 @@ class Work(Carried):
         if committed and (count or self.transaction.may_commit or self.callbacks):
             self.committed = True
         self.transaction = NOTHING_OPEN
+        if self.token is not None:
+            self._spent(self.token, committed)
         if self.ledger is not EMPTY:
             self.ledger = self.ledger.ended(committed)
         callbacks, self.callbacks = self.callbacks, ()
         return callbacks if committed else ()
+
+    def _spent(self, token: Token, committed: bool) -> None:
+        """The transaction of ``token`` has ended."""
+        self.token = None
+        if committed and token.sent and self.topology.guard is not None:
+            self.topology.guard.acknowledged(token.value, token.exported)
 
     def _count_anew(self) -> None:
         session = self.session

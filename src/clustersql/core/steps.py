@@ -149,6 +149,13 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds, though nothing happens."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class SetAutocommit:
     """Have the driver switch the session's autocommit mode."""
 
@@ -235,6 +242,7 @@ Step: TypeAlias = (
     | Acquire
     | Execute
     | Script
+    | Pause
     | SetAutocommit
     | SetReadOnly
     | Reset

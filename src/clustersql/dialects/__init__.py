@@ -15,6 +15,7 @@ from ..core.faults import Fault
 from ..core.statements.rules import Rules
 from ..core.view.members import Members
 from ..core.view.node import Report
+from .guarding import Guarding
 from .questions import Questions
 
 __all__ = ["KNOWN", "Dialect", "by_name", "classify", "ends_session", "never_sent"]
@@ -109,6 +110,8 @@ class Dialect:
     """Ends the statement that another session is executing, by its number; empty: there is none."""
     terminate: str = ""
     """Ends another session, by its number; empty: there is none."""
+    guard: Guarding | None = None
+    """What the commit guard says to it; None: it cannot guard a COMMIT there."""
     running: str = ""
     """Gives those of these sessions, by their numbers, that are still at work or were so less than a second ago; empty:
     it cannot be asked."""

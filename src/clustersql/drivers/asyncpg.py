@@ -291,6 +291,21 @@ class AsyncPG(AsyncAdapter):
             return True
         return bool(await raw.execute("COMMIT") != "ROLLBACK")
 
+    def folds(self, raw: Any) -> bool:
+        """Not inside its own ``transaction()``, which would end a transaction that is gone."""
+        return getattr(raw, "_top_xact", True) is None
+
+    async def within(self, raw: Any, statement: str) -> list[tuple[Any, ...]]:
+        """By the simple protocol where nothing is returned: a token's text is another one each time, and would fill what is kept prepared."""
+        if statement.startswith("INSERT"):
+            await raw.execute(statement)
+            return []
+        return [tuple(row) for row in await raw.fetch(statement)]
+
+    async def commit_folded(self, raw: Any, text: str) -> bool:
+        """Run a text that ends with COMMIT, in the simple protocol."""
+        return bool(await raw.execute(text) != "ROLLBACK")
+
     async def rollback(self, raw: Any) -> None:
         """Roll back what is open."""
         if self.in_transaction(raw) is not False:

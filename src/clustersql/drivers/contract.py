@@ -156,6 +156,9 @@ class AnyDriver(Protocol):
     def session_id(self, raw: Any) -> int | None:
         """Return the server's number of this session (backend pid, thread id), which another session can cancel; None: not known."""
 
+    def folds(self, raw: Any) -> bool:
+        """Tell whether `commit_folded` may be used now: the driver notices a COMMIT inside a text, and none of its own blocks is open."""
+
     def own_thread(self, arguments: Mapping[str, Any]) -> bool:
         """Tell whether a connection with these arguments can only be used by the thread that has dialled it."""
 
@@ -210,6 +213,12 @@ class Driver(AnyDriver, Protocol):
 
     def ask(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         """Run ``statements`` and return the rows of each (empty where it returns none).  Leaves no transaction open."""
+
+    def within(self, raw: Any, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement of ours as a part of the open transaction, and return its rows.  Only asked under the knob ``commit_guard``."""
+
+    def commit_folded(self, raw: Any, text: str) -> None:
+        """Run a text that ends with COMMIT, and raise its error.  Only asked where `folds` says so."""
 
     def read_on(self, raw: Any, cursor: Any) -> None:
         """Read the results that follow the first one of what ``cursor`` has executed, to the end; an error among them is raised.
@@ -308,6 +317,12 @@ class AsyncDriver(AnyDriver, Protocol):
 
     async def commit(self, raw: Any) -> bool:
         """Commit.  False: the server says that it rolled back instead, because the transaction had failed."""
+
+    async def within(self, raw: Any, statement: str) -> list[tuple[Any, ...]]:
+        """As `Driver.within`."""
+
+    async def commit_folded(self, raw: Any, text: str) -> bool:
+        """As `Driver.commit_folded`; returns what `commit` does."""
 
     async def to_the_end(self, raw: Any, call: Coroutine[Any, Any, Any]) -> Any:
         """Await ``call``, a COMMIT as text.  Where the driver would itself ask the server to end it when it is cancelled, it must not."""

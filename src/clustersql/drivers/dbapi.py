@@ -83,6 +83,8 @@ class Profile:
     """The names of the parameters of its ``execute``, and of the rows of its ``executemany``."""
     text: Callable[[Any, Any], str | None] = lambda operation, raw: None
     """The text of a statement that is neither str nor bytes."""
+    fold: Callable[[Any, str], object] | None = None
+    """Runs a text of several statements that ends with COMMIT; None: the driver would not notice its COMMIT."""
     sends: Callable[[Any], bool] = lambda raw: False
     """Whether setting a name that is only this side's otherwise would be sent to the server now."""
 
@@ -154,6 +156,15 @@ class Generic(Adapter):
         """Do as the profile says."""
         assert self.profile.read_only is not None, "only asked of drivers that can (`Abilities.shared`)"
         self.profile.read_only(raw, on)
+
+    def folds(self, raw: Any) -> bool:
+        """Tell by the profile."""
+        return self.profile.fold is not None
+
+    def commit_folded(self, raw: Any, text: str) -> None:
+        """Do as the profile says."""
+        assert self.profile.fold is not None, "only asked of drivers that can (`folds`)"
+        self.profile.fold(raw, text)
 
     def text(self, operation: Any, raw: Any) -> str | None:
         """Return the text, where the profile can tell it."""
@@ -371,6 +382,7 @@ PG8000 = Profile(
         shared_autocommit=False,
     ),
     read_only=_pg8000_read_only,
+    fold=lambda raw, text: raw.execute_simple(text),
     names={"unix_socket": "unix_sock"} | {name: name for name in ("host", "port", "user", "password", "database")},
     timeout="timeout",
     numbers={"port": int, "timeout": float, "tcp_keepalive": bool},

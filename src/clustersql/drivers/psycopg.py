@@ -187,6 +187,24 @@ class PsycopgReader(BaseDriver):
         status = raw.pgconn.transaction_status
         return None if status == _UNKNOWN else status != _IDLE
 
+    def folds(self, raw: Any) -> bool:
+        """Not inside its own ``transaction()``, in two phases or in a pipeline: its commit would refuse, or be queued."""
+        return not (
+            getattr(raw, "_num_transactions", 1) or getattr(raw, "_tpc", None) or getattr(raw, "_pipeline", None)
+        )
+
+    def folded(self, raw: Any, text: str) -> Any:
+        """Yield what the driver waits for, until ``text`` is answered: one string in the simple protocol, whose results nobody reads.
+
+        By a cursor it would cost twice as much, and take a place among the statements that psycopg counts to prepare them.
+        """
+        raw.pgconn.send_query(text.encode())
+        last = (yield from self.module.generators.execute(raw.pgconn))[-1]
+        if last.status != self.module.pq.ExecStatus.COMMAND_OK:
+            raise self.module.errors.error_from_result(last, encoding=raw.pgconn._encoding)
+        if last.command_status == b"ROLLBACK":
+            raise self.module.OperationalError("the server rolled back instead of committing")
+
     def failed_transaction(self, raw: Any) -> bool:
         """Tell from libpq's status."""
         return raw.pgconn.transaction_status == _IN_ERROR  # type: ignore[no-any-return]
@@ -243,6 +261,17 @@ class Psycopg(PsycopgReader, LocalAutocommit):
     def reset(self, raw: Any) -> bool:
         """DISCARD ALL."""
         return super().reset(raw) and forget_prepared(raw)
+
+    def within(self, raw: Any, statement: str) -> list[tuple[Any, ...]]:
+        """Not prepared, however often: each token's text is another one."""
+        with self.cursor(raw) as cursor:
+            cursor.execute(statement, prepare=False)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def commit_folded(self, raw: Any, text: str) -> None:
+        """Run a text that ends with COMMIT, by the driver's own way of waiting."""
+        with raw.lock:
+            raw.wait(self.folded(raw, text))
 
     def to_the_end(self, raw: Any, call: Callable[[], Any]) -> Any:
         """Call ``call``, a COMMIT, which Ctrl-C must not end at the server.

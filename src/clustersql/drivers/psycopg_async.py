@@ -51,6 +51,21 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
         """Commit, which is not cancelled."""
         return bool(await self.to_the_end(raw, super().commit(raw)))
 
+    async def within(self, raw: Any, statement: str) -> list[tuple[Any, ...]]:
+        """Not prepared, however often: each token's text is another one."""
+        async with await self.plain_cursor(raw) as cursor:
+            await cursor.execute(statement, prepare=False)
+            return list(await cursor.fetchall()) if cursor.description else []
+
+    async def commit_folded(self, raw: Any, text: str) -> bool:
+        """Run a text that ends with COMMIT, which is not cancelled."""
+        await self.to_the_end(raw, self._committed(raw, text))
+        return True
+
+    async def _committed(self, raw: Any, text: str) -> None:
+        async with raw.lock:
+            await raw.wait(self.folded(raw, text))
+
     async def to_the_end(self, raw: Any, call: Coroutine[Any, Any, Any]) -> Any:
         """Await ``call`` in a task of its own, which is not cancelled.
 

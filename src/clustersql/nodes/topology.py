@@ -36,6 +36,7 @@ from ..core.words import in_one_line
 from ..drivers.contract import AnyDriver
 from ..errors import ConfigError
 from .events import Events
+from .guard import CommitGuard
 from .members import begun, derived, where
 
 log = logging.getLogger("clustersql")
@@ -73,6 +74,7 @@ class Topology:
             settings.probe_interval,
             driver.dialect.bookmarks is not None,
         )
+        self.guard = CommitGuard.of(name, settings, driver.dialect)
         self.view = View(writer=settings.writer, discovery=begun(settings, driver.dialect))
         self.addresses: dict[str, Address] = {}
         self.records: dict[str, Record] = {}
@@ -183,6 +185,8 @@ class Topology:
                 self._forget(name)
         if after is not before:
             self._log(before, after)
+            if self.guard is not None and self.guard.refusals:
+                self.guard.forgive(before, after)
             if moved or after.discovery is not before.discovery:
                 self._complain()
             for listener in tuple(self.listeners):
@@ -251,6 +255,8 @@ class Topology:
     def after_fork(self) -> None:
         """Give the child a lock of its own: the parent's may have been held by a thread that does not exist here."""
         self._lock = threading.Lock()
+        if self.guard is not None:
+            self.guard.after_fork()
 
     def _log(self, before: View, after: View) -> None:
         self._note(before, after)

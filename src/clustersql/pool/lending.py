@@ -76,6 +76,10 @@ class Lending(Generic[D]):
         """Let the monitor come round at ``moment`` (monotonic seconds) at the latest."""
         raise NotImplementedError
 
+    def delete_tokens(self, node: str) -> None:
+        """Delete the commit guard's acknowledged tokens on ``node``, in the background, and what is too old."""
+        raise NotImplementedError
+
     def _forget(self) -> None:
         """Let the monitor come round no more."""
         raise NotImplementedError

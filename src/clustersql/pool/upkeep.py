@@ -18,7 +18,9 @@ from ..core.booking.owing import forsaken, note_oldest, outstayed, overdue, sile
 from ..core.booking.shelf import Session
 from ..core.policies.cold import try_the_cold
 from ..core.view.node import Reach
+from ..core.view.view import Want
 from ..nodes.dial import Owed, allowed
+from ..nodes.guard import CommitGuard
 from .base import BasePool
 from .holders import Leaks, held
 
@@ -76,7 +78,15 @@ class Upkeep:
             else:
                 due = min(due, attempt.deadline)
         pool.fill_up()
+        if pool.topology.guard is not None and not stalled:
+            self._delete_tokens(pool.topology.guard, now)
         return due
+
+    def _delete_tokens(self, guard: CommitGuard, now: float) -> None:
+        """Have the commit guard's acknowledged tokens deleted, where a node can do that now."""
+        serving = self.pool.topology.view.serving(Want())
+        if serving and guard.is_active(serving[0]) and guard.due(now):
+            self.pool.delete_tokens(serving[0])
 
     def _tell_of(self, session: Session, now: float) -> None:
         """Say in the log that a connection has been held for long: it may never be given back."""

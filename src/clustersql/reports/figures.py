@@ -22,7 +22,8 @@ def measured(topology: Topology, pools: Sequence[dict[str, Any]]) -> dict[str, A
     Times of day are ISO 8601 in UTC, or "" for never; durations are in seconds.
     """
     stats, per_node = _together(pools)
-    return {
+    guarded = {} if topology.guard is None else {"CommitGuard": topology.guard.figures()}
+    return guarded | {
         "FirstInstanciated": moment(topology.started),
         "Driver": topology.driver.name,
         "Policy": _policy(topology),

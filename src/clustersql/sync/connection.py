@@ -27,7 +27,7 @@ from ..core.statements.traits import Traits
 from ..core.view.view import Want
 from ..drivers.base.surface import Effect
 from ..errors import ConfigError
-from . import own
+from . import guard, own
 from .cursor import CLOSED, Cursor, guarded
 from .ending import Ending
 from .pool import Pool
@@ -240,6 +240,8 @@ class Connection(Ending):
         traits = state.prepare(operation, many)
         if traits.commits and (error := state.uncommittable(ours=False)) is not None:
             self._end_commit(error)
+        if traits.commits and not traits.begins and state.topology.guard is not None and state.session is not None:
+            guard.prepare(self, state.session, text=True)
         return traits
 
     def _find_out(self, question: str) -> None:

@@ -12,6 +12,7 @@ from ..config.knobs import Knobs
 from ..config.options import Options, memory_of
 from ..config.percall import PerCall
 from ..connection.functions import check_plain
+from ..connection.guard import asked_for, told
 from ..connection.interruption import passes
 from ..connection.result import Result
 from ..connection.running import Running, here
@@ -23,6 +24,7 @@ from .causal import bookmark
 from .connection import Connection
 from .pool import Pool
 from .run import run
+from .settle import settle
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -189,6 +191,18 @@ class Database:
         except BaseException:  # the handler of a signal may have raised in the begin or the end of that `with`
             running.forget()
             raise
+
+    def settle(self, commit_id: str, *, timeout: float | None = None) -> str:
+        """Settle what became of a COMMIT, by its id: "committed" or "void".  Any process may ask, of the same database, within 3.5 days.
+
+        It *settles*: a transaction that has not committed by now never will, so ask when nobody works on it any more.  ``commit_id``: of
+        `OutcomeUnknown`, or of a connection in advance.  ``timeout``: seconds; by default the cluster's.  Raises `OutcomeUnknown` where no
+        primary answers in time, and `ConfigError` for what is no id, too old, or of another database or table.
+        """
+        topology = self._pool.topology
+        asked, want, fence, deadline = asked_for(topology, commit_id, timeout)
+        found = settle(self._pool, want, fence, None, deadline, asked)
+        return told(topology, asked, found, self._pool.driver.operational_error)
 
     def _deadline(self) -> float:
         """When an operation that begins now must end, in monotonic seconds; 0.0: only its waiting is bounded, by the cluster's timeout."""

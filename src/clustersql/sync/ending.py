@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 from ..connection.forwarded import mode_changed
+from ..connection.guard import refused
 from ..connection.hooks import call_hooks
 from ..connection.interruption import broken_into, passes
 from ..connection.work import Callbacks
 from ..core.recovery.verdict import Phase
 from ..pool.session import awaited
+from . import guard
 from .answers import Answering
 from .cursor import guarded
 from .recovery import recover_commit
@@ -44,14 +47,19 @@ class Ending(Answering):
         if (error := state.uncommittable(ours)) is not None:
             self._end_commit(error)
         if session is not None:
+            commit, token = session.raw.commit, None
+            if state.topology.guard is not None and (token := guard.prepare(self, session)) is not None and token.fold:
+                commit = partial(self._pool.driver.commit_folded, session.raw, token.fold)
             try:
                 with awaited(session):
                     to_the_end = getattr(state.driver, "to_the_end", None)
                     if to_the_end is None:
-                        session.raw.commit()
+                        commit()
                     else:
-                        to_the_end(session.raw, session.raw.commit)
+                        to_the_end(session.raw, commit)
             except Exception as exc:
+                if token is not None and (error := refused(state, session, token, exc)) is not None:
+                    self._end_commit(error)
                 recover_commit(self, exc)
             except BaseException as exc:
                 broken_into(self, exc, phase=Phase.COMMIT)

@@ -33,6 +33,7 @@ from .drive import drive
 from .entangled import apart
 from .mode import make
 from .prober import Prober
+from .settle import delete
 
 
 class Pool(BasePool[Attempt]):
@@ -215,6 +216,11 @@ class Pool(BasePool[Attempt]):
 
     def _ensure_monitor(self) -> None:
         monitor.ensure()
+
+    def delete_tokens(self, node: str) -> None:
+        """Delete the commit guard's acknowledged tokens on ``node``, in the background."""
+        if self.topology.guard is not None:
+            delete(self, self.topology.guard, node)
 
     def _forget(self) -> None:
         monitor.forget(self._upkeep)

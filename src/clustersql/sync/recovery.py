@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..connection.guard import is_in_doubt
 from ..connection.interruption import passes
 from ..connection.recovery import BasePerformer
 from ..core.booking.shelf import Session
@@ -15,6 +16,7 @@ from ..core.statements.traits import Traits
 from ..core.steps import Acquire, Discard, Execute, Failed, Rollback, Step, Tell
 from ..pool.session import awaited
 from .drive import drive
+from .settle import settled
 
 if TYPE_CHECKING:
     from .answers import Answering
@@ -32,7 +34,10 @@ def recover_statement(
     if connection._state.session is None:  # given back, or forked, while the statement ran
         raise error
     performer = _Performer(connection, again, traits, phase, error, sends)
-    return performer.ended(drive(performer.steps(), performer.perform))
+    outcome = drive(performer.steps(), performer.perform)
+    if connection._state.token is not None and is_in_doubt(connection._state, outcome, phase):
+        outcome = settled(performer, outcome)
+    return performer.ended(outcome)
 
 
 def recover_commit(connection: Answering, error: Exception) -> None:

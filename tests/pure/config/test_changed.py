@@ -57,6 +57,9 @@ def test_which_knobs_can_change() -> None:
         "address_map",
         "on_connect",
         "dialect",
+        "commit_guard",
+        "commit_guard_table",
+        "commit_guard_required",
     }
 
 

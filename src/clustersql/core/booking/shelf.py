@@ -81,6 +81,7 @@ class Session:
     __slots__ = (
         "__weakref__",
         "autocommit",
+        "birth",
         "count",
         "deadline",
         "ended",
@@ -130,6 +131,8 @@ class Session:
         self.ended = 0.0
         # The latest statement since its checkout, as it was given; None: none yet.
         self.statement: Any = None
+        # Which session of which server it is (`Birth`); None: not asked yet, for only the commit guard must know.
+        self.birth: Any = None
         # The statements of the open transaction, and those before it.
         self.count = 0
         self.statements = 0

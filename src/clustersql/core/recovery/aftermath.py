@@ -89,6 +89,8 @@ def _words(lost: Lost) -> str:
     s, node = lost.situation, f"node {lost.node!r}"
     failed = f"the time of the operation on {node} was over" if s.timed_out else f"{node} failed"
     why = first_line(lost.error)
+    if lost.words:
+        return f"{failed} after {_what(s)} was sent; {lost.words} ({why})"
     if lost.verdict is Verdict.LOST:
         return f"{failed} before COMMIT was sent: nothing of the transaction has happened, run it again ({why})"
     return f"{failed} after {_what(s)} was sent: it may have happened or not ({why})"

@@ -33,6 +33,8 @@ class Lost:
     """The node that failed it."""
     note: str = ""
     """What else there is to say: why it was not tried again."""
+    words: str = ""
+    """The text of the error that the caller gets, where more is known than the verdict says."""
 
 
 def recover(

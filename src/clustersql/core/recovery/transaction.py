@@ -31,6 +31,8 @@ class Transaction:
     """The error that has ended it: a function that swallows it must not have the rest committed."""
     undone: bool = False
     """The server has ended it by its own rollback, so that what follows would be another transaction."""
+    writes: bool = False
+    """A statement of it may write, by its text.  Only known where each statement that may is noted: under the commit guard."""
 
     def noted(self, traits: Traits, standing: Standing) -> Transaction:
         """Return it with a statement that is about to be sent, and stands at ``standing``."""
@@ -46,9 +48,10 @@ class Transaction:
         # read-only.
         ends = (traits.commits or traits.rolls_back) and not traits.begins
         unproven = self.unproven or not (traits.read or ends)
-        if may_commit is self.may_commit and unproven is self.unproven:
+        writes = self.writes or not (traits.read or ends or traits.begins)
+        if may_commit is self.may_commit and unproven is self.unproven and writes is self.writes:
             return self
-        return Transaction(self.explicit, may_commit, unproven, self.refused, self.undone)
+        return Transaction(self.explicit, may_commit, unproven, self.refused, self.undone, writes)
 
     def happened(self, traits: Traits, standing: Standing) -> Transaction:
         """Return what is open when the statement has succeeded."""

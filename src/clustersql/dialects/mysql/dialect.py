@@ -18,6 +18,7 @@ from .. import Dialect, Rows
 from .bookmarks import BOOKMARKS
 from .group import ask_group, grouped
 from .gtids import gtid_set
+from .guard import GUARDING
 from .members import ask_members, members
 from .members import text as _text
 from .pins import WHY_CALLED, WHY_LEADING
@@ -413,6 +414,7 @@ DIALECT = Dialect(
     rules=RULES,
     quote="`",
     questions=QUESTIONS,
+    guard=GUARDING,
     # Not of Galera, nor of MySQL without GTIDs: there the lag is not known, and what is not known is too long.
     measures_lag=frozenset({"seconds"}),
     ask_further=ask_group,

@@ -15,6 +15,7 @@ from ...core.view.members import Member, Members
 from ...core.view.node import Epoch, Readiness, Report, Role
 from .. import Dialect, Rows
 from .bookmarks import BOOKMARKS
+from .guard import GUARDING
 from .pins import WHY_CALLED, WHY_LEADING
 from .questions import QUESTIONS
 from .settings import FORMS, SETTING
@@ -395,6 +396,7 @@ DIALECT = Dialect(
     reset=("DISCARD ALL",),  # refused inside a transaction: end it first
     rules=RULES,
     questions=QUESTIONS,
+    guard=GUARDING,
     measures_lag=frozenset({"seconds", "bytes"}),
     settings_roll_back=True,
     ask_members=ask_members,

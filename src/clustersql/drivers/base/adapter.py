@@ -52,6 +52,18 @@ class Adapter(BaseDriver):
             finally:
                 cursor.close()
 
+    def within(self, raw: Any, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement of ours as a part of the open transaction, and return its rows."""
+        cursor = self.cursor(raw)
+        try:
+            return self._rows(cursor, statement)
+        finally:
+            cursor.close()
+
+    def commit_folded(self, raw: Any, text: str) -> None:
+        """Run a text that ends with COMMIT."""
+        self.within(raw, text)
+
     def read_on(self, raw: Any, cursor: Any) -> None:
         """Go from result to result by PEP 249's ``nextset``, where the driver has it."""
         following = getattr(cursor, "nextset", None)

@@ -91,6 +91,18 @@ class AsyncAdapter(BaseDriver):
         await self.close_cursor(cursor)
         return answers
 
+    async def within(self, raw: Any, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement of ours as a part of the open transaction, and return its rows."""
+        cursor = await self.plain_cursor(raw)
+        rows = await self._rows(cursor, statement)
+        await self.close_cursor(cursor)
+        return rows
+
+    async def commit_folded(self, raw: Any, text: str) -> bool:
+        """Run a text that ends with COMMIT.  Returns what `commit` does."""
+        await self.within(raw, text)
+        return True
+
     async def reset(self, raw: Any) -> bool:
         """Give the session its first state back by the dialect's statements; False: there are none."""
         if self.dialect.reset:

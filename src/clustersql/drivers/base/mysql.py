@@ -65,6 +65,10 @@ class MySQLReader(BaseDriver):
         fetch_reads=True,
     )
 
+    def folds(self, raw: Any) -> bool:
+        """Any of them runs a compound statement, where the server knows it."""
+        return True
+
     def codes(self, exc: BaseException) -> Codes:
         """The number comes first in the arguments, 0 for none; not every driver keeps the SQLSTATE."""
         number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None

@@ -229,6 +229,10 @@ class BaseDriver:
         """Return the server's number of this session; None: not known."""
         return None
 
+    def folds(self, raw: Any) -> bool:
+        """Tell whether `commit_folded` may be used now; where nothing is known of a driver it may not."""
+        return False
+
 
 SAME_NAMES: Mapping[str, str] = {name: name for name in ("host", "port", "user", "password", "database", "unix_socket")}
 """The target's fields under the driver's keywords, where these are the same."""

@@ -1,0 +1,260 @@
+"""What both APIs know of a guarded COMMIT: its token, what an error of it proves, and what is said in the end.  Nothing here waits.
+
+Rules
+-----
+1. A token belongs to one transaction of one handle, and is made when it is first needed: at COMMIT, or when its id is asked for.
+2. It counts from the moment at which its INSERT may have reached the server: before that, a lost connection has committed nothing.
+3. After the outcome is found out, the row stays: somebody else may be asking for it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..config.checks import is_number
+from ..core.faults import Facts, Fault
+from ..core.guard.commit_id import CommitId, refusal
+from ..core.guard.fate import Stage
+from ..core.guard.way import Case, Way, way
+from ..core.recovery.recover import Lost
+from ..core.recovery.verdict import Phase, Standing, Verdict
+from ..core.view.view import Service, Want
+from ..errors import ClusterError, ConfigError, OutcomeUnknown, TransactionLost, bind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..core.booking.shelf import Session
+    from ..core.guard.resolve import Fence, Settled
+    from ..core.view.node import Epoch
+    from ..nodes.guard import CommitGuard
+    from ..nodes.topology import Topology
+    from .state import State
+
+VOID = "a primary was asked, and nothing of the transaction has happened: run it again"
+REFUSED = "the commit guard's token was refused, so nothing of the transaction has happened; the next one goes unguarded: run it again"
+TAKEN = (
+    "its commit id was settled before it was committed, so nothing of it has happened, and it never will: run it again"
+)
+
+
+class Token:
+    """The token of one transaction."""
+
+    __slots__ = ("exported", "fold", "id", "sent", "value")
+
+    def __init__(self, value: bytes) -> None:
+        self.value = value
+        self.id = ""
+        """The text by which it is settled; "": nobody has needed it."""
+        self.exported = False
+        """Its id was handed out before COMMIT."""
+        self.sent = False
+        """The server may have its row."""
+        self.fold = ""
+        """The text that writes it and commits; "": it has a round trip of its own."""
+
+
+def guard_of(state: State) -> CommitGuard:
+    """Return the cluster's guard.  Raises `ConfigError` where there is none."""
+    guard = state.topology.guard
+    if guard is None:
+        raise ConfigError(f"cluster {state.topology.name!r} has no commit guard: set commit_guard=True")
+    return guard
+
+
+def token_of(state: State, guard: CommitGuard) -> Token:
+    """Return the open transaction's token."""
+    token: Token | None = state.token
+    if token is None:
+        token = state.token = Token(guard.token())
+    return token
+
+
+def commit_id(state: State) -> str:
+    """Return the id of the open transaction's COMMIT, in advance: its row is never deleted by us."""
+    guard = guard_of(state)
+    token = token_of(state, guard)
+    token.exported = True
+    state.touched = True
+    return id_of(state, token)
+
+
+def id_of(state: State, token: Token) -> str:
+    """Return the text by which the token is settled."""
+    if not token.id:
+        token.id = str(guard_of(state).commit_id(token.value, state.topology.view.epoch))
+    return token.id
+
+
+def database_of(topology: Topology, node: str) -> str | None:
+    """Return the database that is configured for a node; None: none, or it is not known beforehand."""
+    address = topology.addresses.get(node)
+    return address.database if address is not None and isinstance(address.database, str) else None
+
+
+def prepared(state: State, session: Session, text: bool) -> Token | None:
+    """Return the token that the COMMIT on ``session`` carries; None: it goes unguarded.  ``text``: COMMIT is the caller's own statement."""
+    guard = guard_of(state)
+    chosen = way(_case(state, session, guard, text))
+    if chosen is Way.NONE:
+        return None
+    token = token_of(state, guard)
+    token.fold = _folded(state, session, guard, token) if chosen is Way.FOLDED else ""
+    return token
+
+
+def _case(state: State, session: Session, guard: CommitGuard, text: bool) -> Case:
+    driver, now = state.driver, state.transaction
+    # Some drivers cannot tell for sure (MySQL's): then COMMIT itself goes by our own bookkeeping too.
+    told = driver.in_transaction(session.raw)
+    return Case(
+        active=guard.is_active(session.node),
+        read_only=session.read_only is not False or state.want.read_only,
+        changed=state.changed,
+        may_commit=now.may_commit,
+        alone=state.standing is Standing.NONE,
+        writes=now.writes,
+        exported=state.token is not None and state.token.exported,
+        text=text,
+        open=told is True or (told is None and not driver.abilities.transaction_status),
+        folds=driver.folds(session.raw),
+    )
+
+
+def insert_of(state: State, session: Session, token: Token) -> str:
+    """Return the statement that writes the token."""
+    guard = guard_of(state)
+    return guard.sql.insert(guard.commits(database_of(state.topology, session.node)), token.value)
+
+
+def _folded(state: State, session: Session, guard: CommitGuard, token: Token) -> str:
+    node = state.topology.view.by_name.get(session.node)
+    return guard.sql.fold(node.version if node is not None else "", insert_of(state, session, token))
+
+
+def refused(state: State, session: Session, token: Token, error: BaseException) -> ClusterError | None:
+    """Return what the caller is told where the token's INSERT was refused; None: the error is another one."""
+    guard, facts = guard_of(state), state.facts(error)
+    code = facts.sqlstate if facts.sqlstate is not None else facts.errno
+    if facts.lost or facts.fault is Fault.FOREIGN or (token.fold and _ended(state, session)):
+        return None
+    if code in guard.sql.taken or facts.errno in guard.sql.taken:
+        return _lost(state, TAKEN, error)
+    if code not in guard.sql.refused and facts.errno not in guard.sql.refused:
+        return None
+    guard.refused(session.node, error)
+    return _lost(state, REFUSED, error)
+
+
+def _ended(state: State, session: Session) -> bool:
+    """Whether it was COMMIT that failed, so that nothing is open any more; where a driver cannot tell, it was not."""
+    return state.driver.in_transaction(session.raw) is False
+
+
+def _lost(state: State, words: str, cause: BaseException) -> ClusterError:
+    error = state.error(TransactionLost, words)
+    error.__cause__ = cause
+    return error
+
+
+def doubted(state: State, token: Token, facts: Facts) -> Facts:
+    """Return what an error of the COMMIT proves where its text goes on after COMMIT: then an interruption proves nothing."""
+    if token.fold and not facts.lost and facts.errno in guard_of(state).sql.unproven:
+        return replace(facts, fault=Fault.AMBIGUOUS)
+    return facts
+
+
+def is_in_doubt(state: State, outcome: Any, phase: Phase) -> bool:
+    """Tell whether a COMMIT has ended so that the guard must find out.  One that our own deadline has ended leaves no time for it."""
+    token: Token | None = state.token
+    if token is None or not token.sent or phase is not Phase.COMMIT or not isinstance(outcome, Lost):
+        return False
+    return outcome.verdict is Verdict.UNKNOWN and not outcome.situation.timed_out
+
+
+def fence_of(state: State, token: Token) -> tuple[Want, Fence]:
+    """Return what sort of connection the question is put on, and the question."""
+    guard = guard_of(state)
+    want = Want(Service.WRITE, use=state.want.use)
+    node = state.session.node if state.session is not None else next(iter(state.topology.addresses), "")
+    return want, guard.sql.fence(guard.commits(database_of(state.topology, node)), token.value)
+
+
+def terms(
+    topology: Topology, asked: CommitId | None
+) -> tuple[Callable[[], Epoch | None], Callable[[float], str] | None]:
+    """Return what `resolve` is told: the newest history that is known, and whether an id of somebody else's may be asked; None: it is ours."""
+    if asked is None:
+        return (lambda: topology.view.epoch), None
+    guard = topology.guard
+    assert guard is not None
+
+    def newest() -> Epoch | None:
+        seen = topology.view.epoch
+        if seen is None or seen.shared or asked.epoch <= seen.number or asked.lineage != seen.lineage:
+            return seen
+        return replace(seen, number=asked.epoch)  # somebody has seen a newer one
+
+    return newest, lambda clock: refusal(asked, guard.table, topology.view.epoch, clock)
+
+
+def asked_for(topology: Topology, commit_id: object, timeout: float | None) -> tuple[CommitId, Want, Fence, float]:
+    """Return what `Database.settle` works with; the last is its deadline in monotonic seconds.  Raises `ConfigError` for what is no id."""
+    guard = topology.guard
+    if guard is None:
+        raise ConfigError(f"cluster {topology.name!r} has no commit guard: set commit_guard=True")
+    if timeout is not None and not (is_number(timeout) and 0 < timeout < 1e9):
+        raise ConfigError(f"settle(): timeout must be a number of seconds above 0, not {timeout!r}")
+    try:
+        asked = CommitId.parse(commit_id)
+    except ValueError as exc:
+        raise ConfigError(f"settle(): {exc}") from None
+    database = database_of(topology, next(iter(topology.addresses), ""))
+    fence = guard.sql.fence(guard.commits(database), asked.token)
+    seconds = topology.settings.timeout if timeout is None else timeout
+    return asked, Want(Service.WRITE), fence, monotonic() + seconds
+
+
+def told(topology: Topology, asked: CommitId, settled: Settled, base: type[BaseException]) -> str:
+    """Return what `Database.settle` does: "committed" or "void".  Raises `ConfigError` where it may not be asked, or `OutcomeUnknown`."""
+    if settled.stage is Stage.FRESH:
+        raise ConfigError(f"settle(): this id cannot be settled on cluster {topology.name!r}: {settled.why}")
+    if settled.stage is Stage.UNKNOWN:
+        error = bind(OutcomeUnknown, base)(f"what became of the COMMIT could not be found out in time: {settled.why}")
+        error.commit_id = str(asked)
+        raise error
+    return str(settled.stage.value)
+
+
+def ended(state: State, token: Token, lost: Lost, settled: Settled) -> Lost | None:
+    """Return how the COMMIT has ended, which was in doubt; None: it has happened."""
+    guard_of(state).settled(settled.stage)
+    state.topology.events.note("commit guard", lost.node, f"a COMMIT in doubt is {settled.stage.value}")
+    token.sent = settled.stage is Stage.UNKNOWN  # what is known needs no id, and its row is left alone
+    if settled.stage is Stage.COMMITTED:
+        state.committed = True
+        return None
+    if settled.stage is Stage.VOID:
+        return replace(lost, verdict=Verdict.LOST, words=VOID)
+    return replace(lost, note=f"clustersql: what became of the COMMIT could not be found out: {settled.why}")
+
+
+def note_id(state: State, error: BaseException) -> None:
+    """Say on an exception that passes by which id its COMMIT can be settled."""
+    token: Token | None = state.token
+    if token is not None and token.sent:
+        error.add_note(f"clustersql: what became of it is told by db.settle({id_of(state, token)!r})")
+
+
+def watch(state: State, operation: Any) -> None:
+    """Note that a statement, which is about to be sent, takes the guard away: another user, or a transaction that is read-only."""
+    guard = state.topology.guard
+    if guard is not None and isinstance(operation, str) and re.search(guard.sql.unguards, operation.lower()):
+        state.changed = True
+        # It is to be noted each time, though it leaves nothing behind.
+        state.notes.plain.discard(operation)
+        state.notes.proven.discard(operation)

@@ -1,0 +1,63 @@
+"""How a COMMIT is guarded: a function of what is known of its transaction.
+
+Rules
+-----
+1. What has only read, by its text, has nothing to find out, and gets no token; but one whose id was handed out is asked for, so it gets one.
+2. A transaction that a statement may have committed in part cannot be told by one token, and one whose user or mode was changed cannot write it.
+3. Folded only where nothing can come between the token and COMMIT: the driver says that a transaction is open, and none of its own blocks is.
+4. The token and COMMIT are never sent one after the other unasked: a token that was refused would be followed by an unguarded COMMIT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Case", "Way", "way"]
+
+
+class Way(Enum):
+    """How the token travels."""
+
+    NONE = "no token"
+    OWN_TRIP = "a round trip of its own"
+    FOLDED = "in one text with COMMIT"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the way depends on."""
+
+    active: bool = True
+    """The node takes tokens."""
+    read_only: bool = False
+    """The session is read-only, or may be."""
+    changed: bool = False
+    """A statement has changed the session's user, or made its transactions read-only."""
+    may_commit: bool = False
+    """A statement may have committed a part."""
+    alone: bool = False
+    """There is no transaction: each statement stands alone."""
+    writes: bool = True
+    """A statement of it may write."""
+    exported: bool = False
+    """The id was handed out."""
+    text: bool = False
+    """COMMIT is the caller's own text."""
+    open: bool = True
+    """The driver says that a transaction is open, or never can say it, as MySQL's."""
+    folds: bool = True
+    """The driver and the server can take both in one text, and no block of the driver's own is open."""
+
+
+def way(case: Case) -> Way:
+    """Return how the COMMIT is guarded.
+
+    >>> way(Case(folds=False))
+    <Way.OWN_TRIP: 'a round trip of its own'>
+    """
+    if not case.active or case.read_only or case.changed or case.may_commit or case.alone:
+        return Way.NONE
+    if not (case.writes or case.exported):
+        return Way.NONE
+    return Way.FOLDED if case.folds and case.open and not case.text else Way.OWN_TRIP

@@ -1,0 +1,144 @@
+"""The commit guard for threads: the question after a lost answer, and the deletion of what was acknowledged."""
+
+from __future__ import annotations
+
+import time
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..connection.guard import ended, fence_of, note_id, terms
+from ..connection.recovery import BasePerformer, note_lost
+from ..core.booking.shelf import UNDERWAY, Session
+from ..core.faults import Facts, Fault
+from ..core.guard.resolve import Fence, Settled, resolve
+from ..core.recovery.recover import Lost
+from ..core.steps import Acquire, Discard, Failed, Look, Pause, Picture, Script, Step
+from ..core.view.view import Want
+from ..nodes.dial import address_of
+from ..pool.session import awaited
+from .dial import Attempt, connect
+from .drive import drive
+
+if TYPE_CHECKING:
+    from ..core.guard.commit_id import CommitId
+    from ..core.guard.resolve import Birth
+    from ..nodes.guard import CommitGuard
+    from .pool import Pool
+
+
+def settled(performer: BasePerformer, lost: Lost) -> Any:
+    """Return how a COMMIT has ended that was in doubt: a `Lost`, or None where it has happened."""
+    connection: Any = performer.connection
+    state = connection._state
+    token, session = state.token, state.session
+    want, fence = fence_of(state, token)
+    birth = session.birth if session is not None else None
+    connection._drop()  # its socket is closed, so a server that still hears of it ends the transaction by itself
+    try:
+        told = settle(connection._pool, want, fence, birth, performer.deadline)
+    except BaseException as exc:
+        state.committed = True  # for all we know
+        note_id(state, exc)
+        state.doubtful_commit()
+        state.boundary(committed=False)
+        raise
+    return ended(state, token, lost, told)
+
+
+def settle(
+    pool: Pool, want: Want, fence: Fence, old: Birth | None, deadline: float, asked: CommitId | None = None
+) -> Settled:
+    """Ask until ``deadline`` (monotonic seconds) what became of a COMMIT, on a connection that no pool counts.
+
+    ``old``: the session that it was sent on; ``asked``: the id, where somebody else has it.
+    """
+    asker = _Asker(pool, want, deadline)
+    try:
+        return drive(resolve(fence, old, *terms(pool.topology, asked), deadline), asker.perform)
+    finally:
+        asker.let_go()
+
+
+class _Asker:
+    """Does what `resolve` asks for."""
+
+    def __init__(self, pool: Pool, want: Want, deadline: float) -> None:
+        self._pool = pool
+        self._want = want
+        self._deadline = deadline
+        self._session: Session | None = None
+
+    def perform(self, step: Step) -> object:
+        match step:
+            case Look():
+                return Picture(monotonic(), ())
+            case Acquire():
+                return self._open()
+            case Script(statements):
+                return self._ask(statements)
+            case Discard():
+                self.let_go()
+            case Pause(seconds):
+                time.sleep(min(seconds, max(0.0, self._deadline - monotonic())))
+            case _:
+                raise AssertionError(step)
+        return None
+
+    def _open(self) -> Failed | None:
+        try:
+            session = self._pool.open_outside(self._want, max(0.0, self._deadline - monotonic()), {}, None, UNDERWAY)
+        except Exception as exc:
+            return Failed(exc, Facts(Fault.LOST, lost=True))
+        self._session = session
+        session.deadline = self._deadline
+        self._pool.wake_by(self._deadline)
+        return None
+
+    def _ask(self, statements: tuple[str, ...]) -> Any:
+        session, driver = self._session, self._pool.driver
+        assert session is not None
+        try:
+            with awaited(session):
+                return driver.ask(session.raw, statements)
+        except Exception as exc:
+            facts = driver.facts(exc, session.raw)
+            if facts.fault is Fault.FOREIGN:
+                raise
+            note_lost(self._pool, session, exc)
+            return Failed(exc, facts)
+
+    def let_go(self) -> None:
+        """Close the connection."""
+        session, self._session = self._session, None
+        if session is not None:
+            self._pool.give_back(session, keep=False)
+
+
+def delete(pool: Pool, guard: CommitGuard, node: str) -> None:
+    """Delete acknowledged tokens in the background, on a connection of its own: its silence proves nothing about the node."""
+    topology, driver = pool.topology, pool.driver
+    named = address_of(topology, node).database
+    database = named if isinstance(named, str) else None
+
+    def work(attempt: Attempt) -> Any:
+        answer = connect(topology, driver, node, hold=attempt.entered)
+        try:
+            for statements in guard.deletions(database, monotonic()):
+                driver.ask(answer.raw, statements)
+        except BaseException:  # nobody else knows of it
+            attempt.let_go()
+            driver.close(answer.raw)
+            raise
+        return answer
+
+    def ended(attempt: Attempt) -> None:
+        guard.deleting = False
+        with pool._lock:
+            pool._attempts.discard(attempt)
+        if attempt.result is not None:
+            driver.close(attempt.result.raw)
+
+    attempt = Attempt(topology, driver, node, work, ended, patience=topology.settings.timeout)
+    with pool._lock:
+        pool._attempts.add(attempt)
+    attempt.start()

@@ -14,6 +14,7 @@ from clustersql.sync.cursor import Cursor
 from clustersql.sync.database import Database
 
 NAMES = [
+    "AlreadyCommitted",
     "CausalityLost",
     "Cluster",
     "ClusterError",
@@ -82,12 +83,14 @@ METHODS: dict[type, dict[str, str]] = {
         "execute": "(self, operation, parameters, /, **driver_options)",
         "options": f"(self, *, {SETTINGS}, idempotent=None, {PINS}, after=None)",
         "run": "(self, function, *args, **kwargs)",
+        "settle": "(self, commit_id, *, timeout=None)",
         "stats": "(self)",
     },
     Connection: {
         "attempt": "property",
         "close": "(self)",
         "commit": "(self)",
+        "commit_id": "property",
         "cursor": "(self, *args, **kwargs)",
         "driver_connection": "property",
         "may_run_again": "(self, error, *, at_commit=False)",

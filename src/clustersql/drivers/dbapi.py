@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ..dialects import by_name
 from ..errors import GENERAL, ConfigError, Form
@@ -191,6 +192,29 @@ class GenericLocal(Generic, LocalAutocommit):
     """The same for drivers with PEP 249's optional ``autocommit`` attribute."""
 
 
+class Psycopg2(GenericLocal):
+    """psycopg2.  libpq drops what the server has said before it ended the session ("server closed the connection
+    unexpectedly"), and that tells whether it can have read a COMMIT: so it is looked for before one is sent.
+    """
+
+    def __init__(self, module: Any, profile: Profile) -> None:
+        super().__init__(module, profile)
+        self._words: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+    def to_the_end(self, raw: Any, call: Callable[[], Any]) -> Any:
+        """Call ``call``, a COMMIT."""
+        descriptor = self.descriptor(raw)
+        if descriptor is not None and sockets.is_readable(descriptor):
+            word = sockets.last_word(sockets.peek(descriptor))
+            if word is not None:
+                self._words[raw] = word
+        return call()
+
+    def last_word(self, raw: Any) -> str | None:
+        """Return what was found before a COMMIT."""
+        return self._words.get(raw)
+
+
 def _names(dsn: str | None, keyword: str) -> bool:
     """Whether the connection string sets ``keyword`` itself, and so must not be overruled."""
     return dsn is not None and f"{keyword}=" in dsn.replace(" ", "")
@@ -287,8 +311,22 @@ PSYCOPG2 = Profile(
 
 
 def _pg8000_codes(exc: BaseException) -> Codes:
-    told = exc.args[0] if exc.args and isinstance(exc.args[0], dict) else {}
+    told = exc.args[0] if exc.args and isinstance(exc.args[0], dict) else _pg8000_told_before(exc)
     return told.get("C"), None, str(told.get("M", _first_text(exc)))
+
+
+def _pg8000_told_before(exc: BaseException) -> dict[str, Any]:
+    """Return the fields of the error by which the server has ended the session; {}: there was none.
+
+    ``handle_messages`` has read it when it meets the end of file, and says only "network error": it is in its frame.
+    """
+    trace = exc.__traceback__
+    while trace is not None:
+        error = getattr(trace.tb_frame.f_locals.get("context"), "error", None)
+        if error is not None and error.args and isinstance(error.args[0], dict):
+            return error.args[0] if error.args[0].get("V") in ("FATAL", "PANIC") else {}
+        trace = trace.tb_next
+    return {}
 
 
 def _pg8000_fields(text: str, cause: BaseException | None) -> tuple[Any, ...]:
@@ -502,4 +540,6 @@ def _guessed_closed(raw: Any) -> bool:
 def adapter(module: Any) -> Generic:
     """Return the adapter over ``module``, by its profile or by guesses."""
     profile = PROFILES.get(module.__name__) or guess(module)
+    if profile is PSYCOPG2:
+        return Psycopg2(module, profile)
     return (GenericLocal if profile.abilities.autocommit else Generic)(module, profile)

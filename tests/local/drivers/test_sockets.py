@@ -97,3 +97,26 @@ def test_keep_alive_is_set_on_tcp_and_tolerates_the_rest() -> None:
     left, right = socket.socketpair()
     with left, right:
         sockets.keep_alive(left.fileno())
+
+
+def _error(*fields: bytes, kind: bytes = b"E") -> bytes:
+    return _message(kind, b"\0".join((*fields, b"\0")))
+
+
+@pytest.mark.parametrize(
+    ("pending", "word"),
+    [
+        (_error(b"SFATAL", b"VFATAL", b"C25P03", b"Mtoo long"), "25P03"),
+        (
+            _error(b"SLOG", kind=b"N") + _message(b"A", b"\0\0\0\1x") + _error(b"SSCHWER", b"VFATAL", b"C57P01"),
+            "57P01",
+        ),
+        (_error(b"SERROR", b"VERROR", b"C42601"), None),
+        (_message(b"D", b"row") + _error(b"VFATAL", b"C57P01"), None),
+        (b"\x17\x03\x03\x00\x13 encrypted", None),
+        (b"E\x00", None),
+        (b"", None),
+    ],
+)
+def test_the_last_word(pending: bytes, word: str | None) -> None:
+    assert sockets.last_word(pending) == word

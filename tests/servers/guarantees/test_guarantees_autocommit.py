@@ -199,9 +199,9 @@ def test_a_connection_in_autocommit_mode_stays_in_it_when_it_moves(stage: Stage,
     assert stage.count() == (1 if before else 2)
 
 
-@pytest.mark.parametrize("stage", ["psycopg", "psycopg-aio", "asyncpg"], indirect=True)
+@pytest.mark.parametrize("stage", ["psycopg", "pg8000", "psycopg-aio", "asyncpg"], indirect=True)
 def test_an_idle_session_that_the_server_has_ended_executed_nothing(stage: Stage) -> None:
-    """A write to it is sent again, and happens once: the server says that it read nothing.  psycopg2 and pg8000 do not pass that on."""
+    """A write to it is sent again, and happens once: the server says that it read nothing.  psycopg2 does not pass that on."""
     conn: Any = stage.cluster.connect()
     conn.set_autocommit(True) if stage.loop is not None else stage.set(conn, "autocommit", True)
     execute(conn, "SET idle_session_timeout = '100ms'")

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from support.stage import INSERT, SELECT, Stage, execute, failure
+from support.stage import INSERT, POSTGRES, SELECT, Stage, execute, failure
 from support.waiting import eventually
 
 from clustersql import NoNodeAvailable, OutcomeUnknown, TransactionLost
@@ -280,11 +280,11 @@ def test_reruns_after_a_loss_are_within_the_budget(stage: Stage) -> None:
     assert work.attempts == [1, 2]
 
 
-@pytest.mark.parametrize("stage", ["psycopg", "psycopg-aio", "asyncpg"], indirect=True)
+@pytest.mark.parametrize("stage", POSTGRES, indirect=True)
 def test_an_idle_timeout_at_commit_is_run_again(stage: Stage) -> None:
     """The server has ended the idle session, so it has never read the COMMIT: nothing is unknown, and it happens once.
 
-    psycopg2 and pg8000 do not pass on what the server has said.
+    psycopg2 and pg8000 do not pass on what the server has said: it is read before, or where it was left.
     """
     attempts: list[int] = []
 

@@ -90,6 +90,12 @@ class BaseDriver:
         """Return which of the stale faults ``exc`` proves beyond its codes; None: none."""
         return None
 
+    def last_word(self, raw: Any) -> str | None:
+        """Return the SQLSTATE by which the server has ended the session, where the driver does not pass that on; None:
+        not known.
+        """
+        return None
+
     def forget_plans(self, raw: Any) -> None:
         """Most drivers prepare nothing by themselves."""
 
@@ -145,7 +151,10 @@ class BaseDriver:
         """Return what ``exc`` proves.  ``raw`` is the connection it came from; None: it was raised while connecting."""
         if raw is not None and self.is_foreign(exc, raw):
             return Facts(Fault.FOREIGN, lost=not self.survives(exc))
-        codes = sqlstate, errno, message = self.codes(exc)
+        sqlstate, errno, message = self.codes(exc)
+        if raw is not None and sqlstate is None and errno is None:
+            sqlstate = self.last_word(raw)
+        codes = sqlstate, errno, message
         fault = self.stale(exc) or classify(self.dialect, sqlstate, errno, message, connecting=raw is None)
         lost = raw is None or self._is_lost(fault, codes, exc, raw)
         if fault is None:

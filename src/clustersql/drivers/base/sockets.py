@@ -165,6 +165,25 @@ def cut_off(descriptor: int, expected: int) -> None:
             os.dup2(dead.fileno(), descriptor, inheritable=False)
 
 
+def last_word(pending: bytes) -> str | None:
+    """Return the SQLSTATE by which PostgreSQL ends the session, where that is among these bytes; None: it is not.
+
+    Message formats: https://www.postgresql.org/docs/current/protocol-message-formats.html
+    """
+    at = 0
+    while at + 5 <= len(pending):
+        kind, end = pending[at : at + 1], at + 1 + int.from_bytes(pending[at + 1 : at + 5], "big")
+        if kind == b"E":
+            fields = {field[:1]: field[1:] for field in pending[at + 5 : end].split(b"\0")}
+            return (
+                fields.get(b"C", b"").decode("ascii", "replace") if fields.get(b"V") in (b"FATAL", b"PANIC") else None
+            )
+        if kind not in (b"A", b"N", b"S"):
+            return None
+        at = end
+    return None
+
+
 def only_news(pending: bytes) -> bool:
     """Tell whether these bytes are whole PostgreSQL messages that a healthy idle session may get: notifications,
     notices and changed parameters.  An error message (57P01) before the end of file, or half a message, is not.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -68,13 +68,14 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
     def __init__(self, module: Any) -> None:
         super().__init__(module)
         self.packages |= packages_of("pymysql")  # whose converters and errors it uses
+        self._connection = _keeping_transport(module.Connection, self._transport)
         self._quiet = type("QuietCursor", (module.cursors.Cursor,), {"_show_warnings": _pass_over})
 
     async def dial(self, target: Target, timeout: float) -> Any:
         """Connect; the driver's own connect_timeout ends with the TCP connect, ours with the handshake."""
         no_dsn(self.name, target)
         arguments = server_arguments(target, self.names) | with_tls(converted(target.arguments, self.numbers))
-        raw = self.module.Connection(**in_utf8(arguments))
+        raw = self._connection(**in_utf8(arguments))
         try:
             await self._open(raw)
         except BaseException:
@@ -162,6 +163,28 @@ class AioMySQL(PyMySQLReader, AsyncAdapter):
 
 async def _pass_over(cursor: Any, conn: Any) -> None:
     """In place of the driver's question for warnings."""
+
+
+def _keeping_transport(connection: Any, transport_of: Callable[[Any], Any]) -> Any:
+    """Return the driver's class, but one whose connection keeps its transport when it closes.
+
+    The driver closes a dial that was cancelled, and forgets the transport.  Through TLS that is open until the server has said
+    goodbye, or for 30 s (``ssl_shutdown_timeout`` of asyncio): each dial of a hung server would leave a socket for so long.
+    `AioMySQL.terminate` ends it.
+    """
+
+    class Connection(connection):  # type: ignore[misc]
+        __doc__ = connection.__doc__
+        __module__ = connection.__module__
+        __qualname__ = connection.__qualname__
+
+        transport = None
+
+        def close(self) -> None:
+            self.transport = transport_of(self) or self.transport
+            super().close()
+
+    return Connection
 
 
 def with_tls(arguments: dict[str, Any]) -> dict[str, Any]:

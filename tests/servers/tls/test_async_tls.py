@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import re
 import socket
 import ssl
@@ -17,7 +20,7 @@ from clustersql import ConfigError
 from clustersql.drivers import load_async
 from clustersql.drivers.aiomysql import with_tls
 from clustersql.drivers.contract import Target
-from clustersql.testing import MariaDBServer, PostgresCluster
+from clustersql.testing import FaultProxy, MariaDBServer, PostgresCluster
 from clustersql.testing.async_contract import AsyncServerContract, AsyncSubject
 from clustersql.testing.certificates import make_certificates
 from clustersql.testing.processes import Account
@@ -38,6 +41,18 @@ def mariadb() -> Iterator[MariaDBServer]:
 def _subject(driver: str, port: int, **arguments: Any) -> AsyncSubject:
     target = Target(host="127.0.0.1", port=port, user="app", password="secret", database="app", arguments=arguments)
     return AsyncSubject(load_async(driver), target)
+
+
+def sockets_to(port: int) -> list[str]:
+    """This process's sockets that are connected to ``port``."""
+    remote = f":{port:04X}"
+    lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    inodes = {f"socket:[{words[9]}]" for words in lines if words[2].endswith(remote)}
+    own = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the folder's own descriptor
+            own.append(os.readlink(f"/proc/self/fd/{name}"))
+    return sorted(inodes.intersection(own))
 
 
 class TestPostgres(AsyncServerContract):
@@ -106,6 +121,26 @@ def test_what_is_refused(driver: str, mariadb: MariaDBServer, tmp_path: Path, mo
     assert "db.test" in error(f"{elsewhere}?ssl_ca={mariadb.ca_file}&ssl_verify_identity=true")
     assert error(f"{elsewhere}?ssl_ca={mariadb.ca_file}") == ""
     assert error(f"{dsn}?ssl_ca={tmp_path}/tls/ca.pem&ssl_verify_cert=false") == ""
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "aiomysql", "asyncmy"])
+def test_a_dial_that_is_given_up_leaves_no_socket(driver: str, request: pytest.FixtureRequest) -> None:
+    """The server hangs after the handshake of TLS: whoever waits for its goodbye waits for long."""
+    server = request.getfixturevalue("postgres" if driver == "psycopg" else "mariadb")
+
+    async def dial(port: int) -> list[str]:
+        tls = {"sslmode": "require"} if driver == "psycopg" else {"ssl_ca": str(server.ca_file)}
+        subject = _subject(driver, port, **tls)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await subject.driver.dial(subject.target, 5.0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return sockets_to(port)
+
+    with FaultProxy(server.port("n1")) as proxy:
+        proxy.forget_on(rb"\x17\x03\x03", before=True)
+        assert asyncio.run(dial(proxy.port)) == []
 
 
 @pytest.mark.parametrize("driver", ["aiomysql", "asyncmy"])

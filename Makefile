@@ -1,6 +1,6 @@
 # make demo: see a failover.   make test: everything, on real servers.
 SHELL := /bin/bash
-.PHONY: demo test quick lint bench faults simulate sqlalchemy-suite clean setup
+.PHONY: demo test quick lint bench faults simulate sqlalchemy-suite django-suite clean setup
 
 demo:            ## a real PostgreSQL cluster, a workload, nodes killed and brought back
 	tools/venv.sh demo
@@ -30,6 +30,11 @@ sqlalchemy-suite: ## SQLAlchemy's compliance suite through both pools, beside th
 	tools/servers.sh
 	tools/venv.sh all dev
 	.venv/bin/python tools/sqlalchemy_suite.py $(ARGS)
+
+django-suite:    ## Django's own suite over a cluster, beside the drivers alone; ARGS: drivers and versions ("psycopg 4.2")
+	tools/servers.sh
+	tools/venv.sh all dev
+	.venv/bin/python tools/django_suite.py $(ARGS)
 
 bench:           ## what it costs and how it recovers, beside the raw drivers and the peers
 	tools/servers.sh

@@ -95,7 +95,8 @@ def located(text: str, port: Callable[[str], int]) -> str:
     """Return a program with the real host, port and database in it; ``port`` tells the port of node n1, n2 or n3."""
     text = re.sub(r"\bdb([123]):(?:5432|3306)/shop\b", lambda m: f"127.0.0.1:{port('n' + m[1])}/app", text)
     text = re.sub(r'\bhost="db([123])"', lambda m: f'host="127.0.0.1", port={port("n" + m[1])}', text)
-    return text.replace('database="shop"', 'database="app"')
+    text = re.sub(r'"db([123]):(?:5432|3306)"', lambda m: f'"127.0.0.1:{port("n" + m[1])}"', text)
+    return text.replace('database="shop"', 'database="app"').replace('"NAME": "shop"', '"NAME": "app"')
 
 
 def links(page: str) -> Iterator[str]:

@@ -1,110 +1,273 @@
-"""The Django recipe of the documentation, through a kill, a demotion and a drain on real servers."""
+"""Django over our pool, by its ENGINE, through a kill, a demotion and a drain on real servers."""
 
 from __future__ import annotations
 
 import datetime
-import importlib
-from collections.abc import Callable, Iterator
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import django
 import django.db
 import pytest
-from django.conf import settings
-from django.db import transaction
-from django.db.utils import ConnectionHandler, Error
-from servers.integrations.story import Stage, Story, until_it_works
+from django.db import close_old_connections, models, transaction
+from servers.integrations.conftest import SERVERS
+from servers.integrations.djangos import connected, databases
+from servers.integrations.story import Stage, Story
+
+import clustersql
+from clustersql.integrations.django import cause, rerun
 
 
 @pytest.fixture(params=["psycopg", "mysqlclient"])
-def story(request: pytest.FixtureRequest, stage: Callable[[str], Stage]) -> Iterator[Story]:
-    """``way_in`` is Django's connection under the alias "default", with the settings of the page."""
-    set_up = stage(request.param)
-    if not settings.configured:
-        settings.configure()
-        django.setup()
-    databases = importlib.import_module("settings").DATABASES
-    engine = "shop.postgresql" if set_up.postgres else "shop.mysql"
-    databases["default"] |= {"ENGINE": engine, "NAME": "app"}
-    connection = ConnectionHandler(databases)["default"]
-    django.db.connections["default"] = connection
+def story(request: pytest.FixtureRequest) -> Iterator[Story]:
+    """A cluster that is broken; ``way_in`` is Django's connection under the alias "default"."""
+    servers = request.getfixturevalue(SERVERS[request.param])
+    servers.heal()
+    stage = Stage(request.param, servers)
+    with told(stage) as found:
+        stage.wait_for(0)
+        yield found
+
+
+@pytest.fixture(params=["psycopg", "mysqlclient"])
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """Servers whose sessions end at most."""
+    servers = request.getfixturevalue({"psycopg": "postgres_cluster", "mysqlclient": "mariadb_server"}[request.param])
+    servers.heal()
+    return Stage(request.param, servers)
+
+
+@pytest.fixture
+def quiet(stage: Stage) -> Iterator[Story]:
+    with told(stage) as found:
+        yield found
+
+
+@contextmanager
+def told(stage: Stage) -> Iterator[Story]:
+    with connected(databases(stage.driver, stage.servers)) as connections:
+        connection = connections["default"]
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE IF EXISTS orders")
+            cursor.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, n INTEGER)")
+        yield Story(stage, connection.cluster, connection)
+
+
+def rows(connection: Any, sql: str) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS orders")
-        cursor.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, n INTEGER)")
-    set_up.wait_for(0)
-    yield Story(set_up, importlib.import_module("shop.clustered").cluster, connection)
-    connection.close()
-    del django.db.connections["default"]
-
-
-def rows(story: Story, sql: str) -> list[tuple[Any, ...]]:
-    with story.way_in.cursor() as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall())
 
 
 def node(story: Story) -> str:
-    return story.stage.node(rows(story, story.stage.port_sql)[0][0])
+    return story.stage.node(rows(story.way_in, story.stage.port_sql)[0][0])
 
 
 def insert(story: Story, number: int) -> None:
     """A request that writes in a transaction, between the signals that Django sends around requests."""
-    story.way_in.close_if_unusable_or_obsolete()
+    close_old_connections()
     try:
-        with transaction.atomic(), story.way_in.cursor() as cursor:
-            cursor.execute("INSERT INTO orders VALUES (%s, 0)", [number])
+
+        @rerun
+        def work() -> None:
+            with story.way_in.cursor() as cursor:
+                cursor.execute("INSERT INTO orders VALUES (%s, 0)", [number])
+
+        work()
     finally:
-        story.way_in.close_if_unusable_or_obsolete()
+        close_old_connections()
+
+
+def read(story: Story) -> int:
+    """A request that reads where the router would."""
+    close_old_connections()
+    try:
+        return int(rows(django.db.connections["replica"], "SELECT COUNT(*) FROM orders")[0][0])
+    finally:
+        close_old_connections()
+
+
+def end_sessions(stage: Stage) -> None:
+    """Let each server end the sessions of the application."""
+    for name in stage.servers.nodes:
+        stage.servers.terminate_sessions(name)
 
 
 def test_kill(story: Story) -> None:
+    """Neither a read nor a transaction under `rerun` has an error."""
     insert(story, 1)
     assert node(story) == "n1"
     story.stage.wait_for(1)
+    assert read(story) == 1
     story.stage.kill()
-    until_it_works(lambda: insert(story, 2), Error, at_most=1)
-    assert node(story) == "n2"
-    for number in range(3, 10):
+    for number in range(2, 6):
         insert(story, number)
-    assert rows(story, "SELECT COUNT(*) FROM orders") == [(9,)]
+        assert read(story) >= 1
+    assert node(story) == "n2"
+    assert rows(story.way_in, "SELECT COUNT(*) FROM orders") == [(5,)]
 
 
 def test_demotion(story: Story) -> None:
     insert(story, 1)
     story.stage.wait_for(1)
     story.stage.demote()
-    until_it_works(lambda: insert(story, 2), Error, at_most=1)
+    insert(story, 2)
     assert node(story) == "n2"
-    assert rows(story, "SELECT COUNT(*) FROM orders") == [(2,)]
+    assert rows(story.way_in, "SELECT COUNT(*) FROM orders") == [(2,)]
 
 
 def test_drain(story: Story) -> None:
     with transaction.atomic():
-        rows(story, "SELECT COUNT(*) FROM orders")
-        story.cluster.remove_node("n1")
+        rows(story.way_in, "SELECT COUNT(*) FROM orders")
+        story.cluster.drain(story.way_in.connection.node)
         with story.way_in.cursor() as cursor:
             cursor.execute("INSERT INTO orders VALUES (1, 0)")
     story.stage.wait_for(1)
     story.stage.demote()
     insert(story, 2)
     assert node(story) == "n2"
-    assert rows(story, "SELECT COUNT(*) FROM orders") == [(2,)]
+    assert rows(story.way_in, "SELECT COUNT(*) FROM orders") == [(2,)]
 
 
-def test_the_arguments_of_django_reach_the_driver(story: Story) -> None:
-    """On MySQL ``client_flag`` makes UPDATE count the rows it found, and ``conv`` gives times as Django wants them."""
-    insert(story, 1)
-    with story.way_in.cursor() as cursor:
-        cursor.execute("UPDATE orders SET n = 0 WHERE id = 1")
-        assert cursor.rowcount == 1, "found, though not changed"
-        cursor.execute("SELECT CAST('10:11:12' AS TIME)")
-        assert cursor.fetchall()[0][0] == datetime.time(10, 11, 12)
+def test_sessions_that_end(quiet: Story) -> None:
+    """Between two requests that is no error; in a transaction it is ours, and `rerun` does it again, but not what is committed."""
+    insert(quiet, 1)
+    end_sessions(quiet.stage)
+    insert(quiet, 2)
+    attempts: list[str] = []
 
+    def work(hook: Any = None) -> int:
+        attempts.append("work")
+        rows(quiet.way_in, "SELECT 1")
+        if len(attempts) == 1:
+            end_sessions(quiet.stage)
+        if hook is not None:
+            transaction.on_commit(hook)
+        return int(rows(quiet.way_in, "SELECT COUNT(*) FROM orders")[0][0])
 
-def test_a_row_that_exists_costs_no_connection(story: Story) -> None:
-    insert(story, 1)
-    raw = story.way_in.connection
+    with pytest.raises(django.db.OperationalError) as caught, transaction.atomic():
+        work()
+    assert isinstance(cause(caught.value), clustersql.TransactionLost)
+    attempts.clear()
+    assert rerun(work)() == 2
+    assert len(attempts) == 2
+
+    def fails() -> None:
+        raise RuntimeError("after the commit")
+
+    attempts[:] = ["work"]
+    with pytest.raises(RuntimeError, match="after the commit"):
+        rerun(work)(fails)
+    assert len(attempts) == 2
     with pytest.raises(django.db.IntegrityError):
-        insert(story, 1)
-    assert story.way_in.connection is raw
-    assert story.cluster.is_current(raw)
+        insert(quiet, 1)
+    insert(quiet, 3)
+
+
+def test_what_django_sets_up_is_in_each_session_and_pins_nothing(stage: Stage) -> None:
+    """Its arguments too: on MySQL ``client_flag`` makes UPDATE count the rows it found, and ``conv`` gives times as Django wants them."""
+    options: dict[str, Any] = {"isolation_level": 4 if stage.postgres else "serializable"}
+    with connected(databases(stage.driver, stage.servers, OPTIONS=options, TIME_ZONE=None)) as connections:
+        connection = connections["default"]
+        ask = "SHOW transaction_isolation" if stage.postgres else "SELECT @@tx_isolation"
+        for _ in range(2):
+            # psycopg gives the level to the transactions that it begins.
+            with transaction.atomic():
+                assert rows(connection, ask)[0][0].lower() == "serializable"
+            assert connection.connection.pins == ()
+            connection.close()
+            end_sessions(stage)
+        assert rows(connection, "SELECT CAST('10:11:12' AS TIME)") == [(datetime.time(10, 11, 12),)]
+        assert connection.is_usable()
+        connection.close()
+        assert connection.cluster.metrics()["Pool"]["InFlight"] == 0
+
+
+def test_requests_of_many_threads_share_the_pool(quiet: Story) -> None:
+    """A thread per request, as under ASGI: its connection is given back, and the session is there for the next one."""
+    sessions: set[Any] = set()
+    ask = "SELECT pg_backend_pid()" if quiet.stage.postgres else "SELECT CONNECTION_ID()"
+
+    def request() -> None:
+        sessions.add(rows(django.db.connections["default"], ask)[0][0])
+        close_old_connections()
+
+    quiet.way_in.close()
+    for _ in range(10):
+        thread = threading.Thread(target=request)
+        thread.start()
+        thread.join()
+    assert len(sessions) == 1
+    assert quiet.cluster.metrics()["Pool"]["InFlight"] == 0
+
+
+def test_the_read_only_alias(quiet: Story) -> None:
+    """It is the same cluster and pool, and the server refuses writes on it; a write turns the reads of a request to the primary."""
+    from clustersql.integrations.django import ReadRouter
+
+    router, replica = ReadRouter(), django.db.connections["replica"]
+    assert replica.cluster is quiet.cluster
+    with pytest.raises(django.db.DatabaseError, match=r"(?i)read.only"):
+        rows(replica, "CREATE TABLE never (n INTEGER)")
+    replica.close()
+    close_old_connections()
+    assert router.db_for_read(None) == "replica"
+    with transaction.atomic():
+        assert router.db_for_read(None) == "default"
+    rows(quiet.way_in, "SELECT 1")
+    assert router.db_for_read(None) == "replica"
+    with quiet.way_in.cursor() as cursor:
+        cursor.execute("INSERT INTO orders VALUES (9, 0)")
+    assert router.db_for_read(None) == "default"
+    close_old_connections()
+    assert router.db_for_read(None) == "replica"
+
+
+def test_the_shell_is_that_of_the_primary(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(subprocess, "run", lambda args, env=None, check=False: started.append((args, env)))
+    story.stage.demote()
+    insert(story, 1)
+    story.way_in.client.runshell([])
+    [(args, env)] = started
+    said = " ".join(args)
+    assert str(story.stage.servers.port("n2")) in said
+    assert "secret" in env.values()
+    assert "secret" not in said
+    assert story.cluster.metrics()["Pool"]["InFlight"] == 0
+
+
+def test_a_migration_stays_where_it_is(quiet: Story) -> None:
+    class Item(models.Model):
+        name = models.CharField(max_length=10)
+
+        class Meta:
+            app_label = "stock"
+            db_table = "orders_items"
+
+    with quiet.way_in.schema_editor() as editor:
+        editor.create_model(Item)
+        assert quiet.way_in.connection._state.options.move is False
+    assert quiet.way_in.connection._state.options.move is True
+    with quiet.way_in.schema_editor() as editor:
+        editor.delete_model(Item)
+
+
+def test_a_cluster_with_a_name(stage: Stage) -> None:
+    """Its address and credentials are its own: a shell is told those of the node."""
+    cluster = clustersql.register(clustersql.Cluster("shop", driver=stage.driver))
+    try:
+        for name in stage.servers.nodes:
+            cluster.add_node(name, stage.servers.dsn(name))
+        found = databases(stage.driver, stage.servers, NODES=[], USER="", PASSWORD="", CLUSTER="shop")
+        with connected(found) as connections:
+            connection = connections["default"]
+            assert rows(connection, "SELECT 1") == [(1,)]
+            assert connection.cluster is cluster
+            told = connection.primary_settings()
+            assert told["PORT"] == str(stage.servers.port("n1"))
+            assert told["USER"] == "app"
+    finally:
+        clustersql.unregister("shop")

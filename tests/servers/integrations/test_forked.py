@@ -22,9 +22,9 @@ def session():
 DJANGO = """
 import django
 from django.conf import settings
-from settings import DATABASES
-DATABASES["default"] |= {{"ENGINE": "shop.{engine}", "NAME": "app"}}
-settings.configure(DATABASES=DATABASES)
+import clustersql
+clustersql.load("clusters.toml")
+settings.configure(DATABASES={{"default": {{"ENGINE": "clustersql.integrations.django.{engine}", "NAME": "app", "CLUSTER": "shop"}}}})
 django.setup()
 from django.db import close_old_connections, connection
 def session():

@@ -3,7 +3,8 @@
 `Plugin` is SQLAlchemy's entry point; `read_only`, `run`, `arun` and `cause` are what a program may call.
 """
 
+from ..attempts import cause
 from .plugin import Plugin, read_only
-from .rerun import arun, cause, run
+from .rerun import arun, run
 
 __all__ = ["Plugin", "arun", "cause", "read_only", "run"]

@@ -13,6 +13,7 @@ from ...config.checks import nearest
 from ...drivers import asyncio_of, load_async
 from ...errors import ConfigError
 from ...registry import load, registered
+from ..servers import server_of
 from .settings import Asked
 
 DRIVERS = {
@@ -124,10 +125,7 @@ def _hosts(url: Any) -> list[tuple[str, int | None]]:
     if "port" in url.query:
         raise ConfigError("the URL: port= stands alone; write each host's with it, host=db1:5432")
     for text in texts:
-        host, colon, port = (
-            text.rpartition(":") if text.count(":") == 1 or (text.startswith("[") and "]:" in text) else (text, "", "")
-        )
-        if not host or (colon and not port.isdecimal()):
+        if (server := server_of(text)) is None:
             raise ConfigError("the URL: each host= is NAME or NAME:PORT, or several joined by commas")
-        found.append((host.strip("[]"), int(port) if colon else None))
+        found.append(server)
     return found

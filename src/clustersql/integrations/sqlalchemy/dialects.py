@@ -22,9 +22,9 @@ from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from ...errors import ConfigError, PoolClosed
+from ..attempts import note
+from ..link import Link
 from .adapted import adapted_class, adapted_raw, forget_notices, handle_of
-from .link import Link
-from .rerun import note
 from .versions import Versions
 
 TWO_PHASE = (

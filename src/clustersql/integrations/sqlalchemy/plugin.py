@@ -9,10 +9,10 @@ from sqlalchemy import URL, create_engine, event
 from sqlalchemy.engine import CreateEnginePlugin, Engine
 
 from ...errors import ConfigError
+from ..link import Link
 from . import outside
 from .clusters import cluster_of
 from .dialects import refuse_late, register, session_hook
-from .link import Link
 from .settings import PREFIX, Asked, read
 
 VIEW = "clustersql_view"

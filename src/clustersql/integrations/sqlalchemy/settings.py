@@ -17,13 +17,12 @@ from typing import Any
 from ...config.checks import nearest
 from ...config.knobs import KNOBS
 from ...errors import ConfigError
+from ..attempts import TIMEOUT
 
 PREFIX = "clustersql_"
 OURS = ("cluster", "config", "pool")
 """Parameters of the URL that are no knob."""
 POOLS = ("clustersql", "sqlalchemy")
-TIMEOUT = 10.0
-"""Seconds that a request waits for a connection: less than the 30 after which gunicorn ends a worker."""
 
 ADDRESS = ("host", "port", "user", "username", "password", "hostaddr", "unix_socket", "passfile", "service")
 """Parameters of a URL's query that name a server, or a user."""

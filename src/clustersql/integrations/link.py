@@ -1,4 +1,4 @@
-"""What joins an engine to its cluster: which sessions it asks for, with which arguments."""
+"""What joins an engine, or an alias of Django's, to its cluster: which sessions it asks for, with which arguments."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ... import fork
-from ...cluster import Cluster
+from .. import fork
+from ..cluster import Cluster
 
 
 class Link:
-    """The databases of one engine: one for each set of driver arguments, which hardly ever differ."""
+    """The databases of one engine or alias: one for each set of driver arguments, which hardly ever differ."""
 
     def __init__(self, cluster: Cluster, options: Mapping[str, Any], ours: bool) -> None:
-        """``options``: those of ``db.options()``.  ``ours``: the plugin has made the cluster, so that its end is the engine's."""
+        """``options``: those of ``db.options()``.  ``ours``: the cluster was made for this engine alone, so that its end is the engine's."""
         self.cluster = cluster
         self.options = dict(options)
         self.ours = ours
@@ -24,7 +24,7 @@ class Link:
         fork.track(self)
 
     def database(self, arguments: Mapping[str, Any], is_async: bool) -> Any:
-        """Return the database whose sessions have these arguments and the engine's hook.  Raises `ConfigError`."""
+        """Return the database whose sessions have these arguments and the hook.  Raises `ConfigError`."""
         latest = self._latest
         if latest is None or (latest[0] is not arguments and latest[0] != arguments):
             with self._lock:

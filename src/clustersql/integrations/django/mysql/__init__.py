@@ -1,0 +1,1 @@
+"""MariaDB and MySQL: ``"ENGINE": "clustersql.integrations.django.mysql"``."""

@@ -1,0 +1,1 @@
+"""PostgreSQL with PostGIS: ``"ENGINE": "clustersql.integrations.django.postgis"``."""

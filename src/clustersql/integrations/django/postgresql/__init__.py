@@ -1,0 +1,1 @@
+"""PostgreSQL: ``"ENGINE": "clustersql.integrations.django.postgresql"``."""

@@ -102,18 +102,17 @@ class Clustered:
 
     def commit(self) -> None:
         """Commit, and let `rerun` know what came of it."""
-        attempt = under_way.get()
-        mine = attempt is not None and getattr(attempt, "connection", None) is self
-        try:
-            if mine:
-                attempt.committing = True  # type: ignore[union-attr]
+        attempt: Any = under_way.get()
+        if getattr(attempt, "connection", None) is not self:
             super().commit()  # type: ignore[misc]
-        except Exception as exc:
-            if mine:  # Django rolls back next, and then the handle knows no more
-                attempt.note(exc, self.connection)  # type: ignore[union-attr]
+            return
+        attempt.committing = True
+        try:
+            super().commit()  # type: ignore[misc]
+        except Exception as exc:  # before Django rolls back, after which the handle knows no more
+            attempt.note(exc, self.connection)
             raise
-        if mine:
-            attempt.committed = True  # type: ignore[union-attr]
+        attempt.committed = True
 
     # -- ours ----------------------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -12,11 +12,15 @@ Pair = tuple[MariaDBServer, MariaDBServer]
 
 
 @contextmanager
-def replication(kind: type[MariaDBServer] = MariaDBServer, **options: Any) -> Iterator[Pair]:
-    """Start both, of this kind and with these options, and let the replica follow."""
+def replication(
+    kind: type[MariaDBServer] = MariaDBServer, replica_settings: Sequence[str] = (), **options: Any
+) -> Iterator[Pair]:
+    """Start both, of this kind and with these options, and let the replica, which has further settings of its own, follow."""
     with ExitStack() as stack:
         source = stack.enter_context(kind(settings=["--server-id=1", "--log-bin=binlog"], **options))
-        replica = stack.enter_context(kind(settings=["--server-id=2", "--report-host=127.0.0.1"], **options))
+        replica = stack.enter_context(
+            kind(settings=["--server-id=2", "--report-host=127.0.0.1", *replica_settings], **options)
+        )
         source.execute("n1", "CREATE USER repl IDENTIFIED BY 'secret'")
         source.execute("n1", "GRANT REPLICATION SLAVE ON *.* TO repl")
         file, position = source.execute("n1", "SHOW MASTER STATUS")[0][:2]

@@ -1,0 +1,120 @@
+"""Causal reads in MariaDB's replication: a replica that is late is waited for, and what a failover has lost is said."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from support import face
+from support.replication import Pair, replication
+from support.stage import MARIADB, execute, failure, rows
+from support.waiting import eventually
+
+import clustersql
+
+KNOBS: dict[str, Any] = {"probe_interval": 0.2, "breaker_base": 0.2, "breaker_cap": 0.5}
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with replication(replica_settings=("--log-bin=binlog", "--log-slave-updates")) as servers:
+        servers[0].execute("n1", "CREATE TABLE app.counting (n INT)")
+        servers[0].execute("n1", "INSERT INTO app.counting VALUES (0)")
+        yield servers
+
+
+@pytest.fixture
+def make(pair: Pair) -> Iterator[Callable[..., Any]]:
+    """Make a cluster of a driver over both servers."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+
+        def made(driver: str, **knobs: Any) -> Any:
+            cluster = stack.enter_context(face.cluster_of(driver, f"causal{driver}", **(KNOBS | knobs)))
+            for name, server in zip(("source", "replica"), pair, strict=True):
+                cluster.add_node(name, server.dsn("n1"))
+            return cluster
+
+        yield made
+
+
+def add(s: Any) -> int:
+    def work(conn: Any) -> int:
+        execute(conn, "UPDATE counting SET n = n + 1")
+        return int(rows(execute(conn, "SELECT n FROM counting"))[0][0])
+
+    return int(s.run(work))
+
+
+def shown(db: Any) -> int:
+    return int(db.execute("SELECT n FROM counting").fetchall()[0][0])
+
+
+@pytest.mark.parametrize("driver", MARIADB)
+def test_a_replica_is_waited_for_and_then_left_for_the_primary(pair: Pair, make: Any, driver: str) -> None:
+    cluster = make(driver, causal_wait=20)
+    db = cluster.open()
+    assert eventually(lambda: all(node.usable for node in cluster.view) or add(db) < 0)
+    s = db.causal()
+    for _ in range(5):
+        assert add(s) == shown(s.options(read_only=True, role="replica"))
+    pair[1].execute("n1", "STOP SLAVE SQL_THREAD")
+    written = add(s)
+    later = threading.Timer(0.2, pair[1].execute, ("n1", "START SLAVE SQL_THREAD"))
+    later.start()
+    assert shown(s.options(read_only=True)) == written
+    later.join()
+    assert cluster.metrics()["CausalReads"] == {"known": 0, "waited": 6, "primary": 0, "refused": 0}
+    cluster.reconfigure(causal_wait=0.02)
+    pair[1].execute("n1", "STOP SLAVE SQL_THREAD")
+    try:
+        written = add(s)
+        bookmark = s.bookmark
+        assert shown(s.options(read_only=True)) == written
+        assert shown(db.options(read_only=True, after=bookmark)) == written
+        error = failure(shown, db.options(read_only=True, role="replica", after=bookmark, timeout=0.3))
+        assert isinstance(error, clustersql.NoNodeAvailable)
+        assert "replica: behind the bookmark" in str(error)
+    finally:
+        pair[1].execute("n1", "START SLAVE SQL_THREAD")
+    assert type(failure(shown, db.options(read_only=True, after="1~b~0-77-1"))) is clustersql.CausalityLost
+    assert type(failure(shown, db.options(read_only=True, after="1~p~1~1~1"))) is clustersql.CausalityLost
+
+
+def test_after_a_failover_what_survived_is_read_and_what_did_not_is_lost(pair: Pair, make: Any) -> None:
+    """The new source counts on from a number that the lost write has too, so that a replica's number would say that it is there."""
+    source, replica = pair
+    clusters = {driver: make(driver) for driver in ("pymysql", "asyncmy")}
+    survived, lost, untold = {}, {}, {}
+    for driver, cluster in clusters.items():
+        s = cluster.open().causal()
+        count = add(s)
+        survived[driver] = s.bookmark
+        shown(s.options(read_only=True, role="replica"))
+    replica.execute("n1", "STOP SLAVE")
+    for driver, cluster in clusters.items():
+        s, untold[driver] = cluster.open().causal(), cluster.open().causal()
+        add(s)
+        lost[driver] = s.bookmark
+        add(untold[driver])
+    source.kill("n1")
+    replica.set_read_only("n1", False)
+    try:
+        for _ in range(10):
+            replica.execute("n1", "UPDATE app.counting SET n = n")
+        for driver, cluster in clusters.items():
+            db = cluster.open()
+            assert eventually(lambda cluster=cluster: cluster.view.by_name["replica"].role.value == "primary")
+            assert shown(db.options(read_only=True, after=survived[driver])) >= count
+            error = failure(shown, db.options(read_only=True, after=lost[driver]))
+            assert type(error) is clustersql.CausalityLost
+            assert "is not in its history, which ends at" in str(error)
+            assert type(failure(shown, untold[driver].options(read_only=True))) is clustersql.CausalityLost
+            s = db.causal(after=survived[driver])
+            assert add(s) == shown(s.options(read_only=True))
+    finally:
+        replica.set_read_only("n1", True)
+        source.start("n1")

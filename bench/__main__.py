@@ -1,7 +1,7 @@
 """``make bench``: what clustersql costs and how it recovers, beside the raw drivers and its peers in the same run.
 
 Benchmarks: ``overhead`` (a statement, a checkout), ``aio`` (the same under asyncio), ``connect``, ``recovery`` (faults), ``throughput`` (threads, memory, many
-nodes), ``concurrency`` (beside the peers' pools), ``idle`` (the monitor at rest).  Each runs in a process of its own and leaves a table on the screen, JSON in ``bench/results`` and a
+nodes), ``concurrency`` (beside the peers' pools), ``causal`` (own writes on replicas), ``idle`` (the monitor at rest).  Each runs in a process of its own and leaves a table on the screen, JSON in ``bench/results`` and a
 plot in ``docs/performance``.  ``report`` measures nothing: it writes the page and the plots anew from the results that are kept.
 """
 
@@ -15,7 +15,7 @@ import time
 
 from . import report
 
-NAMES = ("overhead", "aio", "connect", "recovery", "throughput", "concurrency", "idle")
+NAMES = ("overhead", "aio", "connect", "recovery", "throughput", "concurrency", "causal", "idle")
 
 
 def main() -> int:

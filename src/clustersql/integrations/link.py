@@ -17,6 +17,9 @@ class Link:
         """``options``: those of ``db.options()``.  ``ours``: the cluster was made for this engine alone, so that its end is the engine's."""
         self.cluster = cluster
         self.options = dict(options)
+        # The bookmark that holds when a connection is checked out; None: it is the same for all, or there is none.
+        after = self.options.get("after")
+        self.after: Callable[[], str] | None = self.options.pop("after") if callable(after) else None
         self.ours = ours
         self.hook: Callable[[Any], object] | None = None
         self._latest: tuple[Mapping[str, Any], Any] | None = None
@@ -32,7 +35,7 @@ class Link:
                     arguments=arguments, on_connect=self.hook
                 )
                 latest = self._latest = dict(arguments), opened.options(**self.options)
-        return latest[1]
+        return latest[1] if self.after is None else latest[1].options(after=self.after())
 
     def leave(self) -> Any:
         """Forget the database, so that its idle sessions are closed; return it where the cluster ends with the engine."""

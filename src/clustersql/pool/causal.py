@@ -12,7 +12,7 @@ from ..core.causal.means import Means
 from ..core.causal.reading import Behind, Found, Search
 from ..core.causal.route import Stay
 from ..core.causal.taking import joined
-from ..core.view.view import Want
+from ..core.view.view import Service, Want
 from ..errors import ClusterError, ConfigError, NoNodeAvailable, bind
 from .base import BasePool
 
@@ -40,12 +40,30 @@ def plain(want: Want) -> Want:
 def search(pool: BasePool[Any], want: Want, mark: Bookmark | None, deadline: float) -> Search:
     """Return what is looked for: a session for ``want`` that has seen ``mark`` and what the caller has named."""
     causal: Causal = want.causal
-    means, view = means_of(pool), pool.topology.view
-    if causal.after is not None:
-        mark = joined(causal.after, mark, view, means) if mark is not None else causal.after
-    memory = causal.memory
+    means, memory = means_of(pool), causal.memory
+    mark = both(pool, causal.after, mark)
     wait = pool.topology.settings.causal_wait
     return Search(want, mark, means, wait, deadline, memory.stay if memory is not None else None)
+
+
+def both(pool: BasePool[Any], given: Bookmark | None, mark: Bookmark | None) -> Bookmark | None:
+    """Return what has both bookmarks.  Raises `CausalityLost` where nothing has."""
+    if given is None or mark is None:
+        return given or mark
+    return joined(given, mark, pool.topology.view, means_of(pool))
+
+
+def primary(want: Want) -> Want:
+    """Return what is asked of the pool for a read on the primary."""
+    return replace(want, causal=None, service=Service.WRITE, max_lag=None)
+
+
+def forgiven(pool: BasePool[Any], memory: Remembers | None) -> bool:
+    """Whether a bookmark that cannot be read is no error, but a read of the primary; it is counted then."""
+    if memory is None or not memory.forgive():
+        return False
+    pool.topology.causal["refused"] += 1
+    return True
 
 
 def identity(pool: BasePool[Any], node: str) -> str:

@@ -8,18 +8,25 @@ from typing import Any
 
 from .. import fork
 from ..core.causal.after import Served
-from ..core.causal.bookmark import Bookmark
+from ..core.causal.bookmark import Bookmark, parse
 from ..core.causal.route import Stay
+from ..errors import ConfigError
 
 
 class Memory:
     """The memory of one view.  A position is taken only when somebody asks, so writing costs nothing."""
 
-    __slots__ = ("__weakref__", "_due", "_lock", "_open", "mark", "stay")
+    __slots__ = ("__weakref__", "_due", "_lock", "_open", "doubtful", "given", "mark", "stay", "strict")
 
-    def __init__(self, mark: Bookmark | None = None) -> None:
-        self.mark = mark
-        """What was taken so far; None: nothing."""
+    def __init__(self, given: Bookmark | None = None, strict: bool = True, doubtful: bool = False) -> None:
+        self.given = given
+        """What was named when the view was made; None: nothing."""
+        self.mark: Bookmark | None = None
+        """What was taken so far of its own; None: nothing."""
+        self.strict = strict
+        """Whether it is an error when what was named is lost; else the primary is read in its place."""
+        self.doubtful = doubtful
+        """Nobody knows what must have been seen, until the primary has been read."""
         self.stay: Stay | None = None
         """The replica that served the last read; None: none did, or the primary."""
         self._lock = threading.Lock()
@@ -33,6 +40,7 @@ class Memory:
         """``session`` was given to somebody who may write."""
         with self._lock:
             self._sort_out()
+            self.doubtful = False
             self._open += ((session, session.lent_at, Served(node, identity)),)
 
     def due(self) -> Sequence[Served]:
@@ -56,6 +64,13 @@ class Memory:
             both = mark if self.mark is None or mark is None else self.mark.joined(mark)
             self.mark = both or mark or self.mark
 
+    def forgive(self) -> bool:
+        """Let go of what was named, where that is no error.  Returns whether there was anything to let go."""
+        if self.strict or self.given is None:
+            return False
+        self.given, self.doubtful = None, True
+        return True
+
     def read(self, stay: Stay | None) -> None:
         """A replica has served a read; None: the primary has."""
         self.stay = stay
@@ -71,3 +86,15 @@ class Memory:
         self._lock = threading.Lock()
         self._open = ()
         return ()
+
+
+def remembering(after: object, strict: bool) -> tuple[Memory, bool]:
+    """Return the memory of a new view, and whether ``after`` was no bookmark, where that is no error.  Raises `ConfigError`."""
+    if after == "":
+        return Memory(strict=strict), False
+    try:
+        return Memory(parse(after), strict), False
+    except ConfigError as exc:
+        if strict:
+            raise ConfigError(f"after: {exc}") from None
+        return Memory(strict=strict, doubtful=True), True

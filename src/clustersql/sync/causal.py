@@ -13,6 +13,7 @@ from ..core.causal.reading import Behind, reading
 from ..core.causal.taking import taking
 from ..core.steps import Borrow, Consult, Return, See, Sleep, Step, Steps, Tell
 from ..core.view.view import Want
+from ..errors import CausalityLost
 from ..pool import causal
 from ..pool.session import awaited
 from .drive import drive
@@ -37,23 +38,53 @@ def checkout(pool: Pool, want: Want, timeout: float, lend: Lend) -> Session:
             memory.served(session, session.node, causal.identity(pool, session.node))
         return session
     deadline = began + timeout
-    mark = bookmark(pool, memory, deadline) if memory is not None else None
-    outcome = _drive(pool, reading(causal.search(pool, want, mark, deadline)), lend)
+    try:
+        mark = bookmark(pool, memory, deadline, lend) if memory is not None else None
+        if memory is not None and memory.doubtful:
+            return _primary(pool, want, memory, deadline, lend)
+        outcome = _drive(pool, reading(causal.search(pool, want, mark, deadline)), lend)
+    except CausalityLost:
+        if not causal.forgiven(pool, memory):
+            raise
+        return checkout(pool, want, deadline - time.monotonic(), lend)
     if isinstance(outcome, Behind):
         raise causal.behind(pool, want, outcome, began)
     causal.remember(pool, memory, outcome)
     return outcome.session  # type: ignore[no-any-return]
 
 
-def bookmark(pool: Pool, memory: Remembers, deadline: float) -> Bookmark | None:
-    """Take what ``memory`` lacks, and return its bookmark.  Raises `CausalityLost`."""
+def _primary(pool: Pool, want: Want, memory: Remembers, deadline: float, lend: Lend) -> Session:
+    """Read the primary, which has all there is: nobody knows what must have been seen."""
+    session = lend(causal.primary(want), max(0.0, deadline - time.monotonic()))
+    pool.topology.causal["primary"] += 1
+    memory.served(session, session.node, causal.identity(pool, session.node))
+    memory.read(None)
+    return session
+
+
+def bookmark(pool: Pool, memory: Remembers, deadline: float, lend: Lend | None = None) -> Bookmark | None:
+    """Take what ``memory`` lacks, and return its bookmark.  Raises `CausalityLost`.
+
+    ``lend``: of a reader, who reads the primary where nobody knows what must have been seen; else somebody asks for the bookmark alone.
+    """
+    try:
+        if memory.doubtful and lend is None:
+            pool.give_back(_primary(pool, Want(read_only=True), memory, deadline, pool.checkout))
+        _take(pool, memory, deadline)
+        return causal.both(pool, memory.given, memory.mark)
+    except CausalityLost:
+        if not causal.forgiven(pool, memory):
+            raise
+        return bookmark(pool, memory, deadline, lend)
+
+
+def _take(pool: Pool, memory: Remembers, deadline: float) -> None:
     ended, due = memory.ended(), memory.due()
     if not due:
-        return memory.mark
+        return
     means = causal.means_of(pool)
     mark = _drive(pool, taking(due, memory.mark, means, deadline), lambda want, seconds: pool.checkout(want, seconds))
     memory.taken(ended, mark)
-    return memory.mark
 
 
 def _drive(pool: Pool, steps: Steps[T], lend: Lend) -> T:

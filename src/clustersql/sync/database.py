@@ -17,9 +17,9 @@ from ..connection.interruption import passes
 from ..connection.result import Result
 from ..connection.running import Running, here
 from ..connection.statements import UNSET, StatementCache
-from ..core.causal.bookmark import parse, text_of
+from ..core.causal.bookmark import text_of
 from ..core.recovery.verdict import Phase
-from ..pool.memory import Memory
+from ..pool.memory import remembering
 from .causal import bookmark
 from .connection import Connection
 from .pool import Pool
@@ -88,19 +88,20 @@ class Database:
         self._pool.topology.check(changed)
         return Database(self._pool, self._notes, {**self._given, **given})
 
-    def causal(self, after: str = "") -> Database:
+    def causal(self, after: str = "", *, strict: bool = True) -> Database:
         """Return a view that reads what was written through it, on any node; each has a memory of its own, so make one per request.
 
         Reads go to replicas with ``read_only=True``, as ever: to one that is known to have what this view has written; else to one that is asked and waited
         for, `causal_wait` seconds at most; else to the primary.  ``after``: the `bookmark` of another view, of another process too.  What
         cannot be read any more, as a write that a failover has lost, is `CausalityLost`.  Raises `ConfigError` for what is no bookmark, and
-        where the database tells no positions.
+        where the database tells no positions.  ``strict`` False: an ``after`` that is no bookmark, or is lost, is no error but a read of
+        the primary, and is counted: for what comes from a browser.
         """
         self._look()
-        changed = replace(self._options, after=None).changed(after=after)
-        memory = Memory(parse(after) if after else None)
+        memory, wrong = remembering(after, strict)
+        self._pool.topology.causal["refused"] += wrong
         given = {"after": "", "memory": memory}
-        self._pool.topology.check(replace(changed, memory=memory))
+        self._pool.topology.check(replace(self._options, after=None, memory=memory))
         return Database(self._pool, self._notes, {**self._given, **given})
 
     @property

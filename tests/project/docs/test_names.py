@@ -76,7 +76,7 @@ METHODS: dict[type, dict[str, str]] = {
     },
     Database: {
         "bookmark": "property",
-        "causal": "(self, after='')",
+        "causal": "(self, after='', *, strict=True)",
         "close": "(self)",
         "closed": "property",
         "connection": f"(self, *, {SETTINGS}, {PINS})",

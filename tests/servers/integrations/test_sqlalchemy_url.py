@@ -110,6 +110,38 @@ def test_read_only(engines: Engines) -> None:
         engine.execution_options(clustersql_read_only=True)
 
 
+@over("psycopg", "asyncpg")
+def test_a_reader_sees_what_a_bookmark_stands_for(engines: Engines, postgres_cluster: Any) -> None:
+    """The replicas are held back, so that what is right is the primary's; the bookmark is that of the moment of the checkout."""
+    engine, cluster = engines.make(NAMED), engines.cluster  # type: ignore[attr-defined]
+    engines.work(engine, lambda conn: conn.execute(text("CREATE TABLE seen (n INTEGER)")))
+    now = [""]
+    reads = engines.reads(engine, after=lambda: now[0])
+    assert engines.ask(reads, "SELECT 1") == 1
+    try:
+        for name in ("n2", "n3"):
+            postgres_cluster.execute(name, "ALTER SYSTEM SET recovery_min_apply_delay = '50s'")
+            postgres_cluster.execute(name, "SELECT pg_reload_conf()")
+        engines.work(engine, lambda conn: conn.execute(text("INSERT INTO seen VALUES (1)")))
+        [(place, system)] = postgres_cluster.execute(
+            "n1",
+            "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint, (SELECT system_identifier FROM pg_control_system())",
+        )
+        now[0] = f"1~p~{system:x}~{cluster.view.epoch.number:x}~{int(place):x}"
+        assert {engines.ask(reads, "SELECT count(*) FROM seen") for _ in range(4)} == {1}
+        now[0] = "1~p~1~1~1"
+        with pytest.raises(clustersql.CausalityLost) as raised:
+            engines.ask(reads, "SELECT 1")
+        assert not isinstance(raised.value, DBAPIError), "nobody's retry shall loop on it"
+    finally:
+        for name in ("n2", "n3"):
+            postgres_cluster.execute(name, "ALTER SYSTEM RESET recovery_min_apply_delay")
+            postgres_cluster.execute(name, "SELECT pg_reload_conf()")
+        engines.work(engine, lambda conn: conn.execute(text("DROP TABLE seen")))
+    with pytest.raises(clustersql.ConfigError, match=r"after: SQLAlchemy's pool gives out what it has dialled"):
+        engines.reads(engines.make(f"{NAMED}&clustersql_pool=sqlalchemy"), after="")
+
+
 @over(*BOTH_APIS)
 def test_a_session_that_ends_between_is_no_error(engines: Engines, request: pytest.FixtureRequest) -> None:
     """And one that ends in the middle is our error, SQLAlchemy's OperationalError on every driver; `run` does it again."""

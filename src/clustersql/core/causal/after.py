@@ -24,8 +24,16 @@ class Remembers(Protocol):
     """The memory of a view: `pool.memory.Memory`."""
 
     @property
+    def given(self) -> Bookmark | None:
+        """What was named when the view was made."""
+
+    @property
     def mark(self) -> Bookmark | None:
-        """What was taken so far."""
+        """What was taken so far of its own."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether nobody knows what must have been seen, so that the primary has to be read."""
 
     @property
     def stay(self) -> Stay | None:
@@ -42,6 +50,9 @@ class Remembers(Protocol):
 
     def served(self, session: Any, node: str, identity: str) -> None:
         """``session``, on that node, was given to somebody who may write."""
+
+    def forgive(self) -> bool:
+        """Let go of what was named, where that is no error.  Returns whether there was anything to let go."""
 
     def read(self, stay: Stay | None) -> None:
         """A replica has served a read; None: the primary has."""

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from ...errors import (
+    CausalityLost,
     ClusterError,
     NoNodeAvailable,
     OutcomeUnknown,
@@ -33,8 +34,10 @@ def handle_of(connection: Any) -> Any:
 
 
 def as_operational(dbapi: Any, error: Exception) -> Exception:
-    """Return our error as one that is SQLAlchemy's ``OperationalError`` on every driver: asyncpg has none."""
-    if isinstance(error, dbapi.OperationalError) or not isinstance(error, ClusterError):
+    """Return our error as one that is SQLAlchemy's ``OperationalError`` on every driver: asyncpg has none.  What is lost is none, lest it be tried
+    again.
+    """
+    if isinstance(error, (dbapi.OperationalError, CausalityLost)) or not isinstance(error, ClusterError):
         return error
     kind = next((kind for kind in KINDS if isinstance(error, kind)), ClusterError)
     same = bind(kind, dbapi.OperationalError)(str(error))

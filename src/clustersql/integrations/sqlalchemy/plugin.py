@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -58,17 +59,23 @@ class Plugin(CreateEnginePlugin):
         engine.dialect.clustersql = link  # type: ignore[attr-defined]
 
 
-def read_only(engine: Any, *, max_lag: float | str | None = None) -> Any:
+def read_only(engine: Any, *, max_lag: float | str | None = None, after: str | Callable[[], str] | None = None) -> Any:
     """Return an engine over the same cluster whose sessions are read-only: any ready node may serve them, and the server refuses writes.
 
     ``engine``: one with the plugin, of either API; the other is left as it is.  ``max_lag``: how far behind a replica may be, in seconds
-    or as a size of its log ("16MB").  Raises `ConfigError`.
+    or as a size of its log ("16MB").  ``after``: the bookmark that a read must have seen, or a function that gives it at each checkout; ""
+    asks for nothing.  Raises `ConfigError`.
     """
     inner = getattr(engine, "sync_engine", engine)
     if inner not in _made:
         raise ConfigError("read_only(): the engine has no cluster: make it by a URL with plugin=clustersql")
+    if after is not None and getattr(inner.dialect, "clustersql", None) is None:
+        raise ConfigError(
+            "read_only(): after: SQLAlchemy's pool gives out what it has dialled for an earlier reader; leave clustersql_pool=sqlalchemy out"
+        )
     url, keywords = _made[inner]
-    options = {name: value for name, value in {"read_only": True, "max_lag": max_lag}.items() if value is not None}
+    given = {"read_only": True, "max_lag": max_lag, "after": after}
+    options = {name: value for name, value in given.items() if value is not None}
     keywords = keywords | {VIEW: {"cluster": cluster_behind(inner), "options": options}}
     if inner is engine:
         return create_engine(url, **keywords)

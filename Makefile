@@ -1,6 +1,6 @@
 # make demo: see a failover.   make test: everything, on real servers.
 SHELL := /bin/bash
-.PHONY: demo test quick lint bench faults simulate sqlalchemy-suite django-suite clean setup
+.PHONY: demo test quick lint bench faults simulate pythons sqlalchemy-suite django-suite clean setup
 
 demo:            ## a real PostgreSQL cluster, a workload, nodes killed and brought back
 	tools/venv.sh demo
@@ -52,6 +52,10 @@ simulate:        ## the real core under a virtual clock: balancing beside other 
 	.venv/bin/python -m simulation.balancing $(ARGS)
 	.venv/bin/python -m simulation.faults
 
+pythons:         ## the pure, the local, the contract's and the guarantees' tests on 3.11 to 3.15: make pythons PYTHONS=3.14
+	tools/servers.sh
+	tools/pythons.sh $(PYTHONS)
+
 clean:
-	rm -rf .venv .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv .servers .pythons .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from clustersql import OutcomeUnknown
-from clustersql.aio import Connection, Database
+from clustersql.aio import Database
+from clustersql.testing.workload import AsyncWorkload
+from clustersql.testing.workload.tables import PER_WORKER
 
 READERS = WRITERS = 100
 
@@ -21,6 +21,7 @@ def check_lost(acknowledged: Iterable[str], there: Collection[str], lost: bool) 
     A primary that dies takes with it what it had not sent to the standby: of each worker the latest until then, how much depends on how busy the
     machine is.  What was acknowledged after it must be there, and what came before.
     """
+    acknowledged = list(acknowledged)
     missing = set(acknowledged) - set(there)
     assert lost or not missing, missing
     workers: dict[str, list[tuple[int, bool]]] = {}
@@ -33,75 +34,33 @@ def check_lost(acknowledged: Iterable[str], there: Collection[str], lost: bool) 
     assert 2 * len(missing) < sum(map(len, workers.values())), "by far the most is there"
 
 
-class Crowd:
-    """Half of the tasks read; the other half insert a row of their own each time, in `run`.
+class Crowd(AsyncWorkload):
+    """A hundred tasks read; the other hundred write."""
 
-    ``mark`` is the driver's first placeholder.  The table ``crowd`` has a column ``tag``.
-    """
+    def __init__(self, db: Database, paramstyle: str = "format") -> None:
+        super().__init__(db, readers=READERS, writers=WRITERS, pause=0.02, name="crowd", paramstyle=paramstyle)
 
-    def __init__(self, db: Database, mark: str = "%s") -> None:
-        self.db = db
-        self.insert = f"INSERT INTO crowd (tag) VALUES ({mark})"
-        self.acknowledged: set[str] = set()
-        self.unknown: set[str] = set()
-        self.errors: list[BaseException] = []
-        self.reads = 0
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run the tasks while the body breaks something."""
-        stop = asyncio.Event()
-        tasks = [asyncio.ensure_future(self._read(stop)) for _ in range(READERS)]
-        tasks += [asyncio.ensure_future(self._write(stop, number)) for number in range(WRITERS)]
-        try:
-            yield
-        finally:
-            stop.set()
-            await asyncio.wait_for(asyncio.gather(*tasks), 60)
-
-    async def _read(self, stop: asyncio.Event) -> None:
-        reading = self.db.options(read_only=True)
-        while not stop.is_set():
-            try:
-                await reading.execute("SELECT count(*) FROM crowd")
-                self.reads += 1
-            except Exception as exc:
-                self.errors.append(exc.with_traceback(None))
-            await asyncio.sleep(0.02)
-
-    async def _write(self, stop: asyncio.Event, writer: int) -> None:
-        serial = 0
-        while not stop.is_set():
-            serial += 1
-            tag = f"{writer}-{serial}"
-            try:
-                await self.db.run(self._work, tag)
-                self.acknowledged.add(tag)
-            except OutcomeUnknown:
-                self.unknown.add(tag)
-            except Exception as exc:
-                self.errors.append(exc.with_traceback(None))
-            await asyncio.sleep(0.02)
-
-    async def _work(self, conn: Connection, tag: str) -> None:
-        cursor = conn.cursor()
-        await cursor.execute(self.insert, (tag,))
-        await cursor.execute("SELECT 1")
-
-    async def progress(self, reads: int = 200, runs: int = 200) -> None:
+    async def progress(self, reads: int = 200, writes: int = 200, timeout: float = 60.0) -> None:
         """Wait until both kinds of work went on by so much."""
-        goal = self.reads + reads, len(self.acknowledged) + runs
-        deadline = time.monotonic() + 60
-        while self.reads < goal[0] or len(self.acknowledged) < goal[1]:
-            assert time.monotonic() < deadline, (self.reads, len(self.acknowledged), goal, self.errors[:3])
-            await asyncio.sleep(0.01)
+        await super().progress(reads, writes, timeout)
 
-    def check(self, rows: list[tuple[Any, ...]], lost: bool = False) -> None:
-        """Acknowledged: there once.  Unknown: at most once.  Nothing else.  ``lost``: asynchronous replication may have lost the latest."""
-        tags = [tag for (tag,) in rows]
-        assert self.errors == [], self.errors
-        assert len(tags) == len(set(tags)), "nothing happened twice"
-        check_lost(self.acknowledged, set(tags), lost)
-        assert set(tags) <= self.acknowledged | self.unknown
-        assert len(self.acknowledged) > WRITERS
-        assert self.reads > READERS
+    async def check(self, execute: Callable[[str], list[tuple[Any, ...]]], lost: bool = False) -> None:
+        """Acknowledged: there once.  Unknown: at most once.  Nothing else.  ``lost``: asynchronous replication may have lost the latest.
+
+        ``execute`` asks the node that has all of it.
+        """
+
+        async def fetch(query: str) -> list[tuple[Any, ...]]:
+            return await asyncio.to_thread(execute, query)
+
+        assert self.told.raised == [], self.told.raised
+        proof = await self.prove(fetch)
+        check_lost(map(_name, self.told.acknowledged), set(map(_name, self.told.acknowledged - proof.missing)), lost)
+        assert replace(proof, missing=frozenset()).holds, proof
+        assert proof.acknowledged > WRITERS
+        assert self.told.ended["read"] > READERS
+
+
+def _name(number: int) -> str:
+    """The worker's number, and that of its write."""
+    return "{}-{}".format(*divmod(number, PER_WORKER))

@@ -12,6 +12,7 @@ from clustersql.connection.result import Result
 from clustersql.sync.connection import Connection
 from clustersql.sync.cursor import Cursor
 from clustersql.sync.database import Database
+from clustersql.testing.workload import AsyncWorkload, Workload
 
 NAMES = [
     "AlreadyCommitted",
@@ -118,6 +119,15 @@ METHODS: dict[type, dict[str, str]] = {
         "of": "(raw)",
         "rowcount": "attribute",
     },
+    Workload: {
+        "__init__": "(self, db, *, readers=4, writers=4, pause=0.01, name='workload', paramstyle='format', told=None)",
+        "create": "(self, *nodes, timeout=60.0)",
+        "progress": "(self, reads=50, writes=20, timeout=60.0)",
+        "prove": "(self, fetch=None)",
+        "stop": "(self, timeout=60.0)",
+        "transaction": "(self, conn, number, worker)",
+        "writing": "property",
+    },
 }
 
 INSIDE = {(clustersql.Cluster, "after_fork")}
@@ -132,7 +142,7 @@ def shape(function: object) -> str:
     signature = inspect.signature(function)  # type: ignore[arg-type]
     for parameter in signature.parameters.values():
         given = parameter.default
-        shown = given is not parameter.empty and (given is None or isinstance(given, (bool, int, str)))
+        shown = given is not parameter.empty and (given is None or isinstance(given, (bool, int, float, str)))
         parameters.append(parameter.replace(annotation=parameter.empty, default=given if shown else parameter.empty))
     return str(inspect.Signature(parameters))
 
@@ -182,6 +192,12 @@ def test_every_member_says_what_it_is_for(kind: type) -> None:
         if what != "attribute" and not name.startswith("__") and not getattr(kind, name).__doc__
     ]
     assert silent == []
+
+
+def test_the_workload_of_tasks_has_the_same_members() -> None:
+    members = METHODS[Workload]
+    assert {name: described(AsyncWorkload, name) for name in members} == members
+    assert all(getattr(AsyncWorkload, name).__doc__ for name in members)
 
 
 def test_a_cursor_fetches_with_the_driver_s_own_methods() -> None:

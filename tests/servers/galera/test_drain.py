@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from servers.galera.test_load import progress
 from servers.galera.workload import Workload
 
 from clustersql import Cluster
@@ -18,15 +17,15 @@ def test_rolling_restart_under_load_shows_no_error(
     cluster = client(driver, breaker_base=0.2, breaker_cap=0.5, slow_start=0.5)
     load = Workload(galera, cluster.open())
     load.prepare()
-    with load.running():
-        progress(load)
+    with load:
+        load.progress()
         for name in galera.nodes:
             cluster.drain(name)
             wait_until(lambda name=name: load.db.stats()["nodes"][name]["open"] == 0, f"{name} is empty", timeout=10)
             galera.stop(name)
-            progress(load)
+            load.progress()
             galera.start(name)
             cluster.undrain(name)
             wait_until(lambda name=name: cluster.view.by_name[name].usable, f"{name} is used again", timeout=20)
-    assert load.unknown == set()
+    assert load.told.unknown == set()
     load.check()

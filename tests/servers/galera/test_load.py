@@ -13,38 +13,27 @@ from clustersql.testing import GaleraCluster
 from clustersql.testing.processes import wait_until
 
 
-def progress(load: Workload, reads: int = 50, runs: int = 20) -> None:
-    """Wait until both kinds of work went on by so much."""
-    goal = load.reads + reads, len(load.acknowledged) + runs
-    wait_until(
-        lambda: load.reads >= goal[0] and len(load.acknowledged) >= goal[1],
-        f"{reads} reads and {runs} runs more; so far {load.errors[:3]}",
-        timeout=60,
-        every=0.001,
-    )
-
-
 def test_kill_9_of_the_writer_under_load(
     galera: GaleraCluster, client: Callable[..., Cluster], driver: str, say: Callable[[str], None]
 ) -> None:
     load = Workload(galera, client(driver).open())
     load.prepare()
-    with load.running():
-        progress(load)
-        load.slowest_read = load.slowest_run = 0.0
+    with load:
+        load.progress()
+        load.told.slowest.clear()
         began = time.monotonic()
         galera.kill("n1")
         killed = time.monotonic()
-        progress(load, reads=1, runs=0)
+        load.progress(1, 0)
         reading = time.monotonic() - killed
-        progress(load, reads=1, runs=4)
+        load.progress(1, 4)
         writing = time.monotonic() - killed
-        progress(load)
+        load.progress()
     load.check()
     say(
         f"{driver}: after kill -9 of the writer ({1e3 * (killed - began):.0f} ms) reads went on within {1e3 * reading:.0f} ms,"
-        f" four runs within {writing:.2f} s; slowest read {1e3 * load.slowest_read:.0f} ms, slowest run"
-        f" {load.slowest_run:.2f} s; {len(load.acknowledged)} runs acknowledged, {len(load.unknown)} unknown"
+        f" four runs within {writing:.2f} s; slowest read {1e3 * load.told.slowest['read']:.0f} ms, slowest run"
+        f" {load.told.slowest['write']:.2f} s; {len(load.told.acknowledged)} runs acknowledged, {len(load.told.unknown)} unknown"
     )
     with load.db.connection() as conn:
         assert conn.node == "n2"
@@ -56,13 +45,13 @@ def test_removal_of_a_node_under_load_shows_no_error(
     cluster = client(driver)
     load = Workload(galera, cluster.open())
     load.prepare()
-    with load.running():
-        progress(load)
+    with load:
+        load.progress()
         cluster.remove_node("n1")
-        progress(load)
+        load.progress()
         cluster.remove_node("n3")
-        progress(load)
-    assert load.unknown == set()
+        load.progress()
+    assert load.told.unknown == set()
     load.check()
     stats = load.db.stats()
     assert list(stats["nodes"]) == ["n2"]
@@ -75,15 +64,15 @@ def test_a_frozen_writer_under_load(galera: GaleraCluster, client: Callable[...,
     there = load.db.options(node="n3", read_only=True)
     slow = threading.Thread(target=lambda: slept.extend(there.execute("SELECT SLEEP(5)").fetchall()))
     load.prepare()
-    with load.running():
-        progress(load)
+    with load:
+        load.progress()
         slow.start()
         galera.freeze("n1")
-        progress(load)
+        load.progress()
         slow.join(60)
         galera.thaw("n1")  # the others have expelled it meanwhile: it finds back by itself
         wait_until(lambda: cluster.view.by_name["n1"].usable, "n1 is used again", timeout=60)
-        progress(load)
+        load.progress()
     load.check()
     assert [tuple(row) for row in slept] == [(0,)], "1: it was interrupted"
     assert cluster.metrics()["Pool"]["Hung"] > 0
@@ -95,13 +84,13 @@ def test_refusal_and_desync_under_load_show_no_error(
     """The writer refuses queries, then another falls behind on purpose; both come back."""
     load = Workload(galera, client(driver).open())
     load.prepare()
-    with load.running():
-        progress(load)
+    with load:
+        load.progress()
         galera.reject_queries("n1")
-        progress(load)
+        load.progress()
         galera.desync("n2")
-        progress(load)
+        load.progress()
         galera.reject_queries("n1", False)
         galera.desync("n2", False)
-        progress(load)
+        load.progress()
     load.check()

@@ -5,28 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 import uvloop
 from support.crowd import Crowd
-from support.stage import in_step
 
 import clustersql
-from clustersql.aio import Database
 from clustersql.testing import PostgresCluster
 
-MARKS = {"psycopg": "%s", "asyncpg": "$1"}
+STYLES = {"psycopg": "format", "asyncpg": "numeric_dollar"}
 
 
-@pytest.fixture(params=MARKS)
+@pytest.fixture(params=STYLES)
 def driver(request: pytest.FixtureRequest, postgres: PostgresCluster) -> str:
-    """Each asyncio driver of PostgreSQL, over a healthy cluster with an empty table."""
-    for sql in ("DROP TABLE IF EXISTS crowd", "CREATE TABLE crowd (tag text)", "GRANT ALL ON crowd TO app"):
-        postgres.execute("n1", sql)
-    in_step(postgres)
+    """Each asyncio driver of PostgreSQL, over a healthy cluster."""
     return str(request.param)
 
 
@@ -43,31 +39,22 @@ async def crowd(
     for name in nodes.split():
         cluster.add_node(name, postgres.dsn(name))
     async with cluster.aopen() as db:
-        await settle(db)
-        yield Crowd(db, MARKS[driver])
+        load = Crowd(db, STYLES[driver])
+        await load.create(*nodes.split())
+        yield load
         assert db.stats()["in_flight"] == 0
 
 
-async def settle(db: Database) -> None:
-    """The standbys have the table."""
-    for _ in range(200):
-        with suppress(Exception):
-            for node in set(db._cluster.nodes) - {"n0"}:
-                await db.options(node=node, read_only=True).execute("SELECT count(*) FROM crowd")
-            return
-        await asyncio.sleep(0.02)
-
-
-def rows(postgres: PostgresCluster) -> list[tuple[Any, ...]]:
-    found: list[tuple[Any, ...]] = postgres.execute(postgres.primary, "SELECT tag FROM crowd")
-    return found
+def on_primary(postgres: PostgresCluster) -> Callable[[str], list[tuple[Any, ...]]]:
+    """Return what asks the node that has all of it."""
+    return partial(postgres.execute, postgres.primary)
 
 
 def test_kill_9_of_the_primary(postgres: PostgresCluster, driver: str) -> None:
     """Reads see no error; each run is exact; writers wait for the promotion."""
 
     async def main() -> Crowd:
-        async with crowd(driver, postgres) as load, load.running():
+        async with crowd(driver, postgres) as load, load:
             await load.progress()
             await asyncio.to_thread(postgres.kill, "n1")
             await asyncio.to_thread(postgres.promote, "n2")
@@ -75,15 +62,15 @@ def test_kill_9_of_the_primary(postgres: PostgresCluster, driver: str) -> None:
         return load
 
     load = asyncio.run(main())
-    load.check(rows(postgres), lost=True)
-    assert len(load.unknown) <= 20  # one per connection at most: it was at COMMIT
+    asyncio.run(load.check(on_primary(postgres), lost=True))
+    assert len(load.told.unknown) <= 20  # one per connection at most: it was at COMMIT
 
 
 def test_kill_9_of_a_standby(postgres: PostgresCluster, driver: str) -> None:
     """No error at all, and the node comes back into use."""
 
     async def main() -> Crowd:
-        async with crowd(driver, postgres) as load, load.running():
+        async with crowd(driver, postgres) as load, load:
             await load.progress()
             await asyncio.to_thread(postgres.kill, "n2")
             await load.progress()
@@ -92,15 +79,15 @@ def test_kill_9_of_a_standby(postgres: PostgresCluster, driver: str) -> None:
         return load
 
     load = asyncio.run(main())
-    load.check(rows(postgres))
-    assert load.unknown == set()
+    asyncio.run(load.check(on_primary(postgres)))
+    assert load.told.unknown == set()
 
 
 def test_kill_9_of_a_standby_on_uvloop(postgres: PostgresCluster, driver: str) -> None:
     """No error at all, as on asyncio's own loop."""
 
     async def main() -> Crowd:
-        async with crowd(driver, postgres) as load, load.running():
+        async with crowd(driver, postgres) as load, load:
             await load.progress()
             await asyncio.to_thread(postgres.kill, "n3")
             await load.progress()
@@ -108,25 +95,25 @@ def test_kill_9_of_a_standby_on_uvloop(postgres: PostgresCluster, driver: str) -
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         load = runner.run(main())
-    load.check(rows(postgres))
-    assert load.unknown == set()
+    asyncio.run(load.check(on_primary(postgres)))
+    assert load.told.unknown == set()
 
 
 def test_demotion_with_the_sessions_kept(postgres: PostgresCluster, driver: str) -> None:
     """The primary turns read-only in place, for a while: writers wait, readers do not notice."""
 
     async def main() -> Crowd:
-        async with crowd(driver, postgres) as load, load.running():
+        async with crowd(driver, postgres) as load, load:
             await load.progress()
             await asyncio.to_thread(postgres.set_read_only, "n1")
-            await load.progress(runs=0)
+            await load.progress(writes=0)
             await asyncio.to_thread(postgres.set_read_only, "n1", False)
             await load.progress()
         return load
 
     load = asyncio.run(main())
-    load.check(rows(postgres))
-    assert load.unknown == set()
+    asyncio.run(load.check(on_primary(postgres)))
+    assert load.told.unknown == set()
 
 
 def test_deaf_node_at_connect(postgres: PostgresCluster, driver: str) -> None:
@@ -137,20 +124,20 @@ def test_deaf_node_at_connect(postgres: PostgresCluster, driver: str) -> None:
             deaf.bind(("127.0.0.1", 0))
             deaf.listen(64)
             port = deaf.getsockname()[1]
-            async with crowd(driver, postgres, deaf=port, connect_timeout=1.0) as load, load.running():
+            async with crowd(driver, postgres, deaf=port, connect_timeout=1.0) as load, load:
                 await load.progress()
         return load
 
     load = asyncio.run(main())
-    load.check(rows(postgres))
-    assert load.unknown == set()
+    asyncio.run(load.check(on_primary(postgres)))
+    assert load.told.unknown == set()
 
 
 def test_removal_of_a_node(postgres: PostgresCluster, driver: str) -> None:
     """A standby is taken out and put back: no error."""
 
     async def main() -> Crowd:
-        async with crowd(driver, postgres) as load, load.running():
+        async with crowd(driver, postgres) as load, load:
             await load.progress()
             load.db._cluster.remove_node("n3")
             await load.progress()
@@ -159,8 +146,8 @@ def test_removal_of_a_node(postgres: PostgresCluster, driver: str) -> None:
         return load
 
     load = asyncio.run(main())
-    load.check(rows(postgres))
-    assert load.unknown == set()
+    asyncio.run(load.check(on_primary(postgres)))
+    assert load.told.unknown == set()
 
 
 def test_cancelled_operations(postgres: PostgresCluster, driver: str) -> None:
@@ -168,7 +155,7 @@ def test_cancelled_operations(postgres: PostgresCluster, driver: str) -> None:
 
     async def operation(load: Crowd, serial: int) -> None:
         if serial % 3 == 0:
-            await load.db.run(load._work, f"c-{serial}")
+            await load.db.run(load.transaction, serial, load.writing[serial % load.writers])
         elif serial % 3 == 1:
             await load.db.options(read_only=True).execute("SELECT pg_sleep(0.01)")
         else:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 from enum import StrEnum
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from ... import Cluster
+from ...testing.workload import Proof, Workload
 from .frame import rows, summary, through
-from .proof import Proof, prove
 from .screen import LiveScreen, PlainScreen, Screen
 from .story import ENGINES, Engine, Stage
 from .tally import Tally
-from .workload import READERS, WRITERS, Workload, create
-
-if TYPE_CHECKING:
-    from ...sync.database import Database
 
 __all__ = ["demo"]
+
+READERS, WRITERS = 5, 3
+PAUSE = 0.008
+"""Seconds between two operations of a worker: the table shows latencies, not a machine that is out of breath."""
 
 
 class EngineName(StrEnum):
@@ -75,30 +75,23 @@ def _perform(engine: Engine, seconds: float, nodes: int, screen: Screen) -> tupl
                 "they are up on 127.0.0.1: " + ", ".join(f"{node} :{servers.port(node)}" for node in servers.nodes)
             )
             with cluster.open() as db:
-                tally = _work(engine, cluster, db, Stage(servers, Tally(READERS + WRITERS), screen, seconds))
+                tally = Tally(READERS + WRITERS)
+                load = Workload(db, readers=READERS, writers=WRITERS, pause=PAUSE, name="demo", told=tally)
+                _work(engine, cluster, load, Stage(servers, tally, screen, seconds))
             screen.say("looking up every write")
-            proof = _proof(servers, tally)
+            # Asked by the administrator's own connection, and not through clustersql.
+            node = getattr(servers, "primary", servers.nodes[0])
+            proof = load.prove(lambda query: servers.execute(node, query))
             screen.say("stopping the servers")
     return tally, proof
 
 
-def _work(engine: Engine, cluster: Cluster, db: Database, stage: Stage) -> Tally:
-    tally = stage.tally
-    create(db, engine.key)
-    with Workload(db, tally):
+def _work(engine: Engine, cluster: Cluster, load: Workload, stage: Stage) -> None:
+    load.create(*stage.servers.nodes)
+    with load:
         stage.screen.say(f"{READERS} threads read and {WRITERS} write, through clustersql")
-        stage.screen.watch = lambda: rows(cluster.metrics(), tally.latest(), monotonic())
+        stage.screen.watch = lambda: rows(cluster.metrics(), stage.tally.latest(), monotonic())
         try:
             engine.play(stage)
         finally:
             stage.screen.watch = None
-    return tally
-
-
-def _proof(servers: Any, tally: Tally) -> Proof:
-    """Ask the database itself, by its administrator's connection and not through clustersql."""
-    node = getattr(servers, "primary", servers.nodes[0])
-    written = servers.execute(node, "SELECT number, COUNT(*), MIN(worker) FROM demo_writes GROUP BY number")
-    counters = servers.execute(node, "SELECT worker, n FROM demo_counters")
-    found = {int(number): (int(count), int(worker)) for number, count, worker in written}
-    return prove(tally.acknowledged, tally.failed, tally.unknown, found, {int(w): int(n) for w, n in counters})

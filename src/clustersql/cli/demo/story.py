@@ -155,8 +155,6 @@ class Engine:
     """Its name on the screen."""
     driver: str
     """The driver it is reached through."""
-    key: str
-    """The type of a number that the server gives."""
     start: Callable[[int], Any]
     """Starts so many nodes."""
     play: Callable[[Stage], None]
@@ -176,6 +174,6 @@ def _galera_servers(nodes: int) -> Any:
 
 
 ENGINES = {
-    "postgres": Engine("PostgreSQL", "psycopg", "BIGINT GENERATED ALWAYS AS IDENTITY", _postgres_servers, postgres),
-    "galera": Engine("MariaDB Galera", "pymysql", "BIGINT AUTO_INCREMENT", _galera_servers, galera),
+    "postgres": Engine("PostgreSQL", "psycopg", _postgres_servers, postgres),
+    "galera": Engine("MariaDB Galera", "pymysql", _galera_servers, galera),
 }

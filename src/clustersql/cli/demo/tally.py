@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 from typing import NamedTuple
 
-from ...errors import OutcomeUnknown
+from ...testing.workload import Told
 
 __all__ = ["Fault", "Phase", "Sample", "Tally"]
 
@@ -61,10 +59,11 @@ class Fault:
         return max(ends) - self.at if ends else None
 
 
-class Tally:
-    """Everything that was counted.  Thread-safe."""
+class Tally(Told):
+    """What the workload was told, and when.  Thread-safe."""
 
     def __init__(self, workers: int) -> None:
+        super().__init__()
         self.workers = workers
         self.started = monotonic()
         self.recent: deque[Sample] = deque(maxlen=KEPT)
@@ -72,36 +71,30 @@ class Tally:
         self.faults: list[Fault] = []
         self.errors: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
-        self.acknowledged: set[int] = set()
-        self.failed: set[int] = set()
-        self.unknown: set[int] = set()
-        self._changed = threading.Condition()
 
     def phase(self, name: str) -> None:
         """Begin a phase."""
-        with self._changed:
+        with self.changed:
             self.phases.append(Phase(name))
 
     def fault(self, name: str) -> Fault:
         """Note that a fault is about to be done."""
         found = Fault(name, monotonic())
-        with self._changed:
+        with self.changed:
             self.faults.append(found)
         return found
 
     def done(self, fault: Fault) -> None:
         """Note that the node is gone: what ended well before proves nothing."""
-        with self._changed:
+        with self.changed:
             fault.gone = monotonic()
 
     def good(self, worker: int, kind: str, node: str, began: float, number: int | None = None) -> None:
         """Count an operation that ended well now; ``number``: the write's."""
         ended = monotonic()
         sample = Sample(ended, ended - began, node, kind)
-        with self._changed:
+        with self.changed:
             self.recent.append(sample)
-            if number is not None:
-                self.acknowledged.add(number)
             phase = self.phases[-1]
             phase.operations += 1
             if phase.slowest is None or phase.slowest.seconds < sample.seconds:
@@ -109,22 +102,16 @@ class Tally:
             for fault in self.faults:
                 if began >= fault.gone and worker not in fault.back:
                     fault.back[worker] = ended, kind
-                    self._changed.notify_all()
+        super().good(worker, kind, node, began, number)
 
     def bad(self, error: Exception, kind: str, number: int | None = None) -> None:
         """Count an error that the program saw; ``number``: the write's."""
         name = type(error).__name__
         first = str(error).strip().partition("\n")[0]
-        with self._changed:
+        with self.changed:
             self.errors[name] += 1
             self.examples.setdefault(name, f"{monotonic() - self.started:.1f} s, {kind}: {first}")
-            if number is not None:
-                (self.unknown if isinstance(error, OutcomeUnknown) else self.failed).add(number)
-
-    def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait until ``condition`` holds, which is asked after each recovery; return whether it does."""
-        with self._changed:
-            return self._changed.wait_for(condition, seconds)
+        super().bad(error, kind, number)
 
     def all_back(self, fault: Fault, seconds: float) -> bool:
         """Wait until every worker has had a good answer after ``fault``."""
@@ -132,5 +119,5 @@ class Tally:
 
     def latest(self) -> list[Sample]:
         """Return a copy of the recent samples."""
-        with self._changed:
+        with self.changed:
             return list(self.recent)

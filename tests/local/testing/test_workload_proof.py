@@ -1,8 +1,8 @@
-"""The proof of the demo goes red for every way in which a write can go wrong."""
+"""The proof of a workload goes red for every way in which a write can go wrong."""
 
 from __future__ import annotations
 
-from clustersql.cli.demo.proof import Proof, prove
+from clustersql.testing.workload import Proof, prove
 
 GOOD = {1: (1, 7), 2: (1, 7), 3: (1, 8)}
 COUNTERS = {7: 2, 8: 1}
@@ -51,3 +51,14 @@ def test_an_unknown_outcome_may_have_happened_or_not() -> None:
 
 def test_nothing_written_is_proved_but_says_so() -> None:
     assert next(prove(set(), set(), set(), {}, {}).lines()).startswith("PROVED: each of the 0")
+
+
+def test_an_older_write_over_a_newer_one_is_red() -> None:
+    """The register holds what was written to it last: a write that came late, or one that was lost, shows."""
+    assert prove({1, 2, 3}, set(), set(), GOOD, COUNTERS, {7: 2, 8: 3}).holds
+    words = "worker 7: its register says that 1 was its latest write, which is 2"
+    assert red(prove({1, 2, 3}, set(), set(), GOOD, COUNTERS, {7: 1, 8: 3}), words)
+
+
+def test_a_read_that_saw_half_a_write_is_red() -> None:
+    assert red(prove({1, 2, 3}, set(), set(), GOOD, COUNTERS, torn=["n is 2"]), "1 reads saw half a write: n is 2")

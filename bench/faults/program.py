@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 import clustersql
-from clustersql.cli.demo.proof import Proof, prove
+from clustersql.testing.workload import Proof, prove
 
 from ..contender import Contender, Seen
 from .scene import Fault

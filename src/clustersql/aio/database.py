@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..config.knobs import Knobs
-from ..config.options import Options, memory_of
+from ..config.options import PER_CALL, Options, memory_of
 from ..config.percall import PerCall
 from ..connection.functions import check_async
 from ..connection.guard import asked_for, told
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..nodes.topology import Topology
     from .pool import Pool
 
-_NOTHING = (None,) * 6
+_NOTHING = (None,) * len(PER_CALL)
 
 P = ParamSpec("P")
 T = TypeVar("T")

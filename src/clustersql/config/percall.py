@@ -6,9 +6,10 @@ To check them and to make the two values anew costs twice as much as all else th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ..core.view.view import Want
-from .options import Options
+from .options import PER_CALL, Options
 
 MOST = 64
 """Combinations that are kept; a program whose ``timeout`` is another at each call would fill the memory, so all are forgotten then."""
@@ -25,29 +26,23 @@ class PerCall:
         self._check = check
         self._kept: dict[tuple[object, ...], tuple[Options, Want]] = {}
 
-    def options(
-        self,
-        timeout: float | None,
-        read_only: bool | None,
-        node: str | None,
-        role: str | None,
-        move: bool | None,
-        max_lag: float | str | None,
-    ) -> tuple[Options, Want]:
-        """Return the options with these instead, and what a connection with them needs.  Raises `ConfigError`."""
+    def options(self, *values: Any) -> tuple[Options, Want]:
+        """Return the options with ``values``, those of `PER_CALL` in its order, and what a connection with them needs.
+
+        None leaves an option as it is.  Raises `ConfigError`.
+        """
         # The types too, for 1 equals True, and only one of them is a mistake.
-        key = (timeout, read_only, role, move, max_lag, type(timeout), type(read_only), type(move), type(max_lag))
+        key = (values, *map(type, values))
         try:
             kept = self._kept.get(key)
         except TypeError:  # not hashable, so it is a mistake, and is told as such
             kept = None
-        if kept is None or node is not None:  # nodes come and go
-            options = self._options.changed(
-                timeout=timeout, read_only=read_only, node=node, role=role, move=move, max_lag=max_lag
-            )
+        if kept is None:
+            given = dict(zip(PER_CALL, values, strict=True))
+            options = self._options.changed(**given)
             self._check(options)
             kept = options, options.want(autocommit=False)
-            if node is None:
+            if given["node"] is None:  # nodes come and go
                 self._keep(key, kept)
         return kept
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from clustersql.config.options import Options
+from clustersql.config.options import PER_CALL, Options
 from clustersql.config.percall import MOST, PerCall
 from clustersql.core.view.view import Service
 from clustersql.errors import ConfigError
 
-NOTHING: dict[str, Any] = dict.fromkeys(("timeout", "read_only", "node", "role", "move", "max_lag"))
+NOTHING: dict[str, Any] = dict.fromkeys(PER_CALL)
 
 
 class Calls(PerCall):
@@ -27,7 +27,7 @@ class Calls(PerCall):
             raise ConfigError("no such node")
 
     def of(self, **given: Any) -> tuple[Options, Any]:
-        return self.options(**{**NOTHING, **given})
+        return self.options(*{**NOTHING, **given}.values())
 
 
 def test_the_same_keywords_are_checked_once() -> None:

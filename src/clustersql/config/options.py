@@ -82,8 +82,11 @@ def memory_of(options: Options) -> Remembers:
 
 OPTIONS = tuple(name for name in Options.__dataclass_fields__ if name not in ("claim", "memory"))
 """What a caller may set."""
-PER_CALL = tuple(name for name in OPTIONS if name != "idempotent")
-"""What `Database.connection` takes too, in this order: what is idempotent is said of statements, not of a connection."""
+PER_CALL = tuple(name for name in OPTIONS if name not in ("idempotent", "after"))
+"""What `Database.connection` takes too, in this order.
+
+The others are said of statements: ``idempotent``, and ``after``, which is another at each call and so would be kept in vain.
+"""
 
 
 def _mistake(name: str, value: object) -> str | None:

@@ -17,6 +17,9 @@ import pytest
 import clustersql
 from clustersql.sync.database import Database
 
+TAKEN = 1 if sys.version_info >= (3, 14) else 0
+"""From Python 3.14 on, `Lock.__enter__` is a C call that counts, as `Lock.__exit__` has always been."""
+
 
 def calls(function: Callable[[], object]) -> Counter[str]:
     """Return how often Python functions ("python") and C functions ("c") are called by ``function``, itself not counted.
@@ -103,7 +106,7 @@ def test_with_connection_and_one_statement(db: Database) -> None:
             conn.cursor().execute("SELECT 1")
 
     counted = calls(block)
-    assert (counted["python"] <= 32, counted["c"] <= 19) == (True, True), counted
+    assert (counted["python"] <= 32, counted["c"] <= 19 + TAKEN) == (True, True), counted
 
 
 def test_execute_of_the_database(db: Database) -> None:

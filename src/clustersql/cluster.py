@@ -1,4 +1,6 @@
-"""The cluster: named nodes behind one driver.  Also a PEP 249 module object, so that it can stand where the driver's module stood."""
+"""The cluster: named nodes behind one driver.  Also a PEP 249 module object, so that it can stand where the driver's
+module stood.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +51,16 @@ R = TypeVar("R", bound="AnyDriver")
 
 
 class Cluster:
-    """Nodes that hold the same database, reached through one driver, or one for threads and one for asyncio.  Thread-safe.
+    """Nodes that hold the same database, reached through one driver, or one for threads and one for asyncio.
+    Thread-safe.
 
-    ``name`` is what `clustersql.register` files it under.  ``driver`` is a PEP 249 module, its name, or an adapter; ``async_driver`` the
-    same for `clustersql.aio`, where it is needed unless ``driver`` serves both (psycopg); at least one must be given.  ``knobs`` are
-    described in the reference; a mistake in any of them raises one `ConfigError` naming all.
+    ``name`` is what `clustersql.register` files it under.  ``driver`` is a PEP 249 module, its name, or an adapter;
+    ``async_driver`` the same for `clustersql.aio`, where it is needed unless ``driver`` serves both (psycopg); at least
+    one must be given.  ``knobs`` are described in the reference; a mistake in any of them raises one `ConfigError`
+    naming all.
 
-    What PEP 249 asks of a module (``apilevel``, ``paramstyle``, ``threadsafety``, the exception classes, type objects and
-    constructors) is the driver's, and so is everything else that the driver's module has.
+    What PEP 249 asks of a module (``apilevel``, ``paramstyle``, ``threadsafety``, the exception classes, type objects
+    and constructors) is the driver's, and so is everything else that the driver's module has.
     """
 
     def __init__(
@@ -92,24 +96,25 @@ class Cluster:
         self._closed = False
         fork.track(self)
 
-    # -- nodes ---------------------------------------------------------------------------------------------------------------------
+    # -- nodes ---------------------------------------------------------------------------------------------------------
 
     def add_node(self, name: str, dsn: str | None = None, /, **fields: Any) -> None:
         """Add a node, while traffic runs if need be.
 
-        ``dsn`` is a URL (``mysql://user:password@host:port/database``) or the driver's own connection string.  ``fields`` are ``host``,
-        ``port``, ``user``, ``password`` (a text, or a function that is called at every dial), ``password_file``, ``database``,
-        ``unix_socket``, ``via`` (what stands before the server: "pgbouncer-transaction"), ``weight`` and ``priority`` (for the policies
-        of these names), and any further argument of the driver's
-        ``connect``; they win over ``dsn``.  Raises `ConfigError`.
+        ``dsn`` is a URL (``mysql://user:password@host:port/database``) or the driver's own connection string.
+        ``fields`` are ``host``, ``port``, ``user``, ``password`` (a text, or a function that is called at every dial),
+        ``password_file``, ``database``, ``unix_socket``, ``via`` (what stands before the server:
+        "pgbouncer-transaction"), ``weight`` and ``priority`` (for the policies of these names), and any further
+        argument of the driver's ``connect``; they win over ``dsn``.  Raises `ConfigError`.
         """
         self._add(parse(name, dsn, fields))
 
     def add_nodes(self, url: str, /, **fields: Any) -> None:
-        """Add a node for each host of a URL with several, in the form of libpq: ``postgresql://user:password@a,b:5433/database``.
+        """Add a node for each host of a URL with several, in the form of libpq:
+        ``postgresql://user:password@a,b:5433/database``.
 
-        Each node has its host's name, with the port where a host is named twice; a comma in a user or password is written %2C.
-        ``fields`` are as for `add_node`, of each of them.  Raises `ConfigError`; then none was added.
+        Each node has its host's name, with the port where a host is named twice; a comma in a user or password is
+        written %2C.  ``fields`` are as for `add_node`, of each of them.  Raises `ConfigError`; then none was added.
         """
         addresses = [parse(name, text, fields) for name, text in several(url).items()]
         for address in addresses:
@@ -135,17 +140,20 @@ class Cluster:
             raise report(f"node {address.node!r}", found)
 
     def remove_node(self, name: str) -> None:
-        """Take a node out: it gets no new work and its idle connections are closed; work in progress there ends normally.
+        """Take a node out: it gets no new work and its idle connections are closed; work in progress there ends
+        normally.
 
         Raises `ConfigError` when there is no such node.
         """
         self._topology.remove(name)
 
     def drain(self, name: str, grace: float | None = None) -> None:
-        """Give a node no new work, before its server is stopped; work in progress there ends by itself, and its connections are closed.
+        """Give a node no new work, before its server is stopped; work in progress there ends by itself, and its
+        connections are closed.
 
-        ``grace``: seconds after which the connections that are still in use there are ended; what they were doing is then recovered as
-        after any lost connection.  None: never by us.  Returns at once; `snapshot` tells how many are left.  Raises `ConfigError`.
+        ``grace``: seconds after which the connections that are still in use there are ended; what they were doing is
+        then recovered as after any lost connection.  None: never by us.  Returns at once; `snapshot` tells how many are
+        left.  Raises `ConfigError`.
         """
         if grace is not None and not (is_number(grace) and 0 <= grace <= YEAR):
             raise ConfigError(f"grace: must be a number of seconds from 0 to a year, or None, not {grace!r}")
@@ -165,7 +173,7 @@ class Cluster:
         """What is believed of the nodes now: an immutable value (`clustersql.core.view.view.View`)."""
         return self._topology.view
 
-    # -- use -----------------------------------------------------------------------------------------------------------------------
+    # -- use -----------------------------------------------------------------------------------------------------------
 
     def open(
         self,
@@ -175,10 +183,11 @@ class Cluster:
     ) -> Database:
         """Return the cluster's `Database`: pooled, thread-safe, shared by all who call this.
 
-        ``arguments``: further ones of the driver's ``connect``, which win over the node's but for address and credentials.
-        ``on_connect``: called with each new connection of the driver's, after the cluster's own, and after each reset.  Sessions made with
-        either go to those only who have given equal arguments and the same function.  All count in one ``max_size``, and `close`
-        closes all.  At most 8 such combinations may be in use at a time.  Raises `ConfigError`.
+        ``arguments``: further ones of the driver's ``connect``, which win over the node's but for address and
+        credentials.  ``on_connect``: called with each new connection of the driver's, after the cluster's own, and
+        after each reset.  Sessions made with either go to those only who have given equal arguments and the same
+        function.  All count in one ``max_size``, and `close` closes all.  At most 8 such combinations may be in use at
+        a time.  Raises `ConfigError`.
         """
         from .sync.database import Database
 
@@ -189,7 +198,8 @@ class Cluster:
         return Database(self._make_pool(), self._notes, self._claimed(arguments, on_connect))
 
     def connect(self, *args: Any, **kwargs: Any) -> Connection:
-        """Return a PEP 249 connection outside the pool.  Arguments are the driver's own and win; node and credentials come from the cluster.
+        """Return a PEP 249 connection outside the pool.  Arguments are the driver's own and win; node and credentials
+        come from the cluster.
 
         Raises `NoNodeAvailable`.  A driver that takes its connection string by position has it replaced by the node's.
         """
@@ -206,7 +216,8 @@ class Cluster:
         arguments: Mapping[str, Any] | None = None,
         on_connect: Callable[[Any], object] | None = None,
     ) -> AsyncDatabase:
-        """Return the cluster's asyncio `Database`: `clustersql.aio.open` by the cluster's name.  May be called without a running loop.
+        """Return the cluster's asyncio `Database`: `clustersql.aio.open` by the cluster's name.  May be called without
+        a running loop.
 
         ``arguments`` and ``on_connect`` are as for `open`; what ``on_connect`` returns is awaited where it can be.
         """
@@ -217,7 +228,9 @@ class Cluster:
         return Database(self, self._claimed(arguments, on_connect))
 
     def aconnect(self, *args: Any, **kwargs: Any) -> Checkout:
-        """Await or enter it, ``async with``, for an asyncio connection outside the pool; arguments and errors as for `connect`."""
+        """Await or enter it, ``async with``, for an asyncio connection outside the pool; arguments and errors as for
+        `connect`.
+        """
         from .aio.connection import Connection
 
         self._require_nodes()
@@ -238,8 +251,9 @@ class Cluster:
     ) -> Any:
         """Return the driver's own connection, from the best node, for frameworks that have a pool of their own.
 
-        ``read_only``: from any ready node, and the session is read-only.  ``timeout``: seconds in all.  ``max_lag`` and ``after``: as among the options.  Further arguments are the driver's.
-        The connection is remembered weakly, for `is_current` and `observe`.  Raises `NoNodeAvailable`.
+        ``read_only``: from any ready node, and the session is read-only.  ``timeout``: seconds in all.  ``max_lag`` and
+        ``after``: as among the options.  Further arguments are the driver's.  The connection is remembered weakly, for
+        `is_current` and `observe`.  Raises `NoNodeAvailable`.
         """
         self._require_nodes()
         options = self._options.changed(
@@ -279,9 +293,10 @@ class Cluster:
     def observe(self, raw: Any, error: BaseException, *, during: During = "autocommit") -> Observed:
         """Tell the cluster of an error that a framework met on a connection from `dial` or `adial`.
 
-        ``during``: what was under way: a statement that stands alone ("autocommit"), one inside a "transaction", or its "commit".
-        Returns whether the connection is lost, and what has become of the work (`clustersql.core.recovery.observed.Observed`): of a
-        connection that is not known here, nothing.  Raises `ConfigError` for another ``during``.
+        ``during``: what was under way: a statement that stands alone ("autocommit"), one inside a "transaction", or its
+        "commit".  Returns whether the connection is lost, and what has become of the work
+        (`clustersql.core.recovery.observed.Observed`): of a connection that is not known here, nothing.  Raises
+        `ConfigError` for another ``during``.
         """
         if during not in DURING:
             raise ConfigError(f"observe(): during must be one of {', '.join(DURING)}, not {during!r}")
@@ -290,17 +305,21 @@ class Cluster:
     def snapshot(self) -> Snapshot:
         """Return everything that is known now: an immutable value, with ``as_dict()`` ready for JSON.
 
-        What each node may serve, and on which axis, since when and why it is kept out of work; the pools, who waits and who holds a
-        connection; the retries, the members, the knobs.  Takes no lock, and no password is in it.  The names are in the reference.
+        What each node may serve, and on which axis, since when and why it is kept out of work; the pools, who waits and
+        who holds a connection; the retries, the members, the knobs.  Takes no lock, and no password is in it.  The
+        names are in the reference.
         """
         return snapshot(self._topology, [(api, pool.told()) for api, pool in self._pools()])
 
     def events(self) -> tuple[ClusterEvent, ...]:
-        """Return the last 1,000 events, the latest last: changes of nodes, failed dials, long waits, recoveries, outcomes."""
+        """Return the last 1,000 events, the latest last: changes of nodes, failed dials, long waits, recoveries,
+        outcomes.
+        """
         return self._topology.events.latest()
 
     def on_event(self, function: Callable[[ClusterEvent], object]) -> Callable[[], None]:
-        """Call ``function`` with each event from now on, in whatever thread it happens: it must be quick, and wait for nothing.
+        """Call ``function`` with each event from now on, in whatever thread it happens: it must be quick, and wait for
+        nothing.
 
         Returns a function that ends this.  What ``function`` raises is logged once, and harms nothing.
         """
@@ -311,7 +330,8 @@ class Cluster:
         return measured(self._topology, [pool.stats() for _, pool in self._pools()])
 
     def close(self) -> None:
-        """Close the pool of `open`.  Connections that are in use are closed when they are given back.  Twice does no harm.
+        """Close the pool of `open`.  Connections that are in use are closed when they are given back.  Twice does no
+        harm.
 
         A pool of `clustersql.aio` belongs to its event loop, and is closed there: ``await db.close()``.
         """
@@ -362,11 +382,12 @@ class Cluster:
     def _require_shareable(self, arguments: Mapping[str, Any] | None) -> None:
         if self.driver is not None and isinstance(arguments, Mapping) and self.driver.own_thread(arguments):
             raise ConfigError(
-                f"cluster {self.name!r}: open(): a pooled connection is used by several threads, and {self.driver.name} is told to keep "
-                "each to its own: leave check_same_thread out, or ask dial() or connect() for one of a thread"
+                f"cluster {self.name!r}: open(): a pooled connection is used by several threads, and"
+                f" {self.driver.name} is told to keep each to its own: leave check_same_thread out, or ask dial() or"
+                " connect() for one of a thread"
             )
 
-    # -- inside --------------------------------------------------------------------------------------------------------------------
+    # -- inside --------------------------------------------------------------------------------------------------------
 
     def _in_dialect(self, driver: R) -> R:
         """Let a driver speak the dialect that the settings name, before anything reads its rules."""
@@ -388,7 +409,8 @@ class Cluster:
             adapter = self._in_dialect(load_async(choice))
             if self.driver is not None and adapter.family != self.driver.family:
                 raise ConfigError(
-                    f"cluster {self.name!r}: async_driver {adapter.name} is for {adapter.family}, but driver {self.driver.name} for {self.driver.family}"
+                    f"cluster {self.name!r}: async_driver {adapter.name} is for {adapter.family}, but driver"
+                    f" {self.driver.name} for {self.driver.family}"
                 )
             if self.driver is not None:  # the nodes were checked for that one only
                 for address in tuple(self._topology.addresses.values()):
@@ -439,7 +461,9 @@ class Cluster:
         return None if pool is None or pool.loop is not loop else pool
 
     def after_fork(self) -> tuple[()]:
-        """In a forked child: a lock of our own; the parent's may have been held by a thread that does not exist here."""
+        """In a forked child: a lock of our own; the parent's may have been held by a thread that does not
+        exist here.
+        """
         self._lock = threading.Lock()
         self._async_pools = WeakValueDictionary()  # no event loop lives on in a forked child
         return ()

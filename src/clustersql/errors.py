@@ -13,9 +13,9 @@ Exceptions of the driver pass through untouched.  Ours arise only where no drive
      +-- ReplayMismatch     a replayed transaction saw other data than the first time
     ConfigError(ValueError)
 
-Each but `CausalityLost` is *also* an instance of the driver's ``OperationalError`` (`bind`), so ``except pymysql.OperationalError`` in a
-program that knows nothing of clustersql still catches it, and finds what it asks of such an error: ``errno``,
-``sqlstate``, ``diag``, the driver's form of ``args`` (`Form`).
+Each but `CausalityLost` is *also* an instance of the driver's ``OperationalError`` (`bind`), so ``except
+pymysql.OperationalError`` in a program that knows nothing of clustersql still catches it, and finds what it asks of
+such an error: ``errno``, ``sqlstate``, ``diag``, the driver's form of ``args`` (`Form`).
 
 Rules of that form
 ------------------
@@ -111,7 +111,8 @@ class ReplayMismatch(ClusterError):
 
 
 class CausalityLost(ClusterError):
-    """What a bookmark stands for cannot be read here: it was lost in a failover, was never written, or is of another database.
+    """What a bookmark stands for cannot be read here: it was lost in a failover, was never written, or is of another
+    database.
 
     No driver's ``OperationalError``, so that nobody's retry loops on it: the same bookmark leads to the same end.
     """
@@ -137,7 +138,7 @@ def bind(error: type[E], base: type[BaseException]) -> type[E]:
     return kind
 
 
-# -- the driver's form ------------------------------------------------------------------------------------------------------------------
+# -- the driver's form -------------------------------------------------------------------------------------------------
 
 GENERAL = "HY000"
 """The SQLSTATE of an error of which nothing is known, where it has to be a text."""
@@ -284,7 +285,7 @@ def _set_args(self: Any, args: Any) -> None:
     _given.__set__(self, args)
 
 
-# -- copies and pickles ------------------------------------------------------------------------------------------------------------------
+# -- copies and pickles ------------------------------------------------------------------------------------------------
 
 
 def _copied(self: Any) -> Any:

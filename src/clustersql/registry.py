@@ -49,7 +49,8 @@ def get(name: str) -> Cluster:
     cluster = _clusters.get(name)
     if cluster is None:
         raise ConfigError(
-            f"no cluster {name!r} is registered; {nearest(name, _clusters) if _clusters else 'register() or load() one first'}"
+            f"no cluster {name!r} is registered;"
+            f" {nearest(name, _clusters) if _clusters else 'register() or load() one first'}"
         )
     return cluster
 

@@ -60,9 +60,11 @@ def read_address(node: str, text: str | None, fields: Mapping[str, object]) -> t
 
 
 def several(text: str) -> dict[str, str]:
-    """Return a URL for each host of ``text``, which may name several, by the node's name: the host, with its port where hosts repeat.
+    """Return a URL for each host of ``text``, which may name several, by the node's name: the host, with its port where
+    hosts repeat.
 
-    The form is libpq's: ``postgresql://user:password@a,b:5433/database``; everything else in it holds for each.  Raises `ConfigError`.
+    The form is libpq's: ``postgresql://user:password@a,b:5433/database``; everything else in it holds for each.  Raises
+    `ConfigError`.
 
     >>> several("postgresql://app@a,b:5433/shop")
     {'a': 'postgresql://app@a/shop', 'b': 'postgresql://app@b:5433/shop'}

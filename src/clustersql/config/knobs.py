@@ -112,7 +112,9 @@ def _is_endpoint(value: object) -> bool:
 
 
 def _wrong_entry(value: object) -> str:
-    """Return what is wrong with an address map: from a name or address that the database tells, to ``host`` or ``host:port``."""
+    """Return what is wrong with an address map: from a name or address that the database tells, to ``host`` or
+    ``host:port``.
+    """
     entries = value.items() if isinstance(value, Mapping) else ()
     for key, to in entries:
         if not isinstance(key, str) or not key.strip() or key != key.strip():
@@ -203,7 +205,8 @@ class Knobs:
     address_map: Mapping[str, str] | None = _knob(
         cast("Mapping[str, str] | None", None),
         MAP,
-        "With discover: what the database calls a member (its name, host, or host:port) and where we reach it (host or host:port).",
+        "With discover: what the database calls a member (its name, host, or host:port) and where we reach it (host"
+        " or host:port).",
         live=False,
     )
     forget_after: float = _time(
@@ -230,8 +233,8 @@ class Knobs:
     on_connect: Callable[[Any], object] | None = _knob(  # noqa: RUF009
         cast("Callable[[Any], object] | None", None),
         HOOK,
-        "Called with each new connection of the driver before it is used; a transaction that it leaves open is committed.  "
-        "In code only.",
+        "Called with each new connection of the driver before it is used; a transaction that it leaves open is"
+        " committed.  In code only.",
         live=False,
     )
     dialect: str | None = _knob(

@@ -45,7 +45,9 @@ class Options:
     """What a causal view remembers; no caller sets it later."""
 
     def changed(self, **values: Any) -> Options:
-        """Return these options with ``values`` instead; None leaves a value as it is.  Raises `ConfigError` naming every mistake."""
+        """Return these options with ``values`` instead; None leaves a value as it is.  Raises `ConfigError` naming
+        every mistake.
+        """
         given = {name: value for name, value in values.items() if value is not None}
         found = [f"{name}: {text}" for name, value in given.items() if (text := _mistake(name, value))]
         if found:
@@ -85,7 +87,8 @@ OPTIONS = tuple(name for name in Options.__dataclass_fields__ if name not in ("c
 PER_CALL = tuple(name for name in OPTIONS if name not in ("idempotent", "after"))
 """What `Database.connection` takes too, in this order.
 
-The others are said of statements: ``idempotent``, and ``after``, which is another at each call and so would be kept in vain.
+The others are said of statements: ``idempotent``, and ``after``, which is another at each call and so would be kept in
+vain.
 """
 
 
@@ -93,7 +96,8 @@ def _mistake(name: str, value: object) -> str | None:
     if name not in OPTIONS:
         return f"no such option; {nearest(name, OPTIONS)}"
     if name == "timeout":
-        return None if is_number(value) and 0 < value < 1e9 else f"must be a number of seconds above 0, not {value!r}"  # type: ignore[operator]
+        good = is_number(value) and 0 < value < 1e9  # type: ignore[operator]
+        return None if good else f"must be a number of seconds above 0, not {value!r}"
     if name == "after":
         return _no_bookmark(value)
     if name == "max_lag":
@@ -144,27 +148,29 @@ def _check_causal(options: Options, cluster: str, lag: MeasuredLag) -> None:
         text = f"{what}: a {lag.database} database tells no positions that a reader could wait for; leave it out"
         raise ConfigError(f"cluster {cluster!r}: {text}")
     if options.node is not None:
-        text = f"{what}: which node has what was written is found out, so node={options.node!r} cannot stand beside it; leave one of them out"
-        raise ConfigError(f"cluster {cluster!r}: {text}")
+        text = f"{what}: which node has what was written is found out, so node={options.node!r} cannot stand beside it"
+        raise ConfigError(f"cluster {cluster!r}: {text}; leave one of them out")
 
 
 def check_lag(value: float | str, cluster: str, lag: MeasuredLag) -> None:
     """Raise `ConfigError` when the database cannot tell its lag, or is not asked often enough to tell this one."""
     asked = max_lag(value)
     if not lag.units:
-        text = f"max_lag: the lag of a {lag.database} database cannot be measured here; leave it out, or read from the primary"
-        raise ConfigError(f"cluster {cluster!r}: {text}")
+        text = f"max_lag: the lag of a {lag.database} database cannot be measured here"
+        raise ConfigError(f"cluster {cluster!r}: {text}; leave it out, or read from the primary")
     if asked.seconds is None and "bytes" not in lag.units:
-        text = f"max_lag: {value!r} is a size, and of a {lag.database} database only the time is known by which a replica is behind: give seconds"
-        raise ConfigError(f"cluster {cluster!r}: {text}")
+        text = f"max_lag: {value!r} is a size, and of a {lag.database} database only the time is known"
+        raise ConfigError(f"cluster {cluster!r}: {text} by which a replica is behind: give seconds")
     seconds = asked.seconds
     if seconds is not None and seconds < 2 * lag.probe_interval:
-        text = f"max_lag: {seconds:g} s is less than two probe intervals, so no replica would ever be known to keep it; set"
-        raise ConfigError(f"cluster {cluster!r}: {text} probe_interval to at most {seconds / 2:g}")
+        text = f"max_lag: {seconds:g} s is less than two probe intervals, so no replica would ever be known to keep it"
+        raise ConfigError(f"cluster {cluster!r}: {text}; set probe_interval to at most {seconds / 2:g}")
 
 
 def changed_here(options: Options, values: Mapping[str, Any]) -> Options:
-    """Return ``options`` with the ``values`` that can change on a connection.  Raises `ConfigError`, also for what cannot."""
+    """Return ``options`` with the ``values`` that can change on a connection.  Raises `ConfigError`, also for what
+    cannot.
+    """
     if fixed := [name for name in ("read_only", "node", "role", "after") if values.get(name) is not None]:
         # In silence it would be worse than useless: a caller would believe that the server refuses writes.
         raise ConfigError(f"{', '.join(fixed)}: cannot change on a connection; give it to db.connection()")

@@ -12,11 +12,14 @@ from ..core.view.view import Want
 from .options import PER_CALL, Options
 
 MOST = 64
-"""Combinations that are kept; a program whose ``timeout`` is another at each call would fill the memory, so all are forgotten then."""
+"""Combinations that are kept; a program whose ``timeout`` is another at each call would fill the memory, so all are
+forgotten then."""
 
 
 class PerCall:
-    """The options of single calls, under the options of one `Database`.  It lives as long as the cluster's knobs stay as they are."""
+    """The options of single calls, under the options of one `Database`.  It lives as long as the cluster's knobs stay
+    as they are.
+    """
 
     __slots__ = ("_check", "_kept", "_options")
 

@@ -82,9 +82,9 @@ def no_autocommit(node: str, read_only: bool, driver: str) -> ConfigError:
 def refused(node: str, what: str) -> ConfigError:
     """Return the error of a statement that would leave something in a session of the server: ``what`` it does."""
     return ConfigError(
-        f"{what} would stay in a session of the server that other clients use: node {node!r} is reached through pgbouncer "
-        f"({TRANSACTION}).  It was not sent.  Use SET LOCAL, set_config(..., true), pg_advisory_xact_lock or ON COMMIT DROP in a "
-        "transaction, or a node without via="
+        f"{what} would stay in a session of the server that other clients use: node {node!r} is reached through"
+        f" pgbouncer ({TRANSACTION}).  It was not sent.  Use SET LOCAL, set_config(..., true), pg_advisory_xact_lock"
+        " or ON COMMIT DROP in a transaction, or a node without via="
     )
 
 
@@ -93,6 +93,7 @@ def one_by_one(node: str) -> ConfigError:
     it.
     """
     return ConfigError(
-        f"node {node!r} is reached through pgbouncer ({TRANSACTION}), where read-only work is begun by BEGIN READ ONLY: give its "
-        "statements one by one, for a COMMIT among several would let the next one write.  It was not sent"
+        f"node {node!r} is reached through pgbouncer ({TRANSACTION}), where read-only work is begun by BEGIN READ"
+        " ONLY: give its statements one by one, for a COMMIT among several would let the next one write.  It was not"
+        " sent"
     )

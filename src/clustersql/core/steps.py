@@ -1,8 +1,8 @@
 """Everything that a procedure may ask of the outside.  Values, not calls.
 
-A procedure (`booking.opening`, `booking.mode`, `recovery.recover`, `view.probe`) is a generator that yields these and is
-sent the answers; ``sync.drive`` and ``aio.drive`` perform them.
-So a failover can be tested by reading what the generator yields, and both APIs share it.
+A procedure (`booking.opening`, `booking.mode`, `recovery.recover`, `view.probe`) is a generator that yields these and
+is sent the answers; ``sync.drive`` and ``aio.drive`` perform them.  So a failover can be tested by reading what the
+generator yields, and both APIs share it.
 
 * A generator must not yield while it is being closed: cleanup is the performer's.
 * One generator belongs to one operation; two threads never drive the same one.
@@ -36,7 +36,8 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Begin to connect to ``node``.  Answered at once: True, begun; False, no room for a further dial of this node now; None, of any node.
+    """Begin to connect to ``node``.  Answered at once: True, begun; False, no room for a further dial of this node now;
+    None, of any node.
 
     When there is room again, an event says so.
     """
@@ -68,28 +69,36 @@ class DialFailed:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The cluster looks different now, there is room for a dial again, or the dial of ``node`` served another: look once more."""
+    """The cluster looks different now, there is room for a dial again, or the dial of ``node`` served another: look
+    once more.
+    """
 
     node: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the node behind ``raw``, a connection kept for probes, what it is.  Answered by its `Report`, or its error is thrown."""
+    """Ask the node behind ``raw``, a connection kept for probes, what it is.  Answered by its `Report`, or its error is
+    thrown.
+    """
 
     raw: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open a connection to ``node``, and ask the node in full what it is.  Answered by a `Probe`, or its error is thrown."""
+    """Open a connection to ``node``, and ask the node in full what it is.  Answered by a `Probe`, or its error is
+    thrown.
+    """
 
     node: str
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Run a statement on ``raw``.  Answered by its rows; or its error is thrown, and the connection is closed: nobody else knows of it."""
+    """Run a statement on ``raw``.  Answered by its rows; or its error is thrown, and the connection is closed: nobody
+    else knows of it.
+    """
 
     raw: Any
     statement: str
@@ -97,7 +106,9 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class LetGo:
-    """Close ``raw``; what follows is a dial, with the time of one.  Answered: whether anybody still waits for the probe."""
+    """Close ``raw``; what follows is a dial, with the time of one.  Answered: whether anybody still waits for the
+    probe.
+    """
 
     raw: Any
 
@@ -128,7 +139,9 @@ class Acquire:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run ``call``, the statement in hand, once more.  Answered by its result, or the exception is returned inside `Failed`."""
+    """Run ``call``, the statement in hand, once more.  Answered by its result, or the exception is returned inside
+    `Failed`.
+    """
 
     call: Any = None
 
@@ -176,12 +189,16 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Autocommit:
-    """Ask the driver, on this side, whether the session is in autocommit mode.  Answered by that; None: it cannot tell."""
+    """Ask the driver, on this side, whether the session is in autocommit mode.  Answered by that; None: it
+    cannot tell.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Greet:
-    """Call the user's ``on_connect``.  Answered: whether it may have left a transaction open, so that what it has set does not hold yet."""
+    """Call the user's ``on_connect``.  Answered: whether it may have left a transaction open, so that what it has set
+    does not hold yet.
+    """
 
     hook: Callable[[Any], object]
 
@@ -206,8 +223,8 @@ class Borrow:
 
 @dataclass(frozen=True, slots=True)
 class Consult:
-    """Ask on a session that was borrowed, outside of any transaction.  Answered by the rows of each statement; or by the error, and the session
-    has been given back then.
+    """Ask on a session that was borrowed, outside of any transaction.  Answered by the rows of each statement; or by
+    the error, and the session has been given back then.
     """
 
     session: Any

@@ -47,16 +47,18 @@ def report(answers: Sequence[Rows]) -> Report:
 
 
 _ABOUT = (
-    "collation_list compile_options data_version database_list foreign_key_check foreign_key_list freelist_count function_list index_info"
-    " index_list index_xinfo integrity_check module_list page_count pragma_list quick_check table_info table_list table_xinfo"
+    "collation_list compile_options data_version database_list foreign_key_check foreign_key_list freelist_count"
+    " function_list index_info index_list index_xinfo integrity_check module_list page_count pragma_list quick_check"
+    " table_info table_list table_xinfo"
 ).replace(" ", "|")
 """What only tells, of the table or index that is named: https://www.sqlite.org/pragma.html."""
 _SET = (
-    "analysis_limit application_id auto_vacuum automatic_index busy_timeout cache_size cache_spill cell_size_check checkpoint_fullfsync"
-    " count_changes defer_foreign_keys empty_result_callbacks encoding foreign_keys full_column_names fullfsync hard_heap_limit"
-    " ignore_check_constraints journal_mode journal_size_limit legacy_alter_table locking_mode max_page_count mmap_size page_size"
-    " query_only read_uncommitted recursive_triggers reverse_unordered_selects schema_version secure_delete short_column_names"
-    " soft_heap_limit synchronous temp_store threads trusted_schema user_version wal_autocheckpoint writable_schema"
+    "analysis_limit application_id auto_vacuum automatic_index busy_timeout cache_size cache_spill cell_size_check"
+    " checkpoint_fullfsync count_changes defer_foreign_keys empty_result_callbacks encoding foreign_keys"
+    " full_column_names fullfsync hard_heap_limit ignore_check_constraints journal_mode journal_size_limit"
+    " legacy_alter_table locking_mode max_page_count mmap_size page_size query_only read_uncommitted"
+    " recursive_triggers reverse_unordered_selects schema_version secure_delete short_column_names soft_heap_limit"
+    " synchronous temp_store threads trusted_schema user_version wal_autocheckpoint writable_schema"
 ).replace(" ", "|")
 """What tells its value where none is given."""
 
@@ -70,14 +72,14 @@ RULES = Rules(
     implicit_commit=frozenset({"vacuum", "release"}),
     pure_functions=frozenset(
         """
-        count sum total avg min max group_concat string_agg abs coalesce ifnull iif if nullif lower upper length octet_length
-        substr substring trim ltrim rtrim replace instr like glob printf format char unicode hex unhex quote round sign
-        random randomblob zeroblob typeof concat concat_ws likely unlikely likelihood soundex
+        count sum total avg min max group_concat string_agg abs coalesce ifnull iif if nullif lower upper length
+        octet_length substr substring trim ltrim rtrim replace instr like glob printf format char unicode hex unhex
+        quote round sign random randomblob zeroblob typeof concat concat_ws likely unlikely likelihood soundex
         date time datetime julianday strftime unixepoch timediff cast
-        ceil ceiling floor trunc sqrt pow power exp ln log log10 log2 mod pi sin cos tan asin acos atan atan2 degrees radians
-        json jsonb json_array jsonb_array json_object jsonb_object json_extract jsonb_extract json_set jsonb_set json_insert
-        json_replace json_remove json_patch json_valid json_type json_quote json_array_length json_each json_tree
-        json_group_array json_group_object json_pretty
+        ceil ceiling floor trunc sqrt pow power exp ln log log10 log2 mod pi sin cos tan asin acos atan atan2 degrees
+        radians json jsonb json_array jsonb_array json_object jsonb_object json_extract jsonb_extract json_set jsonb_set
+        json_insert json_replace json_remove json_patch json_valid json_type json_quote json_array_length json_each
+        json_tree json_group_array json_group_object json_pretty
         row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
         sqlite_version sqlite_source_id fts5 match bm25 highlight snippet rtree generate_series raise median percentile
         """.split()

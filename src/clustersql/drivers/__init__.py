@@ -111,7 +111,8 @@ def load_async(driver: str | ModuleType | AsyncDriver) -> AsyncDriver:
     if iscoroutinefunction(getattr(driver, "connect", None)) and callable(getattr(driver, "facts", None)):
         return _with_its_form(driver)
     raise ConfigError(
-        f"async_driver: {driver!r} is neither a name, nor a module, nor an adapter (one has facts and a coroutine connect)"
+        f"async_driver: {driver!r} is neither a name, nor a module, nor an adapter (one has facts and a coroutine"
+        " connect)"
     )
 
 

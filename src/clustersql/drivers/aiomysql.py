@@ -1,8 +1,9 @@
 """aiomysql: PyMySQL's protocol over asyncio's streams.
 
 A cancelled call closes the connection (``_close_on_cancel``): the statement may go on at the server, which learns of
-the end when it answers.  So may a cancelled COMMIT.  Reading catches a cancellation to close, and raises it again (``_read_packet``),
-so no call but connecting, which waits by `asyncio.wait_for`, returns as if it had not been cancelled.
+the end when it answers.  So may a cancelled COMMIT.  Reading catches a cancellation to close, and raises it again
+(``_read_packet``), so no call but connecting, which waits by `asyncio.wait_for`, returns as if it had not been
+cancelled.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ _TLS = (*_TLS_FILES, "ssl_verify_cert", "ssl_verify_identity")
 
 
 CONNECTION_NAMES = surface(
-    tells=f"{TELLING} charset client_flag closed connected_time db echo encoding escape_string get_transaction_status host host_info"
-    " last_usage loop port protocol_version salt server_capabilities server_charset server_language server_public_key server_status"
-    " server_thread_id server_version unix_socket use_unicode user caching_sha2_password_auth sha256_password_auth first transport",
+    tells=f"{TELLING} charset client_flag closed connected_time db echo encoding escape_string get_transaction_status"
+    " host host_info last_usage loop port protocol_version salt server_capabilities server_charset server_language"
+    " server_public_key server_status server_thread_id server_version unix_socket use_unicode user"
+    " caching_sha2_password_auth sha256_password_auth first transport",
     asks="show_warnings",
     local="autocommit_mode connect_timeout cursorclass init_command sql_mode",
     lent="decoders encoders",

@@ -1,7 +1,7 @@
 """aiosqlite: sqlite3 in a thread of each connection's own.
 
-A cancelled call goes on in that thread, and the next one waits behind it: `terminate` interrupts it.  Each call awaits one
-future, and nothing catches what that raises, so none returns as if it had not been cancelled.  The thread is no
+A cancelled call goes on in that thread, and the next one waits behind it: `terminate` interrupts it.  Each call awaits
+one future, and nothing catches what that raises, so none returns as if it had not been cancelled.  The thread is no
 daemon, so a connection that is neither closed nor terminated keeps the program from ending.  Where its loop is closed
 while a statement runs, the thread ends with "Event loop is closed" on stderr, and the file is closed by the collector.
 """

@@ -1,8 +1,9 @@
 """asyncmy: a fork of aiomysql in Cython, with a protocol class in place of streams.
 
-A cancelled call closes the connection, as with aiomysql.  But with ``read_timeout`` it waits by `asyncio.wait_for`, which drops a
-cancellation that comes with the answer until Python 3.12 (https://github.com/python/cpython/issues/86296); without, it awaits one
-future, and raises on what that raises (``_fill_buffer``).
+A cancelled call closes the connection, as with aiomysql.  But with ``read_timeout`` it waits by `asyncio.wait_for`,
+which drops a cancellation that comes with the answer until Python 3.12
+(https://github.com/python/cpython/issues/86296); without, it awaits one future, and raises on what that raises
+(``_fill_buffer``).
 """
 
 from __future__ import annotations

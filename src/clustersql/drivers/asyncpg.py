@@ -4,9 +4,9 @@ It is not made after PEP 249, so this adapter adds what that asks for: BEGIN bef
 connection is in autocommit mode), and a cursor.  asyncpg's own methods keep their signatures and results.
 
 A cancelled call sends a cancel request in the background, and the next call waits until the server has answered it; the
-connection is good afterwards, in a failed transaction where there was one.  Only ``executemany`` loses a cancellation that comes
-while it has more to send than the network takes: see `many`.  Each other call awaits one future, and nothing catches what
-that raises (``protocol.pyx``), so none returns as if nothing had been.
+connection is good afterwards, in a failed transaction where there was one.  Only ``executemany`` loses a cancellation
+that comes while it has more to send than the network takes: see `many`.  Each other call awaits one future, and nothing
+catches what that raises (``protocol.pyx``), so none returns as if nothing had been.
 
 It has no OperationalError.  Our own errors are ``PostgresConnectionError``, so that programs which catch that, or
 ``PostgresError``, catch them too.  Apart from ``PostgresError`` it raises ``InterfaceError``, ``InternalClientError``,
@@ -61,9 +61,10 @@ CONNECTION_NAMES = surface(
     replaces="reset",
     # `execute` and its like are the adapter's (`AsyncPG.methods`).
     ours="close cursor execute executemany fetch fetchrow fetchval transaction",
-    unmanaged="add_listener add_log_listener add_query_logger add_termination_listener copy_from_query copy_from_table"
-    " copy_records_to_table copy_to_table fetchmany prepare query_logger reload_schema_state remove_listener remove_log_listener"
-    " remove_query_logger remove_termination_listener reset_type_codec set_builtin_type_codec set_type_codec terminate",
+    unmanaged="add_listener add_log_listener add_query_logger add_termination_listener copy_from_query"
+    " copy_from_table copy_records_to_table copy_to_table fetchmany prepare query_logger reload_schema_state"
+    " remove_listener remove_log_listener remove_query_logger remove_termination_listener reset_type_codec"
+    " set_builtin_type_codec set_type_codec terminate",
 )
 """asyncpg's connection."""
 CURSOR_NAMES = surface(

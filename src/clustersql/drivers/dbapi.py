@@ -271,11 +271,13 @@ PSYCOPG2_CONNECTION = surface(
     mode="autocommit",
     replaces="reset",
     ours=CONNECTION,
-    unmanaged="cancel get_native_connection lobject poll set_client_encoding tpc_begin tpc_commit tpc_prepare tpc_recover tpc_rollback",
+    unmanaged="cancel get_native_connection lobject poll set_client_encoding tpc_begin tpc_commit tpc_prepare"
+    " tpc_recover tpc_rollback",
 )
 PSYCOPG2_CURSOR = surface(
-    tells="arraysize binary_types cast closed description itersize lastrowid mogrify name nextset pgresult_ptr query row_factory"
-    " rowcount rownumber scroll scrollable setinputsizes setoutputsize statusmessage string_types typecaster tzinfo_factory withhold",
+    tells="arraysize binary_types cast closed description itersize lastrowid mogrify name nextset pgresult_ptr query"
+    " row_factory rowcount rownumber scroll scrollable setinputsizes setoutputsize statusmessage string_types"
+    " typecaster tzinfo_factory withhold",
     ours=CURSOR,
     unmanaged="callproc copy_expert copy_from copy_to",
 )
@@ -392,11 +394,13 @@ PG8000_CONNECTION = surface(
     mode="autocommit",
     ours=CONNECTION,
     unmanaged="close_prepared_statement execute_named execute_simple execute_unnamed handle_AUTHENTICATION_REQUEST"
-    " handle_BACKEND_KEY_DATA handle_BIND_COMPLETE handle_CLOSE_COMPLETE handle_COMMAND_COMPLETE handle_COPY_DATA handle_COPY_DONE"
-    " handle_COPY_IN_RESPONSE handle_COPY_OUT_RESPONSE handle_DATA_ROW handle_EMPTY_QUERY_RESPONSE handle_ERROR_RESPONSE"
-    " handle_NOTICE_RESPONSE handle_NOTIFICATION_RESPONSE handle_NO_DATA handle_PARAMETER_DESCRIPTION handle_PARAMETER_STATUS"
-    " handle_PARSE_COMPLETE handle_PORTAL_SUSPENDED handle_READY_FOR_QUERY handle_ROW_DESCRIPTION handle_messages prepare_statement"
-    " send_BIND send_DESCRIBE_STATEMENT send_EXECUTE send_PARSE send_QUERY tpc_begin tpc_commit tpc_prepare tpc_recover tpc_rollback",
+    " handle_BACKEND_KEY_DATA handle_BIND_COMPLETE handle_CLOSE_COMPLETE handle_COMMAND_COMPLETE handle_COPY_DATA"
+    " handle_COPY_DONE handle_COPY_IN_RESPONSE handle_COPY_OUT_RESPONSE handle_DATA_ROW handle_EMPTY_QUERY_RESPONSE"
+    " handle_ERROR_RESPONSE handle_NOTICE_RESPONSE handle_NOTIFICATION_RESPONSE handle_NO_DATA"
+    " handle_PARAMETER_DESCRIPTION handle_PARAMETER_STATUS handle_PARSE_COMPLETE handle_PORTAL_SUSPENDED"
+    " handle_READY_FOR_QUERY handle_ROW_DESCRIPTION handle_messages prepare_statement send_BIND"
+    " send_DESCRIBE_STATEMENT send_EXECUTE send_PARSE send_QUERY tpc_begin tpc_commit tpc_prepare tpc_recover"
+    " tpc_rollback",
 )
 PG8000_CURSOR = surface(
     tells="arraysize description input_types rowcount setinputsizes setoutputsize",

@@ -21,9 +21,10 @@ _RAISED = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = ?, MESSAGE_TEXT = ?"
 characters."""
 
 CONNECTION_NAMES = surface(
-    tells=f"{ERRORS} PoolError character_set character_set_name client_capabilities collation connection_id database dsn escape_string"
-    " extended_server_capabilities get_server_version open server_capabilities server_info server_name server_port server_status"
-    " server_version server_version_info thread_id tls_cipher tls_peer_cert_info tls_version tpc_state unix_socket user warnings xid",
+    tells=f"{ERRORS} PoolError character_set character_set_name client_capabilities collation connection_id database"
+    " dsn escape_string extended_server_capabilities get_server_version open server_capabilities server_info"
+    " server_name server_port server_status server_version server_version_info thread_id tls_cipher"
+    " tls_peer_cert_info tls_version tpc_state unix_socket user warnings xid",
     asks="show_warnings",
     mode="autocommit",
     pings="ping reconnect",
@@ -34,8 +35,9 @@ CONNECTION_NAMES = surface(
 )
 """The driver's connection."""
 CURSOR_NAMES = surface(
-    tells="affected_rows arraysize buffered check_closed closed description fetchrows field_count insert_id lastrowid metadata next"
-    " nextset paramcount rowcount rownumber scroll setinputsizes setoutputsize sp_outparams statement warnings",
+    tells="affected_rows arraysize buffered check_closed closed description fetchrows field_count insert_id lastrowid"
+    " metadata next nextset paramcount rowcount rownumber scroll setinputsizes setoutputsize sp_outparams statement"
+    " warnings",
     ours=CURSOR,
     unmanaged="callproc",
 )
@@ -77,8 +79,8 @@ class MariaDB(RememberedSocket, Adapter):
         given = converted(target.arguments, self.numbers)
         if given.get("reconnect"):
             raise ConfigError(
-                f"{self.name}: reconnect=True would replace a lost session unseen, in the middle of a transaction too; leave it "
-                "out, the cluster connects again"
+                f"{self.name}: reconnect=True would replace a lost session unseen, in the middle of a transaction too;"
+                " leave it out, the cluster connects again"
             )
         waiting = {"connect_timeout": max(1, math.ceil(timeout))}
         raw = self.module.connect(**waiting | server_arguments(by_tcp(target)) | given)

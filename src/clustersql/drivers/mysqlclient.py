@@ -23,8 +23,9 @@ _TLS = ("ca", "capath", "cert", "key", "cipher")
 
 
 CONNECTION_NAMES = surface(
-    tells=f"{TELLING} client_flag database db default_cursor encoding errno error escape_string field_count fileno get_character_set_info"
-    " host info more_results open port server_capabilities sqlstate string_literal user warning_count messages executemany_fallback",
+    tells=f"{TELLING} client_flag database db default_cursor encoding errno error escape_string field_count fileno"
+    " get_character_set_info host info more_results open port server_capabilities sqlstate string_literal user"
+    " warning_count messages executemany_fallback",
     asks="show_warnings stat",
     local="cursorclass",
     lent="converter encoders",
@@ -33,13 +34,14 @@ CONNECTION_NAMES = surface(
     runs={"begin": begin, "select_db": use},
     replaces="change_user",
     ours=CONNECTION,
-    unmanaged="discard_result dump_debug_info kill next_result query read_query_result send_query set_character_set set_server_option"
-    " set_sql_mode shutdown store_result use_result",
+    unmanaged="discard_result dump_debug_info kill next_result query read_query_result send_query set_character_set"
+    " set_server_option set_sql_mode shutdown store_result use_result",
 )
 """The driver's connection."""
 CURSOR_NAMES = surface(
-    tells="arraysize description description_flags executemany_fallback lastrowid max_multi_stmt_count max_multi_stmt_length"
-    " max_stmt_length mogrify nextset rowcount rownumber scroll setinputsizes setoutputsizes warning_count",
+    tells="arraysize description description_flags executemany_fallback lastrowid max_multi_stmt_count"
+    " max_multi_stmt_length max_stmt_length mogrify nextset rowcount rownumber scroll setinputsizes setoutputsizes"
+    " warning_count",
     ours=CURSOR,
     unmanaged="callproc",
 )

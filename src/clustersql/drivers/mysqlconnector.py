@@ -1,7 +1,7 @@
 """mysql-connector-python (the module mysql.connector), always its pure Python: the C extension hides its socket.
 
-Whether that extension can be loaded at all depends on who loaded another OpenSSL into the process before, ``import ssl`` for
-one; the driver chooses silently.  So ``use_pure`` is always given.
+Whether that extension can be loaded at all depends on who loaded another OpenSSL into the process before, ``import
+ssl`` for one; the driver chooses silently.  So ``use_pure`` is always given.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ def _start_transaction(
 
 
 CONNECTION_NAMES = surface(
-    tells="charset charset_id client_flags collation connection_id get_server_info get_server_version have_next_result"
-    " in_transaction is_secure isset_client_flag otel_context_propagation pool_config_version query_attrs server_host server_info"
-    " server_port server_version unix_socket unread_result user",
+    tells="charset charset_id client_flags collation connection_id get_server_info get_server_version"
+    " have_next_result in_transaction is_secure isset_client_flag otel_context_propagation pool_config_version"
+    " query_attrs server_host server_info server_port server_version unix_socket unread_result user",
     asks="cmd_ping cmd_statistics is_connected",
-    local="can_consume_results converter converter_class get_warnings raise_on_warnings read_timeout use_unicode write_timeout",
+    local="can_consume_results converter converter_class get_warnings raise_on_warnings read_timeout use_unicode"
+    " write_timeout",
     sets={"set_converter_class": ("converter", "converter_class")},
     mode="autocommit",
     pings="ping reconnect",
@@ -51,16 +52,17 @@ CONNECTION_NAMES = surface(
     ends="cmd_quit disconnect shutdown",
     ours=CONNECTION,
     # Those without parentheses ask the server each time, or set something there.
-    unmanaged="cmd_debug cmd_process_info cmd_process_kill cmd_query cmd_query_iter cmd_refresh cmd_shutdown cmd_stmt_close"
-    " cmd_stmt_execute cmd_stmt_fetch cmd_stmt_prepare cmd_stmt_reset cmd_stmt_send_long_data consume_results database get_row"
-    " get_rows get_self handle_unread_result info_query python_charset query_attrs_append query_attrs_clear query_attrs_remove"
-    " set_allow_local_infile_in_path set_charset_collation set_client_flags set_login set_unicode sql_mode time_zone",
+    unmanaged="cmd_debug cmd_process_info cmd_process_kill cmd_query cmd_query_iter cmd_refresh cmd_shutdown"
+    " cmd_stmt_close cmd_stmt_execute cmd_stmt_fetch cmd_stmt_prepare cmd_stmt_reset cmd_stmt_send_long_data"
+    " consume_results database get_row get_rows get_self handle_unread_result info_query python_charset"
+    " query_attrs_append query_attrs_clear query_attrs_remove set_allow_local_infile_in_path set_charset_collation"
+    " set_client_flags set_login set_unicode sql_mode time_zone",
 )
 """The driver's connection."""
 CURSOR_NAMES = surface(
-    tells="add_attribute arraysize clear_attributes column_names description fetchsets fetchwarnings get_attributes lastrowid nextset"
-    " read_timeout remove_attribute rowcount setinputsizes setoutputsize statement stored_results warning_count warnings with_rows"
-    " write_timeout",
+    tells="add_attribute arraysize clear_attributes column_names description fetchsets fetchwarnings get_attributes"
+    " lastrowid nextset read_timeout remove_attribute rowcount setinputsizes setoutputsize statement stored_results"
+    " warning_count warnings with_rows write_timeout",
     ours=CURSOR,
     unmanaged="callproc reset",
 )
@@ -119,8 +121,8 @@ class MySQLConnector(MySQLReader, Adapter):
         given = converted(target.arguments, self.numbers)
         if not given.get("use_pure", True):
             raise ConfigError(
-                f"{self.name}: use_pure=False asks for the C extension, which tells nobody its socket: a call that hangs on a "
-                "frozen node could not be woken; leave it out, or use the driver mysqlclient or mariadb"
+                f"{self.name}: use_pure=False asks for the C extension, which tells nobody its socket: a call that"
+                " hangs on a frozen node could not be woken; leave it out, or use the driver mysqlclient or mariadb"
             )
         waiting = {} if "connect_timeout" in given else {"connection_timeout": timeout}
         raw = self.module.connect(**waiting | server_arguments(target) | given | {"use_pure": True})

@@ -43,13 +43,13 @@ CONNECTION_NAMES = surface(
     | dict.fromkeys(("parameter_status", "get_error_message", "is_busy"), Effect.TELLS),
     replaces="connect",
     ours=f"{CONNECTION} execute transaction",
-    unmanaged="add_notify_handler cancel cancel_safe notifies pipeline remove_notice_handler remove_notify_handler tpc_begin tpc_commit"
-    " tpc_prepare tpc_recover tpc_rollback wait",
+    unmanaged="add_notify_handler cancel cancel_safe notifies pipeline remove_notice_handler remove_notify_handler"
+    " tpc_begin tpc_commit tpc_prepare tpc_recover tpc_rollback wait",
 )
 """psycopg's connection, of either API."""
 CURSOR_NAMES = surface(
-    tells="adapters arraysize closed description format itersize mogrify name nextset pgresult results row_factory rowcount rownumber"
-    " scroll scrollable set_result setinputsizes setoutputsize statusmessage withhold",
+    tells="adapters arraysize closed description format itersize mogrify name nextset pgresult results row_factory"
+    " rowcount rownumber scroll scrollable set_result setinputsizes setoutputsize statusmessage withhold",
     ours=CURSOR,
     unmanaged="copy stream",
 )
@@ -276,8 +276,8 @@ class Psycopg(PsycopgReader, LocalAutocommit):
     def to_the_end(self, raw: Any, call: Callable[[], Any]) -> Any:
         """Call ``call``, a COMMIT, which Ctrl-C must not end at the server.
 
-        Interrupted, psycopg would ask the server to cancel, and that ends a COMMIT's wait for its synchronous standby: everybody would see
-        its rows, though one server only has them.  The connection is closed then anyway.
+        Interrupted, psycopg would ask the server to cancel, and that ends a COMMIT's wait for its synchronous standby:
+        everybody would see its rows, though one server only has them.  The connection is closed then anyway.
         """
         raw._try_cancel = _not_asked
         try:

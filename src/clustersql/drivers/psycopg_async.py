@@ -81,7 +81,9 @@ class AsyncPsycopg(PsycopgReader, AsyncAdapter):
             try:
                 with contextlib.suppress(Exception):
                     await working
-            finally:  # its answer may have been in the socket already: then it went well, and nobody has closed the connection
+            finally:
+                # Its answer may have been in the socket already: then it went well, and nobody has closed the
+                # connection.
                 self.terminate(raw)
             raise
 

@@ -23,9 +23,9 @@ https://dev.mysql.com/doc/c-api/8.4/en/mysql-reset-connection.html"""
 
 
 CONNECTION_NAMES = surface(
-    tells=f"{TELLING} bind_address charset client_flag collation db encoding host host_info open password port protocol_version salt"
-    " server_capabilities server_charset server_language server_public_key server_status server_thread_id server_version ssl unix_socket"
-    " use_unicode user",
+    tells=f"{TELLING} bind_address charset client_flag collation db encoding host host_info open password port"
+    " protocol_version salt server_capabilities server_charset server_language server_public_key server_status"
+    " server_thread_id server_version ssl unix_socket use_unicode user",
     asks="show_warnings",
     # The reset executes init_command and sql_mode again: put back first, they are the pool's own there.
     local="autocommit_mode connect_timeout cursorclass init_command max_allowed_packet sql_mode",
@@ -39,8 +39,8 @@ CONNECTION_NAMES = surface(
 )
 """PyMySQL's connection."""
 CURSOR_NAMES = surface(
-    tells="arraysize description lastrowid max_stmt_length mogrify nextset rowcount rownumber setinputsizes setoutputsizes"
-    " warning_count scroll",
+    tells="arraysize description lastrowid max_stmt_length mogrify nextset rowcount rownumber setinputsizes"
+    " setoutputsizes warning_count scroll",
     ours=CURSOR,
     unmanaged="callproc",
 )

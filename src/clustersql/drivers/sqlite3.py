@@ -28,8 +28,8 @@ def _replacement(*_: Any, **__: Any) -> str:
 CONNECTION_NAMES = surface(
     tells=f"{ERRORS} backup getlimit in_transaction interrupt iterdump serialize total_changes",
     local="row_factory text_factory",
-    registers="create_aggregate create_collation create_function create_window_function set_authorizer set_progress_handler"
-    " set_trace_callback setlimit",
+    registers="create_aggregate create_collation create_function create_window_function set_authorizer"
+    " set_progress_handler set_trace_callback setlimit",
     mode="autocommit isolation_level",
     ours=f"{CONNECTION} execute executemany",
     runs={"deserialize": _replacement, "executescript": script},

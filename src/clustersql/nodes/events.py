@@ -5,9 +5,10 @@ Rules
 1. Slow paths only: a statement that goes well, and a checkout that need not wait, come by nowhere here.
 2. No lock: an event may come from any thread, from a signal handler, or from the garbage collector.
 3. A listener that raises harms nothing; its first error is logged, and it is told further events.
-4. Under load every checkout waits a little.  So of those that waited for long, one event a second tells, and how many they were; else they would
-   push everything else out of the ring.
-5. No password and no value of a statement is in an event: of what the driver said of a statement, only the kind of its error.
+4. Under load every checkout waits a little.  So of those that waited for long, one event a second tells, and how many
+   they were; else they would push everything else out of the ring.
+5. No password and no value of a statement is in an event: of what the driver said of a statement, only the kind of its
+   error.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ class Events:
                     log.exception("cluster %s: a listener of on_event raised; it is logged once", self._cluster)
 
     def waited(self, node: str, seconds: float, now: float) -> None:
-        """A checkout has waited for ``seconds`` until it got a connection to ``node`` at ``now`` (monotonic seconds)."""
+        """A checkout has waited for ``seconds`` until it got a connection to ``node`` at ``now`` (monotonic
+        seconds).
+        """
         if seconds < LONG:
             return
         self._waits += 1

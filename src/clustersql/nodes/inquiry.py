@@ -62,7 +62,9 @@ class Inquiry(Generic[D]):
         return tuple(self._asking.values())
 
     def begin(self, name: str, report: Report) -> None:
-        """Ask a node that has just answered for the members of its cluster, unless such a question still hangs there."""
+        """Ask a node that has just answered for the members of its cluster, unless such a question still
+        hangs there.
+        """
         statements = self._driver.dialect.ask_members
         if statements is None or not self._topology.settings.discover:
             return

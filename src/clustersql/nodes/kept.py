@@ -57,7 +57,9 @@ class Kept:
         self._told[probe.name] = opened, probe.seconds
 
     def spare(self, name: str, now: float) -> Spare | None:
-        """Give the connection to ``name`` away, for work that would have to dial; None: there is none at this moment."""
+        """Give the connection to ``name`` away, for work that would have to dial; None: there is none at
+        this moment.
+        """
         raw = self.take(name)
         return None if raw is None else Spare(raw, *self._told.get(name, (now, 0.0)))
 

@@ -53,7 +53,7 @@ class BaseProber(Generic[D]):
         self._lookups = Lookups(topology)
         self._lock = self._new_lock()
 
-    # -- what the two APIs do in their own ways ------------------------------------------------------------------------------------
+    # -- what the two APIs do in their own ways ------------------------------------------------------------------------
 
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         raise NotImplementedError
@@ -84,7 +84,7 @@ class BaseProber(Generic[D]):
     def _wake(self) -> None:
         raise NotImplementedError
 
-    # -- what is due ---------------------------------------------------------------------------------------------------------------
+    # -- what is due ---------------------------------------------------------------------------------------------------
 
     def tick(
         self,
@@ -160,7 +160,7 @@ class BaseProber(Generic[D]):
         attempt.start()
         return attempt
 
-    # -- what follows --------------------------------------------------------------------------------------------------------------
+    # -- what follows --------------------------------------------------------------------------------------------------
 
     def _done(self, name: str) -> None:
         """A probe of ``name`` hangs no more, whatever became of it."""
@@ -216,7 +216,7 @@ class BaseProber(Generic[D]):
             self._wake()
         return spare
 
-    # -- the end, and forks --------------------------------------------------------------------------------------------------------
+    # -- the end, and forks --------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close the connections for probes; one that is under way is closed when it ends."""

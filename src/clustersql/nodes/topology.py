@@ -1,12 +1,14 @@
-"""What one cluster knows: its nodes' addresses, the published view, what happened to each node.  Shared by the sync and the asyncio API.
+"""What one cluster knows: its nodes' addresses, the published view, what happened to each node.  Shared by the sync and
+the asyncio API.
 
 Rules
 -----
 1. The view is replaced in one place, `Topology.tell`; everybody else reads the reference once, without a lock.
-2. Listeners (the pools) are told after the lock is released; they may hear of two views in either order, and ignore the older one.
-   A checkout that comes before they are told looks here by itself.
+2. Listeners (the pools) are told after the lock is released; they may hear of two views in either order, and ignore the
+   older one.  A checkout that comes before they are told looks here by itself.
 3. One log line per change of a node's state, none per statement.
-4. A node that was discovered, or is one no longer, is known by the view first decided; its address is made or dropped under the same lock.
+4. A node that was discovered, or is one no longer, is known by the view first decided; its address is made or dropped
+   under the same lock.
 5. The knobs are published with the view, under the same lock, so that nobody sees the new view with the old knobs.
    They are read here, or taken over with the view; nobody keeps a copy.
 6. What keeps discovery from being complete is logged once, however often it is found.
@@ -132,7 +134,8 @@ class Topology:
         with self._lock:
             if name in self.addresses:
                 raise ConfigError(
-                    f"cluster {self.name!r} has a node {name!r} already; remove_node({name!r}) it first, or choose another name"
+                    f"cluster {self.name!r} has a node {name!r} already; remove_node({name!r}) it first, or choose"
+                    " another name"
                 )
             self.addresses[name] = address
             self.records[name] = Record()
@@ -194,7 +197,8 @@ class Topology:
         return after
 
     def _locate(self, view: View) -> None:
-        """Make the addresses of the nodes that were reported; all anew, for the first configured node may be another one by now.
+        """Make the addresses of the nodes that were reported; all anew, for the first configured node may be another
+        one by now.
 
         Before the view is published: whoever sees a node there may dial it.
         """
@@ -295,7 +299,9 @@ class Topology:
 
 
 def _bare(error: BaseException) -> BaseException:
-    """Return a copy without its traceback: that would keep the caller's variables alive, a forgotten connection among them."""
+    """Return a copy without its traceback: that would keep the caller's variables alive, a forgotten connection among
+    them.
+    """
     try:
         bare, cause = copy.copy(error).with_traceback(None), error.__cause__
         bare.__cause__ = None if cause is None else copy.copy(cause).with_traceback(None)

@@ -1,9 +1,9 @@
 """Every metric that is exported: its name, kind, unit, meaning, and how it follows from what a cluster tells.
 
 Names, kinds and units are those of OpenTelemetry's semantic conventions for database clients where these have one
-(https://opentelemetry.io/docs/specs/semconv/database/database-metrics/), else begin with ``clustersql.``; each exporter spells them as
-its system does.  Labels are bounded: clusters, nodes and a handful of words.  No password, no address of a client and no text of an error
-or a statement is among them.
+(https://opentelemetry.io/docs/specs/semconv/database/database-metrics/), else begin with ``clustersql.``; each exporter
+spells them as its system does.  Labels are bounded: clusters, nodes and a handful of words.  No password, no address of
+a client and no text of an error or a statement is among them.
 """
 
 from __future__ import annotations
@@ -200,7 +200,9 @@ FAMILIES: tuple[Family, ...] = (
 
 
 class Watching:
-    """Counts the events of clusters by kind, from the moment when each was first shown; what is shown no more is forgotten."""
+    """Counts the events of clusters by kind, from the moment when each was first shown; what is shown no more is
+    forgotten.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
@@ -209,7 +211,9 @@ class Watching:
         self._lock = threading.Lock()
 
     def told(self, clusters: Mapping[str, Any]) -> list[Told]:
-        """Return what ``clusters``, by their names, tell now; a cluster that took another's name is counted anew, as after a restart."""
+        """Return what ``clusters``, by their names, tell now; a cluster that took another's name is counted anew, as
+        after a restart.
+        """
         with self._lock:
             for name in [name for name, (cluster, _) in self._ends.items() if clusters.get(name) is not cluster]:
                 del self._counts[name]

@@ -1,7 +1,7 @@
 """What a load balancer or an orchestrator asks of a process: whether its clusters can serve what they are wanted for.
 
-Everything here is read from the view: no question is put to a server, and the pool is not used.  A cluster that was not used yet is opened,
-so that its nodes are probed from now on.
+Everything here is read from the view: no question is put to a server, and the pool is not used.  A cluster that was not
+used yet is opened, so that its nodes are probed from now on.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ..errors import ConfigError
 from ..reports.values import NodeReport
 
 READY_AFTER = 15.0
-"""Seconds for which a cluster that was ready may be without a usable node before ``/readyz`` says so: longer than a failover takes, which
-every pod of a service meets in the same moment, and none is helped by being taken out of it."""
+"""Seconds for which a cluster that was ready may be without a usable node before ``/readyz`` says so: longer than a
+failover takes, which every pod of a service meets in the same moment, and none is helped by being taken out of it."""
 
 
 def health(clusters: Mapping[str, Cluster]) -> tuple[bool, dict[str, Any]]:
@@ -67,7 +67,8 @@ class Ready:
         return Ready(self.ever, now if self.ill_since is None else self.ill_since)
 
     def ready(self, now: float, ready_after: float) -> bool:
-        """Tell whether it may be given requests: it is well, or has been and is ill for less than ``ready_after`` seconds.
+        """Tell whether it may be given requests: it is well, or has been and is ill for less than ``ready_after``
+        seconds.
 
         A process that has never been ready is not: at its start there is nothing to be patient with.
         """
@@ -83,7 +84,9 @@ class Readiness:
         self._lock = threading.Lock()
 
     def asked(self, clusters: Mapping[str, Cluster], now: float) -> tuple[bool, dict[str, Any]]:
-        """Return whether every cluster may be given requests at ``now`` (monotonic seconds), and what `health` says of each."""
+        """Return whether every cluster may be given requests at ``now`` (monotonic seconds), and what `health` says of
+        each.
+        """
         _, found = health(clusters)
         with self._lock:  # two questions at once must not both begin the trouble
             known = {name: self._known.get(name, Ready()).asked(each["healthy"], now) for name, each in found.items()}

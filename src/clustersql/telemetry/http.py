@@ -1,7 +1,7 @@
 """A small HTTP server for the figures and the health.  Off unless `serve` is called.
 
-* ``/metrics`` is for Prometheus, ``/debug/vars`` has the same as JSON; ``/livez``, ``/readyz`` and ``/healthz`` are for who decides whether
-  this process gets requests.
+* ``/metrics`` is for Prometheus, ``/debug/vars`` has the same as JSON; ``/livez``, ``/readyz`` and ``/healthz`` are for
+  who decides whether this process gets requests.
 * It listens on loopback unless told otherwise, because the figures name hosts and errors.  No password is among them.
 * It answers GET and HEAD only, in threads of its own, and logs nothing per request.
 """
@@ -179,15 +179,15 @@ def serve(
 ) -> Server:
     """Serve figures and health at ``http://host:port`` from a thread of its own.
 
-    ``port`` 0 takes a free one; ``Server.port`` tells it.  ``clusters``: which to show; None: all that are registered at the time of the
-    request.  There are
+    ``port`` 0 takes a free one; ``Server.port`` tells it.  ``clusters``: which to show; None: all that are registered
+    at the time of the request.  There are
 
     * ``/metrics``: the figures for Prometheus, with the extra ``prometheus``; ``/debug/vars``: `metrics` as JSON;
     * ``/livez``: 200 as long as this process answers;
-    * ``/healthz``: 200 while each cluster has a usable node for what it is wanted for (a primary, or any node for a cluster that is
-      ``read_only``), else 503; the body says which has not;
-    * ``/readyz``: the same, but a cluster that was well and is ill for less than ``ready_after`` seconds still counts, so that a failover
-      does not take every process out of its service at once.
+    * ``/healthz``: 200 while each cluster has a usable node for what it is wanted for (a primary, or any node for a
+      cluster that is ``read_only``), else 503; the body says which has not;
+    * ``/readyz``: the same, but a cluster that was well and is ill for less than ``ready_after`` seconds still counts,
+      so that a failover does not take every process out of its service at once.
 
     Raises `ConfigError` when it cannot listen there, or ``ready_after`` is no number of seconds.
     """

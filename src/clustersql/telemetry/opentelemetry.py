@@ -1,6 +1,7 @@
 """The figures for OpenTelemetry, read by its SDK when it exports: observable instruments of a meter.
 
-``pip install "clustersql[opentelemetry]"``.  Only the API is needed here; what collects and exports is the program's choice.
+``pip install "clustersql[opentelemetry]"``.  Only the API is needed here; what collects and exports is the program's
+choice.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ __all__ = ["observe"]
 def observe(clusters: Iterable[Cluster] | None = None, meter: Meter | None = None) -> None:
     """Make an observable instrument of every family of the reference.
 
-    ``clusters``: which to show; None: all that are registered at the time of an export.  ``meter``: where the instruments belong; None:
-    the meter ``clustersql`` of the global provider.  Call it once per meter, after the provider is set.
+    ``clusters``: which to show; None: all that are registered at the time of an export.  ``meter``: where the
+    instruments belong; None: the meter ``clustersql`` of the global provider.  Call it once per meter, after the
+    provider is set.
     """
     where = get_meter("clustersql") if meter is None else meter
     chosen = None if clusters is None else {cluster.name: cluster for cluster in clusters}

@@ -48,8 +48,8 @@ class ClusterCollector(Collector):
 def register(clusters: Iterable[Cluster] | None = None, registry: CollectorRegistry = REGISTRY) -> ClusterCollector:
     """Add the figures to ``registry``, and return the collector, for ``registry.unregister``.
 
-    ``clusters``: which to show; None: all that are registered with `clustersql.register` or loaded from a file at the time of a scrape.
-    Raises ValueError when they are in that registry already.
+    ``clusters``: which to show; None: all that are registered with `clustersql.register` or loaded from a file at the
+    time of a scrape.  Raises ValueError when they are in that registry already.
     """
     collector = ClusterCollector(clusters)
     registry.register(collector)

@@ -1,9 +1,9 @@
 """Real clusters and real faults on one machine, to test how a program survives them.
 
-``PostgresCluster``, ``GaleraCluster``, ``MariaDBServer`` and ``MySQLCluster`` start servers on loopback, without Docker and without root,
-and kill, freeze, demote and repair their nodes; ``PgBouncer`` stands before those of PostgreSQL; ``FaultProxy`` stands
-between a client and a server and delays, cuts or swallows what passes; ``Network`` drops packets (as root).  Needs
-``pip install clustersql[testing]``; the pytest fixtures are in `clustersql.testing.fixtures`.
+``PostgresCluster``, ``GaleraCluster``, ``MariaDBServer`` and ``MySQLCluster`` start servers on loopback, without Docker
+and without root, and kill, freeze, demote and repair their nodes; ``PgBouncer`` stands before those of PostgreSQL;
+``FaultProxy`` stands between a client and a server and delays, cuts or swallows what passes; ``Network`` drops packets
+(as root).  Needs ``pip install clustersql[testing]``; the pytest fixtures are in `clustersql.testing.fixtures`.
 """
 
 from .galera import GaleraCluster

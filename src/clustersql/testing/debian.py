@@ -149,8 +149,8 @@ def _mirror() -> str:
     ]
     if not mirrors or not Path(_KEYRING).exists():
         raise StartError(
-            f"no MySQL server: it is fetched from Debian's {_SUITE}, by the mirror that apt is configured for, and apt-get "
-            "indextargets tells of none (or debian-archive-keyring is not installed)"
+            f"no MySQL server: it is fetched from Debian's {_SUITE}, by the mirror that apt is configured for, and"
+            " apt-get indextargets tells of none (or debian-archive-keyring is not installed)"
         )
     return mirrors[0]
 

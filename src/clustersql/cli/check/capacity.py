@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from ...config.knobs import Knobs
 from ...nodes.topology import Topology
@@ -31,7 +32,8 @@ def crowd(
     wires = [Wire(topology, node.name, seconds) for _ in range(wanted)]
     began = time.perf_counter()
     try:
-        opened = gather([lambda i=i, w=w: _begin(w, table, i) for i, w in enumerate(wires)], 2 * seconds + 1)  # type: ignore[misc]
+        begun = [partial(_begin, wire, table, i) for i, wire in enumerate(wires)]
+        opened = gather(begun, 2 * seconds + 1)
         good = [wire for wire, outcome in zip(wires, opened, strict=True) if not isinstance(outcome, Exception)]
         ended = gather([wire.commit for wire in good], seconds + 1)
     finally:
@@ -73,7 +75,7 @@ def pools(
     if not fits:
         cluster.find(
             "",
-            f"{processes} processes with max_size {settings.max_size} may open {most} connections on one node while another"
-            f" is down, and it has room for {room}: lower max_size, or raise the server's limit",
+            f"{processes} processes with max_size {settings.max_size} may open {most} connections on one node while"
+            f" another is down, and it has room for {room}: lower max_size, or raise the server's limit",
         )
     return PoolResult(settings.max_size, processes, most, room, fits)

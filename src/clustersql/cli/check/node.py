@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -91,7 +92,10 @@ def _history(topology: Topology, result: NodeResult, wire: Wire, questions: Ques
     if result.role != "replica" or not (users := _values(wire, questions.history)):
         return
     say = cluster.find if topology.settings.max_lag is not None else cluster.note
-    what = "after a promotion it cannot be proven to follow the new primary until its next restart point, and is not fresh for max_lag"
+    what = (
+        "after a promotion it cannot be proven to follow the new primary until its next restart point,"
+        " and is not fresh for max_lag"
+    )
     say(result.name, f"{what}: GRANT pg_monitor TO {users[0]}")
 
 
@@ -122,7 +126,7 @@ def _text(value: Any) -> str:
 
 
 def _judge(result: NodeResult, cluster: ClusterResult) -> None:
-    say: Callable[[str], None] = lambda what: cluster.find(result.name, what)  # noqa: E731 - three lines below want it short
+    say: Callable[[str], None] = partial(cluster.find, result.name)
     if not result.reachable:
         say(f"not reachable: {result.error}")
     elif not result.authenticated:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import uuid4
 
 from ...nodes.topology import Topology
@@ -112,7 +113,7 @@ def _watch(
     """
     began = time.perf_counter()
     # The wire's own deadline ends a call that hangs; this one is only for a node that answers and does not show it.
-    found = gather([lambda wire=wire: _seen(wire, sql, expected, began, seconds) for wire in others], 2 * seconds + 1)  # type: ignore[misc]
+    found = gather([partial(_seen, wire, sql, expected, began, seconds) for wire in others], 2 * seconds + 1)
     for wire, outcome in zip(others, found, strict=True):
         delay = outcome if isinstance(outcome, float) else None
         step.seen[wire.node] = delay

@@ -28,7 +28,8 @@ def show(result: ClusterResult, console: Console) -> None:
     for crowd in result.crowds:
         color = "green" if crowd.reached == crowd.wanted else "red"
         console.print(
-            f"[{color}]{crowd.reached}[/] of {crowd.wanted} transactions at once on {escape(crowd.node)}, {ms(crowd.seconds)}"
+            f"[{color}]{crowd.reached}[/] of {crowd.wanted} transactions at once on {escape(crowd.node)},"
+            f" {ms(crowd.seconds)}"
         )
     _show_pool(result, console)
     for kind, color, found in (("note", "yellow", result.notes), ("FINDING", "bold red", result.findings)):
@@ -89,8 +90,8 @@ def _show_pool(result: ClusterResult, console: Console) -> None:
         room = "(its limit is not known)" if pool.room is None else f"of {pool.room}"
         verdict = "[green]fits[/]" if pool.fits else "[red]too many[/]"
         console.print(
-            f"pools: max_size {pool.max_size} x {pool.processes} {'process' if pool.processes == 1 else 'processes'}, one node down:"
-            f" up to {pool.on_one_node} connections on a node {room}: {verdict}"
+            f"pools: max_size {pool.max_size} x {pool.processes} {'process' if pool.processes == 1 else 'processes'},"
+            f" one node down: up to {pool.on_one_node} connections on a node {room}: {verdict}"
         )
 
 

@@ -1,4 +1,4 @@
-"""One connection to one node, on which nothing waits longer than its deadline: a frozen node must not hang the check."""
+"""One connection to one node: nothing waits on it longer than its deadline, or a frozen node would hang the check."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ __all__ = ["Wire", "gather"]
 T = TypeVar("T")
 
 LOOK_UP = 0.1
-"""Seconds that a wait lasts at most before Ctrl-C is looked for.  A signal that comes between Python's own look and the wait does not end
-the wait: it would be noticed only when the time is over (seen: a check that waited for 60 s more)."""
+"""Seconds that a wait lasts at most before Ctrl-C is looked for.  A signal that comes between Python's own look and the
+wait does not end the wait: it would be noticed only when the time is over (seen: a check that waited for 60 s more)."""
 Rows = list[tuple[Any, ...]]
 
 
 def gather(works: Sequence[Callable[[], T]], seconds: float) -> list[T | Exception]:
-    """Do all ``works`` at once, each in a thread; return the value or the error of each, `TimeoutError` for those that are late."""
+    """Do all ``works`` at once, each in a thread; return the value or the error of each, `TimeoutError` for those that
+    are late.
+    """
     done: queue.SimpleQueue[tuple[int, T | Exception]] = queue.SimpleQueue()
 
     def work(index: int) -> None:
@@ -47,7 +49,9 @@ def gather(works: Sequence[Callable[[], T]], seconds: float) -> list[T | Excepti
 
 
 class Wire:
-    """The connection.  ``seconds`` bounds each call; a call that is late is aborted, raises `TimeoutError`, and ends the connection."""
+    """The connection.  ``seconds`` bounds each call; a call that is late is aborted, raises `TimeoutError`, and ends
+    the connection.
+    """
 
     def __init__(self, topology: Topology, node: str, seconds: float) -> None:
         self.node = node

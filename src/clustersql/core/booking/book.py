@@ -1,12 +1,13 @@
-"""The pool's bookkeeping: which connection goes to whom.  It decides and returns what must be done; it knows no driver and does no I/O.
+"""The pool's bookkeeping: which connection goes to whom.  It decides and returns what must be done; it knows no driver
+and does no I/O.
 
 Rules
 -----
 1. The caller holds the pool's lock around each method, and carries out the returned `Actions` after releasing it.
 2. ``total`` = connections open + dials under way, never above ``max_size``, over all nodes together.
 3. A connection of an older generation, or past its lifetime, is never handed out and never goes idle.
-4. The connection that is kept for probes to a node is given to who is in need: something failed for it, or no node had the role that it
-   wants.  Nobody else takes it: while there is none, a node that hangs is found out later.
+4. The connection that is kept for probes to a node is given to who is in need: something failed for it, or no node had
+   the role that it wants.  Nobody else takes it: while there is none, a node that hangs is found out later.
 5. Who waits, and whom what is free goes to, is `core.booking.queue`'s; who owes an answer is `core.booking.owing`'s.
 """
 
@@ -25,11 +26,11 @@ from .queue import Queue
 from .shelf import UNDERWAY, Actions, Session, Shelf, Waiter
 
 EVICT = 2.0
-"""At the limit an idle connection on another node is used, unless its answers take more than this many times as long as those of the best
-one."""
+"""At the limit an idle connection on another node is used, unless its answers take more than this many times as long as
+those of the best one."""
 EVICT_EVERY = 1.0
-"""Seconds between two connections that are closed for a faster node's sake: an eviction costs a dial, and two equal nodes whose estimates
-differ for a moment would go on taking connections from each other."""
+"""Seconds between two connections that are closed for a faster node's sake: an eviction costs a dial, and two equal
+nodes whose estimates differ for a moment would go on taking connections from each other."""
 
 
 class Book(Queue):
@@ -45,7 +46,7 @@ class Book(Queue):
         self._evicted_at = float("-inf")
         self._candidates: dict[Want, tuple[Shelf, ...]] = {}
 
-    # -- the view ------------------------------------------------------------------------------------------------------------------
+    # -- the view ------------------------------------------------------------------------------------------------------
 
     def adopt(self, view: View) -> Actions:
         """Take over a newer view: retire idle connections of older generations, and tell every waiter to look again."""
@@ -104,7 +105,8 @@ class Book(Queue):
         return actions
 
     def _welcome_back(self, shelf: Shelf) -> None:
-        """A node that was down serves again: what it was once, or the penalty of its failure, says nothing about it now.
+        """A node that was down serves again: what it was once, or the penalty of its failure, says nothing about it
+        now.
 
         It begins with what the others take on the mean.  With the penalty it would get no work for 40 s more.
         """
@@ -125,7 +127,7 @@ class Book(Queue):
             self._forget(session)
             actions.close.append(session)
 
-    # -- checkout ------------------------------------------------------------------------------------------------------------------
+    # -- checkout ------------------------------------------------------------------------------------------------------
 
     def take(self, want: Want, now: float, avoid: str | None = None, holder: Any = UNDERWAY) -> Session | None:
         """Hand ``holder`` an idle connection on the best node; None: a dial is better, or there is none."""
@@ -159,8 +161,8 @@ class Book(Queue):
     def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float, use: Use | None = None) -> Shelf | None:
         """The best node has no idle connection.  With room for a dial there, dial; at the limit use another node.
 
-        Where that one is much slower, one caller at a time makes room for a dial of the best one, and the others do not wait for it.  The
-        nodes' speed alone is compared: a queue is no reason to close a connection that can serve now.
+        Where that one is much slower, one caller at a time makes room for a dial of the best one, and the others do not
+        wait for it.  The nodes' speed alone is compared: a queue is no reason to close a connection that can serve now.
         """
         if self.total < self.max_size and best.dials < self.max_dials:
             return None
@@ -174,15 +176,15 @@ class Book(Queue):
         self._evicted_at = now
         return None
 
-    # -- dials -----------------------------------------------------------------------------------------------------------------
+    # -- dials ---------------------------------------------------------------------------------------------------------
 
     def begin_dial(
         self, name: str, waiter: Waiter | None = None, actions: Actions | None = None
     ) -> tuple[bool | None, Actions]:
         """Reserve a dial of ``name``; a fitting idle connection there serves the waiter instead.
 
-        False: no room for a further dial of this node now; None: none in the pool, for no node.  ``actions``: the caller's own, who then
-        knows what was reserved also when something breaks in.
+        False: no room for a further dial of this node now; None: none in the pool, for no node.  ``actions``: the
+        caller's own, who then knows what was reserved also when something breaks in.
         """
         actions = Actions() if actions is None else actions
         shelf = self.shelves.get(name)
@@ -212,7 +214,9 @@ class Book(Queue):
         return True, actions
 
     def _needs_dial(self, name: str, waiter: Waiter) -> bool:
-        """Tell whether the probe's connection will not do: new ones may be refused, or the dial of a node before it is to have its chance."""
+        """Tell whether the probe's connection will not do: new ones may be refused, or the dial of a node before it is
+        to have its chance.
+        """
         return self.view.by_name[name].distrusted or bool(self.view.undecided(waiter.want, name))
 
     def _block(self, waiter: Waiter | None, on: str, actions: Actions) -> None:
@@ -223,7 +227,8 @@ class Book(Queue):
     def _evict(self, wanted: Shelf, waiter: Waiter | None, actions: Actions) -> bool:
         """Make room by closing the connection that has been idle longest, on another node.
 
-        For a waiter on this one too: were it any use to it, it had it by now.  So when there is no room for it here, there is none anywhere.
+        For a waiter on this one too: were it any use to it, it had it by now.  So when there is no room for it here,
+        there is none anywhere.
         """
         unfit = [shelf for shelf in self.shelves.values() if shelf.idle and (shelf is not wanted or waiter is not None)]
         idle = [shelf.idle[0] for shelf in unfit]
@@ -280,10 +285,11 @@ class Book(Queue):
         self._room(actions)
         return actions
 
-    # -- return --------------------------------------------------------------------------------------------------------------------
+    # -- return --------------------------------------------------------------------------------------------------------
 
     def give_back(self, session: Session, now: float, keep: bool = True, holder: Any = None) -> Actions | None:
-        """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean.  None: there is nothing to do.
+        """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean.  None: there is
+        nothing to do.
 
         ``holder``: whose it is.  When it is that one's no more, it was given back already, and nothing is done.
         """
@@ -331,7 +337,8 @@ class Book(Queue):
         return actions
 
     def lost(self, is_unreachable: Callable[[Any], bool]) -> list[Session]:
-        """Return the connections that nobody will give back: something broke in while they changed hands, or in their holder's end.
+        """Return the connections that nobody will give back: something broke in while they changed hands, or in their
+        holder's end.
 
         ``is_unreachable`` tells of a holder whether nobody can use it any more.
         """
@@ -351,10 +358,12 @@ class Book(Queue):
         actions.close.append(session)
         self._room(actions)
 
-    # -- upkeep --------------------------------------------------------------------------------------------------------------------
+    # -- upkeep --------------------------------------------------------------------------------------------------------
 
     def reap(self, now: float, max_idle_time: float) -> Actions:
-        """Take out idle connections that are past their lifetime, were idle for too long, or whose use nobody has any more."""
+        """Take out idle connections that are past their lifetime, were idle for too long, or whose use nobody has any
+        more.
+        """
         actions = Actions()
         for shelf in self.shelves.values():
             kept = []
@@ -371,7 +380,9 @@ class Book(Queue):
         return actions
 
     def close(self) -> Actions:
-        """Close the pool: idle connections now, the others when they are given back; waiters are woken to find it closed."""
+        """Close the pool: idle connections now, the others when they are given back; waiters are woken to find it
+        closed.
+        """
         actions = Actions()
         self.closed = True
         for shelf in self.shelves.values():
@@ -397,9 +408,12 @@ class Book(Queue):
 
 
 def dial_plan(book: Book, waiter: Waiter, now: float) -> tuple[str, ...]:
-    """Return the plan of ``waiter`` over the pool's own loads.  What it is to dial now it may also be given, from whatever group it is."""
+    """Return the plan of ``waiter`` over the pool's own loads.  What it is to dial now it may also be given, from
+    whatever group it is.
+    """
     if waiter.names and book.is_exhausted and not waiter.outside:
-        return waiter.names  # none of them can be dialled: ranking them, for each of a thousand callers, would cost as much as serving them
+        # none of them can be dialled: ranking them, for each of a thousand callers, would cost as much as serving them
+        return waiter.names
     ranking = waiter.policy or book.policy
     names = plan(book.view, waiter.want, book.shelves, ranking, now, book.random, book.slow_start, waiter.avoid)
     if more := [name for name in names if name not in waiter.names and name != waiter.avoid]:

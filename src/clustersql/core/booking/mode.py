@@ -1,10 +1,12 @@
-"""What makes a session ready: its mode, its reset, the settings of a lost one, the user's ``on_connect``.  Generators of `core.steps`.
+"""What makes a session ready: its mode, its reset, the settings of a lost one, the user's ``on_connect``.  Generators
+of `core.steps`.
 
 Rules
 -----
 * They are begun only where something differs: a session that is ready costs a comparison (`Pool.checkout`).
 * The session is told of each change after it has happened, so that what breaks in leaves nothing that is not true.
-* A session that others share (``shared``) has none of our settings: only its transactions are read-only, and it is not reset.
+* A session that others share (``shared``) has none of our settings: only its transactions are read-only, and it is not
+  reset.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class Means:
 
 
 def autocommit_of(session: Session, means: Means, autocommit: bool, read_only: bool) -> bool:
-    """Return the autocommit mode that ``session`` gets: none where only a transaction can be read-only, or where the driver needs one."""
+    """Return the autocommit mode that ``session`` gets: none where only a transaction can be read-only, or where the
+    driver needs one.
+    """
     if not session.shared:
         return autocommit
     return autocommit and not read_only and means.shared_autocommit
@@ -69,7 +73,9 @@ def _statements(session: Session, means: Means, read_only: bool) -> tuple[str, .
 
 
 def _set_shared(session: Session, autocommit: bool, read_only: bool) -> Steps[None]:
-    """Let the driver begin READ ONLY transactions, or not; in autocommit mode drivers would set the session instead, so one at a time."""
+    """Let the driver begin READ ONLY transactions, or not; in autocommit mode drivers would set the session instead, so
+    one at a time.
+    """
     if session.autocommit and not autocommit:
         yield SetAutocommit(False)
         session.autocommit = False
@@ -89,7 +95,8 @@ def greet(means: Means) -> Steps[None]:
 
 
 def reset(session: Session, means: Means) -> Steps[bool]:
-    """Give a session its first state back, and the mode that it had; False: that cannot be, the connection must be closed.
+    """Give a session its first state back, and the mode that it had; False: that cannot be, the connection must be
+    closed.
 
     What is shared has none of ours: what would leave some is refused, and a reset would be another client's.
     """
@@ -109,7 +116,8 @@ def reset(session: Session, means: Means) -> Steps[bool]:
 
 
 def restore(session: Session, ledger: Ledger, forget: tuple[str, ...] = ()) -> Steps[None]:
-    """Give a new session the settings of ``ledger``, and have it prove them.  Raises `Unrestorable`, and what is raised into it.
+    """Give a new session the settings of ``ledger``, and have it prove them.  Raises `Unrestorable`, and what is raised
+    into it.
 
     ``forget``: statements by which it forgets what it could tell of an earlier caller's.
     """

@@ -21,10 +21,11 @@ class GaveUp:
 
 
 def open_(deadline: float, stagger: float) -> Steps[Any | GaveUp]:
-    """Get a connection: dial the best node, the next after ``stagger`` seconds without an answer or at once on an error.
+    """Get a connection: dial the best node, the next after ``stagger`` seconds without an answer or at once on an
+    error.
 
-    The first to finish wins; what finishes later is the performer's to keep or close.  With no node to dial it waits until the view
-    changes.  Gives up at ``deadline`` (monotonic seconds), or at once when only a person could help.
+    The first to finish wins; what finishes later is the performer's to keep or close.  With no node to dial it waits
+    until the view changes.  Gives up at ``deadline`` (monotonic seconds), or at once when only a person could help.
     """
     errors: dict[str, BaseException] = {}
     tried: set[str] = set()
@@ -66,7 +67,8 @@ def _patience(until_deadline: float, until_next: float, more: bool) -> float:
 def fill(idle: int, min_idle: int, room: int) -> Steps[int]:
     """Dial until ``min_idle`` connections are idle, or there is no ``room`` left.  Returns how many dials were begun.
 
-    With nothing to do it does not even look: looking while no node serves wakes the monitor, which is who calls this, without an end.
+    With nothing to do it does not even look: looking while no node serves wakes the monitor, which is who calls this,
+    without an end.
     """
     begun, wanted = 0, min(min_idle - idle, room)
     if wanted <= 0:

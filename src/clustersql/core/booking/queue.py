@@ -2,16 +2,20 @@
 
 Rules
 -----
-1. One queue for the whole cluster, first come, first served: whichever node frees a connection first serves the first waiter it fits.
-2. A connection that is given back while waiters are queued and fits none of them is closed: it would only hold their room.
-3. A waiter for whom there is no room is passed over, by later ones whom a connection fits, ``max_size`` times at most; the next connection
-   is closed, to make room.  Else readers, whom any node fits, would keep every writer waiting for ever once all connections are to
-   replicas, as they are after a demotion.
-4. No call stands between the stores that give a connection to another: what the handler of a signal raises comes before all of them,
-   or after them, so the connection is always somebody's (`Session.holder`), or idle, or what `Book.lost` finds.
-5. Whoever was told of room and uses it otherwise, or leaves, hands the news on (`_room`): a waiter that slept beside free room would sleep on.
-6. Nothing here that is done per operation looks at every waiter.  Else each answer takes the longer the more callers wait for it, and a
-   pool that was overloaded once stays so.
+1. One queue for the whole cluster, first come, first served: whichever node frees a connection first serves the first
+   waiter it fits.
+2. A connection that is given back while waiters are queued and fits none of them is closed: it would only hold their
+   room.
+3. A waiter for whom there is no room is passed over, by later ones whom a connection fits, ``max_size`` times at most;
+   the next connection is closed, to make room.  Else readers, whom any node fits, would keep every writer waiting for
+   ever once all connections are to replicas, as they are after a demotion.
+4. No call stands between the stores that give a connection to another: what the handler of a signal raises comes before
+   all of them, or after them, so the connection is always somebody's (`Session.holder`), or idle, or what `Book.lost`
+   finds.
+5. Whoever was told of room and uses it otherwise, or leaves, hands the news on (`_room`): a waiter that slept beside
+   free room would sleep on.
+6. Nothing here that is done per operation looks at every waiter.  Else each answer takes the longer the more callers
+   wait for it, and a pool that was overloaded once stays so.
 """
 
 from __future__ import annotations
@@ -27,7 +31,9 @@ from .shelf import Actions, Session, Shelf, Waiter
 
 
 class Queue:
-    """The waiters of one pool, and the room that they wait for: ``total`` of ``max_size`` connections, ``max_dials`` dials per node."""
+    """The waiters of one pool, and the room that they wait for: ``total`` of ``max_size`` connections, ``max_dials``
+    dials per node.
+    """
 
     def __init__(self, max_size: int, max_dials: int, policy: Policy) -> None:
         self.policy = policy
@@ -47,7 +53,9 @@ class Queue:
         self.waiters[waiter] = None
 
     def withdraw(self, waiter: Waiter) -> tuple[Session | None, Actions]:
-        """Take a caller out of the queue.  Returns the connection that it was given in the same moment, if so: it must not be lost."""
+        """Take a caller out of the queue.  Returns the connection that it was given in the same moment, if so: it must
+        not be lost.
+        """
         actions = Actions()
         self._leave(waiter)
         self._room(actions)  # it may have been told of room that it did not use
@@ -92,7 +100,9 @@ class Queue:
             self._room(actions)
 
     def _is_due(self, waiter: Waiter) -> bool:
-        """Whether a waiter whom a connection does not fit was passed over often enough, so that it is closed for it (rule 3)."""
+        """Whether a waiter whom a connection does not fit was passed over often enough, so that it is closed for it
+        (rule 3).
+        """
         if "" not in waiter.blocked_on or self.total < self.max_size:
             return False
         due = waiter.passed_over >= self.max_size
@@ -152,7 +162,8 @@ class Queue:
     def _room(self, actions: Actions) -> None:
         """Whatever room there is for a dial: the first waiter that was refused for want of it looks again.
 
-        Called whenever room may have come free, and when the one who was told of it used it otherwise or has left the queue.
+        Called whenever room may have come free, and when the one who was told of it used it otherwise or has left the
+        queue.
         """
         free = {on for on, waiting in self._blocked.items() if waiting and self._has_room(on)}
         if not free:

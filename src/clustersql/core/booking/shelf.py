@@ -47,7 +47,9 @@ class Shelf(Load):
         return any(session.use is use for session in self.idle)
 
     def lend(self, want: Want, holder: Any = UNDERWAY) -> Session | None:
-        """Give ``holder`` the most recently used connection of the wanted use, one that is in the wanted mode already where there is one."""
+        """Give ``holder`` the most recently used connection of the wanted use, one that is in the wanted mode already
+        where there is one.
+        """
         idle, at = self.idle, -1
         session = idle[at]
         if (
@@ -74,8 +76,8 @@ class Shelf(Load):
 class Session:
     """One open connection of the driver, with what the pool knows of it.  Times are monotonic, in seconds.
 
-    Its holder writes `started` and `ended` without a lock.  ``started > ended``: an answer is awaited.  ``started == ended``: the latest
-    answer was an error, whose time is no sample.
+    Its holder writes `started` and `ended` without a lock.  ``started > ended``: an answer is awaited.  ``started ==
+    ended``: the latest answer was an error, whose time is no sample.
     """
 
     __slots__ = (
@@ -149,7 +151,8 @@ class Session:
         self.timed_out = False
         # Its holder waits for notifications, which is no answer that the server owes.
         self.listening = False
-        # What is known of the handle that has it; None: it is the pool's, so that giving it back once more does nothing.
+        # What is known of the handle that has it; None: it is the pool's, so that giving it back once more does
+        # nothing.
         self.holder: Any = None
 
     @property
@@ -228,7 +231,9 @@ class Actions:
 
 
 def _fitting(idle: list[Session], want: Want) -> int | None:
-    """Return where the latest connection in the wanted mode is, else the latest of the wanted use; None: there is none."""
+    """Return where the latest connection in the wanted mode is, else the latest of the wanted use; None:
+    there is none.
+    """
     latest = None
     for i in range(len(idle) - 1, -1, -1):
         session = idle[i]

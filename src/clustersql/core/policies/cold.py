@@ -1,9 +1,10 @@
 """Nodes of which too little is known: they are tried, before their estimates have faded.
 
-An estimate that no answer, or a few, have made says more of the moment than of the node: a connect takes ten times as long as a statement,
-and the first statement of a session three times as long as the next.  Such a node would be left alone until its estimate has faded by
-`load.TAU`: of three equal nodes, the third got nothing for 15 s.  So the estimate fades at once, down to the best node's, which makes the
-node the next one to be asked, and its answer decides; unless it is so much slower than the best node that chance does not explain it.
+An estimate that no answer, or a few, have made says more of the moment than of the node: a connect takes ten times as
+long as a statement, and the first statement of a session three times as long as the next.  Such a node would be left
+alone until its estimate has faded by `load.TAU`: of three equal nodes, the third got nothing for 15 s.  So the estimate
+fades at once, down to the best node's, which makes the node the next one to be asked, and its answer decides; unless it
+is so much slower than the best node that chance does not explain it.
 """
 
 from __future__ import annotations

@@ -39,11 +39,11 @@ class Load:
     """What one pool counts of one node.  Changed only under the pool's lock; read by the policies under the same lock.
 
     ``in_flight``: connections checked out.  ``ewma``: seconds, 0.0 until the first dial; ``samples``: how many answers
-    are in it.
-    ``owing``: of the sessions that were found to owe an answer, the one that has owed it the longest.  It is looked at
-    when the load is compared: a time, noted once a second, would go on counting against the node after the answer has
-    come.  ``connect``: seconds of the quickest connect, 0.0 until there was one; ``failed``: the estimate is the penalty
-    of a failure, and no answer has followed.  ``weight`` and ``priority``: as configured, see `core.policies.configured`.
+    are in it.  ``owing``: of the sessions that were found to owe an answer, the one that has owed it the longest.  It
+    is looked at when the load is compared: a time, noted once a second, would go on counting against the node after the
+    answer has come.  ``connect``: seconds of the quickest connect, 0.0 until there was one; ``failed``: the estimate is
+    the penalty of a failure, and no answer has followed.  ``weight`` and ``priority``: as configured, see
+    `core.policies.configured`.
     """
 
     __slots__ = (
@@ -89,8 +89,8 @@ class Load:
         self.failed = False
 
     def connected(self, seconds: float, now: float, dialled: bool = True) -> None:
-        """Count one connect, whose time is the estimate until there is an answer.  ``dialled`` False: it was open already, and ``seconds``
-        is the time of a question on it.
+        """Count one connect, whose time is the estimate until there is an answer.  ``dialled`` False: it was open
+        already, and ``seconds`` is the time of a question on it.
         """
         if dialled:
             self.connect = min(self.connect or seconds, seconds)
@@ -126,7 +126,9 @@ class Load:
         self.sampled_at = now
 
     def fade(self, seconds: float, now: float) -> None:
-        """Let the estimate be as old as it must be to have faded to ``seconds``; the next answer weighs as much as if it were."""
+        """Let the estimate be as old as it must be to have faded to ``seconds``; the next answer weighs as much as if
+        it were.
+        """
         if self.expected(now) > seconds > 0.0:
             self.sampled_at = now - TAU * log(self.ewma / seconds)
 

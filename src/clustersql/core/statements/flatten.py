@@ -45,7 +45,10 @@ QUOTED = "\u02bc"
 
 _BROKEN = "\x00"
 """Put where the text cannot be understood."""
-_LITERAL = r"(?i:[-+]?\d++(?:\.\d*+)?+(?:e[-+]?\d++)?+(?!\w)|[exbn]?+(?:'[^']*+')++|(?:null|true|false|default)(?!\w)|%s|\?|\$\d++)"
+_LITERAL = (
+    r"(?i:[-+]?\d++(?:\.\d*+)?+(?:e[-+]?\d++)?+(?!\w)|[exbn]?+(?:'[^']*+')++"
+    r"|(?:null|true|false|default)(?!\w)|%s|\?|\$\d++)"
+)
 _LISTED = rf"\(\s*+{_LITERAL}(?:\s*+,\s*+{_LITERAL})*+\s*+\)"
 _LISTS = rf"{_LISTED}(?:\s*+,\s*+{_LISTED})*+"
 """Possessive, so that a million of them keep nothing in mind to come back to."""

@@ -2,9 +2,11 @@
 
 Rules
 -----
-* After a move nothing of it is there: what asks for it is refused until a newer statement has left the same kind on the new session.
-* What tells about the last statement is renewed by the next one of that kind.  What was *generated* is renewed only by what really generates:
-  an INSERT may not, and a procedure may, so that the text tells no more than that it may have been.
+* After a move nothing of it is there: what asks for it is refused until a newer statement has left the same kind on the
+  new session.
+* What tells about the last statement is renewed by the next one of that kind.  What was *generated* is renewed only by
+  what really generates: an INSERT may not, and a procedure may, so that the text tells no more than that it may have
+  been.
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ class Rules:
     forms: Forms = field(default_factory=dict, hash=False)
     """What is known of its settings: see `core.statements.settings`."""
     with_settings: str = ""
-    """What may stand before a statement to give it settings of its own, which end with it: MariaDB's ``set statement a = 1 for``."""
+    """What may stand before a statement to give it settings of its own, which end with it: MariaDB's ``set statement a
+    = 1 for``."""
     variables: str = ""
     """A variable of the user's, which lives in its session, as a pattern: ``@a``."""
     temporary: str = ""
@@ -77,7 +78,8 @@ class Rules:
     leaving_state: str = ""
     """What leaves session state, as a pattern: ``last_insert_id(5)``."""
     turning_on: str = ""
-    """What commits by turning the autocommit mode on, as a pattern over the whole flattened text: ``set autocommit = 1``."""
+    """What commits by turning the autocommit mode on, as a pattern over the whole flattened text: ``set autocommit =
+    1``."""
     outlasting: str = ""
     """What no reset of the session undoes, as a pattern, so that it is closed instead: ``LOAD``."""
     why_leading: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -92,13 +92,13 @@ _FIRST = re.compile(r"[( ]*([a-z]+)\b")
 
 _KEYWORDS = frozenset(
     """
-    add all and any array as asc between by case check column columns conflict constraint cross cube default desc distinct do
-    else end except exclude exists explain fields filter for foreign format from full group groups having if ignore in include
-    inherits inner intersect interval into is join key lateral lead_in limit like lines list match minus natural not null
-    nulls of offset on only or order outer over overlaps partition position_of primary range recursive references replace
-    returning rollup row rows select set sets similar some start table then ties to union unique update using value values
-    view when where window with within without materialized hash against analyze verbose binary collate delete insert
-    temporary options storage system bernoulli
+    add all and any array as asc between by case check column columns conflict constraint cross cube default desc
+    distinct do else end except exclude exists explain fields filter for foreign format from full group groups having if
+    ignore in include inherits inner intersect interval into is join key lateral lead_in limit like lines list match
+    minus natural not null nulls of offset on only or order outer over overlaps partition position_of primary range
+    recursive references replace returning rollup row rows select set sets similar some start table then ties to union
+    unique update using value values view when where window with within without materialized hash against analyze
+    verbose binary collate delete insert temporary options storage system bernoulli
 
     bigint bit blob bool boolean char character clob date datetime dec decimal double float int integer numeric nchar
     nvarchar precision real smallint text time timestamp varbinary varchar varying

@@ -1,4 +1,5 @@
-"""Which members a cluster has, as its nodes tell it: who becomes a node, and who is one no longer.  ``(view, told, now) -> view``.
+"""Which members a cluster has, as its nodes tell it: who becomes a node, and who is one no longer.  ``(view, told, now)
+-> view``.
 
 Rules
 -----

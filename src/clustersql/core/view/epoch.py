@@ -99,7 +99,8 @@ def older(epoch: Epoch | None, newest: Epoch | None) -> str:
     if epoch.lineage != newest.lineage:
         return f"another database: {epoch.lineage} instead of {newest.lineage}"
     if 0 < epoch.number < newest.number:
-        return f"an old history: {epoch.name} {epoch.number}, and {newest.number} was seen; rebuild the node from the primary"
+        seen = f"{epoch.name} {epoch.number}, and {newest.number} was seen"
+        return f"an old history: {seen}; rebuild the node from the primary"
     return ""
 
 
@@ -113,8 +114,8 @@ def _left_behind(node: Node, switches: tuple[Switch, ...]) -> str:
     if switch is None or switch.at is None or not 0 < node.following < switch.number:
         return ""
     return (
-        f"an old history: it follows timeline {node.following} beyond the position where timeline {switch.number} began; "
-        "rebuild the node from the primary"
+        f"an old history: it follows timeline {node.following} beyond the position where timeline {switch.number}"
+        " began; rebuild the node from the primary"
     )
 
 

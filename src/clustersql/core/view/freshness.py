@@ -2,10 +2,11 @@
 
 Rules
 -----
-1. A replica that has applied position P holds everything that was committed before the primary passed P.  So its lag is the time since the
-   primary was last seen at P or before: no server's clock, no privilege, and no belief in a replica's own idea of being up to date.
-   (Received minus replayed is 0 when the link is dead; ``now() - pg_last_xact_replay_timestamp()`` grows on an idle primary.)
-   A position is a number, or the set of the transactions (MySQL): then one has applied P that has them all.
+1. A replica that has applied position P holds everything that was committed before the primary passed P.  So its lag is
+   the time since the primary was last seen at P or before: no server's clock, no privilege, and no belief in a
+   replica's own idea of being up to date.  (Received minus replayed is 0 when the link is dead; ``now() -
+   pg_last_xact_replay_timestamp()`` grows on an idle primary.)  A position is a number, or the set of the transactions
+   (MySQL): then one has applied P that has them all.
 2. That is an upper bound: between two probes of the primary the lag seems to grow; and an answer counts from when it
    was asked for, since the primary may have gone on while the answer was on its way.
 3. While the primary does not answer, nobody knows how far it has gone: the lag grows, and in bytes it is not known.

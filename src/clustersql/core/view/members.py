@@ -64,7 +64,9 @@ class Stranger:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What is known of the members, and how they are looked for.  An address is a text, ``host:port``, where it is a key."""
+    """What is known of the members, and how they are looked for.  An address is a text, ``host:port``, where it is a
+    key.
+    """
 
     address_map: Mapping[str, HostPort] = field(default_factory=dict)
     """Where we reach a member, by what the database calls it: its name, its host, or ``host:port``."""

@@ -228,7 +228,8 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     )
     if nodes == view.nodes and track is view.track and epoch == view.epoch and switches == view.switches:
         return view
-    news = len(nodes) != len(view.nodes) or any(a is not b and _used(a) != _used(b) for a, b in zip(nodes, view.nodes))  # noqa: B905
+    pairs = zip(nodes, view.nodes)  # noqa: B905 - their lengths are compared first
+    news = len(nodes) != len(view.nodes) or any(a is not b and _used(a) != _used(b) for a, b in pairs)
     news |= switches != view.switches
     return replace(
         view,
@@ -318,7 +319,9 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
 
 
 def _asked(node: Node, report: Report, now: float) -> float:
-    """When the question of its position was put; the first of those that it answers alike, or an idle cluster would have a new view each second."""
+    """When the question of its position was put; the first of those that it answers alike, or an idle cluster would
+    have a new view each second.
+    """
     if report.position == node.position and report.identity in ("", node.identity):
         return node.asked
     return now if report.asked is None else report.asked
@@ -503,10 +506,11 @@ after it."""
 def probe_due(node: Node, now: float, last: float, interval: float, waited: float | None, hurry: float) -> float:
     """Return when ``node`` is to be asked again, on the clock of ``now``.
 
-    ``last`` is when the latest question was put, ``interval`` the seconds between questions to a node that is up.  ``waited``: for how
-    many seconds a wanted role has had no node at all; None: each has one.  Then the breaker does not count, one prober asks for all
-    waiters, and ``hurry`` are the seconds between questions at most: a node that answers is asked again after a fifth of the time that
-    was waited so far, for its new role shortens the wait, and a question costs little there; one that must be dialled is not.
+    ``last`` is when the latest question was put, ``interval`` the seconds between questions to a node that is up.
+    ``waited``: for how many seconds a wanted role has had no node at all; None: each has one.  Then the breaker does
+    not count, one prober asks for all waiters, and ``hurry`` are the seconds between questions at most: a node that
+    answers is asked again after a fifth of the time that was waited so far, for its new role shortens the wait, and a
+    question costs little there; one that must be dialled is not.
     """
     if waited is not None:
         return last + (min(hurry, max(SOONEST, waited / SHARE)) if node.reach is Reach.UP else hurry)

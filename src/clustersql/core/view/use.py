@@ -27,7 +27,9 @@ class Use:
 
 
 class Claim:
-    """Held by each database and connection of one `Use`: a session holds the use itself, and must not keep it in use."""
+    """Held by each database and connection of one `Use`: a session holds the use itself, and must not keep
+    it in use.
+    """
 
     __slots__ = ("__weakref__", "use")
 

@@ -1,4 +1,6 @@
-"""Positions of MariaDB's replication (its latest GTIDs), of Galera (none is needed), and of MySQL (the set of its GTIDs)."""
+"""Positions of MariaDB's replication (its latest GTIDs), of Galera (none is needed), and of MySQL (the set of its
+GTIDs).
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,8 @@ def known(node: Node) -> Answer | None:
 
 
 def look(mark: Bookmark, primary: bool, seconds: float) -> tuple[str, ...]:
-    """Ask, and let a replica wait for at most ``seconds``.  MASTER_GTID_WAIT knows only what came by replication, so it waits in vain on a
-    primary.
+    """Ask, and let a replica wait for at most ``seconds``.  MASTER_GTID_WAIT knows only what came by replication, so it
+    waits in vain on a primary.
     """
     wait = f"{max(SHORTEST, seconds):.3f}"
     if mark.kind is Kind.GALERA:
@@ -50,7 +52,8 @@ def look(mark: Bookmark, primary: bool, seconds: float) -> tuple[str, ...]:
         if primary:
             return ("SELECT 0, @@global.gtid_executed, @@global.server_uuid, @@global.read_only",)
         return (
-            f"SELECT WAIT_FOR_EXECUTED_GTID_SET('{written(mark)}', {wait}), @@global.gtid_executed, @@global.server_uuid, 1",
+            f"SELECT WAIT_FOR_EXECUTED_GTID_SET('{written(mark)}', {wait}), @@global.gtid_executed,"
+            " @@global.server_uuid, 1",
         )
     waited = "0" if primary else f"MASTER_GTID_WAIT('{latest(mark)}', {wait})"
     return (

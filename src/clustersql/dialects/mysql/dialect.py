@@ -81,9 +81,11 @@ ERRNOS: dict[int, Fault | tuple[tuple[str, Fault], ...]] = {
     1135: Fault.OVERLOADED,  # no thread for a new connection
     # The server itself does not know.
     1180: Fault.AMBIGUOUS,  # error during COMMIT; Galera gives it when the Primary component is lost in mid-commit
-    3100: Fault.AMBIGUOUS,  # Group Replication's hook failed at COMMIT; a majority may have it, and commit it all the same
+    # Group Replication's hook failed at COMMIT; a majority may have it, and commit it all the same
+    3100: Fault.AMBIGUOUS,
     # The statement's own, though they look like more.
-    1205: Fault.STATEMENT,  # lock wait timeout: only the statement is undone, unless `Report.undoes`; wsrep_sync_wait too
+    # lock wait timeout: only the statement is undone, unless `Report.undoes`; wsrep_sync_wait too
+    1205: Fault.STATEMENT,
     1317: Fault.STATEMENT,  # KILL QUERY
     1969: Fault.STATEMENT,  # MariaDB max_statement_time
     3024: Fault.STATEMENT,  # MySQL max_execution_time
@@ -142,15 +144,19 @@ MESSAGES = (
 # SHOW is answered under wsrep_reject_queries=ALL and outside the Primary component, where every SELECT on a table is
 # refused with 1047, and needs no privilege.  Nodes that lack a variable just leave it out.
 VARIABLES = (
-    "version", "max_connections", "read_only", "super_read_only", "innodb_read_only", "tx_read_only", "transaction_read_only",
-    "offline_mode", "wsrep_on", "wsrep_reject_queries", "wsrep_desync", "wsrep_node_name", "wsrep_sst_donor_rejects_queries",
+    "version", "max_connections", "read_only", "super_read_only", "innodb_read_only", "tx_read_only",
+    "transaction_read_only",
+    "offline_mode", "wsrep_on", "wsrep_reject_queries", "wsrep_desync", "wsrep_node_name",
+    "wsrep_sst_donor_rejects_queries",
     "innodb_rollback_on_timeout",
-    "pxc_maint_mode", "server_id", "hostname", "server_uuid", "group_replication_group_name", "gtid_slave_pos", "gtid_current_pos",
+    "pxc_maint_mode", "server_id", "hostname", "server_uuid", "group_replication_group_name", "gtid_slave_pos",
+    "gtid_current_pos",
     "gtid_mode", "gtid_executed",
 )  # fmt: skip
 STATUS = (
     "wsrep_ready", "wsrep_cluster_status", "wsrep_local_state", "wsrep_local_state_comment", "wsrep_cluster_size",
-    "wsrep_cluster_state_uuid", "wsrep_cluster_conf_id", "wsrep_local_index", "wsrep_local_recv_queue", "wsrep_flow_control_paused", "Ssl_cipher",
+    "wsrep_cluster_state_uuid", "wsrep_cluster_conf_id", "wsrep_local_index", "wsrep_local_recv_queue",
+    "wsrep_flow_control_paused", "Ssl_cipher",
     "wsrep_gcomm_uuid", "Threads_connected",
 )  # fmt: skip
 PROBE = (
@@ -287,51 +293,52 @@ RULES = Rules(
     reading=frozenset({"select", "with", "values", "table", "show", "explain", "describe", "desc", "help", "checksum"}),
     stateless=frozenset(
         """
-        select with values table show explain describe desc help checksum insert replace update delete load create alter drop
-        rename truncate grant revoke analyze optimize check repair kill flush purge
+        select with values table show explain describe desc help checksum insert replace update delete load create alter
+        drop rename truncate grant revoke analyze optimize check repair kill flush purge
         """.split()
     ),
     # https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/; a BEGIN inside a transaction commits it
     # too.
     implicit_commit=frozenset(
         """
-        alter analyze backup begin binlog cache call change check checksum create do drop execute flush grant install load
-        lock optimize purge rename repair reset revoke shutdown start stop truncate uninstall unlock xa
+        alter analyze backup begin binlog cache call change check checksum create do drop execute flush grant install
+        load lock optimize purge rename repair reset revoke shutdown start stop truncate uninstall unlock xa
         """.split()
     ),
     pure_functions=frozenset(
         """
-        count sum avg min max group_concat std stddev stddev_pop stddev_samp variance var_pop var_samp bit_and bit_or bit_xor
-        any_value json_arrayagg json_objectagg row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value
-        last_value nth_value percentile_cont percentile_disc median grouping
+        count sum avg min max group_concat std stddev stddev_pop stddev_samp variance var_pop var_samp bit_and bit_or
+        bit_xor any_value json_arrayagg json_objectagg row_number rank dense_rank percent_rank cume_dist ntile lag lead
+        first_value last_value nth_value percentile_cont percentile_disc median grouping
         coalesce ifnull nullif isnull if nvl nvl2 greatest least interval decode
-        now sysdate curdate curtime current_date current_time current_timestamp localtime localtimestamp utc_date utc_time
-        utc_timestamp unix_timestamp from_unixtime date time year quarter month monthname week weekofyear weekday yearweek
-        day dayname dayofmonth dayofweek dayofyear hour minute second microsecond date_add date_sub adddate subdate addtime
-        subtime datediff timediff timestampdiff timestampadd date_format time_format str_to_date makedate maketime last_day
-        to_days from_days to_seconds sec_to_time time_to_sec period_add period_diff extract convert_tz get_format
-        abs ceil ceiling floor round truncate sqrt pow power exp ln log log2 log10 mod sign pi sin cos tan asin acos atan
-        atan2 cot degrees radians rand crc32 conv bin oct hex unhex bit_count format
+        now sysdate curdate curtime current_date current_time current_timestamp localtime localtimestamp utc_date
+        utc_time utc_timestamp unix_timestamp from_unixtime date time year quarter month monthname week weekofyear
+        weekday yearweek day dayname dayofmonth dayofweek dayofyear hour minute second microsecond date_add date_sub
+        adddate subdate addtime subtime datediff timediff timestampdiff timestampadd date_format time_format str_to_date
+        makedate maketime last_day to_days from_days to_seconds sec_to_time time_to_sec period_add period_diff extract
+        convert_tz get_format abs ceil ceiling floor round truncate sqrt pow power exp ln log log2 log10 mod sign pi sin
+        cos tan asin acos atan atan2 cot degrees radians rand crc32 conv bin oct hex unhex bit_count format
         lower upper lcase ucase length char_length character_length octet_length bit_length substring substr mid
         substring_index left right trim ltrim rtrim lpad rpad concat concat_ws replace repeat reverse space instr locate
-        position strcmp field find_in_set elt ascii ord char insert quote soundex make_set export_set to_base64 from_base64
-        regexp_replace regexp_like regexp_instr regexp_substr natural_sort_key sformat to_char
+        position strcmp field find_in_set elt ascii ord char insert quote soundex make_set export_set to_base64
+        from_base64 regexp_replace regexp_like regexp_instr regexp_substr natural_sort_key sformat to_char
         md5 sha sha1 sha2 aes_encrypt aes_decrypt compress uncompress uncompressed_length random_bytes password
-        uuid uuid_short uuid_to_bin bin_to_uuid is_uuid sys_guid inet_aton inet_ntoa inet6_aton inet6_ntoa is_ipv4 is_ipv6
-        cast convert row values match json_extract json_unquote json_object json_array json_set json_insert json_replace
-        json_remove json_contains json_contains_path json_keys json_length json_depth json_type json_valid json_search
-        json_quote json_merge json_merge_patch json_merge_preserve json_array_append json_array_insert json_value json_query
-        json_exists json_table json_pretty json_detailed json_compact json_loose json_overlaps json_normalize json_equals
-        member of st_x st_y st_distance st_within st_contains st_intersects st_geomfromtext st_astext point
-        st_distance_sphere vec_distance vec_distance_euclidean vec_distance_cosine vec_fromtext vec_totext
-        version database schema user current_user session_user system_user connection_id charset collation coercibility
-        sleep benchmark weight_string is_free_lock is_used_lock nullif lcase
+        uuid uuid_short uuid_to_bin bin_to_uuid is_uuid sys_guid inet_aton inet_ntoa inet6_aton inet6_ntoa is_ipv4
+        is_ipv6 cast convert row values match json_extract json_unquote json_object json_array json_set json_insert
+        json_replace json_remove json_contains json_contains_path json_keys json_length json_depth json_type json_valid
+        json_search json_quote json_merge json_merge_patch json_merge_preserve json_array_append json_array_insert
+        json_value json_query json_exists json_table json_pretty json_detailed json_compact json_loose json_overlaps
+        json_normalize json_equals member of st_x st_y st_distance st_within st_contains st_intersects st_geomfromtext
+        st_astext point st_distance_sphere vec_distance vec_distance_euclidean vec_distance_cosine vec_fromtext
+        vec_totext version database schema user current_user session_user system_user connection_id charset collation
+        coercibility sleep benchmark weight_string is_free_lock is_used_lock nullif lcase
         """.split()
     ),
     # Executed by a read-only session with effect, or telling what only this session knows.
     functions_with_effect=frozenset(
         """
-        get_lock release_lock release_all_locks master_pos_wait master_gtid_wait source_pos_wait wait_for_executed_gtid_set
+        get_lock release_lock release_all_locks master_pos_wait master_gtid_wait source_pos_wait
+        wait_for_executed_gtid_set
         wait_until_sql_thread_after_gtids wsrep_sync_wait_upto_gtid wsrep_last_written_gtid wsrep_last_seen_gtid
         last_insert_id found_rows row_count nextval setval lastval load_file sys_exec sys_eval
         service_get_read_locks service_get_write_locks service_release_locks
@@ -343,7 +350,9 @@ RULES = Rules(
         version_tokens_lock_exclusive version_tokens_lock_shared version_tokens_unlock query_rewrite_flush
         """.split()
     ),
-    phrases_with_effect=("for update", "for share", "lock in share mode", "into outfile", "into dumpfile", "procedure analyse"),
+    phrases_with_effect=(
+        "for update", "for share", "lock in share mode", "into outfile", "into dumpfile", "procedure analyse",
+    ),
     phrases_with_state=(
         "next value for", "nextval", "currval", "sql_calc_found_rows", "with read lock", "for export",
     ),
@@ -376,9 +385,9 @@ RULES = Rules(
         """
         autocommit password role tx_isolation transaction_isolation tx_read_only transaction_read_only
         timestamp insert_id last_insert_id identity rand_seed1 rand_seed2 skip_replication sql_log_bin sql_log_off
-        gtid_next gtid_seq_no gtid_domain_id server_id pseudo_thread_id pseudo_slave_mode pseudo_replica_mode
-        profiling profiling_history_size
-        wsrep_on wsrep_trx_fragment_size character_set_client character_set_connection character_set_results
+        gtid_next gtid_seq_no gtid_domain_id server_id pseudo_thread_id pseudo_slave_mode pseudo_replica_mode profiling
+        profiling_history_size wsrep_on wsrep_trx_fragment_size character_set_client character_set_connection
+        character_set_results
         """.split()
     ),
 )  # fmt: skip
@@ -403,10 +412,11 @@ DIALECT = Dialect(
     read_only_on=("SET SESSION TRANSACTION READ ONLY",),
     read_only_off=("SET SESSION TRANSACTION READ WRITE",),
     # COM_RESET_CONNECTION leaves a role that was set, also by a procedure, a function or in a prepared text, and
-    # MariaDB's the profiles of the statements, which show their texts: only MariaDB executes what stands in /*M! */.  An
-    # error (MySQL 5.7 knows no role) is no proof either, and the connection is closed.
-    reset_proof="SELECT COALESCE(CAST(NULLIF(CURRENT_ROLE(), 'NONE') AS BINARY), '') = COALESCE((SELECT MAX(CAST(role_name AS BINARY))"
-    " FROM information_schema.applicable_roles WHERE is_default = 'YES'), '') /*M! AND NOT EXISTS (SELECT 1 FROM information_schema.profiling) */",
+    # MariaDB's the profiles of the statements, which show their texts: only MariaDB executes what stands in /*M! */.
+    # An error (MySQL 5.7 knows no role) is no proof either, and the connection is closed.
+    reset_proof="SELECT COALESCE(CAST(NULLIF(CURRENT_ROLE(), 'NONE') AS BINARY), '') = COALESCE((SELECT"
+    " MAX(CAST(role_name AS BINARY)) FROM information_schema.applicable_roles WHERE is_default = 'YES'), '') /*M! AND"
+    " NOT EXISTS (SELECT 1 FROM information_schema.profiling) */",
     # SET, unlike SELECT, is answered by a Galera node that is not ready.  Zero is nothing: ids begin at 1.
     forget_generated=("SET SESSION last_insert_id = 0",),
     generated="SELECT 1 FROM DUAL WHERE LAST_INSERT_ID() <> 0",

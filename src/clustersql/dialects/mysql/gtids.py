@@ -1,6 +1,7 @@
 """MySQL's sets of GTIDs, as ``gtid_executed`` tells them.
 
-``UUID[:TAG][:FIRST[-LAST]]...``, separated by commas: https://dev.mysql.com/doc/refman/9.5/en/replication-gtids-concepts.html
+``UUID[:TAG][:FIRST[-LAST]]...``, separated by commas:
+https://dev.mysql.com/doc/refman/9.5/en/replication-gtids-concepts.html
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ def looked(mark: Bookmark, primary: bool, answers: Sequence[Rows]) -> Answer:
 
 
 def _aligned(place: int | None) -> int | None:
-    """Where a record ends at the end of a page, the next one begins after the header of the next page (24 bytes), and a standby that has
-    replayed all of it is still before that header.
+    """Where a record ends at the end of a page, the next one begins after the header of the next page (24 bytes), and a
+    standby that has replayed all of it is still before that header.
     """
     return None if place is None else place - 24 if place % 8192 == 24 else place
 
@@ -69,7 +69,9 @@ def lineage(name: str) -> str:
 
 # Only the current timeline's file is needed: it names every ancestor with the position where its successor began.
 def history(timeline: int) -> tuple[str, ...]:
-    """Return the question for the history of a timeline, which needs ``GRANT EXECUTE ON FUNCTION pg_read_file(text)``."""
+    """Return the question for the history of a timeline, which needs ``GRANT EXECUTE ON FUNCTION
+    pg_read_file(text)``.
+    """
     if timeline < 2:
         return ()
     return (f"SELECT pg_catalog.pg_read_file('pg_wal/{timeline:08X}.history')",)

@@ -87,9 +87,9 @@ class Adapter(BaseDriver):
     def outside_transaction(self, raw: Any) -> Iterator[None]:
         """Run the body so that it leaves no transaction, unless the connection is in autocommit mode.
 
-        By a ROLLBACK, which a node that refuses work still takes (Galera answers COMMIT with 1047 then, and the probe would not be heard).
-        A driver without an autocommit mode needs COMMIT: a ROLLBACK would undo PostgreSQL's ``SET SESSION CHARACTERISTICS``, and a
-        read-only session would accept writes.
+        By a ROLLBACK, which a node that refuses work still takes (Galera answers COMMIT with 1047 then, and the probe
+        would not be heard).  A driver without an autocommit mode needs COMMIT: a ROLLBACK would undo PostgreSQL's ``SET
+        SESSION CHARACTERISTICS``, and a read-only session would accept writes.
         """
         try:
             yield

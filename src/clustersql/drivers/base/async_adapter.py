@@ -16,8 +16,9 @@ class AsyncAdapter(BaseDriver):
     """A driver seen through `contract.AsyncDriver`: the parts that are the same for most."""
 
     outlives_cancellation: bool = False
-    """A call of the driver's may return as if nothing had been though its task was cancelled meanwhile.  Then each one is looked at, also on
-    the shortest way; a COMMIT, a ROLLBACK and a statement that was not seen before are in any case."""
+    """A call of the driver's may return as if nothing had been though its task was cancelled meanwhile.  Then each one
+    is looked at, also on the shortest way; a COMMIT, a ROLLBACK and a statement that was not seen before are in any
+    case."""
     leaving: str = "close"
     methods: Mapping[str, Own] = {}
     begun: Mapping[str, Own] = {}

@@ -1,4 +1,6 @@
-"""What the drivers for MySQL and MariaDB have in common, for threads and asyncio; each driver's file holds only what differs."""
+"""What the drivers for MySQL and MariaDB have in common, for threads and asyncio; each driver's file holds only what
+differs.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ IN_TRANSACTION = 1
 
 
 TELLING = (
-    f"{ERRORS} affected_rows character_set_name escape get_autocommit get_host_info get_proto_info get_server_info insert_id"
-    " literal thread_id"
+    f"{ERRORS} affected_rows character_set_name escape get_autocommit get_host_info get_proto_info get_server_info"
+    " insert_id literal thread_id"
 )
 """What PyMySQL's connection, and those that were made after it, tell without asking."""
 
@@ -38,20 +40,25 @@ def begin() -> str:
 def by_tcp(target: Target) -> Target:
     """Return a target that the C library reaches by TCP where a port is given.
 
-    It takes "localhost", and no host, for its Unix socket, whatever the port says: two nodes on two ports would be one server.
+    It takes "localhost", and no host, for its Unix socket, whatever the port says: two nodes on two ports would be one
+    server.
     """
     local = (target.host or "localhost").lower() == "localhost"
     return replace(target, host="127.0.0.1") if local and target.port and not target.unix_socket else target
 
 
 def in_utf8(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``arguments`` for a driver that encodes a password as Latin-1, so that the server gets it in UTF-8, as it was set."""
+    """Return ``arguments`` for a driver that encodes a password as Latin-1, so that the server gets it in UTF-8, as it
+    was set.
+    """
     given = {name: arguments[name] for name in ("password", "passwd") if isinstance(arguments.get(name), str)}
     return dict(arguments) | {name: value.encode().decode("latin1") for name, value in given.items()}
 
 
 class MySQLReader(BaseDriver):
-    """A driver that speaks the MySQL protocol.  All have a descriptor, a mode and a deadline; none knows surely of a transaction."""
+    """A driver that speaks the MySQL protocol.  All have a descriptor, a mode and a deadline; none knows surely of a
+    transaction.
+    """
 
     family = "mysql"
     dialect_name = "mysql"
@@ -79,7 +86,8 @@ class MySQLReader(BaseDriver):
 class RememberedSocket(MySQLReader):
     """A driver over the C library, which closes its socket in the thread that works on it, without telling us.
 
-    So the socket is remembered at connect, and shut down from outside only while its number still means the same socket.
+    So the socket is remembered at connect, and shut down from outside only while its number still means the same
+    socket.
     """
 
     def __init__(self, module: Any) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 PRAGMAS = tuple(
     """
-    analysis_limit automatic_index busy_timeout cache_size cache_spill cell_size_check checkpoint_fullfsync count_changes
-    empty_result_callbacks foreign_keys full_column_names fullfsync ignore_check_constraints journal_mode journal_size_limit
-    legacy_alter_table locking_mode max_page_count mmap_size read_uncommitted recursive_triggers reverse_unordered_selects secure_delete
+    analysis_limit automatic_index busy_timeout cache_size cache_spill cell_size_check checkpoint_fullfsync
+    count_changes empty_result_callbacks foreign_keys full_column_names fullfsync ignore_check_constraints journal_mode
+    journal_size_limit legacy_alter_table locking_mode max_page_count mmap_size read_uncommitted recursive_triggers
+    reverse_unordered_selects secure_delete
     short_column_names synchronous temp_store threads trusted_schema wal_autocheckpoint writable_schema
     """.split()
 )

@@ -94,8 +94,8 @@ def surface(
 
 
 ERRORS = (
-    " DataError DatabaseError Error IntegrityError InterfaceError InternalError NotSupportedError OperationalError ProgrammingError"
-    " Warning "
+    " DataError DatabaseError Error IntegrityError InterfaceError InternalError NotSupportedError OperationalError"
+    " ProgrammingError Warning "
 )
 """PEP 249's optional extension: the exception classes as attributes."""
 
@@ -106,21 +106,24 @@ CONNECTION = " close commit cursor rollback "
 CURSOR = " close connection execute executemany fetchall fetchmany fetchone "
 
 UNKNOWN_CONNECTION = surface(
-    tells=f"{ERRORS} character_set_name escape escape_string escape_sequence get_backend_pid get_parameter_status get_server_info"
-    " get_host_info get_proto_info get_autocommit get_dsn_parameters get_transaction_status get_character_set_info fileno insert_id"
-    " literal thread_id string_literal server_version server_capabilities info total_changes in_transaction open closed",
+    tells=f"{ERRORS} character_set_name escape escape_string escape_sequence get_backend_pid get_parameter_status"
+    " get_server_info get_host_info get_proto_info get_autocommit get_dsn_parameters get_transaction_status"
+    " get_character_set_info fileno insert_id literal thread_id string_literal server_version server_capabilities"
+    " info total_changes in_transaction open closed",
     asks="show_warnings",
     local="row_factory cursor_factory text_factory",
     mode="autocommit set_autocommit",
-    replaces="change_user cmd_change_user cmd_reset_connection connect ping reconnect reset reset_connection reset_session",
+    replaces="change_user cmd_change_user cmd_reset_connection connect ping reconnect reset reset_connection"
+    " reset_session",
     ours=CONNECTION,
 )
 """What is taken for granted of a driver that nobody has looked through: no method of it that can replace the session is
 called."""
 
 UNKNOWN_CURSOR = surface(
-    tells="arraysize description nextset rowcount lastrowid mogrify rownumber setinputsizes setoutputsize setoutputsizes row_factory"
-    " query statusmessage messages format itersize scrollable withhold pgresult warning_count info tzinfo_factory",
+    tells="arraysize description nextset rowcount lastrowid mogrify rownumber setinputsizes setoutputsize"
+    " setoutputsizes row_factory query statusmessage messages format itersize scrollable withhold pgresult"
+    " warning_count info tzinfo_factory",
     ours=CURSOR,
 )
 """The same for its cursor."""

@@ -32,10 +32,10 @@ class BaseWorkload:
     ) -> None:
         """``db``: the database, with the options that the writes are to have; reads are read-only besides.
 
-        ``readers``, ``writers``: how many workers read and write.  ``pause``: seconds between two operations of a worker:
-        without it they take all that the servers need to come back.  ``name``: what the tables' names begin with.
-        ``paramstyle``: the driver's, as PEP 249 calls it: "qmark" for SQLite, "numeric_dollar" for asyncpg.  ``told``: where
-        the outcomes are noted; None: in a new `Told`.  Raises `ConfigError`.
+        ``readers``, ``writers``: how many workers read and write.  ``pause``: seconds between two operations of a
+        worker: without it they take all that the servers need to come back.  ``name``: what the tables' names begin
+        with.  ``paramstyle``: the driver's, as PEP 249 calls it: "qmark" for SQLite, "numeric_dollar" for asyncpg.
+        ``told``: where the outcomes are noted; None: in a new `Told`.  Raises `ConfigError`.
         """
         if min(readers, writers) < 0 or readers + writers < 1:
             raise ConfigError(f"workload: {readers} readers and {writers} writers leave nobody who works")

@@ -24,7 +24,8 @@ class Proof:
     wrong_counters: Mapping[int, tuple[int, int]]
     """By worker: what its counter says, and how many of its writes are there."""
     wrong_latest: Mapping[int, tuple[int, int]]
-    """By worker: the write that its register says was the latest, and the latest that is there: an older one came late."""
+    """By worker: the write that its register says was the latest, and the latest that is there: an older one came
+    late."""
     unknown_there: Set[int]
     """OutcomeUnknown, and it had happened."""
     unknown_absent: Set[int]
@@ -77,11 +78,11 @@ def prove(
 ) -> Proof:
     """Compare what a program was told of its writes with what is there.  Raises nothing: `Proof.holds` is the verdict.
 
-    ``acknowledged``, ``failed``, ``unknown``: the numbers of the writes that ended well, that raised an error which says
-    that they did not happen, and that raised `OutcomeUnknown`.  ``rows``: per number of a write how often it is there, and
-    its worker.  ``counters``: per worker what its counter says, which each write raised by one in the same transaction.
-    ``latest``: per worker the number that the same transaction wrote over the former one; None: it wrote none.  ``torn``:
-    reads that saw half a write, in words.
+    ``acknowledged``, ``failed``, ``unknown``: the numbers of the writes that ended well, that raised an error which
+    says that they did not happen, and that raised `OutcomeUnknown`.  ``rows``: per number of a write how often it is
+    there, and its worker.  ``counters``: per worker what its counter says, which each write raised by one in the same
+    transaction.  ``latest``: per worker the number that the same transaction wrote over the former one; None: it wrote
+    none.  ``torn``: reads that saw half a write, in words.
     """
     there = rows.keys()
     written: dict[int, int] = dict.fromkeys(counters, 0)

@@ -16,8 +16,8 @@ __all__ = ["AsyncWorkload"]
 class AsyncWorkload(BaseWorkload):
     """Tasks that read and write through a `clustersql.aio.Database`, and know nothing of nodes.
 
-    ``async with load:`` starts them and stops them.  Each write is one transaction in ``run``; ``load.told`` says what was
-    told of each.  Override `transaction` to do the work of your own program in it.
+    ``async with load:`` starts them and stops them.  Each write is one transaction in ``run``; ``load.told`` says what
+    was told of each.  Override `transaction` to do the work of your own program in it.
     """
 
     def _begin(self) -> None:
@@ -25,7 +25,9 @@ class AsyncWorkload(BaseWorkload):
         self._tasks: list[asyncio.Task[None]] = []
 
     async def create(self, *nodes: str, timeout: float = PATIENCE) -> None:
-        """Make the tables anew, and wait until each of ``nodes`` has them.  Raises the driver's errors, and `TimeoutError`."""
+        """Make the tables anew, and wait until each of ``nodes`` has them.  Raises the driver's errors, and
+        `TimeoutError`.
+        """
         for statement in self.tables.made(self.writing):
             await self.db.execute(statement)
         deadline = monotonic() + timeout
@@ -81,7 +83,9 @@ class AsyncWorkload(BaseWorkload):
             task.result()
 
     async def progress(self, reads: int = 50, writes: int = 20, timeout: float = PATIENCE) -> None:
-        """Wait until so many more reads and writes have ended well.  Raises `TimeoutError` after ``timeout`` seconds."""
+        """Wait until so many more reads and writes have ended well.  Raises `TimeoutError` after
+        ``timeout`` seconds.
+        """
         reached, deadline = self.told.goal(reads, writes), monotonic() + timeout
         while not reached():
             if monotonic() > deadline:

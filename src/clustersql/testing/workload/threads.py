@@ -16,8 +16,8 @@ __all__ = ["Workload"]
 class Workload(BaseWorkload):
     """Threads that read and write through a `clustersql.Database`, and know nothing of nodes.
 
-    ``with load:`` starts them and stops them.  Each write is one transaction in ``run``; ``load.told`` says what was told of
-    each.  Override `transaction` to do the work of your own program in it.
+    ``with load:`` starts them and stops them.  Each write is one transaction in ``run``; ``load.told`` says what was
+    told of each.  Override `transaction` to do the work of your own program in it.
     """
 
     def _begin(self) -> None:
@@ -25,7 +25,9 @@ class Workload(BaseWorkload):
         self._threads: list[threading.Thread] = []
 
     def create(self, *nodes: str, timeout: float = PATIENCE) -> None:
-        """Make the tables anew, and wait until each of ``nodes`` has them.  Raises the driver's errors, and `TimeoutError`."""
+        """Make the tables anew, and wait until each of ``nodes`` has them.  Raises the driver's errors, and
+        `TimeoutError`.
+        """
         for statement in self.tables.made(self.writing):
             self.db.execute(statement)
         deadline = monotonic() + timeout
@@ -77,15 +79,17 @@ class Workload(BaseWorkload):
             raise TimeoutError(f"the threads {', '.join(late)} did not end within {timeout:g} s; {self.told.words()}")
 
     def progress(self, reads: int = 50, writes: int = 20, timeout: float = PATIENCE) -> None:
-        """Wait until so many more reads and writes have ended well.  Raises `TimeoutError` after ``timeout`` seconds."""
+        """Wait until so many more reads and writes have ended well.  Raises `TimeoutError` after
+        ``timeout`` seconds.
+        """
         if not self.told.wait(self.told.goal(reads, writes), timeout):
             raise TimeoutError(f"not {reads} reads and {writes} writes more in {timeout:g} s: {self.told.words()}")
 
     def prove(self, fetch: Callable[[str], Iterable[Sequence[Any]]] | None = None) -> Proof:
         """Compare what was told with what is in the database.
 
-        ``fetch``: returns the rows of a query, asked where nothing is stale, as by an administrator on the primary; None:
-        the database itself is asked.  Raises the errors of that.
+        ``fetch``: returns the rows of a query, asked where nothing is stale, as by an administrator on the primary;
+        None: the database itself is asked.  Raises the errors of that.
         """
         ask = fetch or (lambda query: self.db.execute(query).fetchall())
         return self._proof(ask(self.tables.written), ask(self.tables.read))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -135,7 +136,7 @@ def test_a_read_that_sees_half_a_write_is_noted(cluster: clustersql.Cluster, fil
             load.progress(1, 0)
         proof = load.prove()
     assert not proof.holds
-    assert "reads saw half a write: worker 2 has counted 2 writes, the latest of which is number 0" in str(proof)
+    assert re.search(r"reads saw half a write: worker 2 has counted \d+ writes, the latest of which is", str(proof))
 
 
 @pytest.mark.parametrize(("error", "where"), [(OutcomeUnknown("who knows"), "unknown"), (ValueError("no"), "failed")])

@@ -40,16 +40,21 @@ class Tables:
         self.written = f"SELECT number, COUNT(*), MIN(worker) FROM {self.writes} GROUP BY number"
 
     def made(self, workers: Iterable[int]) -> list[str]:
-        """Return the statements that make both anew, with a counter for each of the workers that write."""
+        """Return the statements that make both, with a counter for each of the workers that write."""
         rows = ", ".join(f"({worker}, 0, 0)" for worker in workers)
         return [
-            f"DROP TABLE IF EXISTS {self.writes}",
-            f"DROP TABLE IF EXISTS {self.counters}",
             f"CREATE TABLE {self.writes} (number BIGINT NOT NULL, attempt BIGINT NOT NULL, worker INT NOT NULL,"
             " PRIMARY KEY (number, attempt))",
             f"CREATE TABLE {self.counters} (worker INT PRIMARY KEY, n BIGINT NOT NULL, latest BIGINT NOT NULL)",
             *([f"INSERT INTO {self.counters} (worker, n, latest) VALUES {rows}"] if rows else []),
         ]
+
+    def dropped(self) -> list[str]:
+        """Return the statements that drop both, each of which fails where there is none.
+
+        ``IF EXISTS`` is answered by a warning there, which some drivers raise.
+        """
+        return [f"DROP TABLE {self.writes}", f"DROP TABLE {self.counters}"]
 
     def steps(self, number: int, worker: int) -> list[tuple[str, tuple[int, ...]]]:
         """Return the statements of one write, with their parameters."""

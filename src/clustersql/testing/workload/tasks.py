@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -28,6 +29,9 @@ class AsyncWorkload(BaseWorkload):
         """Make the tables anew, and wait until each of ``nodes`` has them.  Raises the driver's errors, and
         `TimeoutError`.
         """
+        for statement in self.tables.dropped():
+            with suppress(Exception):  # where it is still there, the next one says so
+                await self.db.execute(statement)
         for statement in self.tables.made(self.writing):
             await self.db.execute(statement)
         deadline = monotonic() + timeout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -28,6 +29,9 @@ class Workload(BaseWorkload):
         """Make the tables anew, and wait until each of ``nodes`` has them.  Raises the driver's errors, and
         `TimeoutError`.
         """
+        for statement in self.tables.dropped():
+            with suppress(Exception):  # where it is still there, the next one says so
+                self.db.execute(statement)
         for statement in self.tables.made(self.writing):
             self.db.execute(statement)
         deadline = monotonic() + timeout

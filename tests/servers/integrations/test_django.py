@@ -18,6 +18,8 @@ from servers.integrations.story import Stage, Story
 
 import clustersql
 from clustersql.integrations.django import cause, rerun
+from clustersql.integrations.django.mysql.base import ClusteredMySQL
+from clustersql.integrations.django.postgresql.base import ClusteredPostgreSQL
 
 
 @pytest.fixture(params=["psycopg", "mysqlclient"])
@@ -271,3 +273,25 @@ def test_a_cluster_with_a_name(stage: Stage) -> None:
             assert told["USER"] == "app"
     finally:
         clustersql.unregister("shop")
+
+
+def test_a_backend_of_another_package_goes_between(stage: Stage) -> None:
+    """It may make another class of cursors for each connection: the sessions stay the same."""
+    import prometheus_client
+    from django_prometheus.db.backends.mysql import base as for_mysql
+    from django_prometheus.db.backends.postgresql import base as for_postgresql
+
+    mixin, theirs = (ClusteredPostgreSQL, for_postgresql) if stage.postgres else (ClusteredMySQL, for_mysql)
+    wrapper = type("DatabaseWrapper", (mixin, theirs.DatabaseWrapper), {})
+    counter, labels = (
+        "django_db_execute_total",
+        {"alias": "default", "vendor": "postgresql" if stage.postgres else "mysql"},
+    )
+    before = prometheus_client.REGISTRY.get_sample_value(counter, labels) or 0.0
+    with connected(databases(stage.driver, stage.servers)) as connections:
+        connections["default"] = connection = wrapper(connections.settings["default"], alias="default")
+        for _ in range(10):
+            assert rows(connection, "SELECT 1") == [(1,)]
+            connection.close()
+        assert connection.cluster.metrics()["Pool"]["Size"] == 1
+    assert prometheus_client.REGISTRY.get_sample_value(counter, labels) == before + 10

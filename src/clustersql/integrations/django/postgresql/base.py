@@ -13,6 +13,9 @@ from django.db.backends.postgresql.psycopg_any import IsolationLevel, is_psycopg
 from ..backend import Clustered
 from ..programs import AtPrimary, Mirrored
 
+CURSORS = [getattr(base, name) for name in ("Cursor", "ServerBindingCursor") if hasattr(base, name)]
+"""Django's own factories of cursors."""
+
 
 class DatabaseClient(AtPrimary, Client):
     """psql, at the primary."""
@@ -40,15 +43,21 @@ class ClusteredPostgreSQL(Clustered):
         """Check a handle out."""
         self._level()
         self._zone = self.timezone
-        return super().get_new_connection(conn_params)
+        own = conn_params.get("cursor_factory")
+        if own in CURSORS:
+            return super().get_new_connection(conn_params)
+        # Another package's, which may make a class anew each time: the sessions are the same.
+        others = {name: value for name, value in conn_params.items() if name != "cursor_factory"}
+        connection = super().get_new_connection(others)
+        connection.cursor_factory = own
+        return connection
 
     def create_cursor(self, name: str | None = None) -> Any:
         """Return a cursor of the handle's."""
         if not is_psycopg3:
             return super().create_cursor(name)  # type: ignore[misc]
-        if (
-            name
-        ):  # made by a factory, which the handle calls with its session: psycopg's classes of cursors take no handle
+        if name:
+            # Made by a factory, which is called with the session: psycopg's classes of cursors take no handle.
             self.connection.server_cursor_factory = self._server_cursor
             cursor = self.connection.cursor(name, scrollable=False, withhold=self.connection.autocommit)
         else:

@@ -12,9 +12,10 @@ from typing import Any
 import peewee
 
 from ..cluster import Cluster
+from ..config.checks import nearest
 from ..errors import ClusterError, ConfigError
 from ..nodes.dial import NODE_ARGUMENTS
-from ..registry import get
+from ..registry import registered
 from .attempts import TIMEOUT, cause
 from .link import Link
 
@@ -23,6 +24,15 @@ __all__ = ["MySQLDatabase", "PostgresqlDatabase", "cause"]
 
 DRIVER = "mysqlclient" if getattr(getattr(peewee, "mysql", None), "__name__", "") == "MySQLdb" else "pymysql"
 """The driver that Peewee has found for MySQL."""
+
+
+def named(name: str) -> Cluster:
+    """Return the registered cluster of that name.  Raises `ConfigError`."""
+    clusters = registered()
+    if name not in clusters:
+        hint = nearest(name, clusters) if clusters else "register() or load() one first"
+        raise ConfigError(f"no cluster {name!r} is registered; {hint}")
+    return clusters[name]
 
 
 @contextmanager
@@ -65,7 +75,7 @@ class Clustered:
             return
         if cluster is None:
             raise ConfigError(f"{type(self).__name__}: give cluster=, a cluster or the name of a registered one")
-        found = get(cluster) if isinstance(cluster, str) else cluster
+        found = named(cluster) if isinstance(cluster, str) else cluster
         driver = found.driver.name if found.driver is not None else "none for threads"
         if driver not in self.drivers:
             raise ConfigError(

@@ -50,6 +50,7 @@ def _rows(db: Any, count: int) -> list[Row]:
         "a replica, no care": (lambda: db, lambda s: s.options(role="replica", read_only=True)),
         "causal": (db.causal, lambda s: s.options(read_only=True)),
         "causal, a replica in any case": (db.causal, lambda s: s.options(role="replica", read_only=True)),
+        "causal, 10 ms later, by its bookmark": (db.causal, lambda s: _next_request(db, s)),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     stale = dict.fromkeys(ways, 0)
@@ -66,6 +67,13 @@ def _rows(db: Any, count: int) -> list[Row]:
         row(f"{name}: {stale[name]} of {count} stale", each, base if each is not base else None)
         for name, each in times.items()
     ]
+
+
+def _next_request(db: Any, s: Any) -> Any:
+    """The request after a redirect: it has a bookmark, and comes some milliseconds later."""
+    bookmark = s.bookmark
+    time.sleep(0.01)
+    return db.options(read_only=True, after=bookmark)
 
 
 @contextmanager

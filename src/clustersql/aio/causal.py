@@ -91,18 +91,27 @@ async def _take(pool: Pool, memory: Remembers, deadline: float) -> None:
 
 
 async def _drive(pool: Pool, steps: Steps[T], lend: Lend) -> T:
-    return await drive(steps, lambda step: _perform(pool, step, lend))
+    held: list[Session] = []
+    try:
+        return await drive(steps, lambda step: _perform(pool, step, lend, held))
+    except BaseException:  # nobody else knows of a session that was borrowed
+        for session in held:
+            pool.give_back(session, keep=False)
+        raise
 
 
-async def _perform(pool: Pool, step: Step, lend: Lend) -> object:
+async def _perform(pool: Pool, step: Step, lend: Lend, held: list[Session]) -> object:
+    """Perform a step; ``held``: the session that is borrowed now, if any."""
     match step:
         case See():
             return time.monotonic(), pool.topology.view
         case Borrow(want, seconds):
-            return await lend(want, seconds)
+            held.append(await lend(want, seconds))
+            return held[0]
         case Consult(session, statements):
-            return await _consult(pool, session, statements)
+            return await _consult(pool, session, statements, held)
         case Return(session):
+            held.clear()
             pool.give_back(session)
         case Sleep(seconds):
             await asyncio.sleep(seconds)
@@ -113,13 +122,11 @@ async def _perform(pool: Pool, step: Step, lend: Lend) -> object:
     return None
 
 
-async def _consult(pool: Pool, session: Session, statements: tuple[str, ...]) -> Any:
+async def _consult(pool: Pool, session: Session, statements: tuple[str, ...], held: list[Session]) -> Any:
     try:
         with awaited(session):
             return await pool.driver.ask(session.raw, statements)
     except Exception as exc:
+        held.clear()
         pool.lost_in_switch(session, exc)
         return exc
-    except BaseException:  # with the answer pending
-        pool.give_back(session, keep=False)
-        raise

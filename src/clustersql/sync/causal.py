@@ -88,18 +88,27 @@ def _take(pool: Pool, memory: Remembers, deadline: float) -> None:
 
 
 def _drive(pool: Pool, steps: Steps[T], lend: Lend) -> T:
-    return drive(steps, lambda step: _perform(pool, step, lend))
+    held: list[Session] = []
+    try:
+        return drive(steps, lambda step: _perform(pool, step, lend, held))
+    except BaseException:  # nobody else knows of a session that was borrowed
+        for session in held:
+            pool.give_back(session, keep=False)
+        raise
 
 
-def _perform(pool: Pool, step: Step, lend: Lend) -> object:
+def _perform(pool: Pool, step: Step, lend: Lend, held: list[Session]) -> object:
+    """Perform a step; ``held``: the session that is borrowed now, if any."""
     match step:
         case See():
             return time.monotonic(), pool.topology.view
         case Borrow(want, seconds):
-            return lend(want, seconds)
+            held.append(lend(want, seconds))
+            return held[0]
         case Consult(session, statements):
-            return _consult(pool, session, statements)
+            return _consult(pool, session, statements, held)
         case Return(session):
+            held.clear()
             pool.give_back(session)
         case Sleep(seconds):
             time.sleep(seconds)
@@ -110,13 +119,11 @@ def _perform(pool: Pool, step: Step, lend: Lend) -> object:
     return None
 
 
-def _consult(pool: Pool, session: Session, statements: tuple[str, ...]) -> Any:
+def _consult(pool: Pool, session: Session, statements: tuple[str, ...], held: list[Session]) -> Any:
     try:
         with awaited(session):
             return pool.driver.ask(session.raw, statements)
     except Exception as exc:
+        held.clear()
         pool.lost_in_switch(session, exc)
         return exc
-    except BaseException:  # with the answer pending
-        pool.give_back(session, keep=False)
-        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -124,6 +125,7 @@ def test_nobody_reads_less_than_it_has_written_or_seen_under_load(
         for _ in range(5):
             postgres.execute("n1", "INSERT INTO events (name) SELECT repeat('x', 500) FROM generate_series(1, 4000)")
         running.more(40)
+    assert running.failed == []
     assert all(missing == 0 for each in seen for missing, _ in each)
     assert all(b >= a for each in seen for (_, a), (_, b) in itertools.pairwise(each)), "nobody goes back in time"
     postgres.execute("n1", "TRUNCATE events")
@@ -249,6 +251,29 @@ def test_a_standby_that_was_killed_counts_only_by_what_it_says_itself(postgres: 
         for name in ("n2", "n3"):
             hold_back(postgres, name, None)
         assert shown(replica) == more
+
+
+def test_a_reader_that_is_cancelled_while_it_waits_leaves_nothing_behind(postgres: PostgresCluster, make: Make) -> None:
+    cluster = make("asyncpg", causal_wait=60)
+    db = cluster.open()
+    add(db)
+    assert eventually(lambda: known(cluster, *postgres.nodes))
+    for name in ("n2", "n3"):
+        hold_back(postgres, name, "50s")
+    s = cluster.aopen().causal()
+
+    async def cancelled() -> None:
+        await s.execute("UPDATE counters SET n = n + 1")
+        reading = asyncio.ensure_future(s.options(read_only=True).execute("SELECT 1"))
+        while not s.stats()["in_flight"]:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+    cluster.loop.call(cancelled)
+    assert eventually(lambda: db.stats()["in_flight"] == 0), db.stats()
 
 
 def test_what_cannot_be_asked_for_is_said(postgres: PostgresCluster, make: Make) -> None:

@@ -163,6 +163,8 @@ def _proved(search: Search, look: _Look, view: View) -> Steps[Finding]:
         return REACHED
     if search.means.kind(node) is not search.mark.kind:
         return Finding(Verdict.LOST, "it is of another kind of database")
+    if search.mark.kind is Kind.GALERA and _is_foreign(search, search.mark, node):
+        return Finding(Verdict.LOST, "it is of another database")
     look.switches = view.switches
     while True:
         finding: Finding = yield from _asked(search, look, view)
@@ -174,6 +176,11 @@ def _proved(search: Search, look: _Look, view: View) -> Steps[Finding]:
             return finding
         pause = PAUSES[look.looks - 1] if look.looks <= len(PAUSES) else PAUSE
         yield Sleep(min(pause, look.until - now))
+
+
+def _is_foreign(search: Search, mark: Bookmark, node: Node) -> bool:
+    """Whether a member is known to be of another group: what it answers when it has caught up does not tell."""
+    return node.epoch is not None and search.means.lineage(node.epoch.lineage) != mark.lineage
 
 
 def _asked(search: Search, look: _Look, view: View) -> Steps[Finding]:

@@ -119,6 +119,11 @@ def gtids(told: str) -> Gtids:
     return Gtids(tuple(sorted((int(one[1]), int(one[2]), int(one[3])) for one in _GTID.finditer(told))))
 
 
+def lineage(name: str) -> str:
+    """``cluster 6c1a...`` without its first word."""
+    return name.rpartition(" ")[2]
+
+
 def take(node: Node) -> tuple[str, ...]:
     """Return the question for the position of a primary; of a member of Galera there is none."""
     return {Kind.GALERA: (), Kind.SET: (TAKE_SET,), Kind.STREAM: (TAKE_STREAM,)}[kind(node)]
@@ -128,8 +133,7 @@ def taken(node: Node, answers: Sequence[Rows]) -> Taken:
     """Read the answer."""
     how = kind(node)
     if how is Kind.GALERA:
-        lineage = node.epoch.lineage.rpartition(" ")[2] if node.epoch is not None else ""
-        return Taken(Bookmark(Kind.GALERA, lineage))
+        return Taken(Bookmark(Kind.GALERA, lineage(node.epoch.lineage) if node.epoch is not None else ""))
     ((told, identity, *rest),) = answers[0]
     if how is Kind.SET:
         place = gtid_set(text(told)) if text(rest[0]) == "ON" else Transactions()
@@ -145,5 +149,6 @@ BOOKMARKS = Means(
     looked=looked,
     take=take,
     taken=taken,
+    lineage=lineage,
     missing="it needs a binary log (log_bin), and MySQL gtid_mode = ON",
 )

@@ -49,7 +49,14 @@ def test_history(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", cases("route"))
 def test_route(case: dict[str, Any]) -> None:
     nodes = tuple(
-        Node(name, order, Reach.UP, Role(role), position=position, identity="anew" if case.get("started") else name)
+        Node(
+            name,
+            order,
+            Reach.UP,
+            Role(role),
+            position=position,
+            identity="anew" if case.get("started") else case.get("identity", name),
+        )
         for order, (name, (role, position)) in enumerate(case["nodes"].items())
     )
     mark = None if case["mark"] is None else Bookmark(Kind.LOG, "1", 1, case["mark"])

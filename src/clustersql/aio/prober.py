@@ -12,7 +12,7 @@ from ..core.steps import Ask, Connect, LetGo, Query, Step
 from ..core.view.node import Report
 from ..core.view.probe import Probe, probe
 from ..drivers.contract import AsyncDriver
-from ..nodes.dial import patience
+from ..nodes.dial import Order, patience
 from ..nodes.inquiry import Told
 from ..nodes.prober import BaseProber, Heard
 from ..nodes.topology import Topology
@@ -31,7 +31,7 @@ class Prober(BaseProber[Attempt]):
         super().__init__(topology, driver, heard)
         self._background = background
         self._wake_monitor = wake
-        self._sayings: dict[str, list[str]] = {}
+        self._sayings: dict[str, list[Order]] = {}
         self._looking: set[asyncio.Task[Any]] = set()
 
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
@@ -118,14 +118,14 @@ class Prober(BaseProber[Attempt]):
         task = self._background.spawn(look(), f"lookup-{name}")
         self._looking.add(task)
 
-    def say(self, name: str, statement: str) -> None:
-        """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for all of them."""
+    def say(self, name: str, order: Order) -> None:
+        """Give ``name`` an order in the background, on the connection for probes; one connection per node for all of them."""
         waiting = self._sayings.setdefault(name, [])
-        waiting.append(statement)
+        waiting.append(order)
         if len(waiting) == 1:
             self._background.spawn(self._say(name, waiting), f"say-{name}")
 
-    async def _say(self, name: str, waiting: list[str]) -> None:
+    async def _say(self, name: str, waiting: list[Order]) -> None:
         raw = self._kept.take(name)
         try:
             async with asyncio.timeout(self.topology.settings.connect_timeout):
@@ -146,9 +146,11 @@ class Prober(BaseProber[Attempt]):
         finally:
             waiting.clear()
 
-    async def _one(self, raw: Any, statement: str) -> None:
+    async def _one(self, raw: Any, order: Order) -> None:
+        question = self.driver.dialect.uptime
         try:
-            await self.driver.ask(raw, (statement,))
+            if not (question and order.is_anothers((await self.driver.ask(raw, (question,)))[0])):
+                await self.driver.ask(raw, (order.statement,))
         except Exception:  # MySQL: the session is gone already
             if self.driver.is_closed(raw):
                 raise

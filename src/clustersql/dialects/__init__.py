@@ -107,9 +107,13 @@ class Dialect:
     """Gives true in a session that the reset has made as it was at first, where a reset may leave something; empty: it
     leaves nothing."""
     cancel: str = ""
-    """Ends the statement that another session is executing, by its number; empty: there is none."""
+    """Ends the statement that another session is executing, by its number, and for how many seconds it has been open at
+    least; empty: there is none."""
     terminate: str = ""
-    """Ends another session, by its number; empty: there is none."""
+    """Ends another session, by the same; empty: there is none."""
+    uptime: str = ""
+    """Gives for how many seconds the server has been running, as the last value of a row: after a restart the numbers mean
+    others' sessions; empty: `cancel` and `terminate` look for themselves whether it is the same session."""
     guard: Guarding | None = None
     """What the commit guard says to it; None: it cannot guard a COMMIT there."""
     running: str = ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from inspect import iscoroutine
@@ -106,6 +107,27 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What a node is to do with a session of ours, which it knows by a number; later that may be the number of another one."""
+
+    form: str
+    """`Dialect.cancel` or `Dialect.terminate`."""
+    number: int
+    """The server's number of the session."""
+    opened: float
+    """When the session was opened, in monotonic seconds."""
+
+    @property
+    def statement(self) -> str:
+        """The statement that says so now."""
+        return self.form.format(self.number, f"{max(0.0, time.monotonic() - self.opened):.3f}")
+
+    def is_anothers(self, uptime: Sequence[Sequence[Any]]) -> bool:
+        """Tell whether the server, which answers `Dialect.uptime` so, in whole seconds, has begun since the session was opened."""
+        return any(float(row[-1]) + 1.0 < time.monotonic() - self.opened for row in uptime)
+
+
+@dataclass(frozen=True, slots=True)
 class Spare:
     """A connection that was opened for probes: when (monotonic seconds), and how many seconds the latest answer on it took."""
 
@@ -150,8 +172,8 @@ class Probing(Protocol):
     def tick(self, now: float, starving: bool, owed: Mapping[str, tuple[Owed, ...]], stalled: float) -> float:
         """Begin the probes that are due; return when to come again."""
 
-    def say(self, name: str, statement: str) -> None:
-        """Send a statement to a node in the background."""
+    def say(self, name: str, order: Order) -> None:
+        """Tell a node in the background what to do with a session of ours."""
 
     def spare(self, name: str) -> Spare | None:
         """Give the connection for probes to a node away; None: there is none."""

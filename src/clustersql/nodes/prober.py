@@ -20,7 +20,7 @@ from ..core.view.node import Node, Report
 from ..core.view.observe import probe_due
 from ..core.view.probe import Probe
 from ..drivers.contract import AnyDriver
-from .dial import D, Owed, Spare, judge, patience, tell_failure
+from .dial import D, Order, Owed, Spare, judge, patience, tell_failure
 from .inquiry import Inquiry
 from .kept import Kept
 from .resolver import Lookups
@@ -68,9 +68,9 @@ class BaseProber(Generic[D]):
         """Return the question for the members that ``name`` knows; see `inquiry.MakeQuestion`."""
         raise NotImplementedError
 
-    def say(self, name: str, statement: str) -> None:
-        """Send ``statement`` to ``name`` in the background, on the connection for probes; one connection per node for
-        all of them.
+    def say(self, name: str, order: Order) -> None:
+        """Give ``name`` an order in the background, on the connection for probes; one connection per node for all of
+        them.
         """
         raise NotImplementedError
 

@@ -22,7 +22,7 @@ from ..core.faults import Fault
 from ..core.view.observe import Refused, SessionLost
 from ..core.view.use import Use
 from ..core.view.view import View
-from ..nodes.dial import D, means_of
+from ..nodes.dial import D, Order, means_of
 from .counts import counted
 from .holders import NOBODY, holders, waiters
 from .opening import Opening
@@ -90,13 +90,13 @@ class BasePool(Opening[D]):
         session.tainted = True
         number = self.number(session)
         if number is not None:
-            self.cancel(session.node, number)
+            self.cancel(session, number)
 
-    def cancel(self, node: str, number: int) -> None:
-        """Ask ``node``, on another connection, to end what its session ``number`` is executing.  In the background; nothing depends on it."""
-        statement = self.reading.dialect.cancel
-        if statement and not self.closed:
-            self._prober.say(node, statement.format(number))
+    def cancel(self, session: Session, number: int) -> None:
+        """Ask the node, on another connection, to end what ``session`` is executing.  In the background; nothing depends on it."""
+        form = self.reading.dialect.cancel
+        if form and not self.closed:
+            self._prober.say(session.node, Order(form, number, session.opened))
 
     # -- the end, and forks -------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from ..core.booking.shelf import Session
 from ..core.policies.cold import try_the_cold
 from ..core.view.node import Reach
 from ..core.view.view import Want
-from ..nodes.dial import Owed, allowed
+from ..nodes.dial import Order, Owed, allowed
 from ..nodes.guard import CommitGuard
 from .base import BasePool
 from .holders import Leaks, held
@@ -67,8 +67,8 @@ class Upkeep:
             self._tell_of(session, now)
         if pool.register is not None and not stalled:
             pool.hung += pool.register.wake_the_hung(pool.topology.settings.stall_after)
-        for node, number in late:
-            pool.cancel(node, number)
+        for session, number in late:
+            pool.cancel(session, number)
         pool.topology.budget.earn(served, now)
         due = min(next_end, pool._prober.tick(now, starving, owed, stalled))
         for attempt in attempts:
@@ -96,22 +96,22 @@ class Upkeep:
             log.warning("cluster %s: a connection to %s is %s", topology.name, found.node, text)
             topology.events.note("held", found.node, text)
 
-    def _end_the_overdue(self, now: float) -> tuple[list[tuple[str, int]], float]:
+    def _end_the_overdue(self, now: float) -> tuple[list[tuple[Session, int]], float]:
         """Shut down the sockets of those whose time is over, or the grace of whose node.  Under the lock, as
         `_wake_the_hung`.
 
-        Returns the nodes and numbers of these sessions, and when the next one's time is over.  The numbers are asked
+        Returns these sessions and their numbers, and when the next one's time is over.  The numbers are asked
         for before: whoever is woken closes the connection at once, and it has none any more.
         """
         late, due = overdue(self.pool._book.shelves.values(), now)
         for session in late:
             session.timed_out = True
         drained, next_drained = outstayed(self.pool._book.shelves.values(), now)
-        numbers = [(session.node, self.pool.number(session)) for session in (*late, *drained)]
+        numbers = [(session, self.pool.number(session)) for session in (*late, *drained)]
         for session in (*late, *drained):
             session.tainted = True
             self.pool.reading.abort(session.raw)
-        return [(node, number) for node, number in numbers if number is not None], min(due, next_drained)
+        return [(session, number) for session, number in numbers if number is not None], min(due, next_drained)
 
     def _wake_the_hung(self, now: float) -> dict[str, tuple[Owed, ...]]:
         """Shut down the sockets of statements that wait for a node which does not answer a probe either; recovery then
@@ -153,4 +153,5 @@ class Upkeep:
             for one in gone:
                 self._hang_up(one.session)
         for one in gone:
-            self.pool._prober.say(one.session.node, self.pool.reading.dialect.terminate.format(one.number))
+            order = Order(self.pool.reading.dialect.terminate, one.number or 0, one.session.opened)
+            self.pool._prober.say(one.session.node, order)

@@ -13,7 +13,7 @@ from ..core.view.node import Report
 from ..core.view.observe import Answered
 from ..core.view.probe import Probe, probe
 from ..drivers.contract import Driver
-from ..nodes.dial import patience
+from ..nodes.dial import Order, patience
 from ..nodes.inquiry import Told
 from ..nodes.prober import BaseProber, Heard
 from ..nodes.topology import Topology
@@ -29,7 +29,7 @@ class Prober(BaseProber[Attempt]):
 
     def __init__(self, topology: Topology, driver: Driver, heard: Heard) -> None:
         super().__init__(topology, driver, heard)
-        self._sayings: dict[str, list[str]] = {}
+        self._sayings: dict[str, list[Order]] = {}
 
     def _new_lock(self) -> threading.Lock:
         return threading.Lock()
@@ -120,16 +120,16 @@ class Prober(BaseProber[Attempt]):
 
         in_background(look, f"clustersql-lookup-{self.topology.name}-{name}")
 
-    def say(self, name: str, statement: str) -> None:
-        """Send ``statement`` to ``name`` in the background, on the connection for probes; one thread per node for all of them."""
+    def say(self, name: str, order: Order) -> None:
+        """Give ``name`` an order in the background, on the connection for probes; one thread per node for all of them."""
         with self._lock:
             waiting = self._sayings.setdefault(name, [])
-            waiting.append(statement)
+            waiting.append(order)
             first = len(waiting) == 1
         if first:
             Attempt(self.topology, self.driver, name, lambda attempt: self._say(attempt, waiting), self._said).start()
 
-    def _say(self, attempt: Attempt, waiting: list[str]) -> Told:
+    def _say(self, attempt: Attempt, waiting: list[Order]) -> Told:
         raw = self._kept.take(attempt.name)
         if raw is None:
             raw = connect(self.topology, self.driver, attempt.name, hold=attempt.hold).raw
@@ -138,9 +138,11 @@ class Prober(BaseProber[Attempt]):
             with self._lock:
                 if not waiting:
                     return Told(raw)
-                statement = waiting.pop(0)
+                order = waiting.pop(0)
             try:
-                self.driver.ask(raw, (statement,))
+                question = self.driver.dialect.uptime
+                if not (question and order.is_anothers(self.driver.ask(raw, (question,))[0])):
+                    self.driver.ask(raw, (order.statement,))
             except Exception:  # MySQL: the session is gone already
                 if self.driver.is_closed(raw):
                     raise

@@ -70,10 +70,10 @@ def test_no_order_of_ours_ends_a_session_that_waits(held: Stage) -> None:
     failure(held.db.options(timeout=1.0).run, held.insert)
     [(pid,)] = held.ask("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
     for order in (dialect.cancel, dialect.terminate):
-        assert held.ask(order.format(pid)) == []
+        assert held.ask(order.format(pid, 0)) == []
     assert waiting(held) == 1
     [(own,)] = held.db.options(read_only=True).execute("SELECT pg_backend_pid()").fetchall()
-    assert held.ask(dialect.terminate.format(own)) == [(True,)]
+    assert held.ask(dialect.terminate.format(own, 0)) == [(True,)]
 
 
 @pytest.mark.parametrize("how", ["commit()", "COMMIT"])

@@ -395,6 +395,7 @@ RULES = Rules(
 DIALECT = Dialect(
     cancel="KILL QUERY {}",
     terminate="KILL {}",
+    uptime="SHOW GLOBAL STATUS LIKE 'Uptime'",
     running="SELECT id FROM information_schema.processlist WHERE id IN ({}) AND (command <> 'Sleep' OR time < 1)",
     name="mysql",
     sqlstates=SQLSTATES,

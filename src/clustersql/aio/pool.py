@@ -37,6 +37,7 @@ from ..pool.upkeep import Upkeep
 from . import causal
 from .dial import Attempt, Background, connect
 from .drive import drive
+from .gate import Deadlines, Gate
 from .mode import make
 from .monitor import monitor
 from .prober import Prober
@@ -51,6 +52,7 @@ class Pool(BasePool[Attempt]):
         self.driver = driver
         self.loop = asyncio.get_running_loop()
         self._is_stale = driver.is_stale
+        self._deadlines = Deadlines(self.loop)
         self.monitor = monitor()
         self._background = Background(topology.name)
         self._upkeep = Upkeep(self)
@@ -75,12 +77,17 @@ class Pool(BasePool[Attempt]):
             if self._book.view is not view:
                 self._adopt(view)
             session = self._book.take(want, now, avoid)
-            fresh = False
+            lapsed = looked_at = False
             if session is None:
-                session = await self._open(want, began + timeout, avoid)
-                # Else it lay idle, and was handed over while this caller waited.
-                fresh = session.idle_since == session.opened
-            if not fresh and (now >= session.expires or self._is_stale(session.raw)):
+                waiter = self._book.plain(want, now) if avoid is None else None
+                if waiter is not None:
+                    self._book.line_up(waiter)
+                    session = await self._wait(waiter, began + timeout)
+                else:
+                    session = await self._open(want, began + timeout, avoid)
+                now, looked_at = time.monotonic(), session.looked_at
+                lapsed = not session.is_current(now)  # it had its way to go since it was handed over
+            if lapsed or now >= session.expires or (not looked_at and self._is_stale(session.raw)):
                 self.give_back(session, keep=False)  # without blame: servers close idle connections for many reasons
                 now = time.monotonic()
                 continue
@@ -142,6 +149,26 @@ class Pool(BasePool[Attempt]):
             self.require_autocommit(session, read_only)
         await make(mode.set_mode(session, self.means(), autocommit, read_only), self.driver, session.raw)
 
+    # -- waiting -------------------------------------------------------------------------------------------------------------------
+
+    async def _wait(self, waiter: Waiter, deadline: float) -> Session:
+        """Wait for a connection that comes back; on any other news go on as `_open` does."""
+        waiter.signal = gate = Gate(self.loop)
+        try:
+            self._join(waiter)
+            self._deadlines.add(gate, deadline)
+            await gate.future
+            session = waiter.given
+            if session is not None or (session := self._general(waiter)) is not None:
+                return self._served(waiter, session)
+            waiter.signal = event = asyncio.Event()
+            if waiter.events:
+                event.set()
+            return await self._look_around(waiter, deadline, waiter.since, None)
+        except BaseException:  # what it was given in the same moment is the next one's
+            self._interrupted(waiter)
+            raise
+
     # -- opening -------------------------------------------------------------------------------------------------------------------
 
     async def _open(
@@ -149,14 +176,18 @@ class Pool(BasePool[Attempt]):
     ) -> Session:
         waiter = Waiter(want, avoid, asyncio.Event(), arguments is not None)
         self._enter_queue(waiter)
-        began = time.monotonic()
         try:
-            outcome: Any | GaveUp = await drive(
-                open_(deadline, self._stagger()), lambda step: self._perform(step, waiter, arguments)
-            )
+            return await self._look_around(waiter, deadline, time.monotonic(), arguments)
         except BaseException:  # what is dialled or served for it meanwhile is the next one's
             self._interrupted(waiter)
             raise
+
+    async def _look_around(
+        self, waiter: Waiter, deadline: float, began: float, arguments: Mapping[str, Any] | None
+    ) -> Session:
+        """Get a connection by whatever way there is."""
+        steps = open_(deadline, self._stagger())
+        outcome: Any | GaveUp = await drive(steps, lambda step: self._perform(step, waiter, arguments))
         return self._outcome(waiter, outcome, began)
 
     async def _perform(self, step: Step, waiter: Waiter, arguments: Mapping[str, Any] | None) -> object:

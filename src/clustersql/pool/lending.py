@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, Generic
 
 from ..core.booking.book import Book
-from ..core.booking.shelf import Actions, Session, Shelf
+from ..core.booking.shelf import Actions, Session, Shelf, Waiter
 from ..core.view.view import View, Want
 from ..drivers.contract import AnyDriver
 from ..errors import ClusterError, bind
@@ -47,6 +47,7 @@ class Lending(Generic[D]):
         self.waits = 0
         self.hung = 0
         self.reading = driver
+        self._is_stale = driver.is_stale
         self._lock = self._new_lock()
         self._book = self._empty_book()
         self._attempts: set[D] = set()
@@ -114,8 +115,11 @@ class Lending(Generic[D]):
         self.knobs, self.timeout = knobs, knobs.timeout
         return self._book.resize(knobs.max_size, knobs.max_dials_per_node, chosen, knobs.slow_start)
 
-    def _act(self, actions: Actions) -> None:
-        """Do what the book asks for.  Twice does no harm: whatever breaks in, it is done again."""
+    def _act(self, actions: Actions | Waiter) -> None:
+        """Do what the book asks for, or wake a waiter.  Twice does no harm: whatever breaks in, it is done again."""
+        if isinstance(actions, Waiter):
+            actions.signal.set()
+            return
         for waiter in actions.wake:
             waiter.signal.set()
         if actions.close:
@@ -136,6 +140,9 @@ class Lending(Generic[D]):
         """
         actions = None
         try:
+            session.looked_at = False
+            if keep and self._book.waiters and not session.outside:
+                keep = self._fit_to_hand_on(session)
             with self._lock:
                 actions = self._book.give_back(session, time.monotonic(), keep, holder)
             if actions is not None:
@@ -146,6 +153,20 @@ class Lending(Generic[D]):
             elif actions is not None:
                 self._act(actions)
             raise
+
+    def _fit_to_hand_on(self, session: Session) -> bool:
+        """Look at a connection for the one who waits for it, by the published view.  He would have to wait for Python's lock once more for it.
+
+        Raises what breaks in.
+        """
+        if self._book.view is not self.topology.view:
+            self._adopt(self.topology.view)
+        try:
+            session.looked_at = not self._is_stale(session.raw)
+        except BaseException:  # nobody else knows of it
+            self.give_back(session, keep=False)
+            raise
+        return session.looked_at
 
     def reclaim(self, holder: Any) -> None:
         """Take back what ``holder`` may have been given: something broke into its checkout."""

@@ -67,6 +67,26 @@ class Opening(Lending[D]):
             self._wake()  # the one prober that asks for all waiters
         return Picture(now, names, view.hopeless(waiter.want, waiter.refused))
 
+    def _join(self, waiter: Waiter) -> None:
+        """A plain waiter begins to wait: what nobody has taken in yet may be what it waits for."""
+        self.waits += 1
+        if self.orphans or self.gone:
+            self.take_in_orphans()
+
+    def _served(self, waiter: Waiter, session: Session) -> Session:
+        """Return what was put into the hands of ``waiter``, and note how long it has waited."""
+        self.topology.events.waited(session.node, session.lent_at - waiter.since, session.lent_at)
+        return session
+
+    def _general(self, waiter: Waiter) -> Session | None:
+        """Something else has happened than a connection that came back, or the time is over: let ``waiter`` look at everything.
+
+        Returns the connection that came in the same moment.
+        """
+        with self._lock:
+            waiter.general()
+        return waiter.given
+
     def _interrupted(self, waiter: Waiter) -> None:
         """The caller waits no more.  What it was served in the same moment nobody else knows of."""
         late = self._withdraw(waiter, None)
@@ -140,7 +160,8 @@ class Opening(Lending[D]):
                 session = self._session(spare.raw, shelf, spare.opened)
                 # Of the moment of the decision: what was heard since is news about this one too.
                 session.generation = asked.spare if asked.spare is not None else session.generation
-                session.idle_since = now = time.monotonic()  # so that it is looked at before it is handed out
+                session.idle_since = now = time.monotonic()
+                session.looked_at = False
                 misfit = unfit(self.topology.view, shelf.name, waiter)
                 with self._lock:
                     actions = self._book.dialled(session, spare.seconds, now, waiter, misfit)

@@ -31,6 +31,7 @@ from . import causal, monitor
 from .dial import Attempt, connect
 from .drive import drive
 from .entangled import apart
+from .gate import Gate
 from .mode import make
 from .prober import Prober
 from .settle import delete
@@ -66,15 +67,29 @@ class Pool(BasePool[Attempt]):
             # Just published by another thread (`Topology.tell`), which is about to tell us.
             if self._book.view is not view:
                 self._adopt(view)
-            with self._lock:
-                session = self._book.take(want, now, avoid, holder)
-            fresh = False
-            if session is None:
-                session = self._open(want, began + timeout, avoid, holder=holder)
-                # Else it lay idle, and was handed over while this caller waited.
-                fresh = session.idle_since == session.opened
+            lapsed = looked_at = False
+            waiter = None
             try:
-                stale = not fresh and (now >= session.expires or self._is_stale(session.raw))
+                with self._lock:
+                    session = self._book.take(want, now, avoid, holder)
+                    if session is None and avoid is None:
+                        waiter = self._book.plain(want, now, holder)
+                        if waiter is not None:
+                            waiter.signal = Gate()
+                            self._book.line_up(waiter)
+                if session is None:
+                    if waiter is not None:
+                        session = self._wait(waiter, began + timeout)
+                    else:
+                        session = self._open(want, began + timeout, avoid, holder=holder)
+                    now, looked_at = time.monotonic(), session.looked_at
+                    lapsed = not session.is_current(now)  # it had its way to go since it was handed over
+            except BaseException:
+                if waiter is not None:
+                    self._interrupted(waiter)
+                raise
+            try:
+                stale = lapsed or now >= session.expires or (not looked_at and self._is_stale(session.raw))
             except BaseException:  # nobody else knows of it
                 self.give_back(session, keep=False)
                 raise
@@ -145,6 +160,19 @@ class Pool(BasePool[Attempt]):
             self.require_autocommit(session, read_only)
         make(mode.set_mode(session, self.means(), autocommit, read_only), self.driver, session.raw)
 
+    # -- waiting -------------------------------------------------------------------------------------------------------------------
+
+    def _wait(self, waiter: Waiter, deadline: float) -> Session:
+        """Wait for a connection that comes back; on any other news go on as `_open` does."""
+        self._join(waiter)
+        left = deadline - waiter.since
+        while waiter.plain and waiter.given is None and left > 0.0 and not waiter.signal.wait(min(left, UNSIGNALLED)):
+            left = deadline - time.monotonic()
+        session = waiter.given
+        if session is not None or (session := self._general(waiter)) is not None:
+            return self._served(waiter, session)
+        return self._look_around(waiter, deadline, waiter.since, None)
+
     # -- opening -------------------------------------------------------------------------------------------------------------------
 
     def _open(
@@ -155,15 +183,20 @@ class Pool(BasePool[Attempt]):
         arguments: Mapping[str, Any] | None = None,
         holder: Any = UNDERWAY,
     ) -> Session:
-        waiter = Waiter(want, avoid, threading.Event(), arguments is not None, holder)
-        began = time.monotonic()
+        waiter = Waiter(want, avoid, Gate(), arguments is not None, holder)
         try:
             self._enter_queue(waiter)
-            outcome = drive(open_(deadline, self._stagger()), lambda step: self._perform(step, waiter, arguments))
-            return self._outcome(waiter, outcome, began)
+            return self._look_around(waiter, deadline, time.monotonic(), arguments)
         except BaseException:
             self._interrupted(waiter)
             raise
+
+    def _look_around(
+        self, waiter: Waiter, deadline: float, began: float, arguments: Mapping[str, Any] | None
+    ) -> Session:
+        """Get a connection by whatever way there is."""
+        outcome = drive(open_(deadline, self._stagger()), lambda step: self._perform(step, waiter, arguments))
+        return self._outcome(waiter, outcome, began)
 
     def _perform(self, step: Step, waiter: Waiter, arguments: Mapping[str, Any] | None) -> object:
         if isinstance(step, Await):

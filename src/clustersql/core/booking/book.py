@@ -44,7 +44,6 @@ class Book(Queue):
         self.slow_start = slow_start
         self.served = 0
         self._evicted_at = float("-inf")
-        self._candidates: dict[Want, tuple[Shelf, ...]] = {}
 
     # -- the view ------------------------------------------------------------------------------------------------------
 
@@ -58,7 +57,7 @@ class Book(Queue):
             if view.track is not before.track or [n.position for n in view] != [n.position for n in before]:
                 self._measured(actions)
             return actions
-        self._candidates.clear()
+        self._forget_candidates()
         for name in [name for name in self.shelves if name not in view.by_name]:
             self.shelves[name].retired = True
             self._retire(self.shelves.pop(name), actions)
@@ -95,7 +94,7 @@ class Book(Queue):
             for waiter in self.waiters:
                 waiter.policy = policy.turn()
                 self._aim(waiter)
-            self._candidates.clear()
+            self._forget_candidates()
         idle = sorted((s for shelf in self.shelves.values() for s in shelf.idle), key=lambda s: s.idle_since)
         for session in idle[: max(0, self.total - max_size)]:
             session.shelf.idle.remove(session)
@@ -136,7 +135,7 @@ class Book(Queue):
             shelves = self.chosen(want, now)
             if want.max_lag is None and want.among is None:  # a lag grows by itself, and such a choice is made once
                 if len(self._candidates) >= 256:  # every view of a database has a `Want` of its own
-                    self._candidates.clear()
+                    self._forget_candidates()
                 self._candidates[want] = shelves
         if avoid is not None:
             shelves = self.chosen(want, now, avoid)
@@ -194,6 +193,7 @@ class Book(Queue):
             lent = shelf.lend(waiter.want, waiter.holder)
             if lent is not None:
                 waiter.given = lent
+                lent.looked_at = False  # it lay idle
                 self._tell_served(waiter, lent, actions)
                 return True, actions
         if shelf.dials >= self.max_dials:
@@ -287,11 +287,11 @@ class Book(Queue):
 
     # -- return --------------------------------------------------------------------------------------------------------
 
-    def give_back(self, session: Session, now: float, keep: bool = True, holder: Any = None) -> Actions | None:
-        """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean.  None: there is
-        nothing to do.
+    def give_back(self, session: Session, now: float, keep: bool = True, holder: Any = None) -> Actions | Waiter | None:
+        """A caller is done with a connection.  ``keep`` False: it is broken, or cannot be made clean.
 
-        ``holder``: whose it is.  When it is that one's no more, it was given back already, and nothing is done.
+        None: there is nothing to do.  A waiter: it has the connection, and is to be woken.  ``holder``: whose it is.
+        When it is that one's no more, it was given back already, and nothing is done.
         """
         if holder is not None and session.holder is not holder:
             return None
@@ -312,19 +312,29 @@ class Book(Queue):
         elif session.ended > 0.0:
             shelf.touch(session.ended)
         session.started = session.ended = 0.0
+        # By far the most, written out: what `_settle` would do, with nothing or little to act on.
         if (
             keep
-            and not self.waiters
             and session.generation == shelf.generation
             and now < session.expires
             and self.total <= self.max_size
             and not (self.closed or shelf.retired)
         ):
-            session.idle_since = now
-            session.holder = None
-            shelf.in_flight -= 1
-            shelf.idle += [session]
-            return None  # by far the most: what `_settle` would do, without anything to act on
+            if not self.waiters:
+                session.idle_since = now
+                session.holder = None
+                shelf.in_flight -= 1
+                shelf.idle += [session]
+                return None
+            waiter = next(iter(self.waiters))
+            if waiter.plain and shelf.name in waiter.names and session.use is waiter.want.use:
+                shelf.owing = shelf.owing or session
+                shelf.checkouts += 1
+                session.lent_at = now
+                session.holder, waiter.given = waiter.holder, session
+                del self.waiters[waiter]
+                self._blocked[""] -= 1
+                return waiter
         actions = Actions()
         session.holder = None
         shelf.in_flight -= 1
@@ -390,11 +400,6 @@ class Book(Queue):
         for waiter in self.waiters:
             self._notify(waiter, Changed(), actions)
         return actions
-
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether every connection is in use, and there is no room for another one."""
-        return self.total >= self.max_size and not any(shelf.idle for shelf in self.shelves.values())
 
     @property
     def idle(self) -> int:

@@ -27,7 +27,8 @@ from ..policies.named import Policy
 from ..policies.plan import chosen
 from ..steps import Changed, Served
 from ..view.view import View, Want
-from .shelf import Actions, Session, Shelf, Waiter
+from .plain import PlainWaiter
+from .shelf import UNDERWAY, Actions, Session, Shelf, Waiter
 
 
 class Queue:
@@ -42,6 +43,8 @@ class Queue:
         self.view = View()
         self.shelves: dict[str, Shelf] = {}
         self.waiters: dict[Waiter, None] = {}  # in their order
+        self._candidates: dict[Want, tuple[Shelf, ...]] = {}
+        self._names: dict[Want, tuple[str, ...]] = {}
         self._blocked: Counter[str] = Counter()  # how many of them want room of which kind: `Waiter.blocked_on`
         self.total = 0
         self.closed = False
@@ -59,8 +62,36 @@ class Queue:
         actions = Actions()
         self._leave(waiter)
         self._room(actions)  # it may have been told of room that it did not use
-        given = next((event.session for event in waiter.events if isinstance(event, Served)), None)
-        return given, actions
+        return waiter.given, actions
+
+    def plain(self, want: Want, now: float, holder: Any = UNDERWAY) -> PlainWaiter | None:
+        """Return a waiter who can do nothing but wait: the pool is full, and all of it in use.  None: there may be more to do.
+
+        Called when there was nothing to `take`, and under the same lock: what comes back in between would go idle beside the caller.
+        """
+        if self.closed or not self.is_exhausted:
+            return None
+        names = self._names.get(want)
+        if names is None:  # those with a bound to the lag, which grows by itself, are never among them
+            names = self._names[want] = tuple([shelf.name for shelf in self._candidates.get(want, ())])
+        if not names:
+            return None
+        return PlainWaiter(want, names, self.policy.turn(), now, holder)
+
+    def line_up(self, waiter: PlainWaiter) -> None:
+        """Put him in the queue."""
+        self._blocked[""] += 1
+        self.waiters[waiter] = None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every connection is in use, and there is no room for another one."""
+        if self.total < self.max_size:
+            return False
+        for shelf in self.shelves.values():  # noqa: SIM110 - a generator would cost as much as the rest of `line_up`
+            if shelf.idle:
+                return False
+        return True
 
     @property
     def starving(self) -> bool:
@@ -78,10 +109,15 @@ class Queue:
         """Return the nodes whose connections may be used for ``want`` now."""
         return chosen(self.view, want, self.shelves, self.policy, now, avoid)
 
+    def _forget_candidates(self) -> None:
+        """Work out anew which nodes come into question."""
+        self._candidates.clear()
+        self._names.clear()
+
     def _settle(self, session: Session, now: float, actions: Actions) -> None:
         """Give a connection that nobody holds to the first waiter it fits; else let it idle, or close it."""
         shelf = session.shelf
-        usable = not (self.closed or shelf.retired or session.generation != shelf.generation or now >= session.expires)
+        usable = session.is_current(now) and not self.closed
         usable = usable and self.total <= self.max_size  # the pool was made smaller
         if usable and self.waiters:
             for waiter in self.waiters:
@@ -120,7 +156,9 @@ class Queue:
     def _tell_served(self, waiter: Waiter, session: Session, actions: Actions) -> None:
         self._leave(waiter)
         session.shelf.owing = session.shelf.owing or session
-        waiter.events.append(Served(session))
+        waiter.given = session
+        if not waiter.plain:
+            waiter.events.append(Served(session))
         actions.wake.append(waiter)
 
     def _forget(self, session: Session) -> None:
@@ -139,6 +177,9 @@ class Queue:
     def _leave(self, waiter: Waiter) -> None:
         if waiter in self.waiters:
             del self.waiters[waiter]
+            if waiter.plain:
+                self._blocked[""] -= 1
+                return
             self._blocked.subtract(waiter.blocked_on)
             waiter.blocked_on.clear()
 
@@ -170,6 +211,7 @@ class Queue:
             return  # by far the most: the pool is full
         for waiter in self.waiters:
             if room := waiter.blocked_on & free:
+                waiter.general()
                 free -= room
                 self._blocked.subtract(waiter.blocked_on)
                 waiter.blocked_on.clear()  # it looks at everything anew
@@ -179,5 +221,6 @@ class Queue:
 
     @staticmethod
     def _notify(waiter: Waiter, event: Any, actions: Actions) -> None:
+        waiter.general()
         waiter.events.append(event)
         actions.wake.append(waiter)

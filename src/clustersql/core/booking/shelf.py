@@ -94,6 +94,7 @@ class Session:
         "jitter",
         "lent_at",
         "listening",
+        "looked_at",
         "opened",
         "outside",
         "patience",
@@ -125,6 +126,8 @@ class Session:
         self.use: Use | None = None
         # Scales its times, or all that were opened in one burst would be closed in one.
         self.jitter = 1.0
+        # Its socket was looked at when it came free, or it was just dialled: who is given it at once need not look again.
+        self.looked_at = True
         # Its mode as we set it last; None: not set by us yet.
         self.autocommit: bool | None = None
         self.read_only: bool | None = None
@@ -160,6 +163,11 @@ class Session:
         """The node's name."""
         return self.shelf.name
 
+    def is_current(self, now: float) -> bool:
+        """Tell whether it may be handed out still: its node is as it was at the dial, and it is not too old."""
+        shelf = self.shelf
+        return self.generation == shelf.generation and now < self.expires and not shelf.retired
+
     def __repr__(self) -> str:
         return f"<Session {self.node} generation={self.generation}{' tainted' if self.tainted else ''}>"
 
@@ -178,6 +186,7 @@ class Waiter:
         "names",
         "outside",
         "passed_over",
+        "plain",
         "policy",
         "raised",
         "refused",
@@ -198,6 +207,7 @@ class Waiter:
         self.want = want
         self.holder = holder  # gets the connection
         self.given: Session | None = None  # which it was; the event that says so may have been broken off
+        self.plain = False  # see `core.booking.plain`
         self.avoid = avoid
         self.signal = signal
         self.outside = (
@@ -214,6 +224,9 @@ class Waiter:
         # What a function of the program's has raised, by the node, and which: no news about that.
         self.raised: dict[str, tuple[str, BaseException]] = {}
         self.blocked_on: set[str] = set()  # nodes whose dials are at their limit, and "" for the whole pool
+
+    def general(self) -> None:
+        """Do nothing: it is not plain."""
 
 
 @dataclass(slots=True)

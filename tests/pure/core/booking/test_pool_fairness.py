@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clustersql.core.booking.book import Book
-from clustersql.core.booking.shelf import Session, Waiter
+from clustersql.core.booking.shelf import Actions, Session, Waiter
 from clustersql.core.policies.named import policy
 from clustersql.core.steps import Changed, Served
 from clustersql.core.view.node import Report, Role
@@ -43,7 +43,7 @@ def test_a_writer_gets_room_after_as_many_readers_as_the_pool_is_large() -> None
         book.enqueue(reader)
         session = sessions.pop(0)
         actions = book.give_back(session, 1.0)
-        assert actions is not None
+        assert isinstance(actions, Actions)
         if session in actions.close:
             break
         assert Served(session) in reader.events
@@ -62,6 +62,6 @@ def test_readers_alone_lose_no_connection() -> None:
         book.enqueue(reader)
         session = sessions.pop(0)
         actions = book.give_back(session, 1.0)
-        assert actions is not None
+        assert isinstance(actions, Actions)
         assert actions.close == []
         sessions.append(session)

@@ -50,6 +50,7 @@ class Caller:
     until: float | None = None
     plan: tuple[str, ...] = ()
     failed: set[str] = field(default_factory=set)
+    waits_only: bool = False
 
 
 @dataclass(eq=False)
@@ -111,7 +112,12 @@ class PoolModel(RuleBasedStateMachine):
         self.view = observe(self.view, seen, self.now)
         self.act(self.book.adopt(self.view))
 
-    def act(self, actions: Actions, waiter: Waiter | None = None) -> None:
+    def act(self, actions: Actions | Waiter | None, waiter: Waiter | None = None) -> None:
+        if actions is None:
+            return
+        if isinstance(actions, Waiter):
+            self.woken.add(actions)
+            return
         self.closed += actions.close
         self.woken.update(actions.wake)
         if actions.dial is not None:
@@ -162,15 +168,33 @@ class PoolModel(RuleBasedStateMachine):
         self.callers.remove(caller)
         given, actions = self.book.withdraw(caller.waiter)
         self.act(actions)
-        assert held is None or given is None, "served twice"
+        assert held is None or given is held, "served twice"
+        caller.waiter.general()
         caller.waiter.events.clear()
         session = held or given
         if session is not None:
             self.hold(session, caller.waiter.want)
 
     def deliver_all(self) -> None:
-        while ready := [c for c in self.callers if c.waiter.events]:
-            self.run(ready[0], self.event(ready[0]))
+        while ready := [c for c in self.callers if self.has_news(c)]:
+            self.hear(ready[0])
+
+    def has_news(self, caller: Caller) -> bool:
+        """Whether it is to be woken: an event, or a connection in the hands of one who only waits."""
+        return bool(caller.waiter.events) or (caller.waiter.plain and caller.waiter.given is not None)
+
+    def hear(self, caller: Caller) -> None:
+        """It goes on, as `Pool._wait` does where it was plain until now."""
+        waiter = caller.waiter
+        if caller.waits_only:
+            caller.waits_only = False
+            waiter.general()
+            if waiter.given is not None:
+                self.leave(caller, waiter.given)
+            else:
+                self.run(caller, None)
+            return
+        self.run(caller, self.event(caller) if waiter.events else None)
 
     def after(self) -> None:
         if self.eager:
@@ -187,6 +211,12 @@ class PoolModel(RuleBasedStateMachine):
             assert session.node in self.view.serving(want), "not of the wanted role"
             assert session.generation == self.view.by_name[session.node].generation, "an old generation was handed out"
             self.hold(session, want)
+            return
+        lined_up = self.book.plain(want, self.now) if avoid is None and not outside else None
+        if lined_up is not None:
+            assert self.book.total >= self.book.max_size, "it only waits, and there is room"
+            self.book.line_up(lined_up)
+            self.callers.append(Caller(lined_up, open_(FOREVER, self.stagger), waits_only=True))
             return
         waiter = Waiter(want, avoid, outside=outside)
         self.book.enqueue(waiter)
@@ -238,16 +268,15 @@ class PoolModel(RuleBasedStateMachine):
         session = data.draw(st.sampled_from([s for s in self.lent if s not in self.outside]))
         self.lent.remove(session)
         first = self.first_in_line(session) if keep else None
-        self.act(self.book.give_back(session, self.now, keep) or Actions())
+        self.act(self.book.give_back(session, self.now, keep))
         self.check_served(first, session)
         assert keep or session in self.closed
         self.after()
 
-    @precondition(lambda self: any(c.waiter.events for c in self.callers))
+    @precondition(lambda self: any(self.has_news(c) for c in self.callers))
     @rule(data=st.data())
     def deliver(self, data: st.DataObject) -> None:
-        caller = data.draw(st.sampled_from([c for c in self.callers if c.waiter.events]))
-        self.run(caller, self.event(caller))
+        self.hear(data.draw(st.sampled_from([c for c in self.callers if self.has_news(c)])))
 
     @precondition(lambda self: self.callers)
     @rule(data=st.data())
@@ -262,7 +291,7 @@ class PoolModel(RuleBasedStateMachine):
         self.now += seconds
         for caller in list(self.callers):
             if caller.until is not None and caller.until <= self.now and caller in self.callers:
-                self.run(caller, self.event(caller) if caller.waiter.events else None)
+                self.hear(caller)
         self.after()
 
     @rule()
@@ -318,7 +347,7 @@ class PoolModel(RuleBasedStateMachine):
         for caller in self.callers:  # in the order of their coming
             waiter = caller.waiter
             names = set(self.view.serving(waiter.want))
-            if waiter.outside or any(isinstance(event, Served) for event in waiter.events):
+            if waiter.outside or waiter.given is not None:
                 continue
             fits = self.group(names - {waiter.avoid} or names)
             dialled = (
@@ -342,14 +371,14 @@ class PoolModel(RuleBasedStateMachine):
         return names
 
     def check_served(self, first: Waiter | None, session: Session) -> None:
-        got = [c.waiter for c in self.callers if any(e == Served(session) for e in c.waiter.events)]
+        got = [c.waiter for c in self.callers if c.waiter.given is session]
         assert got == ([first] if first is not None else []), "not the first in line"
 
     @invariant()
     def each_connection_is_in_exactly_one_place(self) -> None:
         shelves = {id(s.shelf): s.shelf for s in self.made}.values()
         idle = [s for shelf in shelves for s in shelf.idle]
-        given = [e.session for c in self.callers for e in c.waiter.events if isinstance(e, Served)]
+        given = [c.waiter.given for c in self.callers if c.waiter.given is not None]
         places = Counter(id(s) for s in [*idle, *self.lent, *given, *self.closed])
         assert places == Counter(id(s) for s in self.made)
         in_flight = Counter(id(s.shelf) for s in [*self.lent, *given])
@@ -371,8 +400,8 @@ class PoolModel(RuleBasedStateMachine):
     @invariant()
     def nobody_is_forgotten(self) -> None:
         """In a moment of rest, whoever waits without a timer and a dial of its own has nothing that it could do."""
-        assert all(c.waiter in self.woken for c in self.callers if c.waiter.events), "an event without a wake-up"
-        if self.book.closed or any(c.waiter.events for c in self.callers):
+        assert all(c.waiter in self.woken for c in self.callers if self.has_news(c)), "an event without a wake-up"
+        if self.book.closed or any(self.has_news(c) for c in self.callers):
             return
         for caller in self.callers:
             waiter = caller.waiter
@@ -383,6 +412,9 @@ class PoolModel(RuleBasedStateMachine):
                 shelf = self.book.shelves[node]
                 room = shelf.dials < self.book.max_dials and (waiter.outside or self.book.total < self.book.max_size)
                 assert not room, f"a waiter sleeps while {node} has room"
+            for node in waiter.names if caller.waits_only else ():
+                assert not self.book.shelves[node].idle, "one who only waits sleeps beside an idle connection"
+                assert self.book.total >= self.book.max_size, "one who only waits sleeps beside room"
                 assert waiter.outside or not (shelf.idle and node in waiter.names), "a waiter sleeps beside an idle one"
 
     def teardown(self) -> None:
@@ -396,7 +428,7 @@ class PoolModel(RuleBasedStateMachine):
             self.act(self.book.dial_failed(dial.shelf, RuntimeError("closed"), self.now, dial.waiter))
         for session in [s for s in self.lent if s not in self.outside]:
             self.lent.remove(session)
-            self.act(self.book.give_back(session, self.now) or Actions())
+            self.act(self.book.give_back(session, self.now))
         assert set(self.made) - set(self.lent) == set(self.closed)
         assert self.book.total == self.book.in_flight == 0
 

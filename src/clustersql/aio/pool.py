@@ -51,7 +51,6 @@ class Pool(BasePool[Attempt]):
         super().__init__(topology, driver)
         self.driver = driver
         self.loop = asyncio.get_running_loop()
-        self._is_stale = driver.is_stale
         self._deadlines = Deadlines(self.loop)
         self.monitor = monitor()
         self._background = Background(topology.name)

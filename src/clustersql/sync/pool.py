@@ -45,7 +45,6 @@ class Pool(BasePool[Attempt]):
     def __init__(self, topology: Topology, driver: Driver) -> None:
         super().__init__(topology, driver)
         self.driver = driver
-        self._is_stale = driver.is_stale
         self._upkeep = Upkeep(self)
         self._prober = Prober(topology, driver, self._upkeep.heard)
         self._begin(self._adopt)

@@ -21,7 +21,7 @@ from clustersql.core.booking.shelf import Actions, Session, Shelf, Waiter
 from clustersql.core.faults import Fault
 from clustersql.core.policies.named import NAMED, policy
 from clustersql.core.recovery.budget import Budget
-from clustersql.core.steps import Await, Changed, Dial, DialFailed, Look, Picture, Served
+from clustersql.core.steps import Await, Changed, Dial, DialFailed, Look, Picture
 from clustersql.core.view.node import Readiness, Report, Role
 from clustersql.core.view.observe import (
     Added,

@@ -67,6 +67,7 @@ def test_news_that_were_published_a_moment_ago_count(make: Make) -> None:
         pool.topology.listeners.remove(pool._listener)
         pool.topology.tell(SessionLost(session.node, session.generation))
         assert pool._book.view is not pool.topology.view
+        pool.topology.listeners.append(pool._listener)
 
     raw, got = handed(make(max_size=1, nodes="a b").open(), lose)
     assert got is not raw

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ...errors import CausalityLost
+from ...errors import CausalityLost, NoNodeAvailable, PoolTimeout
 from ..steps import Borrow, Consult, Return, See, Sleep, Steps, Tell
 from ..view.epoch import Switch
 from ..view.node import Node, Role
@@ -33,6 +33,9 @@ PAUSES = (0.001, 0.002, 0.004)
 """Seconds before a replica that is not there yet is asked again, the first times; then `PAUSE`.  Two of three replicas without load are
 there at the first look, and nearly all 2 ms later."""
 PAUSE = 0.005
+ASIDE = 0.25
+"""Seconds for which a session of a replica is waited for, where the primary can serve: as long as the best node may take to connect before
+another one is dialled (`stagger`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,19 @@ class _Look:
     """What is found out about one session."""
 
     session: Any
+    """The pool's session."""
     node: Node
+    """Its node, as the view had it when the session was borrowed."""
     primary: bool
+    """Whether the view believes it to be the primary."""
     until: float
+    """When the wait for it ends, in monotonic seconds."""
     identity: str = ""
+    """The incarnation of the server; "": not known yet."""
     looks: int = 0
+    """How often it was asked."""
     switches: tuple[Switch, ...] = field(default=())
+    """Where timelines are known to have begun."""
     gone: bool = False
     """It has been given back, with an error."""
 
@@ -98,7 +108,15 @@ def reading(search: Search) -> Steps[Found | Behind]:
         if left and now >= search.deadline:
             return Behind(left)
         chosen = route(view, search.want, search.mark, partial(_known, search, view), now, search.stay, frozenset(left))
-        session = yield Borrow(chosen.want, max(0.0, search.deadline - now))
+        try:
+            session = yield Borrow(chosen.want, _patience(search, chosen.want, now))
+        except (NoNodeAvailable, PoolTimeout) as exc:
+            if chosen.want.among is None:
+                raise
+            if chosen.want.among <= left.keys():
+                yield Sleep(PAUSE)
+            left |= dict.fromkeys(chosen.want.among, first_line(exc))
+            continue
         now, view = yield See()
         node = view.by_name.get(session.node)
         if node is None:  # it was removed meanwhile
@@ -115,6 +133,12 @@ def reading(search: Search) -> Steps[Found | Behind]:
         if node.name in left:
             yield Sleep(PAUSE)
         left[node.name] = finding.why or "it was started anew since the last read"
+
+
+def _patience(search: Search, want: Want, now: float) -> float:
+    """Return for how many seconds a session is waited for: one of certain nodes not for long, since they may have gone in this moment."""
+    left = max(0.0, search.deadline - now)
+    return left if want.among is None else min(left, ASIDE)
 
 
 def _how(search: Search, look: _Look, way: Way) -> str:

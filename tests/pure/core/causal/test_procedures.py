@@ -49,6 +49,7 @@ class World:
         self.borrowed: list[str] = []
         self.open: list[Session] = []
         self.told: list[Any] = []
+        self.patience: list[float] = []
 
     @property
     def view(self) -> View:
@@ -72,7 +73,8 @@ class World:
         match step:
             case See():
                 return self.now, self.view
-            case Borrow(want):
+            case Borrow(want, seconds):
+                self.patience.append(seconds)
                 return self.borrow(want)
             case Consult(session, statements):
                 return self.consult(session, statements)
@@ -181,6 +183,16 @@ def test_a_position_beyond_the_primary_s_is_lost_by_its_own_fresh_answer() -> No
     with pytest.raises(CausalityLost, match="beyond the primary's"):
         world.run(reading(search(200)))
     assert world.open == []
+
+
+@pytest.mark.parametrize("position", [100, 50], ids=["known", "to be asked"])
+def test_a_replica_that_goes_in_this_moment_is_left_at_once(position: int) -> None:
+    """Its session is waited for no longer than another node takes, and not until the deadline."""
+    world = World((NODES[0], node("b", "replica", position)), {"a": lambda now: 100}, refuses="b")
+    assert world.run(reading(search())).session.node == "a"
+    assert world.patience == [0.25, 1.0]
+    world = World((NODES[0], node("b", "replica", position)), {}, refuses="b")
+    assert isinstance(world.run(reading(search(service=Service.REPLICA))), Behind)
 
 
 def test_a_replica_behind_a_pooler_does_not_count() -> None:

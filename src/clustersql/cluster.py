@@ -195,7 +195,12 @@ class Cluster:
         self._require_shareable(arguments)
         if on_connect is not None:
             check_plain(on_connect, "open()", "give a plain function as on_connect, or use clustersql.aio")
-        return Database(self._make_pool(), self._notes, self._claimed(arguments, on_connect))
+        pool = self._make_pool()
+        if self._topology.settings.commit_guard_required and not pool.closed:
+            from .sync.guard import require
+
+            require(pool)
+        return Database(pool, self._notes, self._claimed(arguments, on_connect))
 
     def connect(self, *args: Any, **kwargs: Any) -> Connection:
         """Return a PEP 249 connection outside the pool.  Arguments are the driver's own and win; node and credentials

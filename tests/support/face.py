@@ -171,6 +171,14 @@ class FaceDatabase(_Face):
     def connection(self, **options: Any) -> FaceConnection:
         return self._seen(self._loop.call(lambda: self._inner.connection(**options)))  # checked out here
 
+    def once(self, key: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """As `run`."""
+
+        async def function_in_a_thread(conn: aio.Connection, *args: Any, **kwargs: Any) -> Any:
+            return await asyncio.to_thread(function, FaceConnection(conn, self._loop), *args, **kwargs)
+
+        return self._call("once", key, function_in_a_thread, *args, **kwargs)
+
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The test's function is a plain one: it runs in a thread, from where it calls back into the loop."""
 

@@ -13,9 +13,10 @@ from ..config.knobs import Knobs
 from ..config.options import PER_CALL, Options, memory_of
 from ..config.percall import PerCall
 from ..connection.functions import check_async
-from ..connection.guard import asked_for, told
+from ..connection.once import claimed
 from ..connection.result import Result
 from ..connection.running import Running
+from ..connection.settling import asked_for, told
 from ..connection.statements import UNSET
 from ..core.causal.bookmark import text_of
 from ..pool.counts import unused
@@ -24,6 +25,7 @@ from .causal import bookmark
 from .checkout import Checkout
 from .connection import Connection
 from .cursor import fetched
+from .guard import require, write
 from .run import run
 from .settle import settle
 
@@ -98,14 +100,15 @@ class Database:
         move: bool | None = None,
         max_lag: float | str | None = None,
         after: str | None = None,
+        keep: float | None = None,
     ) -> Database:
         """Return a view of this database with other settings; this one is left as it is.
 
         ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.  ``read_only``: any ready node may
         serve, and the server refuses writes.  ``idempotent``: running a statement twice does no harm.  ``node``, ``role`` ("primary",
         "replica", "any") and ``move=False`` pin the work.  ``max_lag``: how far behind a replica may be, in seconds, or as a size of its
-        log ("16MB").  ``after``: the bookmark that a read must have seen ("": none), as `bookmark` has told it.  Raises `ConfigError` naming
-        every mistake.
+        log ("16MB").  ``after``: the bookmark that a read must have seen ("": none), as `bookmark` has told it.  ``keep``: for how many
+        seconds `once` keeps a key, 7 days if nothing is said.  Raises `ConfigError` naming every mistake.
         """
         given = {
             "timeout": timeout,
@@ -116,6 +119,7 @@ class Database:
             "move": move,
             "max_lag": max_lag,
             "after": after,
+            "keep": keep,
         }
         given = {name: value for name, value in given.items() if value is not None}
         self._look()
@@ -215,6 +219,31 @@ class Database:
         with Running(pool, current_task(), self._cluster.name):
             return await run(connect, function, args, kwargs)
 
+    async def once(
+        self, key: str, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `run`, once and only once for ``key``, a text of at most 200 characters: whoever comes with the same one waits, and then learns it.
+
+        The key is written first in the transaction, so it is there if, and only if, the work is.  It is kept for ``options(keep=)`` seconds
+        by the server's clock, and may then be worked on anew.  What the function returned is not kept.  Needs the knob ``commit_guard``.
+        Raises what `run` does, `AlreadyCommitted` where the work of this key was committed before, and `ConfigError`.
+        """
+        check_async(function, "db.once()")
+        if self._knobs is not self._cluster._topology.settings:
+            self._look()
+        claim = claimed(self._cluster._topology, key, self._options)
+        pool, notes, deadline = self._pool(), self._cluster._notes, self._deadline()
+
+        def connect() -> Checkout:
+            return Connection.acquired(pool, self._options, self._want, notes, depth=4, deadline=deadline)
+
+        async def work(conn: Connection) -> T:
+            await write(conn, claim)
+            return await function(conn, *args, **kwargs)
+
+        with Running(pool, current_task(), self._cluster.name):
+            return await run(connect, work, (), {})
+
     async def settle(self, commit_id: str, *, timeout: float | None = None) -> str:
         """Settle what became of a COMMIT, by its id: "committed" or "void".  Any process may ask, of the same database, within 3.5 days.
 
@@ -257,6 +286,8 @@ class Database:
         return unused(self._cluster._topology) if pool is None else pool.stats()
 
     async def __aenter__(self) -> Database:
+        if self._cluster._topology.settings.commit_guard_required:
+            await require(self._pool())
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ..connection import rehearsal
 from ..connection.forwarded import mode_changed
 from ..connection.guard import refused
 from ..connection.hooks import call_hooks
@@ -45,6 +46,8 @@ class Ending(Answering):
         if session is not None and self._state.answered is not None:
             await self._read_on()
         if (error := self._state.uncommittable(ours)) is not None:
+            await self._end_commit(error)
+        if rehearsal.planned and session is not None and (error := rehearsal.rehearsed(self._state)) is not None:
             await self._end_commit(error)
         if session is not None:
             driver, done, token = self._pool.driver, False, None

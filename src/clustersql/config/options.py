@@ -14,7 +14,7 @@ from ..core.view.use import Claim
 from ..core.view.view import Service, Want
 from ..errors import ConfigError
 from .checks import is_number, nearest, report
-from .knobs import LAG, Knobs
+from .knobs import LAG, SECONDS, Knobs
 
 ROLES = {"primary": Service.WRITE, "replica": Service.REPLICA, "any": Service.READ}
 
@@ -39,6 +39,8 @@ class Options:
     """How far behind a replica may be that serves it, in seconds, or as a size of its log ("16MB")."""
     after: str | None = None
     """The bookmark that a read must have seen; "": none."""
+    keep: float | None = None
+    """For how many seconds `once` keeps a key; None: `KEEP`."""
     claim: Claim | None = None
     """What its sessions are made with, as `Cluster.open` was told; no caller sets it later."""
     memory: Remembers | None = None
@@ -98,6 +100,8 @@ def _mistake(name: str, value: object) -> str | None:
     if name == "timeout":
         good = is_number(value) and 0 < value < 1e9  # type: ignore[operator]
         return None if good else f"must be a number of seconds above 0, not {value!r}"
+    if name == "keep":
+        return SECONDS.complaint(value)
     if name == "after":
         return _no_bookmark(value)
     if name == "max_lag":

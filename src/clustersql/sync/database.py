@@ -12,16 +12,18 @@ from ..config.knobs import Knobs
 from ..config.options import Options, memory_of
 from ..config.percall import PerCall
 from ..connection.functions import check_plain
-from ..connection.guard import asked_for, told
 from ..connection.interruption import passes
+from ..connection.once import claimed
 from ..connection.result import Result
 from ..connection.running import Running, here
+from ..connection.settling import asked_for, told
 from ..connection.statements import UNSET, StatementCache
 from ..core.causal.bookmark import text_of
 from ..core.recovery.verdict import Phase
 from ..pool.memory import remembering
 from .causal import bookmark
 from .connection import Connection
+from .guard import write
 from .pool import Pool
 from .run import run
 from .settle import settle
@@ -63,14 +65,15 @@ class Database:
         move: bool | None = None,
         max_lag: float | str | None = None,
         after: str | None = None,
+        keep: float | None = None,
     ) -> Database:
         """Return a view of this database with other settings; this one is left as it is.
 
         ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.  ``read_only``: any ready node may
         serve, and the server refuses writes.  ``idempotent``: running a statement twice does no harm.  ``node``, ``role`` ("primary",
         "replica", "any") and ``move=False`` pin the work.  ``max_lag``: how far behind a replica may be, in seconds, or as a size of its
-        log ("16MB").  ``after``: the bookmark that a read must have seen ("": none), as `bookmark` has told it.  Raises `ConfigError` naming
-        every mistake.
+        log ("16MB").  ``after``: the bookmark that a read must have seen ("": none), as `bookmark` has told it.  ``keep``: for how many
+        seconds `once` keeps a key, 7 days if nothing is said.  Raises `ConfigError` naming every mistake.
         """
         given = {
             "timeout": timeout,
@@ -81,6 +84,7 @@ class Database:
             "move": move,
             "max_lag": max_lag,
             "after": after,
+            "keep": keep,
         }
         given = {name: value for name, value in given.items() if value is not None}
         self._look()
@@ -190,6 +194,34 @@ class Database:
             with running:
                 return run(connect, function, args, kwargs)
         except BaseException:  # the handler of a signal may have raised in the begin or the end of that `with`
+            running.forget()
+            raise
+
+    def once(self, key: str, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, once and only once for ``key``, a text of at most 200 characters: whoever comes with the same one waits, and then learns it.
+
+        The key is written first in the transaction, so it is there if, and only if, the work is.  It is kept for ``options(keep=)`` seconds
+        by the server's clock, and may then be worked on anew.  What the function returned is not kept.  Needs the knob ``commit_guard``.
+        Raises what `run` does, `AlreadyCommitted` where the work of this key was committed before, and `ConfigError`.
+        """
+        check_plain(function, "db.once()", "give a plain function, or use clustersql.aio")
+        if self._knobs is not self._pool.topology.settings:
+            self._look()
+        claim = claimed(self._pool.topology, key, self._options)
+        deadline = self._deadline()
+
+        def connect() -> Connection:
+            return Connection(self._pool, self._options, self._want, self._notes, depth=4, deadline=deadline)
+
+        def work(conn: Connection) -> T:
+            write(conn, claim)
+            return function(conn, *args, **kwargs)
+
+        running = Running(self._pool, here(), self._pool.topology.name)
+        try:
+            with running:
+                return run(connect, work, (), {})
+        except BaseException:  # as in `run`
             running.forget()
             raise
 

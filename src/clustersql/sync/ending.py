@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
+from ..connection import rehearsal
 from ..connection.forwarded import mode_changed
 from ..connection.guard import refused
 from ..connection.hooks import call_hooks
@@ -45,6 +46,8 @@ class Ending(Answering):
         if session is not None and state.answered is not None:
             self._read_on()
         if (error := state.uncommittable(ours)) is not None:
+            self._end_commit(error)
+        if rehearsal.planned and session is not None and (error := rehearsal.rehearsed(state)) is not None:
             self._end_commit(error)
         if session is not None:
             commit, token = session.raw.commit, None

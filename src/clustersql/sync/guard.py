@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..connection.guard import Token, fence_of, insert_of, prepared, refused
 from ..connection.interruption import passes
+from ..connection.once import Claim, require_new, statements_of
 from ..connection.statements import LEFT
+from ..connection.tables import missing, questions_of, require_present
 from ..core.booking.shelf import Session
 from ..core.recovery.verdict import Phase
+from ..core.view.view import Service, Want
 from ..pool.session import awaited
 from .recovery import never, recover_statement
 
 if TYPE_CHECKING:
     from .ending import Ending
+    from .pool import Pool
 
 
 def prepare(connection: Ending, session: Session, text: bool = False) -> Token | None:
@@ -55,3 +60,26 @@ def _within(connection: Ending, session: Session, statement: str, token: Token |
         return recover_statement(connection, never, LEFT, Phase.EXECUTE, exc)
     session.count += 1
     return rows
+
+
+def write(connection: Ending, claim: Claim) -> None:
+    """Write a key of ``once`` as the transaction's first statement.  Raises `AlreadyCommitted` where it is there already."""
+    state = connection._state
+    session = connection._live()
+    answers = [_within(connection, session, statement) for statement in statements_of(state, session, claim)]
+    state.transaction = replace(state.transaction, unproven=True, writes=True)
+    require_new(claim, answers[-1])
+
+
+def require(pool: Pool) -> None:
+    """Raise `ConfigError` unless the primary has the tables, and this user may work with them.  Raises `NoNodeAvailable` too."""
+    session = pool.open_outside(Want(Service.WRITE), pool.timeout, {})
+    try:
+        with awaited(session):
+            for statements in questions_of(pool.topology, session.node):
+                told = pool.driver.ask(session.raw, statements)
+                require_present(pool.topology, told[-1])
+    except Exception as exc:
+        raise missing(pool, session, exc) from exc
+    finally:
+        pool.give_back(session, keep=False)

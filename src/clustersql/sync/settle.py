@@ -6,8 +6,9 @@ import time
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..connection.guard import ended, fence_of, note_id, terms
+from ..connection.guard import ended, fence_of, note_id
 from ..connection.recovery import BasePerformer, note_lost
+from ..connection.settling import terms
 from ..core.booking.shelf import UNDERWAY, Session
 from ..core.faults import Facts, Fault
 from ..core.guard.resolve import Fence, Settled, resolve

@@ -49,7 +49,7 @@ ONLY_SYNC_NAMES = {
 }  # fmt: skip
 TWINS = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__", "__next__": "__anext__"}
 AWAITED = {
-    "Database": {"execute", "run", "close", "settle"},
+    "Database": {"execute", "run", "close", "settle", "once"},
     "Connection": {"commit", "rollback", "close", "execute", "set_autocommit"},
     "Cursor": {"execute", "executemany", "close", "fetchone", "fetchmany", "fetchall"},
 }

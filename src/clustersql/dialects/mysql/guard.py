@@ -130,7 +130,7 @@ def table(named: Table, database: str | None) -> Table:
 def present(named: Table) -> tuple[str, ...]:
     """Write nothing into the table itself: a missing privilege or table is an error all the same."""
     name = named.quoted("`")
-    return f"INSERT INTO {name} (token) SELECT token FROM {name} WHERE 1 = 0", "SELECT 1, 1"
+    return f"INSERT INTO {name} SELECT * FROM {name} WHERE 1 = 0", "SELECT 1, 1"
 
 
 def persistent(named: Table) -> str:

@@ -105,7 +105,7 @@ def test_fixtures_and_verbs_of_the_testing_tools_are_documented() -> None:
     verbs = {
         name
         for exported in testing.__all__
-        for kind in getattr(testing, exported).__mro__
+        for kind in getattr(getattr(testing, exported), "__mro__", ())
         if kind.__module__.startswith("clustersql.testing")
         for name in vars(kind)
         if not name.startswith("_")

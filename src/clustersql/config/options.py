@@ -86,7 +86,7 @@ def memory_of(options: Options) -> Remembers:
 
 OPTIONS = tuple(name for name in Options.__dataclass_fields__ if name not in ("claim", "memory"))
 """What a caller may set."""
-PER_CALL = tuple(name for name in OPTIONS if name not in ("idempotent", "after"))
+PER_CALL = tuple(name for name in OPTIONS if name not in ("idempotent", "after", "keep"))
 """What `Database.connection` takes too, in this order.
 
 The others are said of statements: ``idempotent``, and ``after``, which is another at each call and so would be kept in

@@ -90,7 +90,7 @@ PER_CALL = tuple(name for name in OPTIONS if name not in ("idempotent", "after",
 """What `Database.connection` takes too, in this order.
 
 The others are said of statements: ``idempotent``, and ``after``, which is another at each call and so would be kept in
-vain.
+vain; ``keep`` is of `once` alone.
 """
 
 

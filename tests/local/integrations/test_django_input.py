@@ -19,6 +19,7 @@ from clustersql.integrations.django.checks import MIDDLEWARE, ROUTER, check_all,
 from clustersql.integrations.django.clusters import named
 from clustersql.integrations.django.middleware import COOKIE
 from clustersql.integrations.django.pinning import is_pinned, is_written_by, note_write
+from clustersql.integrations.django.rerun import Transaction
 from clustersql.integrations.django.settings import adopt, read
 
 ENGINE = "clustersql.integrations.django.postgresql"
@@ -253,3 +254,12 @@ def test_rerun_refuses_what_it_cannot_run() -> None:
 
     with pytest.raises(clustersql.ConfigError, match="@rerun"):
         rerun(later)
+
+
+def test_nothing_is_run_again_after_its_commit() -> None:
+    """Whatever then failed: a hook of ``on_commit`` may have lost a transaction of its own."""
+    attempt, error = Transaction(SimpleNamespace()), clustersql.TransactionLost()
+    attempt.again[id(error)] = error, True
+    assert attempt.allows(error)
+    attempt.committed = True
+    assert not attempt.allows(error)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import django.db
@@ -295,3 +297,43 @@ def test_a_backend_of_another_package_goes_between(stage: Stage) -> None:
             connection.close()
         assert connection.cluster.metrics()["Pool"]["Size"] == 1
     assert prometheus_client.REGISTRY.get_sample_value(counter, labels) == before + 10
+
+
+PSYCOPG2 = """
+import sys
+sys.modules["psycopg"] = None  # Django takes psycopg2 where there is no other
+import datetime
+import django
+from django.conf import settings
+settings.configure(DATABASES={databases!r}, USE_TZ=True)
+django.setup()
+from django.db import connection, connections, models
+
+class Item(models.Model):
+    at = models.DateTimeField()
+    data = models.JSONField()
+    class Meta:
+        app_label = "stock"
+
+with connection.schema_editor() as editor:
+    editor.create_model(Item)
+try:
+    Item.objects.create(at=datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC), data={{"a": [1]}})
+    connection.close()
+    [item] = Item.objects.iterator()
+    print(connection.cluster.driver.name, item.at.year, item.data)
+finally:
+    with connection.schema_editor() as editor:
+        editor.delete_model(Item)
+with connections["replica"].cursor() as cursor:
+    cursor.execute("SHOW transaction_read_only")
+    print(cursor.fetchone())
+"""
+
+
+def test_psycopg2(postgres_cluster: Any, tmp_path: Path) -> None:
+    postgres_cluster.heal()
+    program = tmp_path / "program.py"
+    program.write_text(PSYCOPG2.format(databases=databases("psycopg", postgres_cluster)))
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == ["psycopg2 2026 {'a': [1]}", "('on',)"], done.stderr

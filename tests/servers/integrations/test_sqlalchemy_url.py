@@ -242,3 +242,35 @@ def test_a_kill_and_a_demotion(engines: Engines, postgres_cluster: Any) -> None:
         )
     assert engines.ask(engine, "SELECT count(*) FROM story") == 6
     assert engines.ask(engine, "SELECT inet_server_port()") == postgres_cluster.port("n2")
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg-aio"])
+def test_a_freeze_a_drain_and_a_demotion(driver: str, postgres_cluster: Any) -> None:
+    """No error at all, on reads or in what `run` does, and nothing is done on a node that was drained."""
+    postgres_cluster.heal()
+    quick = {"stall_after": 0.5, "connect_timeout": 1.0, "probe_interval": 0.5}
+    with engines_of(driver, policy="round-robin", **quick) as (engines, cluster):
+        for name in postgres_cluster.nodes:
+            cluster.add_node(name, postgres_cluster.dsn(name))
+        engine = engines.make(NAMED)
+        reads = engines.reads(engine)
+        ports = {postgres_cluster.port(name): name for name in postgres_cluster.nodes}
+
+        def ask() -> str:
+            return ports[engines.ask(reads, "SELECT inet_server_port()")]
+
+        assert {ask() for _ in range(9)} == {"n1", "n2", "n3"}
+        postgres_cluster.freeze("n3")
+        try:
+            assert "n3" not in {ask() for _ in range(9)}
+        finally:
+            postgres_cluster.thaw("n3")
+        cluster.drain("n1")
+        assert "n1" not in {ask() for _ in range(9)}
+        cluster.undrain("n1")
+        engines.run(engine, lambda session: session.execute(text("CREATE TABLE IF NOT EXISTS story (n INTEGER)")))
+        postgres_cluster.set_read_only("n1")
+        postgres_cluster.promote("n2")
+        engines.run(engine, lambda session: session.execute(text("CREATE TABLE moved (n INTEGER)")))
+        assert ports[engines.ask(engine, "SELECT inet_server_port()")] == "n2"
+        engines.work(engine, lambda conn: conn.execute(text("DROP TABLE moved")))

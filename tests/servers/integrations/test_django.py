@@ -299,6 +299,23 @@ def test_a_backend_of_another_package_goes_between(stage: Stage) -> None:
     assert prometheus_client.REGISTRY.get_sample_value(counter, labels) == before + 10
 
 
+def test_a_user_who_may_not_see_the_database_postgres(postgres_cluster: Any) -> None:
+    """Django makes test databases from another one then, and the cluster is made for that."""
+    postgres_cluster.heal()
+    postgres_cluster.execute("n1", "REVOKE CONNECT ON DATABASE postgres FROM public")
+    try:
+        found = databases("psycopg", postgres_cluster, KNOBS={"timeout": 1.0})
+        with (
+            connected(found) as connections,
+            pytest.warns(RuntimeWarning, match="unable to create a connection to the 'postgres' database"),
+            connections["default"].creation._nodb_cursor() as cursor,
+        ):
+            cursor.execute("SELECT current_database()")
+            assert cursor.fetchone() == ("app",)
+    finally:
+        postgres_cluster.execute("n1", "GRANT CONNECT ON DATABASE postgres TO public")
+
+
 PSYCOPG2 = """
 import sys
 sys.modules["psycopg"] = None  # Django takes psycopg2 where there is no other

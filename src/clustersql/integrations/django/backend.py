@@ -75,7 +75,8 @@ class Clustered:
                 database = link.database(conn_params, False)
             handle = database.connection()
         except NoNodeAvailable:
-            note_failure(link.cluster)
+            if self.alias == NO_DB_ALIAS:  # Django tries another database next
+                note_failure(link.cluster)
             raise
         note_success(link.cluster)
         return handle

@@ -93,6 +93,13 @@ def read(story: Story) -> int:
         close_old_connections()
 
 
+def outside(connection: Any, sql: str) -> Any:
+    """Ask from where Django makes and drops databases."""
+    with connection.creation._nodb_cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0]
+
+
 def end_sessions(stage: Stage) -> None:
     """Let each server end the sessions of the application."""
     for name in stage.servers.nodes:
@@ -270,6 +277,8 @@ def test_a_cluster_with_a_name(stage: Stage) -> None:
             connection = connections["default"]
             assert rows(connection, "SELECT 1") == [(1,)]
             assert connection.cluster is cluster
+            where = "SELECT nullif(current_database(), 'postgres')" if stage.postgres else "SELECT DATABASE()"
+            assert outside(connection, where) is None, "not the node's own database"
             told = connection.primary_settings()
             assert told["PORT"] == str(stage.servers.port("n1"))
             assert told["USER"] == "app"
@@ -308,10 +317,8 @@ def test_a_user_who_may_not_see_the_database_postgres(postgres_cluster: Any) -> 
         with (
             connected(found) as connections,
             pytest.warns(RuntimeWarning, match="unable to create a connection to the 'postgres' database"),
-            connections["default"].creation._nodb_cursor() as cursor,
         ):
-            cursor.execute("SELECT current_database()")
-            assert cursor.fetchone() == ("app",)
+            assert outside(connections["default"], "SELECT current_database()") == "app"
     finally:
         postgres_cluster.execute("n1", "GRANT CONNECT ON DATABASE postgres TO public")
 

@@ -57,7 +57,7 @@ urlpatterns = [path("add", add), path("later", later)]
 """,
     "stock/tests.py": """
 import datetime
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.test import TestCase, TransactionTestCase
 from stock.models import Order
 from clustersql.integrations.django import rerun
@@ -70,6 +70,7 @@ class Whole(TestCase):
         order = Order.objects.create(n=2, at=datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC))
         self.assertEqual(list(Order.objects.values_list("n", "at")), [(2, order.at)])
         self.assertEqual(Order.objects.using("replica").count(), 0)
+        self.assertTrue(connections["replica"].creation.is_mirror)
         self.assertEqual(rerun(Order.objects.count)(), 1)
         with self.captureOnCommitCallbacks(execute=True) as called:
             transaction.on_commit(lambda: None)

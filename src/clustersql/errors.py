@@ -88,7 +88,8 @@ class OutcomeUnknown(ClusterError):
     """The work may have happened or not, and nothing could find out.  The driver's error is the cause."""
 
     commit_id: str | None = None
-    """By which `Database.settle` finds it out later, where the commit guard is on; None: it is not, or no COMMIT was under way."""
+    """By which `Database.settle` finds it out later, where the commit guard is on; None: it is not, or no COMMIT was
+    under way."""
 
 
 class TransactionLost(ClusterError):

@@ -1,4 +1,6 @@
-"""What an answer of the driver means that did not come as it should: an error, a cancellation, a result that was left unread."""
+"""What an answer of the driver means that did not come as it should: an error, a cancellation, a result that was left
+unread.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ class Answering(Serving):
     __slots__ = ()
 
     def _require_own(self, error: BaseException, traits: Traits | None = None, phase: Phase = Phase.EXECUTE) -> None:
-        """Return when ``error``, which a call on the session raised, is the driver's own; else raise what passes to the caller.
+        """Return when ``error``, which a call on the session raised, is the driver's own; else raise what passes to the
+        caller.
 
         ``traits`` None: the statement leaves nothing behind; still, in autocommit mode, it may have written.
         """
@@ -65,7 +68,9 @@ class Answering(Serving):
         raise cancellation
 
     def _end_committed(self, session: Session, cancellation: CancelledError, hooks: Callbacks) -> NoReturn:
-        """The driver kept ``cancellation`` back during a COMMIT, which has happened: call what follows it, and raise."""
+        """The driver kept ``cancellation`` back during a COMMIT, which has happened: call what follows it,
+        and raise.
+        """
         cancellation.add_note(COMMITTED)
         self._state.committed = session.tainted = True
         try:
@@ -75,7 +80,9 @@ class Answering(Serving):
             raise cancellation
 
     async def _read_on(self) -> None:
-        """Read the results that the latest statement has left; an error among them is raised as that statement's own."""
+        """Read the results that the latest statement has left; an error among them is raised as that
+        statement's own.
+        """
         state = self._state
         session, cursor, state.answered = state.session, state.answered, None
         if session is None:

@@ -27,7 +27,8 @@ Lend = Callable[[Want, float], Awaitable[Session]]
 
 
 async def checkout(pool: Pool, want: Want, timeout: float, lend: Lend) -> Session:
-    """Return a session that has seen what ``want`` asks for, within ``timeout`` seconds; ``lend`` checks one out for a want that asks for nothing.
+    """Return a session that has seen what ``want`` asks for, within ``timeout`` seconds; ``lend`` checks one out for a
+    want that asks for nothing.
 
     Raises `CausalityLost`, `NoNodeAvailable` that says who is behind, and what ``lend`` raises.
     """
@@ -66,7 +67,8 @@ async def _primary(pool: Pool, want: Want, memory: Remembers, deadline: float, l
 async def bookmark(pool: Pool, memory: Remembers, deadline: float, lend: Lend | None = None) -> Bookmark | None:
     """Take what ``memory`` lacks, and return its bookmark.  Raises `CausalityLost`.
 
-    ``lend``: of a reader, who reads the primary where nobody knows what must have been seen; else somebody asks for the bookmark alone.
+    ``lend``: of a reader, who reads the primary where nobody knows what must have been seen; else somebody asks for the
+    bookmark alone.
     """
     try:
         if memory.doubtful and lend is None:

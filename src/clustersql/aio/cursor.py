@@ -1,8 +1,8 @@
 """The cursor: the driver's own, with recovery around `execute`.
 
-This is the hot path.  A statement that was seen before and leaves nothing behind costs one plain coroutine, two reads of the clock and a
-set lookup; there is no lock, no task, no registration.  The driver's cursor is made by ``async with`` or with the first statement,
-because some drivers need a round trip, or a thread, for it.
+This is the hot path.  A statement that was seen before and leaves nothing behind costs one plain coroutine, two reads
+of the clock and a set lookup; there is no lock, no task, no registration.  The driver's cursor is made by ``async
+with`` or with the first statement, because some drivers need a round trip, or a thread, for it.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class Cursor:
             connection._after(traits)
         return result
 
-    # -- results -------------------------------------------------------------------------------------------------------------------
+    # -- results -------------------------------------------------------------------------------------------------------
 
     async def fetchone(self) -> Any:
         """Return the next row, or None."""
@@ -271,7 +271,7 @@ class Cursor:
             raise StopAsyncIteration
         return row
 
-    # -- the rest ------------------------------------------------------------------------------------------------------------------
+    # -- the rest ------------------------------------------------------------------------------------------------------
 
     def _forget(self) -> Any:
         """The connection was given back: from now on every use raises, or it would work on somebody else's session.

@@ -1,7 +1,7 @@
 """Open one connection to one node, in a task of its own, with a deadline.
 
-A dial outlives the caller who asked for it: the next node is dialled after the stagger, and who was cancelled must not take a dial down
-that serves another by then.  A dial that is late is cancelled: its room is given back at once.
+A dial outlives the caller who asked for it: the next node is dialled after the stagger, and who was cancelled must not
+take a dial down that serves another by then.  A dial that is late is cancelled: its room is given back at once.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Background:
         return task
 
     def close(self, driver: AsyncDriver, raw: Any) -> None:
-        """Close a connection of the driver in the background: politely, and when that takes too long or is cancelled, at once."""
+        """Close a connection of the driver in the background: politely, and when that takes too long or is cancelled,
+        at once.
+        """
 
         def gone(task: asyncio.Task[Any]) -> None:
             if task.cancelled():  # there is no time for a goodbye; a task that had not begun yet has not even tried
@@ -88,10 +90,11 @@ async def connect(
 ) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report.
 
-    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``in_full``: ask everything,
-    as a probe does.  ``entered`` is called when the login has succeeded.  ``use``: what its sessions are made with.  ``told`` is told
-    where a function of the program's raises, its password function or ``on_connect``.  Raises what the driver raises, what those
-    raise, and `ConfigError`.  Cancelled, it leaves nothing open.
+    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.
+    ``in_full``: ask everything, as a probe does.  ``entered`` is called when the login has succeeded.  ``use``: what
+    its sessions are made with.  ``told`` is told where a function of the program's raises, its password function or
+    ``on_connect``.  Raises what the driver raises, what those raise, and `ConfigError`.  Cancelled, it leaves nothing
+    open.
     """
     address = await _with_password(address_of(topology, name), told)
     target = target_of(topology, driver, name, arguments, address)
@@ -114,12 +117,15 @@ async def connect(
 
 
 async def _with_password(address: Address, told: Callable[[Raised], object] | None) -> Address:
-    """Return the address with its password asked for: an async function is awaited, any other runs in a thread, for it may block."""
+    """Return the address with its password asked for: an async function is awaited, any other runs in a thread, for it
+    may block.
+    """
     function = address.password
     if not callable(function):
         return address
     with asking(told, ENDS):
-        if iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004 - an object with an async __call__
+        called = getattr(function, "__call__", None)  # noqa: B004 - an object may have an async one
+        if iscoroutinefunction(function) or iscoroutinefunction(called):
             password = await function()
         else:
             password = await asyncio.to_thread(function)
@@ -152,7 +158,8 @@ ENDS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 class Attempt:
     """One dial or probe that runs in a task, and may be abandoned.
 
-    Whatever ends it, its answer, its error, `abandon` or the end of the loop, ``ended`` is called once, so that its room is given back.
+    Whatever ends it, its answer, its error, `abandon` or the end of the loop, ``ended`` is called once, so that its
+    room is given back.
     """
 
     def __init__(
@@ -190,12 +197,16 @@ class Attempt:
         self._task = self._background.spawn(self._run(), f"dial-{self.name}")
 
     def asks(self, raw: Any) -> None:
-        """A question is put on ``raw`` now.  Its time runs from here: until now it was this process that had to come to it."""
+        """A question is put on ``raw`` now.  Its time runs from here: until now it was this process that had to come to
+        it.
+        """
         self._raw, self._received = raw, self._driver.received(raw)
         self.deadline = max(self.deadline, time.monotonic() + self.patience)
 
     def heed(self, now: float, most: float) -> None:
-        """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see `more_time`."""
+        """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see
+        `more_time`.
+        """
         raw = self._raw
         if raw is not None and not self._settled and self._driver.has_answered(raw, self._received):
             self._received = self._driver.received(raw)
@@ -253,7 +264,8 @@ class Attempt:
                 self._driver.terminate(result.raw)
         finally:
             self._raw = None
-            self._task = None  # a cycle by way of its error: what psycopg had half opened would stay until the collector comes by
+            # a cycle by way of its error: what psycopg had half opened would stay until the collector comes by
+            self._task = None
 
     def _settle(self, result: Any, error: BaseException | None) -> bool:
         """Say how it ended; False: that was said already."""

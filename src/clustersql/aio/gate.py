@@ -25,7 +25,9 @@ class Gate:
 
 
 class Deadlines:
-    """One timer for all who wait, in place of one for each: they come in the order of their deadlines, as nearly all have the same timeout."""
+    """One timer for all who wait, in place of one for each: they come in the order of their deadlines, as nearly all
+    have the same timeout.
+    """
 
     __slots__ = ("_line", "_loop", "_timer", "_trim_at")
 

@@ -2,9 +2,10 @@
 
 * It starts with the first pool that is used in the loop, never at import, and ends with the last one.
 * It never waits for a server: what may wait runs in tasks of its own (`dial.Attempt`).
-* It restarts if it dies, also when somebody cancels every task of the loop.  ``last_ran`` shows when it last went round.
-* While a loop runs, it holds the monitor's task, that the monitor, and that the pools; nothing else here does, so that a loop which was
-  closed without a word takes them along to the garbage collector, where `Pool.__del__` warns.
+* It restarts if it dies, also when somebody cancels every task of the loop.  ``last_ran`` shows when it last went
+  round.
+* While a loop runs, it holds the monitor's task, that the monitor, and that the pools; nothing else here does, so that
+  a loop which was closed without a word takes them along to the garbage collector, where `Pool.__del__` warns.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ LEAST = 0.005
 """Seconds between two rounds at least: whatever wakes it, it must not spin."""
 
 STALLED = 0.5
-"""Seconds by which a round may come late before it was us who stood still: a suspended process, a blocked event loop, no CPU.  Nodes are
-not judged by what they did not answer meanwhile (a pause of the client's own has caused false failovers in every driver that watches)."""
+"""Seconds by which a round may come late before it was us who stood still: a suspended process, a blocked event loop,
+no CPU.  Nodes are not judged by what they did not answer meanwhile (a pause of the client's own has caused false
+failovers in every driver that watches)."""
 
 
 class Watched(Protocol):
@@ -76,7 +78,8 @@ class Monitor:
             return
         self._task = task = self.loop.create_task(self._run(), name="clustersql-monitor")
         task.add_done_callback(self._died)
-        # A loop that is closed without cancelling its tasks destroys this one while it waits; `Pool.__del__` tells of that better.
+        # A loop that is closed without cancelling its tasks destroys this one while it waits; `Pool.__del__` tells of
+        # that better.
         task._log_destroy_pending = False  # type: ignore[attr-defined]
 
     @property
@@ -105,7 +108,9 @@ class Monitor:
             await asyncio.sleep(LEAST)
 
     async def _until_the_end(self) -> AsyncGenerator[None, None]:
-        """Hear of the end of the loop: `asyncio.run` closes the asynchronous generators last, after all tasks were cancelled."""
+        """Hear of the end of the loop: `asyncio.run` closes the asynchronous generators last, after all tasks were
+        cancelled.
+        """
         try:
             yield
         finally:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 async def ping(connection: Connection, name: str, *_: Any, **__: Any) -> Any:
-    """Ask for a sign of life.  Where there is none, the connection moves as for a read; raises `TransactionLost` where something is lost with it."""
+    """Ask for a sign of life.  Where there is none, the connection moves as for a read; raises `TransactionLost` where
+    something is lost with it.
+    """
 
     async def asked(session: Session) -> Any:
         return await connection._pool.driver.ping(session.raw)

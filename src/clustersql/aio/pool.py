@@ -5,8 +5,8 @@ Rules
 * Everything here runs in the loop's thread, and what is between two awaits happens at once: so there is no lock.
 * An idle connection is looked at, without a round trip, before it is handed out.
 * A checkout goes by the published view: who has seen there that a node is out is not given it.
-* A cancellation is thrown in at an await.  Giving a connection back has none, so that nothing can come between: what takes a round trip
-  to close is closed by a task of its own.
+* A cancellation is thrown in at an await.  Giving a connection back has none, so that nothing can come between: what
+  takes a round trip to close is closed by a task of its own.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ class Pool(BasePool[Attempt]):
         self._begin(_relay(weakref.ref(self), threading.get_ident()))
         self.monitor.watch(self._upkeep, self.forsaken)
 
-    # -- checkout and return -------------------------------------------------------------------------------------------------------
+    # -- checkout and return -------------------------------------------------------------------------------------------
 
     async def checkout(self, want: Want, timeout: float, avoid: str | None = None) -> Session:
         """Return a connection for ``want`` in the wanted mode, within ``timeout`` seconds.
 
-        ``avoid`` is a node that is taken only when no other serves.  Raises `NoNodeAvailable`, `PoolTimeout` or `PoolClosed`, each also
-        an instance of the driver's ``OperationalError``.  Cancelled, it has taken nothing.
+        ``avoid`` is a node that is taken only when no other serves.  Raises `NoNodeAvailable`, `PoolTimeout` or
+        `PoolClosed`, each also an instance of the driver's ``OperationalError``.  Cancelled, it has taken nothing.
         """
         if want.causal is not None:
             return await causal.checkout(self, want, timeout, lambda plain, left: self.checkout(plain, left, avoid))
@@ -99,7 +99,9 @@ class Pool(BasePool[Attempt]):
     async def open_outside(
         self, want: Want, timeout: float, arguments: Mapping[str, Any], avoid: str | None = None
     ) -> Session:
-        """Return a connection that the pool does not keep, with the caller's own driver ``arguments``; raises as `checkout`."""
+        """Return a connection that the pool does not keep, with the caller's own driver ``arguments``; raises as
+        `checkout`.
+        """
         if want.causal is not None:
             return await causal.checkout(
                 self, want, timeout, lambda plain, left: self.open_outside(plain, left, arguments, avoid)
@@ -121,11 +123,15 @@ class Pool(BasePool[Attempt]):
         return self.hand_over(session, register, want)
 
     async def reset(self, session: Session) -> bool:
-        """Give a session its first state back, and the pool's own settings; False: the driver cannot, the connection must be closed."""
+        """Give a session its first state back, and the pool's own settings; False: the driver cannot, the connection
+        must be closed.
+        """
         return await make(mode.reset(session, self.means(session.use)), self.driver, session.raw)
 
     async def restore(self, session: Session, ledger: Ledger, forget: tuple[str, ...] = ()) -> None:
-        """Give a new session the settings of ``ledger``, and have it prove them.  Raises the driver's errors, or `Unrestorable`."""
+        """Give a new session the settings of ``ledger``, and have it prove them.  Raises the driver's errors, or
+        `Unrestorable`.
+        """
         with awaited(session):
             await make(mode.restore(session, ledger, forget), self.driver, session.raw)
 
@@ -148,7 +154,7 @@ class Pool(BasePool[Attempt]):
             self.require_autocommit(session, read_only)
         await make(mode.set_mode(session, self.means(), autocommit, read_only), self.driver, session.raw)
 
-    # -- waiting -------------------------------------------------------------------------------------------------------------------
+    # -- waiting -------------------------------------------------------------------------------------------------------
 
     async def _wait(self, waiter: Waiter, deadline: float) -> Session:
         """Wait for a connection that comes back; on any other news go on as `_open` does."""
@@ -168,7 +174,7 @@ class Pool(BasePool[Attempt]):
             self._interrupted(waiter)
             raise
 
-    # -- opening -------------------------------------------------------------------------------------------------------------------
+    # -- opening -------------------------------------------------------------------------------------------------------
 
     async def _open(
         self, want: Want, deadline: float, avoid: str | None, arguments: Mapping[str, Any] | None = None
@@ -194,10 +200,12 @@ class Pool(BasePool[Attempt]):
             return await _next_event(waiter, step.seconds)
         return self._step(step, waiter, arguments)
 
-    # -- the end -------------------------------------------------------------------------------------------------------------------
+    # -- the end -------------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Close idle connections and wait for it; the others are closed when they are given back; whoever waits gets `PoolClosed`."""
+        """Close idle connections and wait for it; the others are closed when they are given back; whoever waits gets
+        `PoolClosed`.
+        """
         actions = self._shut()
         idle, actions.close = actions.close, []
         self._act(actions)
@@ -227,7 +235,8 @@ class Pool(BasePool[Attempt]):
         for raw in raws:
             self._drop(raw)
         warnings.warn(
-            f"the event loop ended while the database of cluster {self.topology.name!r} was open: close it, or use `async with`",
+            f"the event loop ended while the database of cluster {self.topology.name!r} was open: close it, or use"
+            " `async with`",
             ResourceWarning,
             2,
             source=self,
@@ -243,7 +252,7 @@ class Pool(BasePool[Attempt]):
         self._book.closed = True
         return raws
 
-    # -- what `BasePool` asks for --------------------------------------------------------------------------------------------------
+    # -- what `BasePool` asks for --------------------------------------------------------------------------------------
 
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
@@ -314,7 +323,8 @@ class Pool(BasePool[Attempt]):
 
 
 def _relay(pool: weakref.ref[Pool], thread: int) -> Any:
-    """Return a listener that hands a view on to ``pool`` in its own thread: the other API, or another loop, may have published it.
+    """Return a listener that hands a view on to ``pool`` in its own thread: the other API, or another loop, may have
+    published it.
 
     It does not keep the pool alive, or a loop that was closed without a word would stay for as long as the cluster.
     """
@@ -341,7 +351,9 @@ def _frames(task: asyncio.Task[Any]) -> Iterator[int]:
 
 
 async def _next_event(waiter: Waiter, seconds: float) -> object:
-    """Wait for what happens next to ``waiter``: nothing can come between the look and the wait, for there is no await between them."""
+    """Wait for what happens next to ``waiter``: nothing can come between the look and the wait, for there is no await
+    between them.
+    """
     waiter.signal.clear()
     if not waiter.events:
         with contextlib.suppress(TimeoutError):

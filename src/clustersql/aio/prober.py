@@ -119,7 +119,9 @@ class Prober(BaseProber[Attempt]):
         self._looking.add(task)
 
     def say(self, name: str, order: Order) -> None:
-        """Give ``name`` an order in the background, on the connection for probes; one connection per node for all of them."""
+        """Give ``name`` an order in the background, on the connection for probes; one connection per node for all of
+        them.
+        """
         waiting = self._sayings.setdefault(name, [])
         waiting.append(order)
         if len(waiting) == 1:
@@ -162,7 +164,9 @@ class Prober(BaseProber[Attempt]):
         self._wake_monitor()
 
     def end(self) -> list[Any]:
-        """Ask no more.  Returns the connections of the probes that are not under way; they are the caller's to close."""
+        """Ask no more.  Returns the connections of the probes that are not under way; they are the caller's
+        to close.
+        """
         for attempt in (*self._asking.values(), *self._inquiry.under_way):
             attempt.cancel()
         for task in tuple(self._looking):

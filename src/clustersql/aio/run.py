@@ -43,7 +43,8 @@ async def run(
             awaited = await awaitable(function(connection, *args, **kwargs), "db.run()")
             value = returned(awaited, "db.run()", connection)
             if state.transaction.refused is not None and not state.committed:
-                raise state.transaction.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
+                # the function has swallowed an error that ended its transaction: a part must not be committed
+                raise state.transaction.refused
             at_commit = True
             hooks = await connection._commit(ours=True) if state.has_work() else state.boundary(committed=True)
         except Exception as exc:

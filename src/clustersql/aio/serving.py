@@ -59,7 +59,9 @@ class Serving(BaseConnection):
         return session
 
     async def _restored(self, session: Session, timeout: float, avoid: str | None) -> Session:
-        """Return ``session`` with the settings of the one that is gone, or another one with them, if it is lost meanwhile."""
+        """Return ``session`` with the settings of the one that is gone, or another one with them, if it is lost
+        meanwhile.
+        """
         end = monotonic() + timeout
         while True:
             try:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Block(BaseBlock):
     """A transaction, or a savepoint when one is open: kept on success, rolled back on an error, which passes.
 
-    psycopg's ``Rollback``, and with it ``Rollback(block)``, rolls back and does not pass, as in that driver's own block.  `start`, `commit`
-    and `rollback` do the same without ``async with``, as asyncpg's own.
+    psycopg's ``Rollback``, and with it ``Rollback(block)``, rolls back and does not pass, as in that driver's own
+    block.  `start`, `commit` and `rollback` do the same without ``async with``, as asyncpg's own.
     """
 
     __slots__ = ("_isolation", "_modes")
@@ -26,7 +26,9 @@ class Block(BaseBlock):
     def __init__(
         self, connection: Connection, savepoint_name: str | None = None, force_rollback: bool = False, **modes: Any
     ) -> None:
-        """``modes``: what else the driver's own ``transaction()`` takes.  Raises TypeError for what it does not, and what it raises."""
+        """``modes``: what else the driver's own ``transaction()`` takes.  Raises TypeError for what it does not, and
+        what it raises.
+        """
         super().__init__(connection, savepoint_name, force_rollback)
         self._modes, self._isolation = "", modes.get("isolation")
         if modes:

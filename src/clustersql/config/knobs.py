@@ -215,7 +215,8 @@ class Knobs:
     commit_guard: bool = _knob(
         False,
         FLAG,
-        "Whether each COMMIT of a write carries a token, by which it is found out what became of it when its answer is lost.",
+        "Whether each COMMIT of a write carries a token, by which it is found out what became of it when its answer"
+        " is lost.",
         live=False,
     )
     commit_guard_table: str = _knob(
@@ -227,7 +228,8 @@ class Knobs:
     commit_guard_required: bool = _knob(
         False,
         FLAG,
-        "Whether a missing table or grant of the commit guard is an error when the cluster is opened, and no warning later.",
+        "Whether a missing table or grant of the commit guard is an error when the cluster is opened, and no warning"
+        " later.",
         live=False,
     )
     on_connect: Callable[[Any], object] | None = _knob(  # noqa: RUF009

@@ -58,10 +58,11 @@ class BaseConnection:
 
     @property
     def commit_id(self) -> str:
-        """The id of the open transaction's COMMIT, in advance: kept beside the work that it stands for, `Database.settle` tells what became of it.
+        """The id of the open transaction's COMMIT, in advance: kept beside the work that it stands for,
+        `Database.settle` tells what became of it.
 
-        Needs the knob ``commit_guard``.  Its COMMIT is guarded also where it only reads.  Another one for each transaction.  Raises
-        `ConfigError` without a guard.
+        Needs the knob ``commit_guard``.  Its COMMIT is guarded also where it only reads.  Another one for each
+        transaction.  Raises `ConfigError` without a guard.
         """
         if self._state.closed:
             raise self._state.returned()
@@ -69,18 +70,20 @@ class BaseConnection:
 
     @property
     def pins(self) -> tuple[Pin, ...]:
-        """What keeps this connection from moving to another node: each with ``what`` (the statement without its values, or the call) and ``why``.
+        """What keeps this connection from moving to another node: each with ``what`` (the statement without its values,
+        or the call) and ``why``.
 
         The first 16 different ones since checkout.
         """
         return self._state.pins
 
     def peek(self) -> Any:
-        """Return the driver's own connection, to look something up: a type's oid, what it tells of itself, its adapters.
+        """Return the driver's own connection, to look something up: a type's oid, what it tells of itself, its
+        adapters.
 
-        It does not pin this connection, and what is registered on it goes along in a move; the session is reset fully when this connection
-        is given back.  What changes data passes by us, as with ``driver_connection``: do not do it here.  Raises `TransactionLost` and
-        `PoolClosed`.
+        It does not pin this connection, and what is registered on it goes along in a move; the session is reset fully
+        when this connection is given back.  What changes data passes by us, as with ``driver_connection``: do not do it
+        here.  Raises `TransactionLost` and `PoolClosed`.
         """
         session, state = self._live(), self._state
         lend_all(state, session.raw)
@@ -88,10 +91,12 @@ class BaseConnection:
         return session.raw
 
     def may_run_again(self, error: BaseException, *, at_commit: bool = False) -> bool:
-        """For frameworks that end the transaction themselves: whether all of it may be run again after ``error``, as ``run`` would decide.
+        """For frameworks that end the transaction themselves: whether all of it may be run again after ``error``, as
+        ``run`` would decide.
 
-        ``error``: what a call on this connection has raised, or what a framework has made of it; ask before the rollback, which forgets.
-        ``at_commit``: COMMIT was under way.  True: it provably did not happen, and may do better next time.
+        ``error``: what a call on this connection has raised, or what a framework has made of it; ask before the
+        rollback, which forgets.  ``at_commit``: COMMIT was under way.  True: it provably did not happen, and may do
+        better next time.
         """
         state, inner = self._state, error
         for _ in range(8):
@@ -127,8 +132,9 @@ class BaseConnection:
     def on_commit(self, function: Callable[[], object]) -> None:
         """Call ``function`` once, after the COMMIT of this transaction was acknowledged, and never if it is not.
 
-        When it raises, the others are called all the same, and then it is raised, though the transaction is committed.  In ``run``, and
-        when a ``with`` commits, the connection has been given back by then.  Raises `ConfigError` for an async or a generator function.
+        When it raises, the others are called all the same, and then it is raised, though the transaction is committed.
+        In ``run``, and when a ``with`` commits, the connection has been given back by then.  Raises `ConfigError` for
+        an async or a generator function.
         """
         check_plain(function, "on_commit()", INSTEAD)
         if self._state.given_back:
@@ -144,7 +150,9 @@ class BaseConnection:
         return self._pool.timeout if timeout is None else timeout
 
     def _require_autocommit(self) -> None:
-        """Raise `ConfigError` when the session cannot be in autocommit mode: only a transaction is read-only where others share it."""
+        """Raise `ConfigError` when the session cannot be in autocommit mode: only a transaction is read-only where
+        others share it.
+        """
         session = self._state.session
         if session is not None and session.shared:
             self._pool.require_autocommit(session, bool(session.read_only))
@@ -155,7 +163,8 @@ class BaseConnection:
         if state.replaced():
             error = state.error(
                 TransactionLost,
-                "the driver has put a new session under this connection: nothing of the transaction on the former one has happened",
+                "the driver has put a new session under this connection: nothing of the transaction on the former one"
+                " has happened",
             )
             state.broken, state.number = error, None
             self._drop()

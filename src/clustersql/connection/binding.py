@@ -33,8 +33,8 @@ class Binding:
     notes: StatementCache
     """What is known of the statements that the cluster has seen."""
     site: tuple[CodeType, int, int]
-    """Where it was checked out: the caller's code, the instruction in it, and by whom: the number of the thread, or that
-    of the task's frame."""
+    """Where it was checked out: the caller's code, the instruction in it, and by whom: the number of the thread, or
+    that of the task's frame."""
     pool: Any
     """The pool that serves it, of the API for threads."""
     arguments: Mapping[str, Any] | None
@@ -44,7 +44,8 @@ class Binding:
     cursors: tuple[Any, ...]
     """Weak references to the cursors that were made on it."""
     number: int | None
-    """The server's number of the session in which something passed us by first; another one later: the driver has replaced it."""
+    """The server's number of the session in which something passed us by first; another one later: the driver has
+    replaced it."""
     given_back: bool
     """It is closed, or back in the pool, and can be used no more."""
     broken: BaseException | None
@@ -54,7 +55,8 @@ class Binding:
     patience: float
     """Seconds that each statement may take; 0.0: as long as it takes."""
 
-    # Those below few connections ever have: a checkout must not pay for them, so until they are set they are the class's.
+    # Those below few connections ever have: a checkout must not pay for them, so until they are set they are the
+    # class's.
     last_facts: Facts | None = None
     """What the error proves that recovery has ended with."""
     losses = 0
@@ -94,7 +96,9 @@ class Binding:
         return self.given_back or isinstance(self.broken, PoolClosed)
 
     def inherit(self) -> list[Any]:
-        """In a forked child: the session is the parent's, and nothing may touch it here.  Return the driver's cursors on it."""
+        """In a forked child: the session is the parent's, and nothing may touch it here.  Return the driver's cursors
+        on it.
+        """
         raws = [cursor._raw for cursor in self.alive_cursors()]
         self.session = None
         self.broken = self.error(
@@ -116,13 +120,15 @@ class Binding:
             self.want = replace(want, autocommit=autocommit)
 
     def replaced(self) -> bool:
-        """Whether what passed us by has put another session under this handle, in which nothing of the transaction is."""
+        """Whether what passed us by has put another session under this handle, in which nothing of the
+        transaction is.
+        """
         session, driver = self.session, self.driver
         if session is None or self.number is None or driver.is_closed(session.raw):
             return False
         return driver.session_id(session.raw) != self.number
 
-    # -- errors ----------------------------------------------------------------------------------------------------------------------
+    # -- errors --------------------------------------------------------------------------------------------------------
 
     def facts(self, error: BaseException) -> Facts:
         """Return what an error of the present session proves."""

@@ -19,7 +19,9 @@ class BaseBlock:
     def __init__(
         self, connection: BaseConnection, savepoint_name: str | None = None, force_rollback: bool = False
     ) -> None:
-        """``savepoint_name``: of a savepoint also where the block begins the transaction.  ``force_rollback``: it ends so in any case."""
+        """``savepoint_name``: of a savepoint also where the block begins the transaction.  ``force_rollback``: it ends
+        so in any case.
+        """
         self.connection: Any = connection
         self.savepoint_name = savepoint_name
         self._force = force_rollback
@@ -38,7 +40,9 @@ class BaseBlock:
         )
 
     def _has_savepoint(self, success: bool) -> bool:
-        """Whether the savepoint is there still; raises where the block cannot end well, because the server has rolled all back."""
+        """Whether the savepoint is there still; raises where the block cannot end well, because the server has rolled
+        all back.
+        """
         state = self._state
         session = state.session
         if success and state.transaction.undone:

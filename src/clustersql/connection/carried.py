@@ -1,4 +1,6 @@
-"""What a session carries of a handle's statements: settings, locks, what is unread; and so, whether the work may move on.  No I/O."""
+"""What a session carries of a handle's statements: settings, locks, what is unread; and so, whether the work may move
+on.  No I/O.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ MOST_PINS = 16
 class Carried(Binding):
     """What was left in the session since checkout.
 
-    What leaves nothing may go on elsewhere; what can be told from the text is set again there; anything else keeps the handle where it is.
+    What leaves nothing may go on elsewhere; what can be told from the text is set again there; anything else keeps the
+    handle where it is.
     """
 
     pins: tuple[Pin, ...]
@@ -66,7 +69,9 @@ class Carried(Binding):
         return session
 
     def _harmless(self) -> set[Any]:
-        """Return the statements of which nothing must be noted: where something is behind, those that neither ask for it nor renew it."""
+        """Return the statements of which nothing must be noted: where something is behind, those that neither ask for
+        it nor renew it.
+        """
         if self.behind is not None and self.behind & LAST:
             return set()
         proven = self.want.read_only or self.behind is not None or self.topology.guard is not None
@@ -98,7 +103,9 @@ class Carried(Binding):
             raise self.error(TransactionLost, f"{why}; take a new connection")
 
     def to_forget(self, session: Session) -> tuple[str, ...]:
-        """Return the statements by which ``session`` forgets what was generated in it for others; none where it has generated nothing."""
+        """Return the statements by which ``session`` forgets what was generated in it for others; none where it has
+        generated nothing.
+        """
         if self.behind is None or self.want.read_only or session.shared:
             return ()
         used = session.statements or session.use is not None or self.topology.settings.on_connect is not None
@@ -114,7 +121,9 @@ class Carried(Binding):
             self.harmless = self._harmless()
 
     def _left(self, renews: Left) -> None:
-        """A statement has succeeded after a move, and has left this; for what is generated the server may have to be asked."""
+        """A statement has succeeded after a move, and has left this; for what is generated the server may have to be
+        asked.
+        """
         if renews & Left.GENERATED and self.driver.dialect.generated:
             self.unsure, renews = True, renews & ~Left.GENERATED
         if self.behind is not None and self.behind & renews:

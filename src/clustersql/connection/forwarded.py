@@ -69,9 +69,9 @@ def positional(
 def refused(state: State, name: str) -> ConfigError:
     """Return the error of a call that would replace the session."""
     return ConfigError(
-        f"{name} of {state.driver.name} is refused: {_BEGINS_ANEW}.  A session that is lost is replaced by clustersql where nothing is "
-        "lost with it; for a clean one give this connection back and check out another, for another user or other arguments use "
-        "another cluster, connect() or dial().  driver_connection passes everything by"
+        f"{name} of {state.driver.name} is refused: {_BEGINS_ANEW}.  A session that is lost is replaced by clustersql"
+        " where nothing is lost with it; for a clean one give this connection back and check out another, for another"
+        " user or other arguments use another cluster, connect() or dial().  driver_connection passes everything by"
     )
 
 
@@ -109,7 +109,9 @@ def looked_at_cursor(state: State, name: str, value: Any) -> Any:
 
 
 def lend_all(state: State, raw: Any) -> None:
-    """Somebody is about to look at the driver's own connection: let what he registers there be gone after the return."""
+    """Somebody is about to look at the driver's own connection: let what he registers there be gone after
+    the return.
+    """
     for name in [name for name, effect in _table(state).effects.items() if effect is Effect.LENT]:
         _borrowed(state).lent(raw, name)
 
@@ -163,7 +165,8 @@ def _before(state: State, raw: Any, names: tuple[str, ...], value: Any) -> None:
     assert session is not None
     if any(table.effect(name) is Effect.ACCESS for name in names) and session.read_only and value is not True:
         raise ConfigError(
-            f"{', '.join(names)} is refused: this connection was checked out read-only, and a transaction that may write would be begun"
+            f"{', '.join(names)} is refused: this connection was checked out read-only, and a transaction that may"
+            " write would be begun"
         )
     if value and any(table.effect(name) is Effect.ACCESS for name in names):
         state.changed = True

@@ -1,6 +1,7 @@
 """What a caller may give us to be called: a function that has done its work when it returns, or one that is awaited.
 
-Calling an async function, or a generator function, executes nothing of it.  So a mistake of that kind would be committed as if all was done.
+Calling an async function, or a generator function, executes nothing of it.  So a mistake of that kind would be
+committed as if all was done.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ V = TypeVar("V")
 
 
 def check_plain(function: object, taker: str, instead: str) -> None:
-    """Raise `ConfigError` when ``function``, given to ``taker``, would only make a coroutine or a generator; ``instead``: the remedy."""
+    """Raise `ConfigError` when ``function``, given to ``taker``, would only make a coroutine or a generator;
+    ``instead``: the remedy.
+    """
     if type(function) is FunctionType and not function.__code__.co_flags & _EXECUTES_NOTHING:
         return  # by far the most
     _check_callable(function, taker)
@@ -49,7 +52,8 @@ _EXECUTES_NOTHING = (
 
 
 def kind_of(function: object) -> str | None:
-    """Return in words what ``function`` is, when calling it executes nothing of it; None: it does, for all that can be told beforehand.
+    """Return in words what ``function`` is, when calling it executes nothing of it; None: it does, for all that can be
+    told beforehand.
 
     >>> async def later(): ...
     >>> kind_of(partial(later)), kind_of(len)
@@ -67,7 +71,8 @@ def kind_of(function: object) -> str | None:
 
 
 def returned(value: V, taker: str, connection: object) -> V:
-    """Return what a function has returned.  Raise `ConfigError` when that is its own work, not begun yet: a lambda around it, say.
+    """Return what a function has returned.  Raise `ConfigError` when that is its own work, not begun yet: a lambda
+    around it, say.
 
     A generator is a value like any other, unless it was made to work on ``connection``.
     """
@@ -78,7 +83,8 @@ def returned(value: V, taker: str, connection: object) -> V:
     elif not isinstance(value, Generator | AsyncGenerator) or not _begins_with(value, connection):
         return value
     raise ConfigError(
-        f"{taker}: the function has returned a {type(value).__name__}, of which nothing was executed; nothing is committed"
+        f"{taker}: the function has returned a {type(value).__name__}, of which nothing was executed; nothing is"
+        " committed"
     )
 
 
@@ -87,8 +93,8 @@ def awaitable(value: Awaitable[V], taker: str) -> Awaitable[V]:
     if type(value) is CoroutineType or inspect.isawaitable(value):
         return value
     raise ConfigError(
-        f"{taker}: the function has returned {type(value).__name__!r}, which cannot be awaited; give an async function; "
-        "nothing is committed"
+        f"{taker}: the function has returned {type(value).__name__!r}, which cannot be awaited; give an async"
+        " function; nothing is committed"
     )
 
 

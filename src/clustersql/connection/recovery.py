@@ -53,7 +53,9 @@ class BasePerformer:
         self.passing: BaseException | None = None
 
     def heed(self, error: Exception) -> None:
-        """The search for another session ended with ``error``; what is not the driver's nor ours passes, whatever the outcome is."""
+        """The search for another session ended with ``error``; what is not the driver's nor ours passes, whatever the
+        outcome is.
+        """
         own = self.connection._state.driver.error
         if not isinstance(error, (ClusterError, ConfigError, Unrestorable)) and not isinstance(error, own):
             self.passing = error

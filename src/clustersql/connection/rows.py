@@ -1,7 +1,8 @@
 """Rows that can be read once only: which parameters these are, and what the attempts of one ``run`` have read of them.
 
-A list or a tuple is read again where a statement is sent again.  Whatever else gives rows (a generator, a file, a cursor, a view of a
-dictionary that changes) gives the rest of them then, or others, or none: so nothing is sent again that took its rows from there.
+A list or a tuple is read again where a statement is sent again.  Whatever else gives rows (a generator, a file, a
+cursor, a view of a dictionary that changes) gives the rest of them then, or others, or none: so nothing is sent again
+that took its rows from there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ LASTING = (list, tuple)
 LOOKED_AT = 64
 """Objects behind an iterator that are looked at; what reads a file by way of a generator and a reader has three."""
 FEW = 16
-"""Items of a container that are looked at: ``zip`` and ``chain`` keep what they read in one; a longer one holds rows."""
+"""Items of a container that are looked at: ``zip`` and ``chain`` keep what they read in one; a longer one holds
+rows."""
 REMEMBERED = 10_000
 """Iterators that are remembered for one ``run``; with more its function reads none in a further attempt."""
 
@@ -34,12 +36,16 @@ def read_once(parameters: Any, many: bool) -> bool:
 
 
 def _lasts(rows: Any) -> bool:
-    """A list, a tuple, or one of their kinds that gives its rows in the same way: one with an ``__iter__`` of its own may give them once."""
+    """A list, a tuple, or one of their kinds that gives its rows in the same way: one with an ``__iter__`` of its own
+    may give them once.
+    """
     return isinstance(rows, LASTING) and type(rows).__iter__ in (list.__iter__, tuple.__iter__)
 
 
 class Spent:
-    """The iterators that the attempts of one ``run`` have read rows of, so that none goes on where a former attempt has stopped."""
+    """The iterators that the attempts of one ``run`` have read rows of, so that none goes on where a former attempt has
+    stopped.
+    """
 
     __slots__ = ("_seen",)
 
@@ -58,7 +64,9 @@ class Spent:
 
 
 def sources(rows: Any) -> list[Any]:
-    """Return the iterators that ``rows`` reads from as far as that can be seen: itself, those that it holds, and those that its code names."""
+    """Return the iterators that ``rows`` reads from as far as that can be seen: itself, those that it holds, and those
+    that its code names.
+    """
     found: dict[int, Any] = {}
     left = [rows]
     while left and len(found) < LOOKED_AT:
@@ -78,7 +86,9 @@ def _held(each: Any) -> list[Any]:
 
 
 def _may_read(one: Any) -> bool:
-    """An iterator, a short container of some, a variable of an outer function, or an object that gives one and keeps what it reads (tqdm)."""
+    """An iterator, a short container of some, a variable of an outer function, or an object that gives one and keeps
+    what it reads (tqdm).
+    """
     kind = type(one)
     if kind in (tuple, list, dict):
         return len(one) <= FEW

@@ -53,7 +53,9 @@ class Running:
             pass
 
     def forget(self) -> None:
-        """It is over, whatever broke into its begin or its end: else every later ``run`` of this thread would be one inside it."""
+        """It is over, whatever broke into its begin or its end: else every later ``run`` of this thread would be one
+        inside it.
+        """
         self.owner = None
         around = _running.get()
         if self in around:

@@ -1,12 +1,18 @@
-"""What is known of one connection handle: its session, its transaction, what keeps it from moving.  No I/O; shared by both APIs.
+"""What is known of one connection handle: its session, its transaction, what keeps it from moving.  No I/O; shared by
+both APIs.
 
 Rules
 -----
-1. ``session`` is the one place that says whether the handle is live (`binding`).  It is None when the handle was given back, or lost its session.
-2. What was executed since checkout is noted by its text (`core.statements.traits`): what leaves no state behind may move to another node.
-3. A transaction that was lost stays lost (``broken``) until the caller rolls back, or the rest of it would run alone on a new session (`work`).
-4. What was set by statements whose text tells all of it is in the ``ledger``, and is restored on the session of another node (`carried`).
-5. What passes us by (`unmanaged`) may have done anything: it pins the session, ends replayability, and the session is closed at its return.
+1. ``session`` is the one place that says whether the handle is live (`binding`).  It is None when the handle was given
+   back, or lost its session.
+2. What was executed since checkout is noted by its text (`core.statements.traits`): what leaves no state behind may
+   move to another node.
+3. A transaction that was lost stays lost (``broken``) until the caller rolls back, or the rest of it would run alone on
+   a new session (`work`).
+4. What was set by statements whose text tells all of it is in the ``ledger``, and is restored on the session of another
+   node (`carried`).
+5. What passes us by (`unmanaged`) may have done anything: it pins the session, ends replayability, and the session is
+   closed at its return.
 """
 
 from __future__ import annotations
@@ -39,13 +45,14 @@ if TYPE_CHECKING:
     from .statements import StatementCache
 
 _READ_BEFORE = (
-    "a former attempt of run has read rows from the same iterator, and what it gives now is not known to be all: give executemany a "
-    "list, or make the iterator, and what it reads from, inside the function"
+    "a former attempt of run has read rows from the same iterator, and what it gives now is not known to be all: give"
+    " executemany a list, or make the iterator, and what it reads from, inside the function"
 )
 
 
 class State(Work):
-    """The bookkeeping of one handle: each statement is noted before it is sent, and after its end; what an error means is told from that.
+    """The bookkeeping of one handle: each statement is noted before it is sent, and after its end; what an error means
+    is told from that.
 
     What its fields say stands in `Binding`, `Carried` and `Work`.
     """
@@ -91,10 +98,12 @@ class State(Work):
         self.transaction = NOTHING_OPEN
         self.broken = None
 
-    # -- statements ------------------------------------------------------------------------------------------------------------------
+    # -- statements ----------------------------------------------------------------------------------------------------
 
     def prepare(self, operation: Any, many: bool) -> Traits:
-        """Note what a statement may leave behind, before it is sent.  Raises `ConfigError` for what a shared session must not keep."""
+        """Note what a statement may leave behind, before it is sent.  Raises `ConfigError` for what a shared session
+        must not keep.
+        """
         if operation.__class__ is not str:
             operation = self._text(operation)
         traits = self.notes.look(operation)
@@ -120,7 +129,8 @@ class State(Work):
                 self._count_anew()
         now = self.transaction
         guarded = self.topology.guard is not None
-        # By far the most statements change nothing; what writes matters only where reads are proven by a read-only session, or to the guard.
+        # By far the most statements change nothing; what writes matters only where reads are proven by a read-only
+        # session, or to the guard.
         if now is not NOTHING_OPEN or not traits.plain or ((self.want.read_only or guarded) and not traits.read):
             self.transaction = now.noted(traits, standing)
         if guarded:
@@ -136,7 +146,9 @@ class State(Work):
         return traits
 
     def question(self, operation: Any) -> str:
-        """Return the question whether what ``operation`` asks for was generated on this session; empty: that is known, or cannot be asked."""
+        """Return the question whether what ``operation`` asks for was generated on this session; empty: that is known,
+        or cannot be asked.
+        """
         if not self.unsure or self.behind is None:
             return ""
         traits = self.notes.look(operation if operation.__class__ is str else self._text(operation))
@@ -155,12 +167,16 @@ class State(Work):
             return operation
 
     def _many(self, traits: Traits) -> Traits:
-        """Return the traits of what is sent once per row in autocommit mode; to a session that is closed here nothing of it is sent at all."""
+        """Return the traits of what is sent once per row in autocommit mode; to a session that is closed here nothing
+        of it is sent at all.
+        """
         many = self.notes.many(traits)
         return replace(many, many=False) if self.session and self.driver.is_closed(self.session.raw) else many
 
     def reads(self, rows: Any) -> None:
-        """``executemany`` is about to read ``rows``, which are no list.  Raises `TransactionLost` where a former attempt of ``run`` has read of them."""
+        """``executemany`` is about to read ``rows``, which are no list.  Raises `TransactionLost` where a former
+        attempt of ``run`` has read of them.
+        """
         if self.spent is None or self.spent.lasts(rows, self.attempt):
             return
         error = self.error(TransactionLost, _READ_BEFORE)
@@ -172,7 +188,9 @@ class State(Work):
         return self.notes.told_once(operation, traits) if read_once(parameters, many) else traits
 
     def leaves_results(self, operation: Any, cursor: Any) -> bool:
-        """Note that the driver's ``cursor`` may have further results of a statement.  Returns whether they are to be read at once."""
+        """Note that the driver's ``cursor`` may have further results of a statement.  Returns whether they are to be
+        read at once.
+        """
         if self.notes.look(operation).plain:
             return False
         self.answered = cursor
@@ -197,7 +215,8 @@ class State(Work):
         return callbacks
 
     def ends_lost(self, operation: Any) -> bool:
-        """Tell whether ``operation`` ends what is lost and needs no session for it: ROLLBACK as text.  COMMIT ends it too, and raises.
+        """Tell whether ``operation`` ends what is lost and needs no session for it: ROLLBACK as text.  COMMIT ends it
+        too, and raises.
 
         Raises what keeps anything else from being executed.
         """
@@ -213,7 +232,7 @@ class State(Work):
             raise error
         return self.session is None
 
-    # -- errors ----------------------------------------------------------------------------------------------------------------------
+    # -- errors --------------------------------------------------------------------------------------------------------
 
     def apply(self, after: Aftermath, error: BaseException) -> None:
         """An operation has ended with ``error``: leave the handle as that says."""
@@ -236,7 +255,9 @@ class State(Work):
             self.transaction = self.transaction.ended_by(error, after.undone)
 
     def situation(self, error: BaseException, phase: Phase, traits: Traits | None) -> Situation:
-        """Return everything that the verdict on ``error`` depends on.  ``traits`` None: the statement leaves nothing behind."""
+        """Return everything that the verdict on ``error`` depends on.  ``traits`` None: the statement leaves nothing
+        behind.
+        """
         session = self.session
         assert session is not None
         node = self.topology.view.by_name.get(session.node)
@@ -271,7 +292,8 @@ class State(Work):
         )
 
     def _may_be_open(self, session: Session) -> bool:
-        """Whether what pins the session may have opened a transaction in autocommit mode: ``SET autocommit = 0``, a procedure.
+        """Whether what pins the session may have opened a transaction in autocommit mode: ``SET autocommit = 0``, a
+        procedure.
 
         Then a deadlock has undone more than the last statement, and running only that one again would commit a part.
         """

@@ -1,4 +1,6 @@
-"""The work that a handle has done and not yet committed: its transaction, and the gates before a COMMIT and a return.  No I/O."""
+"""The work that a handle has done and not yet committed: its transaction, and the gates before a COMMIT and a return.
+No I/O.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ class Work(Carried):
     committed: bool
     """Something was committed since checkout, for all we know: nothing may be run again from the start."""
     done: bool
-    """Its work has ended well and is committed, so that what breaks into the return of the connection is no failure of the work."""
+    """Its work has ended well and is committed, so that what breaks into the return of the connection is no failure of
+    the work."""
     spent: Spent | None
     """The iterators that ``run``'s attempts have read; None: it is not ``run`` that works with it."""
     cancelling: int | None
@@ -51,7 +54,8 @@ class Work(Carried):
     token: Token | None = None
     """The commit guard's of the open transaction; None: it has none yet."""
     changed = False
-    """A statement has changed the session's user, or made its transactions read-only, so that no token can be written."""
+    """A statement has changed the session's user, or made its transactions read-only, so that no token can be
+    written."""
 
     __slots__ = ("callbacks", "cancelling", "committed", "done", "spent", "touched", "transaction")
 
@@ -70,7 +74,9 @@ class Work(Carried):
 
     @property
     def in_run(self) -> bool:
-        """Whether ``run`` has called the function that works with it, or a block of ours is open: then all of it is one transaction."""
+        """Whether ``run`` has called the function that works with it, or a block of ours is open: then all of it is one
+        transaction.
+        """
         return self.spent is not None or self.blocks > 0
 
     def has_work(self) -> bool:
@@ -82,7 +88,9 @@ class Work(Carried):
         return bool(session.count or self.pins or now.may_commit or now.undone or self.broken is not None)
 
     def leaves_reads_unread(self) -> bool:
-        """Whether the transaction has provably only read, and something is unread: nothing is lost if it is cut off in place of a COMMIT."""
+        """Whether the transaction has provably only read, and something is unread: nothing is lost if it is cut off in
+        place of a COMMIT.
+        """
         session, driver = self.session, self.driver
         if (
             session is None
@@ -99,7 +107,9 @@ class Work(Carried):
         return bool(session.count or self.transaction.may_commit) and self.transaction_mode(session)
 
     def doing(self) -> str:
-        """Return what the handle is about, in PostgreSQL's words: ``executing``, ``idle in transaction`` or ``idle``."""
+        """Return what the handle is about, in PostgreSQL's words: ``executing``, ``idle in transaction`` or
+        ``idle``.
+        """
         session = self.session
         if session is None:
             return "idle"
@@ -113,7 +123,9 @@ class Work(Carried):
         return "" if session is None or session.statement is None else self.notes.shown(session.statement)
 
     def may_be_open(self, session: Session) -> bool:
-        """Whether there is something for a ROLLBACK: what pins the session may have opened a transaction that we did not see."""
+        """Whether there is something for a ROLLBACK: what pins the session may have opened a transaction that we did
+        not see.
+        """
         return self.transaction.explicit or not session.autocommit or bool(self.pins)
 
     def transaction_mode(self, session: Session) -> bool:
@@ -153,12 +165,14 @@ class Work(Carried):
             if self.number is None:
                 self.number = self.driver.session_id(self.session.raw)
 
-    # -- its end ---------------------------------------------------------------------------------------------------------------------
+    # -- its end -------------------------------------------------------------------------------------------------------
 
     def uncommittable(self, ours: bool) -> BaseException | None:
-        """Return the error in which a COMMIT ends without being sent; None: it may be sent.  The one gate before every COMMIT.
+        """Return the error in which a COMMIT ends without being sent; None: it may be sent.  The one gate before every
+        COMMIT.
 
-        ``ours``: we issue it, for ``run`` or at the end of a block, so that nothing is left out of what the caller meant as a whole.
+        ``ours``: we issue it, for ``run`` or at the end of a block, so that nothing is left out of what the caller
+        meant as a whole.
         """
         session = self.session
         if self.broken is not None or session is None:
@@ -173,7 +187,9 @@ class Work(Carried):
             self.pin(Pin("COMMIT", "its outcome is unknown, and with it what was set before"))
 
     def boundary(self, committed: bool) -> Callbacks:
-        """A transaction has ended; a new one begins with the next statement.  Returns what is to be called, if it was committed."""
+        """A transaction has ended; a new one begins with the next statement.  Returns what is to be called, if it was
+        committed.
+        """
         session, count = self.session, 0
         if session is not None:
             count, session.count = session.count, 0
@@ -215,7 +231,9 @@ class Work(Carried):
             cursor._unbind()
 
     def undone(self) -> ClusterError:
-        """Return the error of what needs the transaction that the server has rolled back, from the error by which it said so."""
+        """Return the error of what needs the transaction that the server has rolled back, from the error by which it
+        said so.
+        """
         cause = self.transaction.refused
         what = first_line(cause) if cause is not None else "its own rollback"
         error = self.error(TransactionLost, f"the server has rolled the whole transaction back, run it again ({what})")

@@ -112,8 +112,8 @@ class Dialect:
     terminate: str = ""
     """Ends another session, by the same; empty: there is none."""
     uptime: str = ""
-    """Gives for how many seconds the server has been running, as the last value of a row: after a restart the numbers mean
-    others' sessions; empty: `cancel` and `terminate` look for themselves whether it is the same session."""
+    """Gives for how many seconds the server has been running, as the last value of a row: after a restart the numbers
+    mean others' sessions; empty: `cancel` and `terminate` look for themselves whether it is the same session."""
     guard: Guarding | None = None
     """What the commit guard says to it; None: it cannot guard a COMMIT there."""
     running: str = ""

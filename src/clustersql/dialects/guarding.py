@@ -22,7 +22,8 @@ class Guarding:
     insert: Callable[[str, bytes], str]
     """Writes a token, as the transaction's last statement."""
     fold: Callable[[str, str], str]
-    """Makes one text of `insert` and COMMIT, for a server of that version; empty: there is none, the token has a round trip of its own."""
+    """Makes one text of `insert` and COMMIT, for a server of that version; empty: there is none, the token has a round
+    trip of its own."""
     fence: Callable[[str, bytes], Fence]
     """Asks what became of it."""
     delete: Callable[[str, Sequence[bytes]], tuple[str, ...]]
@@ -32,20 +33,22 @@ class Guarding:
     lapse: Callable[[str], tuple[str, ...]]
     """Deletes the keys of `once` that are kept no longer, likewise."""
     claim: Callable[[str, str, bytes, float], tuple[str, ...]]
-    """Writes a key of `once`, with the token of its transaction and the seconds for which it is kept, unless it is there; the last statement
-    gives one row: whether it is ours now, and when it was written."""
+    """Writes a key of `once`, with the token of its transaction and the seconds for which it is kept, unless it is
+    there; the last statement gives one row: whether it is ours now, and when it was written."""
     table: Callable[[Table, str | None], Table]
     """Gives the table that is meant, for a node with that database."""
     present: Callable[[Table], tuple[str, ...]]
-    """Asks whether the table is there, and whether this user may work with it: the last statement gives one row of the two.  May be refused
-    instead."""
+    """Asks whether the table is there, and whether this user may work with it: the last statement gives one row of the
+    two.  May be refused instead."""
     persistent: Callable[[Table], str]
     """Asks for one row: whether the table outlives a crash, and what else there is to warn of ("": nothing)."""
     refused: frozenset[str | int] = field(default_factory=frozenset)
-    """Codes with which the token's INSERT is refused: no table, no privilege, a read-only transaction, a table of another form."""
+    """Codes with which the token's INSERT is refused: no table, no privilege, a read-only transaction, a table of
+    another form."""
     taken: frozenset[str | int] = field(default_factory=frozenset)
     """Codes that say that the token is there already: somebody has settled the id, and so made it void."""
     unproven: frozenset[str | int] = field(default_factory=frozenset)
-    """Codes of an error that, as the answer to a folded COMMIT, proves nothing: something follows COMMIT in the text."""
+    """Codes of an error that, as the answer to a folded COMMIT, proves nothing: something follows COMMIT in the
+    text."""
     unguards: str = ""
     """Finds, in a statement in lower case, what changes the session's user or makes its transactions read-only."""

@@ -170,9 +170,9 @@ async def _pass_over(cursor: Any, conn: Any) -> None:
 def _keeping_transport(connection: Any, transport_of: Callable[[Any], Any]) -> Any:
     """Return the driver's class, but one whose connection keeps its transport when it closes.
 
-    The driver closes a dial that was cancelled, and forgets the transport.  Through TLS that is open until the server has said
-    goodbye, or for 30 s (``ssl_shutdown_timeout`` of asyncio): each dial of a hung server would leave a socket for so long.
-    `AioMySQL.terminate` ends it.
+    The driver closes a dial that was cancelled, and forgets the transport.  Through TLS that is open until the server
+    has said goodbye, or for 30 s (``ssl_shutdown_timeout`` of asyncio): each dial of a hung server would leave a socket
+    for so long.  `AioMySQL.terminate` ends it.
     """
 
     class Connection(connection):  # type: ignore[misc]

@@ -188,7 +188,9 @@ class AnyDriver(Protocol):
         """
 
     def folds(self, raw: Any) -> bool:
-        """Tell whether `commit_folded` may be used now: the driver notices a COMMIT inside a text, and none of its own blocks is open."""
+        """Tell whether `commit_folded` may be used now: the driver notices a COMMIT inside a text, and none of its own
+        blocks is open.
+        """
 
     def own_thread(self, arguments: Mapping[str, Any]) -> bool:
         """Tell whether a connection with these arguments can only be used by the thread that has dialled it."""
@@ -264,7 +266,9 @@ class Driver(AnyDriver, Protocol):
         """Run ``statements`` and return the rows of each (empty where it returns none).  Leaves no transaction open."""
 
     def within(self, raw: Any, statement: str) -> list[tuple[Any, ...]]:
-        """Run a statement of ours as a part of the open transaction, and return its rows.  Only asked under the knob ``commit_guard``."""
+        """Run a statement of ours as a part of the open transaction, and return its rows.  Only asked under the knob
+        ``commit_guard``.
+        """
 
     def commit_folded(self, raw: Any, text: str) -> None:
         """Run a text that ends with COMMIT, and raise its error.  Only asked where `folds` says so."""

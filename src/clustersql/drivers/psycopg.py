@@ -188,15 +188,19 @@ class PsycopgReader(BaseDriver):
         return None if status == _UNKNOWN else status != _IDLE
 
     def folds(self, raw: Any) -> bool:
-        """Not inside its own ``transaction()``, in two phases or in a pipeline: its commit would refuse, or be queued."""
+        """Not inside its own ``transaction()``, in two phases or in a pipeline: its commit would refuse, or
+        be queued.
+        """
         return not (
             getattr(raw, "_num_transactions", 1) or getattr(raw, "_tpc", None) or getattr(raw, "_pipeline", None)
         )
 
     def folded(self, raw: Any, text: str) -> Any:
-        """Yield what the driver waits for, until ``text`` is answered: one string in the simple protocol, whose results nobody reads.
+        """Yield what the driver waits for, until ``text`` is answered: one string in the simple protocol, whose results
+        nobody reads.
 
-        By a cursor it would cost twice as much, and take a place among the statements that psycopg counts to prepare them.
+        By a cursor it would cost twice as much, and take a place among the statements that psycopg counts to prepare
+        them.
         """
         raw.pgconn.send_query(text.encode())
         last = (yield from self.module.generators.execute(raw.pgconn))[-1]

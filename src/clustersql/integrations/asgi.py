@@ -79,7 +79,9 @@ async def _bookmark(view: Database, before: str) -> str:
 
 
 def causal(scope: Scope) -> Database:
-    """Return the view of the request with this scope (``request.scope``).  Raises `ConfigError` without the middleware."""
+    """Return the view of the request with this scope (``request.scope``).  Raises `ConfigError` without the
+    middleware.
+    """
     if (view := scope.get(KEY)) is None:
         raise ConfigError(
             "this request has no view: put clustersql.integrations.asgi.CausalMiddleware around the program"

@@ -10,9 +10,11 @@ from typing import Any
 from ..errors import ClusterError, TransactionLost
 
 TIMEOUT = 10.0
-"""Seconds that a request waits for a connection, and in which attempts begin: less than the 30 after which gunicorn ends a worker."""
+"""Seconds that a request waits for a connection, and in which attempts begin: less than the 30 after which gunicorn
+ends a worker."""
 LOSSES = 3
-"""Sessions that the attempts of one run may lose: a statement that ends its session would else be sent until the deadline."""
+"""Sessions that the attempts of one run may lose: a statement that ends its session would else be sent until the
+deadline."""
 PAUSE, PAUSE_CAP = 0.005, 0.5
 """Seconds before the second attempt, half as long again for each further one, and at most; as `Database.run` waits."""
 
@@ -56,7 +58,9 @@ def behind(error: BaseException) -> list[BaseException]:
 
 
 def cause(error: BaseException) -> ClusterError | None:
-    """Return our error behind a framework's: `OutcomeUnknown`, `TransactionLost`, `NoNodeAvailable`, ...; None: there is none."""
+    """Return our error behind a framework's: `OutcomeUnknown`, `TransactionLost`, `NoNodeAvailable`, ...; None: there
+    is none.
+    """
     return next((one for one in behind(error) if isinstance(one, ClusterError)), None)
 
 

@@ -2,8 +2,8 @@
 
 Rules
 -----
-1. A bookmark that is none, is lost, or is of another database is never an error of the request: that reads the primary, and answers with a
-   new one.  The cluster counts it (`CausalReads`, ``refused``).
+1. A bookmark that is none, is lost, or is of another database is never an error of the request: that reads the primary,
+   and answers with a new one.  The cluster counts it (`CausalReads`, ``refused``).
 2. An answer carries one only when the request has come to know something new.
 """
 
@@ -43,7 +43,9 @@ class Carrier:
 
     @classmethod
     def of(cls, cookie: str, header: str | None, max_age: int) -> Carrier:
-        """Return what was asked for: the cookie, or the header where one is named.  Raises `ConfigError` for a name that is none."""
+        """Return what was asked for: the cookie, or the header where one is named.  Raises `ConfigError` for a name
+        that is none.
+        """
         name = cookie if header is None else header
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
             what = "cookie" if header is None else "header"
@@ -53,7 +55,9 @@ class Carrier:
         return cls(name, header is not None, max_age)
 
     def found(self, cookies: str, header: str) -> str:
-        """Return the bookmark in what a request has brought: its cookies, as one text, and the value of the header; "": there is none."""
+        """Return the bookmark in what a request has brought: its cookies, as one text, and the value of the header; "":
+        there is none.
+        """
         if self.header:
             return header.strip()
         pairs = (pair.partition("=") for pair in cookies.split(";"))

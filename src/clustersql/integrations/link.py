@@ -14,7 +14,9 @@ class Link:
     """The databases of one engine or alias: one for each set of driver arguments, which hardly ever differ."""
 
     def __init__(self, cluster: Cluster, options: Mapping[str, Any], ours: bool) -> None:
-        """``options``: those of ``db.options()``.  ``ours``: the cluster was made for this engine alone, so that its end is the engine's."""
+        """``options``: those of ``db.options()``.  ``ours``: the cluster was made for this engine alone, so that its
+        end is the engine's.
+        """
         self.cluster = cluster
         self.options = dict(options)
         # The bookmark that holds when a connection is checked out; None: it is the same for all, or there is none.
@@ -38,11 +40,15 @@ class Link:
         return latest[1] if self.after is None else latest[1].options(after=self.after())
 
     def leave(self) -> Any:
-        """Forget the database, so that its idle sessions are closed; return it where the cluster ends with the engine."""
+        """Forget the database, so that its idle sessions are closed; return it where the cluster ends with
+        the engine.
+        """
         latest, self._latest = self._latest, None
         return latest[1] if latest is not None and self.ours else None
 
     def after_fork(self) -> tuple[()]:
-        """In a forked child: a lock of our own; the parent's may have been held by a thread that does not exist here."""
+        """In a forked child: a lock of our own; the parent's may have been held by a thread that does not
+        exist here.
+        """
         self._lock = threading.Lock()
         return ()

@@ -66,9 +66,10 @@ class Clustered:
     ) -> None:
         """Join the database to its cluster.
 
-        ``cluster``: one, or the name of a registered one.  ``read_only``: any ready node serves, and the server refuses writes; ``max_lag``
-        as among the options of `Database`.  ``timeout``: seconds to wait for a connection.  ``arguments``: Peewee's, and the driver's.
-        ``database`` None: it is called again later.  Raises `ConfigError` for an unknown cluster, another driver, an address or credentials.
+        ``cluster``: one, or the name of a registered one.  ``read_only``: any ready node serves, and the server refuses
+        writes; ``max_lag`` as among the options of `Database`.  ``timeout``: seconds to wait for a connection.
+        ``arguments``: Peewee's, and the driver's.  ``database`` None: it is called again later.  Raises `ConfigError`
+        for an unknown cluster, another driver, an address or credentials.
         """
         if database is None:  # `init` comes later
             super().init(None)  # type: ignore[misc]
@@ -79,7 +80,8 @@ class Clustered:
         driver = found.driver.name if found.driver is not None else "none for threads"
         if driver not in self.drivers:
             raise ConfigError(
-                f"cluster {found.name!r} has the driver {driver}, and {type(self).__name__} uses {' or '.join(self.drivers)}"
+                f"cluster {found.name!r} has the driver {driver}, and {type(self).__name__} uses"
+                f" {' or '.join(self.drivers)}"
             )
         if wrong := sorted(NODE_ARGUMENTS.intersection(arguments)):
             raise ConfigError(

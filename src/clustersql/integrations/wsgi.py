@@ -29,7 +29,8 @@ App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 class CausalMiddleware:
     """Give each request a view of ``db`` that has seen what the same browser, or caller, has written and read before.
 
-    The bookmark is told when the program begins its answer: what it writes afterwards, in a body that is made bit by bit, is not in it.
+    The bookmark is told when the program begins its answer: what it writes afterwards, in a body that is made bit by
+    bit, is not in it.
 
     Args:
         app: the WSGI program around which this stands.
@@ -73,7 +74,9 @@ def _bookmark(view: Database, before: str) -> str:
 
 
 def causal(environ: Environ) -> Database:
-    """Return the view of the request with this environment (``request.environ``).  Raises `ConfigError` without the middleware."""
+    """Return the view of the request with this environment (``request.environ``).  Raises `ConfigError` without the
+    middleware.
+    """
     if (view := environ.get(KEY)) is None:
         raise ConfigError(
             "this request has no view: put clustersql.integrations.wsgi.CausalMiddleware around the program"

@@ -61,7 +61,9 @@ class Dialling(Protocol):
     """Which function of the program's it was that raised: so nothing is wrong with the node."""
 
     def heed(self, now: float, most: float) -> None:
-        """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see `more_time`."""
+        """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see
+        `more_time`.
+        """
 
     @property
     def held(self) -> Any:
@@ -94,7 +96,9 @@ D = TypeVar("D", bound=Dialling)
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """An answer that a node owes: to the statement that ``session`` began at ``started``.  ``number``: the server's of the session, if known."""
+    """An answer that a node owes: to the statement that ``session`` began at ``started``.  ``number``: the server's of
+    the session, if known.
+    """
 
     session: Session
     started: float
@@ -108,7 +112,9 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a node is to do with a session of ours, which it knows by a number; later that may be the number of another one."""
+    """What a node is to do with a session of ours, which it knows by a number; later that may be the number of another
+    one.
+    """
 
     form: str
     """`Dialect.cancel` or `Dialect.terminate`."""
@@ -123,13 +129,17 @@ class Order:
         return self.form.format(self.number, f"{max(0.0, time.monotonic() - self.opened):.3f}")
 
     def is_anothers(self, uptime: Sequence[Sequence[Any]]) -> bool:
-        """Tell whether the server, which answers `Dialect.uptime` so, in whole seconds, has begun since the session was opened."""
+        """Tell whether the server, which answers `Dialect.uptime` so, in whole seconds, has begun since the session was
+        opened.
+        """
         return any(float(row[-1]) + 1.0 < time.monotonic() - self.opened for row in uptime)
 
 
 @dataclass(frozen=True, slots=True)
 class Spare:
-    """A connection that was opened for probes: when (monotonic seconds), and how many seconds the latest answer on it took."""
+    """A connection that was opened for probes: when (monotonic seconds), and how many seconds the latest answer on it
+    took.
+    """
 
     raw: Any
     opened: float
@@ -137,21 +147,27 @@ class Spare:
 
 
 def allowed(attempt: Dialling, now: float, stalled: float) -> float:
-    """Return the deadline of a dial after this process did not run for ``stalled`` seconds: later by that, but no more than its patience."""
+    """Return the deadline of a dial after this process did not run for ``stalled`` seconds: later by that, but no more
+    than its patience.
+    """
     return min(attempt.deadline + stalled, now + attempt.patience) if stalled else attempt.deadline
 
 
 def more_time(attempt: Dialling, now: float, most: float) -> float:
-    """Return the deadline of a question that is late although the node has answered: it is this process that has not come to heed it.
+    """Return the deadline of a question that is late although the node has answered: it is this process that has not
+    come to heed it.
 
-    With many busy threads, or a blocked event loop, an answer waits longer for us than the node took: a node must not be condemned for that.
-    One that froze in the middle of its answer has no more to say, and is late the next time.  ``most``: seconds from its begin, in all.
+    With many busy threads, or a blocked event loop, an answer waits longer for us than the node took: a node must not
+    be condemned for that.  One that froze in the middle of its answer has no more to say, and is late the next time.
+    ``most``: seconds from its begin, in all.
     """
     return min(now + attempt.patience, attempt.began + most)
 
 
 def judge(topology: Topology, attempt: Dialling, now: float, stalled: float) -> None:
-    """Abandon a question that is late, unless the node is not to blame.  ``stalled``: seconds for which this process did not run."""
+    """Abandon a question that is late, unless the node is not to blame.  ``stalled``: seconds for which this process
+    did not run.
+    """
     if stalled:  # not otherwise: a probe that dials after all moves its deadline itself, in its own thread
         attempt.deadline = allowed(attempt, now, stalled)
     if attempt.deadline <= now:
@@ -161,7 +177,9 @@ def judge(topology: Topology, attempt: Dialling, now: float, stalled: float) -> 
 
 
 def patience(topology: Topology, dials: bool) -> float:
-    """Seconds that a node may take: an open connection is asked one small question, so silence there says more than at a dial."""
+    """Seconds that a node may take: an open connection is asked one small question, so silence there says more than at
+    a dial.
+    """
     settings = topology.settings
     return settings.connect_timeout if dials else min(settings.connect_timeout, settings.stall_after)
 
@@ -186,7 +204,9 @@ class Probing(Protocol):
 
 
 def means_of(topology: Topology, driver: AnyDriver, use: Use | None = None) -> Means:
-    """Return what the driver, its database and the user have for making a session ready; ``use``: what it is made with."""
+    """Return what the driver, its database and the user have for making a session ready; ``use``: what it
+    is made with.
+    """
     dialect, abilities = driver.dialect, driver.abilities
     hooks = (topology.settings.on_connect, None if use is None else use.on_connect)
     return Means(
@@ -201,10 +221,11 @@ def means_of(topology: Topology, driver: AnyDriver, use: Use | None = None) -> M
 
 
 def is_left_open(driver: AnyDriver, raw: Any, received: int | None) -> bool:
-    """Whether the user's ``on_connect`` may have left a transaction open: then it is committed, or what was set in it would not hold.
+    """Whether the user's ``on_connect`` may have left a transaction open: then it is committed, or what was set in it
+    would not hold.
 
-    ``received``: what `AnyDriver.received` told before it; with nothing come since, it has executed nothing.  Raises `ConfigError` when a
-    statement of it failed, and the hook went on.
+    ``received``: what `AnyDriver.received` told before it; with nothing come since, it has executed nothing.  Raises
+    `ConfigError` when a statement of it failed, and the hook went on.
     """
     if driver.failed_transaction(raw):
         raise hook_failed()
@@ -213,7 +234,9 @@ def is_left_open(driver: AnyDriver, raw: Any, received: int | None) -> bool:
 
 
 def check_closed(driver: AnyDriver, raw: Any) -> None:
-    """Raise `ConfigError` where a driver commits nothing in its autocommit mode, though the hook has begun a transaction by a statement."""
+    """Raise `ConfigError` where a driver commits nothing in its autocommit mode, though the hook has begun a
+    transaction by a statement.
+    """
     if driver.autocommit(raw) and driver.in_transaction(raw):
         raise ConfigError(
             "on_connect leaves a transaction open that the driver does not commit in autocommit mode: commit it there"
@@ -234,8 +257,8 @@ NODES_OWN = (Fault.LOST, Fault.NOT_READY, Fault.OVERLOADED)
 def is_hooks(driver: AnyDriver, raw: Any, error: BaseException) -> bool:
     """Whether an error that ``on_connect`` has raised is its own, and so no news about the node.
 
-    It is news where the driver's error says that the connection has ended, or that the node cannot work now; also where the hook has made
-    an error of its own of that one.
+    It is news where the driver's error says that the connection has ended, or that the node cannot work now; also where
+    the hook has made an error of its own of that one.
     """
     seen: set[int] = set()
     inner: BaseException | None = error
@@ -253,7 +276,9 @@ BEHIND = "pgbouncer let us in, and no server behind it answered: its pool is in 
 
 
 def tell_failure(topology: Topology, driver: AnyDriver, attempt: Dialling, error: BaseException) -> None:
-    """Record that a dial or probe failed with ``error``; where that is a function's of the program's, it is no news about the node."""
+    """Record that a dial or probe failed with ``error``; where that is a function's of the program's, it is no news
+    about the node.
+    """
     if attempt.raised is not None:
         who, answer = attempt.raised.who, attempt.raised.answer
         topology.events.note("dial", attempt.name, f"{who} raised {type(error).__name__}: {first_line(error)}")
@@ -271,8 +296,8 @@ def tell_failure(topology: Topology, driver: AnyDriver, attempt: Dialling, error
 def is_callers(driver: AnyDriver, error: BaseException) -> bool:
     """Whether an error at connect may be due to the arguments of the one who dials, and so is no news about the node.
 
-    What the server refuses for good (no such database, no right to it), what the driver takes for a mistake of the program, and what is none
-    of its errors: an argument that it does not know.
+    What the server refuses for good (no such database, no right to it), what the driver takes for a mistake of the
+    program, and what is none of its errors: an argument that it does not know.
     """
     if not isinstance(error, (OSError, *_kinds(driver.error))) or isinstance(error, _kinds(_mistake(driver))):
         return True
@@ -342,7 +367,8 @@ def checked_password(password: object, node: str) -> str | None:
 def asking(told: Callable[[Raised], object] | None, ends: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
     """Call a password function within this: ``told`` is called where it raises.
 
-    Not for `ConfigError`, which names what is wrong with the configuration, nor for ``ends``, which end the dial itself.
+    Not for `ConfigError`, which names what is wrong with the configuration, nor for ``ends``, which end the dial
+    itself.
     """
     try:
         yield
@@ -364,12 +390,13 @@ def _plain(value: Any, node: str) -> Any:
 NODE_ARGUMENTS = frozenset(
     "host hostaddr port unix_socket unix_sock user username password passwd passfile dsn conninfo".split()
 )
-"""Drivers' names for address and credentials.  Those are the node's: a program's unchanged ``connect(host=...)`` would lead all dials to one host."""
+"""Drivers' names for address and credentials.  Those are the node's: a program's unchanged ``connect(host=...)`` would
+lead all dials to one host."""
 
 
 DATABASE_ARGUMENTS = frozenset("database dbname db".split())
-"""Drivers' names for the database.  That is the caller's, where he names one: a test runner that works in a database of its own must never get
-the node's, whatever the driver would make of two names."""
+"""Drivers' names for the database.  That is the caller's, where he names one: a test runner that works in a database of
+its own must never get the node's, whatever the driver would make of two names."""
 
 
 def address_of(topology: Topology, name: str) -> Address:
@@ -389,8 +416,9 @@ def target_of(
 ) -> Target:
     """Return where and how to connect to ``name``, everything resolved.
 
-    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials; a database that is None is
-    none at all.  ``address`` is given where its password was asked for already.  Raises `ConfigError`, and what a password function raises.
+    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials; a database
+    that is None is none at all.  ``address`` is given where its password was asked for already.  Raises `ConfigError`,
+    and what a password function raises.
     """
     target = resolve(address or address_of(topology, name))
     if target.password:
@@ -403,7 +431,8 @@ def target_of(
 
 
 def told_at_connect(topology: Topology, driver: AnyDriver, name: str, raw: Any) -> Report | None:
-    """Return what the server told of itself at connect, without a round trip, where that confirms what is known; None: it must be asked.
+    """Return what the server told of itself at connect, without a round trip, where that confirms what is known; None:
+    it must be asked.
 
     A pooler tells what the server told *it*, some time ago.
     """

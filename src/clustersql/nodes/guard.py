@@ -2,10 +2,11 @@
 
 Rules
 -----
-1. A node that refuses the token (no table, no privilege) is guarded no more, after one warning: else `run` would meet the same refusal until
-   its deadline.  What the node was asked in vain is asked again when it comes back as another incarnation.
-2. A token whose COMMIT was acknowledged is deleted, some at a time, in the background.  One whose id was handed out before is left alone: its
-   row is the only proof there is.
+1. A node that refuses the token (no table, no privilege) is guarded no more, after one warning: else `run` would meet
+   the same refusal until its deadline.  What the node was asked in vain is asked again when it comes back as another
+   incarnation.
+2. A token whose COMMIT was acknowledged is deleted, some at a time, in the background.  One whose id was handed out
+   before is left alone: its row is the only proof there is.
 3. Counters are written without a lock by whoever commits; a lost count is no lost COMMIT.
 """
 
@@ -71,11 +72,12 @@ class CommitGuard:
             return None
         if dialect.guard is None:
             raise ConfigError(
-                f"cluster {cluster!r}: commit_guard: a {dialect.name} database cannot be guarded, only PostgreSQL, MariaDB and MySQL; leave it out"
+                f"cluster {cluster!r}: commit_guard: a {dialect.name} database cannot be guarded, only PostgreSQL,"
+                " MariaDB and MySQL; leave it out"
             )
         return cls(cluster, dialect.guard, dialect.quote, knobs.commit_guard_table)
 
-    # -- names and tokens ------------------------------------------------------------------------------------------------------------
+    # -- names and tokens ----------------------------------------------------------------------------------------------
 
     def named(self, database: str | None) -> Table:
         """Return the table of the tokens on a node with that database."""
@@ -106,7 +108,7 @@ class CommitGuard:
         if birth.clock:
             self.offset = birth.clock - time.time()
 
-    # -- where it is active ----------------------------------------------------------------------------------------------------------
+    # -- where it is active --------------------------------------------------------------------------------------------
 
     def is_active(self, node: str) -> bool:
         """Whether COMMITs on ``node`` carry a token."""
@@ -118,7 +120,8 @@ class CommitGuard:
             why = first_line(error)
             self.refusals[node] = why
             log.warning(
-                "cluster %s: node %s: the commit guard is inactive there, its token was refused (%s): see `clustersql commit-guard`",
+                "cluster %s: node %s: the commit guard is inactive there, its token was refused (%s): see `clustersql"
+                " commit-guard`",
                 self.cluster,
                 node,
                 why,
@@ -131,10 +134,12 @@ class CommitGuard:
             if new is None or old is None or (new.identity, new.role) != (old.identity, old.role):
                 self.refusals.pop(name, None)
 
-    # -- what has become of COMMITs --------------------------------------------------------------------------------------------------
+    # -- what has become of COMMITs ------------------------------------------------------------------------------------
 
     def acknowledged(self, token: bytes, exported: bool) -> None:
-        """The COMMIT of ``token`` was acknowledged; ``exported``: its id was handed out before, so that its row stays."""
+        """The COMMIT of ``token`` was acknowledged; ``exported``: its id was handed out before, so that its
+        row stays.
+        """
         self.counts["guarded"] += 1
         if not exported:
             self._spent.append(token)
@@ -144,7 +149,9 @@ class CommitGuard:
         self.counts[stage.value] += 1
 
     def due(self, now: float) -> bool:
-        """Whether a deletion is to begin, one at a time; then `deletions` says what it sends.  ``now`` is monotonic, in seconds."""
+        """Whether a deletion is to begin, one at a time; then `deletions` says what it sends.  ``now`` is monotonic, in
+        seconds.
+        """
         if self.deleting or not self._spent or (len(self._spent) < BATCH and now - self._begun < self.rest):
             return False
         self.deleting, self._begun = True, now

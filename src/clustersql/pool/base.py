@@ -1,7 +1,8 @@
 """What the pools of both APIs have in common, around the bookkeeping of `core.booking.book`.
 
-Who has which connection stands in `lending`, how a new one is opened in `opening`; here is what an error says of a session, the end, and what is
-told of the pool.  What the monitor does for a pool stands in `upkeep`, which the pool does not know.
+Who has which connection stands in `lending`, how a new one is opened in `opening`; here is what an error says of a
+session, the end, and what is told of the pool.  What the monitor does for a pool stands in `upkeep`, which the pool
+does not know.
 
 Nothing here waits: `sync.pool` waits with threads, `aio.pool` in an event loop; what they do while waiting is theirs.
 """
@@ -38,7 +39,7 @@ class BasePool(Opening[D]):
         self.topology.listeners.append(listener)
         fork.track(self)
 
-    # -- what a session is and does ----------------------------------------------------------------------------------------
+    # -- what a session is and does ------------------------------------------------------------------------------------
 
     def means(self, use: Use | None = None) -> Means:
         """Return what there is for making a session of that use ready."""
@@ -50,7 +51,9 @@ class BasePool(Opening[D]):
             raise no_autocommit(session.node, read_only, self.reading.name)
 
     def end_switch(self, session: Session, error: BaseException) -> None:
-        """Setting the mode of a session that nobody holds yet raised.  Returns where it was lost, so that another one will do; else raises."""
+        """Setting the mode of a session that nobody holds yet raised.  Returns where it was lost, so that another one
+        will do; else raises.
+        """
         if not isinstance(error, Exception):  # with the answer pending
             self.give_back(session, keep=False)
             raise error
@@ -58,7 +61,8 @@ class BasePool(Opening[D]):
             raise error
 
     def lost_in_switch(self, session: Session, error: Exception) -> bool:
-        """Setting a session's mode raised: it goes.  True: it was lost, and nothing of the caller's was sent; False: the error is the caller's.
+        """Setting a session's mode raised: it goes.  True: it was lost, and nothing of the caller's was sent; False:
+        the error is the caller's.
 
         Raises what is not the driver's error as it is.
         """
@@ -79,11 +83,14 @@ class BasePool(Opening[D]):
         self.topology.tell(seen)
 
     def number(self, session: Session) -> int | None:
-        """Return the server's number of a session, by which another one can cancel it; None: not known, or another client's a moment later."""
+        """Return the server's number of a session, by which another one can cancel it; None: not known, or another
+        client's a moment later.
+        """
         return None if session.shared else self.reading.session_id(session.raw)
 
     def interrupted(self, session: Session) -> None:
-        """Something broke into a call on ``session`` with its answer pending: it is closed, and its statement cancelled on the server.
+        """Something broke into a call on ``session`` with its answer pending: it is closed, and its statement cancelled
+        on the server.
 
         Until then it stays in flight: what was cancelled still costs the node.
         """
@@ -93,12 +100,14 @@ class BasePool(Opening[D]):
             self.cancel(session, number)
 
     def cancel(self, session: Session, number: int) -> None:
-        """Ask the node, on another connection, to end what ``session`` is executing.  In the background; nothing depends on it."""
+        """Ask the node, on another connection, to end what ``session`` is executing.  In the background; nothing
+        depends on it.
+        """
         form = self.reading.dialect.cancel
         if form and not self.closed:
             self._prober.say(session.node, Order(form, number, session.opened))
 
-    # -- the end, and forks -------------------------------------------------------------------------------------------------
+    # -- the end, and forks --------------------------------------------------------------------------------------------
 
     def refuse(self) -> None:
         """Give out nothing more; the rest is `shut`'s, which takes the lock."""
@@ -120,7 +129,9 @@ class BasePool(Opening[D]):
         return actions
 
     def after_fork(self) -> Sequence[Any]:
-        """In a forked child: begin anew, and return the parent's connections and cursors, which must never be finalized here."""
+        """In a forked child: begin anew, and return the parent's connections and cursors, which must never be finalized
+        here.
+        """
         inherited = [session for shelf in self._book.shelves.values() for session in (*shelf.open, *shelf.outside)]
         inherited += [*self._outside, *(session for session, _ in self.orphans)]
         raws = [session.raw for session in inherited] + self._prober.after_fork()
@@ -139,13 +150,13 @@ class BasePool(Opening[D]):
         self._book.adopt(self.topology.view)
         return raws
 
-    # -- what is told of it -------------------------------------------------------------------------------------------------
+    # -- what is told of it --------------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
         """Return sizes and counts: of the pool, and per node under ``nodes``.
 
-        Never waits: a signal handler may ask in the middle of anything, also of what holds the lock.  Then a connection that is just
-        changing hands may be counted on neither side, or on both.
+        Never waits: a signal handler may ask in the middle of anything, also of what holds the lock.  Then a connection
+        that is just changing hands may be counted on neither side, or on both.
         """
         if self._is_locked():
             return counted(self._book, self.waits, self.hung)
@@ -157,7 +168,9 @@ class BasePool(Opening[D]):
         return self.stats() | {"waiters": waiters(self._book), "holders": holders(self._book, *self._callers())}
 
     def _callers(self) -> tuple[Mapping[int, str], Mapping[int, str]]:
-        """Return the names of the threads, and of the tasks, by what the site of a handle says of who checked it out."""
+        """Return the names of the threads, and of the tasks, by what the site of a handle says of who
+        checked it out.
+        """
         return {thread.ident: thread.name for thread in threading.enumerate() if thread.ident is not None}, NOBODY
 
     def words(self) -> str:
@@ -167,4 +180,5 @@ class BasePool(Opening[D]):
 
     def __repr__(self) -> str:
         s = self.stats()
-        return f"<Pool {self.topology.name!r} size={s['size']}/{s['max_size']} idle={s['idle']} in_flight={s['in_flight']} waiting={s['waiting']}>"
+        sizes = f"size={s['size']}/{s['max_size']} idle={s['idle']} in_flight={s['in_flight']} waiting={s['waiting']}"
+        return f"<Pool {self.topology.name!r} {sizes}>"

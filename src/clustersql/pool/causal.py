@@ -22,7 +22,8 @@ def means_of(pool: BasePool[Any]) -> Means:
     means = pool.reading.dialect.bookmarks
     if means is None:
         raise ConfigError(
-            f"cluster {pool.topology.name!r}: a {pool.reading.dialect.name} database tells no positions: leave causal() and after= out"
+            f"cluster {pool.topology.name!r}: a {pool.reading.dialect.name} database tells no positions: leave"
+            " causal() and after= out"
         )
     return means
 
@@ -90,7 +91,10 @@ def behind(pool: BasePool[Any], want: Want, outcome: Behind, began: float) -> No
     seconds = time.monotonic() - began
     told = "; ".join(f"{node}: {why}" for node, why in outcome.nodes.items())
     what = f"node {want.node!r}" if want.node else "a node" if want.service.value != "replica" else "a replica"
-    text = f"cluster {pool.topology.name!r}: {what} with what the bookmark stands for could not be had within {seconds:.1f} s: {told}"
+    text = (
+        f"cluster {pool.topology.name!r}: {what} with what the bookmark stands for could not be had"
+        f" within {seconds:.1f} s: {told}"
+    )
     return bind(NoNodeAvailable, pool.reading.operational_error)(
         text, {node: ClusterError(why) for node, why in outcome.nodes.items()}
     )

@@ -113,7 +113,9 @@ class Leaks:
         self._told: WeakKeyDictionary[Session, float] = WeakKeyDictionary()
 
     def found(self, book: Book, now: float, after: float) -> list[Session]:
-        """Return those of the pool that have been held for ``after`` seconds and were not found before.  Under the lock."""
+        """Return those of the pool that have been held for ``after`` seconds and were not found before.  Under the
+        lock.
+        """
         late = [
             session
             for shelf in book.shelves.values()

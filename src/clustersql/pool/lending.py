@@ -2,8 +2,8 @@
 
 Rules
 -----
-* Decide under the lock, act outside it: under ``_lock`` there is only the bookkeeping, never a call of a driver that may block.
-  A pool of the asyncio API lives in one thread, and its lock is none.
+* Decide under the lock, act outside it: under ``_lock`` there is only the bookkeeping, never a call of a driver that
+  may block.  A pool of the asyncio API lives in one thread, and its lock is none.
 * Whatever was dialled is in the book, handed to somebody, or closed; so is what was abandoned.
 """
 
@@ -53,7 +53,7 @@ class Lending(Generic[D]):
         self._attempts: set[D] = set()
         self._outside: weakref.WeakSet[Session] = weakref.WeakSet()  # in no book: only a forked child asks
 
-    # -- what the two APIs do in their own ways -----------------------------------------------------------------------------
+    # -- what the two APIs do in their own ways ------------------------------------------------------------------------
 
     def _new_lock(self) -> contextlib.AbstractContextManager[Any]:
         raise NotImplementedError
@@ -85,7 +85,7 @@ class Lending(Generic[D]):
         """Let the monitor come round no more."""
         raise NotImplementedError
 
-    # -- the book -----------------------------------------------------------------------------------------------------------
+    # -- the book ------------------------------------------------------------------------------------------------------
 
     def _empty_book(self) -> Book:
         return empty_book(self.topology)
@@ -131,7 +131,7 @@ class Lending(Generic[D]):
         """Return one of our errors as an instance of the driver's ``OperationalError`` too."""
         return bind(kind, self.reading.operational_error)(text)
 
-    # -- what comes back ----------------------------------------------------------------------------------------------------
+    # -- what comes back -----------------------------------------------------------------------------------------------
 
     def give_back(self, session: Session, keep: bool = True, holder: Any = None) -> None:
         """Take a connection back.  The caller has made it clean, or says that it is not worth keeping.
@@ -155,7 +155,8 @@ class Lending(Generic[D]):
             raise
 
     def _fit_to_hand_on(self, session: Session) -> bool:
-        """Look at a connection for the one who waits for it, by the published view.  He would have to wait for Python's lock once more for it.
+        """Look at a connection for the one who waits for it, by the published view.  He would have to wait for Python's
+        lock once more for it.
 
         Raises what breaks in.
         """
@@ -177,7 +178,9 @@ class Lending(Generic[D]):
             self.give_back(session, False, holder)
 
     def hand_over(self, session: Session, register: OutsideConnections, want: Want) -> Any:
-        """Return the driver's connection of an outside session, which is the caller's alone from now on, until `gone` says that it ended."""
+        """Return the driver's connection of an outside session, which is the caller's alone from now on, until `gone`
+        says that it ended.
+        """
         raw, shelf, gone = session.raw, session.shelf, self.gone
         with self._lock:
             shelf.outside.discard(session)
@@ -188,7 +191,9 @@ class Lending(Generic[D]):
         return raw
 
     def abandon(self, session: Session) -> None:
-        """Take a session from the garbage collector, which may run in a thread that holds any lock: so none is taken here."""
+        """Take a session from the garbage collector, which may run in a thread that holds any lock: so none is taken
+        here.
+        """
         if self._book.closed:
             self._drop(session.raw)  # nobody comes by any more to do it
         else:
@@ -205,7 +210,9 @@ class Lending(Generic[D]):
                 self.give_back(session, False, holder)
 
     def take_in_lost(self) -> None:
-        """Take in what nobody will give back: something broke in while it changed hands, or in the end of its holder."""
+        """Take in what nobody will give back: something broke in while it changed hands, or in the end of
+        its holder.
+        """
         actions = Actions()
         with self._lock:
             for session in self._book.lost(is_unreachable):

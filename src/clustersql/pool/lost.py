@@ -24,4 +24,5 @@ def _alone(holder: object) -> int:
 
 _ONE = [object()]
 ALONE = _alone(_ONE[0])
-"""How many references a holder has, in `is_unreachable`, whom nothing but its session refers to: here nothing but a list does."""
+"""How many references a holder has, in `is_unreachable`, whom nothing but its session refers to: here nothing but a
+list does."""

@@ -1,4 +1,6 @@
-"""What a causal view remembers: what was taken, who has served since, and where its last read was.  Thread-safe; waits for nothing."""
+"""What a causal view remembers: what was taken, who has served since, and where its last read was.  Thread-safe; waits
+for nothing.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ class Memory:
         self._lock = threading.Lock()
         # Whoever has served work that has ended since the last taking.
         self._due: frozenset[Served] = frozenset()
-        # Sessions that are still somebody's, who may commit at any moment: each with the time of its checkout, by which it is known.
+        # Sessions that are still somebody's, who may commit at any moment: each with the time of its checkout, by which
+        # it is known.
         self._open: tuple[tuple[Any, float, Served], ...] = ()
         fork.track(self)
 
@@ -89,7 +92,9 @@ class Memory:
 
 
 def remembering(after: object, strict: bool) -> tuple[Memory, bool]:
-    """Return the memory of a new view, and whether ``after`` was no bookmark, where that is no error.  Raises `ConfigError`."""
+    """Return the memory of a new view, and whether ``after`` was no bookmark, where that is no error.  Raises
+    `ConfigError`.
+    """
     if after == "":
         return Memory(strict=strict), False
     try:

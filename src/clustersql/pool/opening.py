@@ -1,4 +1,6 @@
-"""How a caller comes to a connection that nobody has yet: the queue, and the dials that are begun for it.  Nothing here waits."""
+"""How a caller comes to a connection that nobody has yet: the queue, and the dials that are begun for it.  Nothing here
+waits.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from .unavailable import none_to_be_had, unfit
 class Opening(Lending[D]):
     """The opening of connections: each dial is begun here, and its end taken in."""
 
-    # -- what the two APIs do in their own ways -----------------------------------------------------------------------------
+    # -- what the two APIs do in their own ways ------------------------------------------------------------------------
 
     def _attempt(self, shelf: Shelf, waiter: Waiter | None, arguments: Mapping[str, Any] | None, use: Use | None) -> D:
         raise NotImplementedError
@@ -34,13 +36,15 @@ class Opening(Lending[D]):
     def _ensure_monitor(self) -> None:
         raise NotImplementedError
 
-    # -- a caller in the queue ----------------------------------------------------------------------------------------------
+    # -- a caller in the queue -----------------------------------------------------------------------------------------
 
     def _stagger(self) -> float:
         return 0.0 if self._book.policy.at_once else self.topology.settings.stagger
 
     def _enter_queue(self, waiter: Waiter) -> None:
-        """Put a caller in the queue; from now on it may be served at any moment, and ends by `_outcome` or `_interrupted`."""
+        """Put a caller in the queue; from now on it may be served at any moment, and ends by `_outcome` or
+        `_interrupted`.
+        """
         self.waits += 1
         self.take_in_orphans()
         waiter.since = time.monotonic()
@@ -79,7 +83,8 @@ class Opening(Lending[D]):
         return session
 
     def _general(self, waiter: Waiter) -> Session | None:
-        """Something else has happened than a connection that came back, or the time is over: let ``waiter`` look at everything.
+        """Something else has happened than a connection that came back, or the time is over: let ``waiter`` look at
+        everything.
 
         Returns the connection that came in the same moment.
         """
@@ -94,7 +99,9 @@ class Opening(Lending[D]):
             self.give_back(late, True, waiter.holder)
 
     def _outcome(self, waiter: Waiter, outcome: Any | GaveUp, began: float) -> Session:
-        """Return the connection that `open_` ended with, or raise why there is none.  ``began`` in monotonic seconds."""
+        """Return the connection that `open_` ended with, or raise why there is none.  ``began`` in
+        monotonic seconds.
+        """
         session: Session | None = None if isinstance(outcome, GaveUp) else outcome
         late = self._withdraw(waiter, session)
         now, events = time.monotonic(), self.topology.events
@@ -116,7 +123,7 @@ class Opening(Lending[D]):
             return None
         return given
 
-    # -- dials --------------------------------------------------------------------------------------------------------------
+    # -- dials ---------------------------------------------------------------------------------------------------------
 
     def begin_dial(
         self, name: str, waiter: Waiter | None = None, arguments: Mapping[str, Any] | None = None

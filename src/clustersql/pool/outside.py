@@ -102,7 +102,8 @@ class OutsideConnections:
         if origin is None:
             return Observed(False, Outcome.UNKNOWN)
         facts = origin.driver.facts(_drivers_own(error, origin.driver.error), raw)
-        # A connection that had ended before anything was sent is news too: nobody of ours looks at those that the framework keeps.
+        # A connection that had ended before anything was sent is news too: nobody of ours looks at those that the
+        # framework keeps.
         seen = blamed(
             Situation(replace(facts, not_sent=False), read_only=origin.want.read_only),
             origin.node,

@@ -28,8 +28,8 @@ log = logging.getLogger("clustersql")
 
 
 class Upkeep:
-    """What is done for one pool.  The pool holds it, and the monitor of threads holds it weakly: a pool that nobody else
-    holds is collected, and its upkeep with it.
+    """What is done for one pool.  The pool holds it, and the monitor of threads holds it weakly: a pool that nobody
+    else holds is collected, and its upkeep with it.
     """
 
     def __init__(self, pool: BasePool[Any]) -> None:

@@ -42,8 +42,9 @@ class Uses:
             claim = self._found(arguments or {}, on_connect)
         if claim is None:
             raise ConfigError(
-                f"cluster {self._cluster!r}: open() has {MOST} combinations of arguments= and on_connect= in use already: "
-                "make them once and give the same objects again, or drop the databases that are not needed any more"
+                f"cluster {self._cluster!r}: open() has {MOST} combinations of arguments= and on_connect= in use"
+                " already: make them once and give the same objects again, or drop the databases that are not needed"
+                " any more"
             )
         return claim
 
@@ -71,6 +72,8 @@ class Uses:
             raise ConfigError(f"{where}: on_connect must be a function of the driver's connection")
 
     def after_fork(self) -> tuple[()]:
-        """In a forked child: a lock of our own; the parent's may have been held by a thread that does not exist here."""
+        """In a forked child: a lock of our own; the parent's may have been held by a thread that does not
+        exist here.
+        """
         self._lock = threading.Lock()
         return ()

@@ -17,7 +17,9 @@ class Answering(Serving):
     __slots__ = ()
 
     def _read_on(self) -> None:
-        """Read the results that the latest statement has left; an error among them is raised as that statement's own."""
+        """Read the results that the latest statement has left; an error among them is raised as that
+        statement's own.
+        """
         state = self._state
         session, cursor, state.answered = state.session, state.answered, None
         if session is None:

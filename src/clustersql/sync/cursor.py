@@ -2,11 +2,12 @@
 
 Rules
 -----
-1. This is the hot path.  A statement that was seen before and leaves nothing behind costs one plain frame, two reads of the clock and a
-   set lookup; there is no lock, no registration, no lambda.  ``fetch*`` are the driver's own bound methods.
+1. This is the hot path.  A statement that was seen before and leaves nothing behind costs one plain frame, two reads of
+   the clock and a set lookup; there is no lock, no registration, no lambda.  ``fetch*`` are the driver's own bound
+   methods.
 2. Asking an object that has a ``__getattr__`` for anything is slow, so what `execute` needs is in one tuple, ``_hot``.
-3. A cursor whose session is gone knows no harmless statement: whoever takes the session away calls `_unbind` (lost) or `_forget`
-   (given back), and every execution then takes the slow path, which makes a new cursor or raises.
+3. A cursor whose session is gone knows no harmless statement: whoever takes the session away calls `_unbind` (lost) or
+   `_forget` (given back), and every execution then takes the slow path, which makes a new cursor or raises.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ _OURS = frozenset(
 
 
 class Nothing:
-    """Stands where the driver's cursor does, while there is none: the session was lost, and its transaction has been rolled back."""
+    """Stands where the driver's cursor does, while there is none: the session was lost, and its transaction has been
+    rolled back.
+    """
 
     description = lastrowid = rownumber = None
     rowcount = -1
@@ -82,7 +85,8 @@ FETCHING = ("fetchone", "fetchmany", "fetchall")
 
 
 def guarded(connection: BaseConnection, function: Callable[..., Any], phase: Phase = Phase.FETCH) -> Callable[..., Any]:
-    """Return a method of the driver that reads from the server: what breaks into it leaves half an answer, and closes the session.
+    """Return a method of the driver that reads from the server: what breaks into it leaves half an answer, and closes
+    the session.
 
     ``phase``: `Phase.EXECUTE` where it reads rows, which may be a write's: then that is not over before the last one.
     """
@@ -152,7 +156,9 @@ class Cursor:
                 ours[name] = guarded(ours["_connection"], getattr(raw, name), Phase.EXECUTE)
 
     def _bind_elsewhere(self, error: BaseException) -> None:
-        """The driver asked for a sign of life to make a cursor, and there was none: nothing of the caller's was sent."""
+        """The driver asked for a sign of life to make a cursor, and there was none: nothing of the caller's
+        was sent.
+        """
         self.__dict__["_session"] = None
         if self._state.session is None and self._state.broken is not None:
             self._blank()  # what is lost can be rolled back by a statement too, which needs no cursor of the driver
@@ -199,7 +205,8 @@ class Cursor:
         return self if result is raw else result
 
     def executemany(self, operation: Any = UNSET, parameters: Any = UNSET, /, **options: Any) -> Any:
-        """Run a statement once per item of ``parameters``; as `execute`.  Without a transaction a part may have been committed.
+        """Run a statement once per item of ``parameters``; as `execute`.  Without a transaction a part may have been
+        committed.
 
         Only rows in a list or a tuple are sent again where the node fails; what can be read once only never is.
         """
@@ -210,7 +217,9 @@ class Cursor:
         return self._noted("executemany", operation, parameters, options)
 
     def _noted(self, method: str, operation: Any, parameters: Any, options: dict[str, Any]) -> Any:
-        """Run a statement that something must be noted of: it was not seen before, it controls the transaction, or it leaves state behind."""
+        """Run a statement that something must be noted of: it was not seen before, it controls the transaction, or it
+        leaves state behind.
+        """
         connection = self._connection
         if self._state.answered is not None:
             connection._read_on()
@@ -290,7 +299,9 @@ class Cursor:
         ours["fetchone"] = ours["fetchmany"] = ours["fetchall"] = nothing.fetch
 
     def _unbind(self) -> None:
-        """The session was lost: the next execution makes a cursor on another one; what is left of the old result stays readable until then."""
+        """The session was lost: the next execution makes a cursor on another one; what is left of the old result stays
+        readable until then.
+        """
         self.__dict__["_hot"] = _UNBOUND
 
     @property

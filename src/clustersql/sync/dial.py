@@ -1,7 +1,8 @@
 """Open one connection to one node, with a deadline that is forced on every driver.
 
-A dial runs in a thread of its own, because some drivers cannot be told how long to wait, and the caller must be free to dial the next
-node after the stagger.  A dial that is late is abandoned: its room is given back at once, and what it finishes with is closed.
+A dial runs in a thread of its own, because some drivers cannot be told how long to wait, and the caller must be free to
+dial the next node after the stagger.  A dial that is late is abandoned: its room is given back at once, and what it
+finishes with is closed.
 """
 
 from __future__ import annotations
@@ -53,17 +54,19 @@ def connect(
 ) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report; blocks.
 
-    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``hold`` is given the connection as soon as there is one, so
-    that somebody else can abort it while its first answer is awaited.  ``in_full``: ask everything, as a probe does.  ``use``: what its
-    sessions are made with.  ``told`` is told where a function of the program's raises, its password function or ``on_connect``.
-    Raises what the driver raises, what those raise, and `ConfigError`.
+    ``arguments`` are the caller's driver arguments and win over the node's, but for address and credentials.  ``hold``
+    is given the connection as soon as there is one, so that somebody else can abort it while its first answer is
+    awaited.  ``in_full``: ask everything, as a probe does.  ``use``: what its sessions are made with.  ``told`` is told
+    where a function of the program's raises, its password function or ``on_connect``.  Raises what the driver raises,
+    what those raise, and `ConfigError`.
     """
     settings = topology.settings
     address = _with_password(address_of(topology, name), told)
     target = target_of(topology, driver, name, arguments, address)
     if driver.own_thread(target.arguments) and not (arguments and driver.own_thread(arguments)):
         raise ConfigError(
-            f"node {name!r}: what the pool and the probes open is used by several threads; ask dial() or connect() for one of a thread"
+            f"node {name!r}: what the pool and the probes open is used by several threads; ask dial() or connect() for"
+            " one of a thread"
         )
     raw = driver.connect(target, settings.connect_timeout)
     try:
@@ -119,7 +122,9 @@ PATIENCE_AT_EXIT = 1.0
 
 @atexit.register
 def _wait_at_exit() -> None:
-    """A thread that ends while the interpreter is taken apart can crash it (Python 3.11: signal 11, after all was done)."""
+    """A thread that ends while the interpreter is taken apart can crash it (Python 3.11: signal 11, after all was
+    done).
+    """
     deadline = time.monotonic() + PATIENCE_AT_EXIT
     monitor.stop()  # or it would begin new ones
     for thread in list(_running):
@@ -148,8 +153,9 @@ def _to_the_end(work: Callable[[], object]) -> None:
 class Attempt:
     """One dial or probe that runs in a thread, and may be abandoned by another.
 
-    The thread and whoever abandons it meet in `_settle`: the first of the two decides how the attempt ended, under the lock, so that its
-    room is given back once, and a connection that is finished too late is closed by the thread that made it.
+    The thread and whoever abandons it meet in `_settle`: the first of the two decides how the attempt ended, under the
+    lock, so that its room is given back once, and a connection that is finished too late is closed by the thread that
+    made it.
     """
 
     def __init__(
@@ -163,7 +169,8 @@ class Attempt:
         came_late: Callable[[Any], object] | None = None,
         here: bool = False,
     ) -> None:
-        """``patience``: seconds until it is late, by default ``connect_timeout``; ``came_late`` is given a result that nobody waits for.
+        """``patience``: seconds until it is late, by default ``connect_timeout``; ``came_late`` is given a result that
+        nobody waits for.
 
         ``here``: what it opens can be used in the thread only that begins it, so it runs there.
         """
@@ -201,15 +208,20 @@ class Attempt:
             self._raw, self._received = raw, None  # what another connection has received says nothing of this one
 
     def asks(self, raw: Any) -> None:
-        """As `hold`, before a question is put on it.  Its time runs from here: until now it was this process that had to start a thread."""
+        """As `hold`, before a question is put on it.  Its time runs from here: until now it was this process that had
+        to start a thread.
+        """
         received = self.driver.received(raw)
         with self._lock:
             self._raw, self._received = raw, received
             self.deadline = max(self.deadline, time.monotonic() + self.patience)
 
     def heed(self, now: float, most: float) -> None:
-        """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see `more_time`."""
-        with self._lock:  # the thread may not close it, and its descriptor be reused, meanwhile; nor dial, and move the deadline itself
+        """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see
+        `more_time`.
+        """
+        # the thread may not close it, and its descriptor be reused, meanwhile; nor dial, and move the deadline itself
+        with self._lock:
             raw = self._raw
             if raw is not None and not self._settled and self.driver.has_answered(raw, self._received):
                 self._received = self.driver.received(raw)

@@ -8,7 +8,8 @@ import threading
 class Gate:
     """A raw lock that is taken: `set` releases it, and `wait` takes it again.
 
-    One call for a wait, where `threading.Event` makes a lock for each.  It counts no further than one: set twice, it lets one through.
+    One call for a wait, where `threading.Event` makes a lock for each.  It counts no further than one: set twice, it
+    lets one through.
     """
 
     __slots__ = ("_lock",)

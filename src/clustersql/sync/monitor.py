@@ -24,8 +24,9 @@ LEAST = 0.005
 """Seconds between two rounds at least: whatever wakes it, it must not spin."""
 
 STALLED = 0.5
-"""Seconds by which a round may come late before it was us who stood still: a suspended process, a blocked event loop, no CPU.  Nodes are
-not judged by what they did not answer meanwhile (a pause of the client's own has caused false failovers in every driver that watches)."""
+"""Seconds by which a round may come late before it was us who stood still: a suspended process, a blocked event loop,
+no CPU.  Nodes are not judged by what they did not answer meanwhile (a pause of the client's own has caused false
+failovers in every driver that watches)."""
 
 
 class Watched(Protocol):
@@ -36,7 +37,9 @@ class Watched(Protocol):
 
 
 class Monitor:
-    """The thread.  ``watch`` starts it; what it goes round is held weakly, so that a forgotten cluster does not live for ever."""
+    """The thread.  ``watch`` starts it; what it goes round is held weakly, so that a forgotten cluster does not live
+    for ever.
+    """
 
     def __init__(self) -> None:
         self.last_ran = 0.0
@@ -104,7 +107,8 @@ class Monitor:
                 due = self._round()
                 with self._lock:
                     if self._stopped or not self._watched:
-                        self._thread = None  # under the lock: `watch` adds before it looks for the thread, so one of the two sees the other
+                        # under the lock: `watch` adds before it looks for the thread, so one of the two sees the other
+                        self._thread = None
                         fork.calls.ends()
                         return
             self.due = due
@@ -156,7 +160,9 @@ def stop() -> None:
 
 
 def wake_by(moment: float) -> None:
-    """Go round at ``moment`` (monotonic seconds) at the latest.  Costs nothing when it does anyway, as with any timeout of a second or more."""
+    """Go round at ``moment`` (monotonic seconds) at the latest.  Costs nothing when it does anyway, as with any timeout
+    of a second or more.
+    """
     if moment < _monitor.due:
         _monitor.wake()
 

@@ -50,13 +50,13 @@ class Pool(BasePool[Attempt]):
         self._begin(self._adopt)
         monitor.watch(self._upkeep)
 
-    # -- checkout and return -------------------------------------------------------------------------------------------------------
+    # -- checkout and return -------------------------------------------------------------------------------------------
 
     def checkout(self, want: Want, timeout: float, avoid: str | None = None, holder: Any = UNDERWAY) -> Session:
         """Return a connection for ``want`` in the wanted mode, within ``timeout`` seconds.
 
-        ``avoid`` is a node that is taken only when no other serves.  It is ``holder``'s before this returns.  Raises `NoNodeAvailable`, `PoolTimeout` or `PoolClosed`, each also
-        an instance of the driver's ``OperationalError``.
+        ``avoid`` is a node that is taken only when no other serves.  It is ``holder``'s before this returns.  Raises
+        `NoNodeAvailable`, `PoolTimeout` or `PoolClosed`, each also an instance of the driver's ``OperationalError``.
         """
         if want.causal is not None:
             return causal.checkout(self, want, timeout, lambda plain, left: self.checkout(plain, left, avoid, holder))
@@ -110,7 +110,9 @@ class Pool(BasePool[Attempt]):
         avoid: str | None = None,
         holder: Any = UNDERWAY,
     ) -> Session:
-        """Return a connection that the pool does not keep, with the caller's own driver ``arguments``; raises as `checkout`."""
+        """Return a connection that the pool does not keep, with the caller's own driver ``arguments``; raises as
+        `checkout`.
+        """
         if want.causal is not None:
             return causal.checkout(
                 self, want, timeout, lambda plain, left: self.open_outside(plain, left, arguments, avoid, holder)
@@ -132,11 +134,15 @@ class Pool(BasePool[Attempt]):
         return self.hand_over(session, register, want)
 
     def reset(self, session: Session) -> bool:
-        """Give a session its first state back, and the pool's own settings; False: the driver cannot, the connection must be closed."""
+        """Give a session its first state back, and the pool's own settings; False: the driver cannot, the connection
+        must be closed.
+        """
         return make(mode.reset(session, self.means(session.use)), self.driver, session.raw)
 
     def restore(self, session: Session, ledger: Ledger, forget: tuple[str, ...] = ()) -> None:
-        """Give a new session the settings of ``ledger``, and have it prove them.  Raises the driver's errors, or `Unrestorable`."""
+        """Give a new session the settings of ``ledger``, and have it prove them.  Raises the driver's errors, or
+        `Unrestorable`.
+        """
         with awaited(session):
             make(mode.restore(session, ledger, forget), self.driver, session.raw)
 
@@ -159,7 +165,7 @@ class Pool(BasePool[Attempt]):
             self.require_autocommit(session, read_only)
         make(mode.set_mode(session, self.means(), autocommit, read_only), self.driver, session.raw)
 
-    # -- waiting -------------------------------------------------------------------------------------------------------------------
+    # -- waiting -------------------------------------------------------------------------------------------------------
 
     def _wait(self, waiter: Waiter, deadline: float) -> Session:
         """Wait for a connection that comes back; on any other news go on as `_open` does."""
@@ -172,7 +178,7 @@ class Pool(BasePool[Attempt]):
             return self._served(waiter, session)
         return self._look_around(waiter, deadline, waiter.since, None)
 
-    # -- opening -------------------------------------------------------------------------------------------------------------------
+    # -- opening -------------------------------------------------------------------------------------------------------
 
     def _open(
         self,
@@ -202,7 +208,7 @@ class Pool(BasePool[Attempt]):
             return _next_event(waiter, step.seconds)
         return self._step(step, waiter, arguments)
 
-    # -- what `BasePool` asks for --------------------------------------------------------------------------------------------------
+    # -- what `BasePool` asks for --------------------------------------------------------------------------------------
 
     def _new_lock(self) -> threading.Lock:
         return threading.Lock()
@@ -265,8 +271,8 @@ UNSIGNALLED = 1.0
 def _next_event(waiter: Waiter, seconds: float) -> object:
     """Wait for what happens next to ``waiter``.
 
-    The event is appended before the signal is set (`BasePool._act`) and the signal is cleared before the queue is looked at, so none is
-    missed, but where a signal's handler raises in the thread that gives: so each wait is short.
+    The event is appended before the signal is set (`BasePool._act`) and the signal is cleared before the queue is
+    looked at, so none is missed, but where a signal's handler raises in the thread that gives: so each wait is short.
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -121,7 +121,9 @@ class Prober(BaseProber[Attempt]):
         in_background(look, f"clustersql-lookup-{self.topology.name}-{name}")
 
     def say(self, name: str, order: Order) -> None:
-        """Give ``name`` an order in the background, on the connection for probes; one thread per node for all of them."""
+        """Give ``name`` an order in the background, on the connection for probes; one thread per node for
+        all of them.
+        """
         with self._lock:
             waiting = self._sayings.setdefault(name, [])
             waiting.append(order)

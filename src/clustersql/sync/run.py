@@ -36,7 +36,8 @@ def run(
         try:
             value = returned(function(connection, *args, **kwargs), "db.run()", connection)
             if connection._state.transaction.refused is not None and not connection._state.committed:
-                raise connection._state.transaction.refused  # the function has swallowed an error that ended its transaction: a part must not be committed
+                # the function has swallowed an error that ended its transaction: a part must not be committed
+                raise connection._state.transaction.refused
             at_commit = True
             has_work = connection._state.has_work()
             hooks = connection._commit(ours=True) if has_work else connection._state.boundary(committed=True)

@@ -70,7 +70,9 @@ class Serving(BaseConnection):
         return session
 
     def _restored(self, session: Session, timeout: float, avoid: str | None) -> Session:
-        """Return ``session`` with the settings of the one that is gone, or another one with them, if it is lost meanwhile."""
+        """Return ``session`` with the settings of the one that is gone, or another one with them, if it is lost
+        meanwhile.
+        """
         end = monotonic() + timeout
         while True:
             try:
@@ -128,10 +130,13 @@ class Serving(BaseConnection):
             state.pool.give_back(session, keep, state)
 
     def _cut_off(self, session: Session) -> bool:
-        """Shut a session down of which something is unread: it may be more than anybody wants to wait for.  False: nothing is."""
+        """Shut a session down of which something is unread: it may be more than anybody wants to wait for.  False:
+        nothing is.
+        """
         state = self._state
         cursors, driver = state.alive_cursors(), state.driver
-        # A cursor whose session was lost has none of the driver's, or one of a session that is gone: nothing of it is on its way here.
+        # A cursor whose session was lost has none of the driver's, or one of a session that is gone: nothing of it is
+        # on its way here.
         if not driver.unread(session.raw, [cursor._raw for cursor in cursors if cursor._session is session]):
             return False
         driver.cut_off(session.raw)

@@ -1,7 +1,8 @@
 """The caller who can do nothing but wait: the pool is full, and all of it is in use.
 
-By far the most of those who wait are such.  They need no events, no steps and no look at the nodes: a connection that comes back is put
-into their hands.  Whatever else happens to one of them makes it a waiter as any other (`general`), who looks at everything.
+By far the most of those who wait are such.  They need no events, no steps and no look at the nodes: a connection that
+comes back is put into their hands.  Whatever else happens to one of them makes it a waiter as any other (`general`),
+who looks at everything.
 """
 
 from __future__ import annotations

@@ -65,9 +65,11 @@ class Queue:
         return waiter.given, actions
 
     def plain(self, want: Want, now: float, holder: Any = UNDERWAY) -> PlainWaiter | None:
-        """Return a waiter who can do nothing but wait: the pool is full, and all of it in use.  None: there may be more to do.
+        """Return a waiter who can do nothing but wait: the pool is full, and all of it in use.  None: there may be more
+        to do.
 
-        Called when there was nothing to `take`, and under the same lock: what comes back in between would go idle beside the caller.
+        Called when there was nothing to `take`, and under the same lock: what comes back in between would go idle
+        beside the caller.
         """
         if self.closed or not self.is_exhausted:
             return None

@@ -126,7 +126,8 @@ class Session:
         self.use: Use | None = None
         # Scales its times, or all that were opened in one burst would be closed in one.
         self.jitter = 1.0
-        # Its socket was looked at when it came free, or it was just dialled: who is given it at once need not look again.
+        # Its socket was looked at when it came free, or it was just dialled: who is given it at once need not look
+        # again.
         self.looked_at = True
         # Its mode as we set it last; None: not set by us yet.
         self.autocommit: bool | None = None

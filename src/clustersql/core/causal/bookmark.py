@@ -2,10 +2,11 @@
 
 Rules
 -----
-1. The text is ``1~KIND~...``, of letters, digits and ``~.-`` only, so that no cookie, header or URL has to quote it.  The first number is
-   the version of the form: another one is refused, not guessed at.
+1. The text is ``1~KIND~...``, of letters, digits and ``~.-`` only, so that no cookie, header or URL has to quote it.
+   The first number is the version of the form: another one is refused, not guessed at.
 2. It is not signed.  Whoever forges one gains a read on the primary.
-3. At most 512 characters: a cookie holds 4,096, and headers are bounded too.  A set of GTIDs that is longer is written as "the primary".
+3. At most 512 characters: a cookie holds 4,096, and headers are bounded too.  A set of GTIDs that is longer is written
+   as "the primary".
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Bookmark:
     kind: Kind
     """How the position is told."""
     lineage: str = ""
-    """The database itself: PostgreSQL's system identifier, Galera's UUID of the cluster; "": the position names its makers."""
+    """The database itself: PostgreSQL's system identifier, Galera's UUID of the cluster; "": the position names its
+    makers."""
     timeline: int = 0
     """Of the log; 0: there are none."""
     place: Place | None = None
@@ -81,7 +83,9 @@ class Bookmark:
         return text if len(text) <= LONGEST else f"{VERSION}~{self.kind.value}~"
 
     def joined(self, other: Bookmark) -> Bookmark | None:
-        """Return what has both positions, of one history; None: of two timelines or databases, so that it has to be asked whether there is one."""
+        """Return what has both positions, of one history; None: of two timelines or databases, so that it has to be
+        asked whether there is one.
+        """
         if (self.kind, self.lineage, self.timeline) != (other.kind, other.lineage, other.timeline):
             return None
         if self.place is None or other.place is None:
@@ -124,7 +128,7 @@ def merged(intervals: list[Interval]) -> tuple[Interval, ...]:
     return tuple(found)
 
 
-# -- the text ----------------------------------------------------------------------------------------------------------------------------
+# -- the text ----------------------------------------------------------------------------------------------------------
 
 
 def _log(mark: Bookmark) -> str:
@@ -159,7 +163,8 @@ _WRITE: Mapping[Kind, Callable[[Bookmark], str]] = {
     Kind.SET: _set,
 }
 
-# Each number is bounded as its server bounds it: Python's integers are not, and nobody shall compare millions of digits.
+# Each number is bounded as its server bounds it: Python's integers are not, and nobody shall compare millions of
+# digits.
 _LOG = re.compile(r"([1-9a-f][0-9a-f]{0,15})~([1-9a-f][0-9a-f]{0,7})~(0|[1-9a-f][0-9a-f]{0,15})", re.ASCII)
 _UUID = re.compile(r"([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})", re.ASCII)
 _GTID = re.compile(r"(0|[1-9]\d{0,9})-(0|[1-9]\d{0,9})-(0|[1-9]\d{0,19})", re.ASCII)
@@ -173,7 +178,9 @@ def text_of(mark: Bookmark | None) -> str:
 
 
 def parse(text: object) -> Bookmark:
-    """Return the bookmark that ``text`` tells.  Raises `ConfigError` for what is none, or was made by another version of the library."""
+    """Return the bookmark that ``text`` tells.  Raises `ConfigError` for what is none, or was made by another version
+    of the library.
+    """
     if not isinstance(text, str):
         raise ConfigError(f"a bookmark is a text, as `bookmark` gives it, not {type(text).__name__}")
     if len(text) > LONGEST:

@@ -1,13 +1,15 @@
-"""What a server's answer proves about a bookmark: it has that position, not yet, it cannot be told, or the position is lost.
+"""What a server's answer proves about a bookmark: it has that position, not yet, it cannot be told, or the position is
+lost.
 
 Rules
 -----
-1. A number says something within one timeline only.  A bookmark of an older timeline is satisfied on a newer one where it lies at or below
-   each position at which the timelines between forked off; above one of them it is lost; where one is not known, nobody can show that it
-   survived.
+1. A number says something within one timeline only.  A bookmark of an older timeline is satisfied on a newer one where
+   it lies at or below each position at which the timelines between forked off; above one of them it is lost; where one
+   is not known, nobody can show that it survived.
 2. A standby beyond such a position counts only where it is proven to have reached the newer timeline.
 3. A primary has all there is: what it lacks was never written here, or is lost.  A replica may only be late.
-4. Numbers of two servers of MariaDB are not compared: the one that was promoted counts on from a number that the lost writes have too.
+4. Numbers of two servers of MariaDB are not compared: the one that was promoted counts on from a number that the lost
+   writes have too.
 5. What is not proven is not said: such a replica is left, and the primary asked.
 """
 
@@ -71,7 +73,9 @@ _BEYOND = "its position is beyond the primary's: it was never written here, or i
 
 
 def judged(mark: Bookmark, answer: Answer, switches: tuple[Switch, ...] = (), newest: int = 0) -> Finding:
-    """Return what ``answer`` proves about ``mark``.  ``newest``: the newest timeline that was seen of this database; 0: none."""
+    """Return what ``answer`` proves about ``mark``.  ``newest``: the newest timeline that was seen of this database; 0:
+    none.
+    """
     if answer.kind is not mark.kind or (mark.lineage and answer.lineage and answer.lineage != mark.lineage):
         return _lacking(answer, "it is of another database", Verdict.UNPROVEN)
     if mark.only_primary:
@@ -106,7 +110,10 @@ def _log(mark: Bookmark, answer: Answer, switches: tuple[Switch, ...], newest: i
     if survived is False:
         return Finding(Verdict.LOST, "it lies beyond the position where a newer timeline began")
     if survived is None:
-        why = f"it is of timeline {mark.timeline}, and cannot be shown to have survived: nobody knows where a later one began"
+        why = (
+            f"it is of timeline {mark.timeline}, and cannot be shown to have survived:"
+            " nobody knows where a later one began"
+        )
         return Finding(Verdict.LOST if answer.primary else Verdict.UNPROVEN, why, unknown=True)
     if not answer.primary and strayed(answer.timeline, place, switches):
         return Finding(Verdict.UNPROVEN, "it is not proven that it follows the newest timeline")
@@ -114,7 +121,9 @@ def _log(mark: Bookmark, answer: Answer, switches: tuple[Switch, ...], newest: i
 
 
 def survives(timeline: int, place: int, to: int, switches: Iterable[Switch]) -> bool | None:
-    """Tell whether ``place`` of ``timeline`` is in the history of timeline ``to``; None: it is not known where one between them began."""
+    """Tell whether ``place`` of ``timeline`` is in the history of timeline ``to``; None: it is not known where one
+    between them began.
+    """
     began = {switch.number: switch.at for switch in switches}
     found = [began.get(number) for number in range(timeline + 1, min(to, timeline + _MOST) + 1)]
     if any(at is not None and place > at for at in found):
@@ -127,7 +136,9 @@ _MOST = 64
 
 
 def strayed(timeline: int, place: int, switches: Iterable[Switch]) -> bool:
-    """Tell whether a standby may hold another history than the newest: it is beyond a switch, and not proven to have followed it."""
+    """Tell whether a standby may hold another history than the newest: it is beyond a switch, and not proven to have
+    followed it.
+    """
     return any(timeline < switch.number and (switch.at is None or place > switch.at) for switch in switches)
 
 

@@ -1,4 +1,6 @@
-"""What one database has for bookmarks: which questions tell a position, and what their answers mean.  A dialect fills it in."""
+"""What one database has for bookmarks: which questions tell a position, and what their answers mean.  A dialect fills
+it in.
+"""
 
 from __future__ import annotations
 

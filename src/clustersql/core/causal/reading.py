@@ -2,11 +2,13 @@
 
 Rules
 -----
-1. What was known of a node counts for a session that was open before that was asked: since then the server has not been started anew, so it
-   has not gone back.  Any other session is asked itself.
+1. What was known of a node counts for a session that was open before that was asked: since then the server has not been
+   started anew, so it has not gone back.  Any other session is asked itself.
 2. It is asked outside of a transaction, whose snapshot would never move.
-3. A replica is asked once, and waited for at most ``wait`` seconds; then the primary serves.  Who wants a replica waits until the deadline.
-4. Behind a pooler the next statement may go to another session of a server that was started anew: only the primary counts there.
+3. A replica is asked once, and waited for at most ``wait`` seconds; then the primary serves.  Who wants a replica waits
+   until the deadline.
+4. Behind a pooler the next statement may go to another session of a server that was started anew: only the primary
+   counts there.
 5. What is lost, is lost at once: waiting brings no write back.
 """
 
@@ -30,12 +32,12 @@ from .means import Means
 from .route import Stay, Way, route
 
 PAUSES = (0.001, 0.002, 0.004)
-"""Seconds before a replica that is not there yet is asked again, the first times; then `PAUSE`.  Two of three replicas without load are
-there at the first look, and nearly all 2 ms later."""
+"""Seconds before a replica that is not there yet is asked again, the first times; then `PAUSE`.  Two of three replicas
+without load are there at the first look, and nearly all 2 ms later."""
 PAUSE = 0.005
 ASIDE = 0.25
-"""Seconds for which a session of a replica is waited for, where the primary can serve: as long as the best node may take to connect before
-another one is dialled (`stagger`)."""
+"""Seconds for which a session of a replica is waited for, where the primary can serve: as long as the best node may
+take to connect before another one is dialled (`stagger`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,9 @@ class _Look:
 
 
 def reading(search: Search) -> Steps[Found | Behind]:
-    """Get a session for ``search``.  Raises `CausalityLost`, and what the pool raises when there is no session at all."""
+    """Get a session for ``search``.  Raises `CausalityLost`, and what the pool raises when there is no
+    session at all.
+    """
     left: dict[str, str] = {}
     while True:
         now, view = yield See()
@@ -136,7 +140,9 @@ def reading(search: Search) -> Steps[Found | Behind]:
 
 
 def _patience(search: Search, want: Want, now: float) -> float:
-    """Return for how many seconds a session is waited for: one of certain nodes not for long, since they may have gone in this moment."""
+    """Return for how many seconds a session is waited for: one of certain nodes not for long, since they may have gone
+    in this moment.
+    """
     left = max(0.0, search.deadline - now)
     return left if want.among is None else min(left, ASIDE)
 

@@ -1,7 +1,8 @@
 """Where a read goes that must have seen a bookmark: a function of what is believed of the nodes.
 
-A replica that is known to be there; else one that is asked; else the primary.  Of a view with a memory the reads stay on the node that served
-the last one, or go to the primary: another replica may not be there yet, and the reader would go back in time.
+A replica that is known to be there; else one that is asked; else the primary.  Of a view with a memory the reads stay
+on the node that served the last one, or go to the primary: another replica may not be there yet, and the reader would
+go back in time.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def route(
     stay: Stay | None = None,
     left: frozenset[str] = frozenset(),
 ) -> Route:
-    """Return where to go for ``want``.  ``known``: whether a node was seen to be there.  ``stay``: where the last read was.
+    """Return where to go for ``want``.  ``known``: whether a node was seen to be there.  ``stay``: where the last read
+    was.
 
     ``left``: the nodes that were asked and are not there: with a primary, one question is enough.
     """

@@ -2,8 +2,8 @@
 
 Rules
 -----
-1. It is taken of the server that has served the work, and counts only if that is the same incarnation still: the primary of after a failover
-   is at a position too, and it says nothing about a write that was lost.
+1. It is taken of the server that has served the work, and counts only if that is the same incarnation still: the
+   primary of after a failover is at a position too, and it says nothing about a write that was lost.
 2. Whoever cannot be asked any more has taken the proof along: `CausalityLost`.
 """
 
@@ -38,7 +38,9 @@ def taking(due: Sequence[Served], mark: Bookmark | None, means: Means, deadline:
 
 
 def joined(mark: Bookmark | None, later: Bookmark, view: View, means: Means) -> Bookmark:
-    """Return what has ``mark`` and ``later``, which the primary has told.  Raises `CausalityLost` where there is nothing that has both."""
+    """Return what has ``mark`` and ``later``, which the primary has told.  Raises `CausalityLost` where there is
+    nothing that has both.
+    """
     both = later if mark is None else mark.joined(later)
     if both is not None or mark is None:
         return both or later

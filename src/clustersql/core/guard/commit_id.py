@@ -2,10 +2,10 @@
 
 Rules
 -----
-1. What makes a COMMIT unique is 16 bytes of the operating system's randomness, never a counter: a forked child, and a machine that is started
-   twice from one snapshot, would count the same.
-2. The rest says where and when the id may be asked: it is refused on another database, on a server of an older history, and when it is so old
-   that its row may have been deleted.
+1. What makes a COMMIT unique is 16 bytes of the operating system's randomness, never a counter: a forked child, and a
+   machine that is started twice from one snapshot, would count the same.
+2. The rest says where and when the id may be asked: it is refused on another database, on a server of an older history,
+   and when it is so old that its row may have been deleted.
 3. The text holds no secret, and is safe in a URL, a log and a column of text.
 """
 
@@ -70,7 +70,8 @@ class CommitId:
 def refusal(asked: CommitId, table: str, newest: Epoch | None, now: float) -> str:
     """Return in words why ``asked`` cannot be settled here; "": it can.
 
-    ``table`` is the cluster's, ``newest`` the newest history that it knows, ``now`` the server's clock in seconds since 1970.
+    ``table`` is the cluster's, ``newest`` the newest history that it knows, ``now`` the server's clock in seconds since
+    1970.
     """
     if asked.table != table:
         return f"its tokens are in the table {asked.table!r}, and those of this cluster in {table!r}"

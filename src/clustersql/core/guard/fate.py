@@ -7,9 +7,11 @@
 Rules
 -----
 1. Nobody asks before the answer is lost: what is asked for is settled by that, once and for all.
-2. Held: the question waits, so the old transaction lives still, and may commit yet.  Nothing follows from that but to ask again.
+2. Held: the question waits, so the old transaction lives still, and may commit yet.  Nothing follows from that but to
+   ask again.
 3. An answer counts only from a server of the newest history.  One of an older history tells what was, not what is.
-4. Committed and void are for ever; unknown is what there is to say when the time is over, and the same id may be settled later.
+4. Committed and void are for ever; unknown is what there is to say when the time is over, and the same id may be
+   settled later.
 """
 
 from __future__ import annotations

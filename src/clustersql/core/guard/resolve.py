@@ -1,15 +1,18 @@
 """How a COMMIT in doubt is settled: a generator of `core.steps`, performed by both APIs.
 
-The question is an upsert of the token (the *fence*): it waits for the old transaction while that lives, finds the token if it has committed,
-and takes the token's place for ever if it has not.  A SELECT could only tell what is visible now: the COMMIT may still be on its way.
+The question is an upsert of the token (the *fence*): it waits for the old transaction while that lives, finds the token
+if it has committed, and takes the token's place for ever if it has not.  A SELECT could only tell what is visible now:
+the COMMIT may still be on its way.
 
 Rules
 -----
-1. It is asked of whichever node may write now, on a connection of its own.  Lost or rolled back, it is put again: it has no other effect.
-2. It writes, so that its own COMMIT waits for the synchronous standby as the old one's did: "committed" means replicated.  Its answer counts
-   only after that COMMIT: what a transaction has read before may be undone (Galera's certification).
-3. Blocked, the old session lives.  It is ended only where it waits for its client in vain (idle in a transaction), and only on the very server
-   that it was opened to: elsewhere the same number is a stranger's.
+1. It is asked of whichever node may write now, on a connection of its own.  Lost or rolled back, it is put again: it
+   has no other effect.
+2. It writes, so that its own COMMIT waits for the synchronous standby as the old one's did: "committed" means
+   replicated.  Its answer counts only after that COMMIT: what a transaction has read before may be undone (Galera's
+   certification).
+3. Blocked, the old session lives.  It is ended only where it waits for its client in vain (idle in a transaction), and
+   only on the very server that it was opened to: elsewhere the same number is a stranger's.
 4. The time over, the outcome is unknown.  Nothing is guessed.
 """
 
@@ -75,8 +78,8 @@ class Fence:
     born: Callable[[Sequence[Rows]], Birth] = lambda answers: Birth("", 0.0)
     """Reads the rows of each."""
     end: Callable[[Birth, Birth], tuple[str, ...]] = lambda old, here: ()
-    """The statements that end the session of the first birth where it waits for its client in vain, for a session of the second one; none
-    where the two are not of one server."""
+    """The statements that end the session of the first birth where it waits for its client in vain, for a session of
+    the second one; none where the two are not of one server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +119,9 @@ def resolve(
 ) -> Steps[Settled]:
     """Settle a COMMIT in doubt until ``deadline`` (monotonic seconds).
 
-    ``old``: the session that it was sent on, where that is known.  ``newest``: the newest history that is known by then.  ``admits`` says in
-    words why it must not be asked at all, by the server's clock; "": it may; None: it was sent just now.
+    ``old``: the session that it was sent on, where that is known.  ``newest``: the newest history that is known by
+    then.  ``admits`` says in words why it must not be asked at all, by the server's clock; "": it may; None: it was
+    sent just now.
     """
     stage, held, pause, why = Stage.IN_DOUBT, False, PAUSE, ""
     while True:
@@ -157,7 +161,9 @@ def resolve(
 
 
 def _unblock(fence: Fence, old: Birth | None) -> Steps[bool]:
-    """End what the fence waits for, if that is the old session, idle in its transaction.  Returns whether our own session can be used on."""
+    """End what the fence waits for, if that is the old session, idle in its transaction.  Returns whether our own
+    session can be used on.
+    """
     if isinstance((yield Script(("ROLLBACK",))), Failed):
         yield Discard()
         return False
@@ -173,7 +179,9 @@ def _unblock(fence: Fence, old: Birth | None) -> Steps[bool]:
 
 
 def _let_go(answer: Any) -> Steps[bool]:
-    """Roll back, or leave a server that is not the right one any more.  Returns whether our own session can be used on."""
+    """Roll back, or leave a server that is not the right one any more.  Returns whether our own session can
+    be used on.
+    """
     undone = isinstance(answer, Failed) and answer.situation.fault is Fault.ROLLED_BACK and not answer.situation.lost
     if undone and not isinstance((yield Script(("ROLLBACK",))), Failed):
         return True

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 __all__ = ["DEFAULT", "KEYS", "LONGEST", "Table"]
 
 DEFAULT = "public.clustersql_commit"
-"""Where the tokens are.  On MySQL and MariaDB, which have no schemas in a database, ``public`` stands for the node's own."""
+"""Where the tokens are.  On MySQL and MariaDB, which have no schemas in a database, ``public`` stands for the node's
+own."""
 LONGEST = 63
 """Bytes of a name: PostgreSQL cuts a longer one off (NAMEDATALEN), and then two clusters would share one table."""
 KEYS = "clustersql_key"

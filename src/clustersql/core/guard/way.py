@@ -2,10 +2,14 @@
 
 Rules
 -----
-1. What has only read, by its text, has nothing to find out, and gets no token; but one whose id was handed out is asked for, so it gets one.
-2. A transaction that a statement may have committed in part cannot be told by one token, and one whose user or mode was changed cannot write it.
-3. Folded only where nothing can come between the token and COMMIT: the driver says that a transaction is open, and none of its own blocks is.
-4. The token and COMMIT are never sent one after the other unasked: a token that was refused would be followed by an unguarded COMMIT.
+1. What has only read, by its text, has nothing to find out, and gets no token; but one whose id was handed out is asked
+   for, so it gets one.
+2. A transaction that a statement may have committed in part cannot be told by one token, and one whose user or mode was
+   changed cannot write it.
+3. Folded only where nothing can come between the token and COMMIT: the driver says that a transaction is open, and none
+   of its own blocks is.
+4. The token and COMMIT are never sent one after the other unasked: a token that was refused would be followed by an
+   unguarded COMMIT.
 """
 
 from __future__ import annotations

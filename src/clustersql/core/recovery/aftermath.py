@@ -1,13 +1,14 @@
-"""What becomes of a connection and its caller when recovery gave up.  ``(Lost, ...) -> Aftermath``; `State.apply` does what it says.
+"""What becomes of a connection and its caller when recovery gave up.  ``(Lost, ...) -> Aftermath``; `State.apply` does
+what it says.
 
 Rules
 -----
 1. The last try decides: its error, its situation and its node.  What the first one met is past.
 2. A transaction that is gone stays gone until the caller has rolled back, or the rest of it would run alone.
-3. A COMMIT ends its transaction, whatever became of it; but one that failed on SQLite, because somebody reads, has left it open: then
-   it goes on, and may be committed again.
-4. A transaction that the server has ended by its own rollback is over: what follows would be another one.  Within ``run``, whose function
-   is one transaction, nothing follows.
+3. A COMMIT ends its transaction, whatever became of it; but one that failed on SQLite, because somebody reads, has left
+   it open: then it goes on, and may be committed again.
+4. A transaction that the server has ended by its own rollback is over: what follows would be another one.  Within
+   ``run``, whose function is one transaction, nothing follows.
 5. Once an error has ended the transaction, later ones prove nothing about it.
 """
 
@@ -58,8 +59,9 @@ class Aftermath:
 def aftermath(lost: Lost, held: bool, refused: bool, in_run: bool = False, open_: bool = False) -> Aftermath:
     """Return what follows from ``lost``.
 
-    ``held``: there is a session at the end.  ``refused``: an earlier error has ended the transaction already.  ``in_run``: ``run`` has
-    called the function that executes this.  ``open_``: the driver knows that a transaction is open on the session.
+    ``held``: there is a session at the end.  ``refused``: an earlier error has ended the transaction already.
+    ``in_run``: ``run`` has called the function that executes this.  ``open_``: the driver knows that a transaction is
+    open on the session.
     """
     s, passed = lost.situation, lost.verdict is Verdict.PASS
     at_commit = s.phase is Phase.COMMIT

@@ -9,11 +9,13 @@ WINDOW = 10.0
 
 
 class Budget:
-    """A token bucket: each operation earns ``ratio`` of a retry; saved up are at most ``reserve`` and the earnings of the last 10 s.
+    """A token bucket: each operation earns ``ratio`` of a retry; saved up are at most ``reserve`` and the earnings of
+    the last 10 s.
 
-    Source: Finagle's RetryBudget (20 % of the traffic of the last 10 s, and 10 in reserve).  With the reserve alone the loss of one node would
-    be too much for it: as many statements are under way there as the pool has connections, and each is to be run elsewhere.
-    Two threads may read the same count; a retry more or less does no harm, so there is no lock.
+    Source: Finagle's RetryBudget (20 % of the traffic of the last 10 s, and 10 in reserve).  With the reserve alone the
+    loss of one node would be too much for it: as many statements are under way there as the pool has connections, and
+    each is to be run elsewhere.  Two threads may read the same count; a retry more or less does no harm, so there is no
+    lock.
     """
 
     __slots__ = ("_earned", "_seen", "_tokens", "ratio", "refused", "reserve", "spent")

@@ -21,7 +21,9 @@ class Unrestorable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The end of `recover` that is an error: everything about the last try, which is the one that decides what is left."""
+    """The end of `recover` that is an error: everything about the last try, which is the one that decides
+    what is left.
+    """
 
     verdict: Verdict
     """What the caller is told."""
@@ -46,10 +48,12 @@ def recover(
     afford: Callable[[], bool],
     call: Any = None,
 ) -> Steps[Any | Lost]:
-    """Recover ``call``, the statement in hand, from ``error``: tell the cluster, and run it again where the verdict allows it.
+    """Recover ``call``, the statement in hand, from ``error``: tell the cluster, and run it again where the verdict
+    allows it.
 
-    ``retries`` is how often at most, ``afford`` takes one from the budget.  Returns the statement's result, or a `Lost`.  Once a try of
-    a write may have happened, every end but success is `Verdict.UNKNOWN`, whatever the later tries or the search for a node say.
+    ``retries`` is how often at most, ``afford`` takes one from the budget.  Returns the statement's result, or a
+    `Lost`.  Once a try of a write may have happened, every end but success is `Verdict.UNKNOWN`, whatever the later
+    tries or the search for a node say.
     """
     doubt = False
     while True:
@@ -96,9 +100,11 @@ def _kept_from_it(situation: Situation) -> str:
 
 
 def _make_so(situation: Situation) -> Steps[None]:
-    """Roll back what the server says that it rolled back: then it is so, whatever has raised the code (a trigger may, by SIGNAL).
+    """Roll back what the server says that it rolled back: then it is so, whatever has raised the code (a trigger may,
+    by SIGNAL).
 
-    What a COMMIT has failed to end likewise, where nobody tells whether the transaction is open still: a later COMMIT would commit it.
+    What a COMMIT has failed to end likewise, where nobody tells whether the transaction is open still: a later COMMIT
+    would commit it.
     """
     if (undone(situation) or uncertain_end(situation)) and not (yield Rollback()):
         yield Discard()

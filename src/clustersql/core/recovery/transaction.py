@@ -32,7 +32,8 @@ class Transaction:
     undone: bool = False
     """The server has ended it by its own rollback, so that what follows would be another transaction."""
     writes: bool = False
-    """A statement of it may write, by its text.  Only known where each statement that may is noted: under the commit guard."""
+    """A statement of it may write, by its text.  Only known where each statement that may is noted: under the commit
+    guard."""
 
     def noted(self, traits: Traits, standing: Standing) -> Transaction:
         """Return it with a statement that is about to be sent, and stands at ``standing``."""

@@ -5,9 +5,11 @@ An operation ends in one of three ways: it happened, it did not happen, or nobod
 1. Nothing is run twice unless the first run provably had no effect, or the caller declared that twice does no harm.
 2. Before COMMIT was sent nothing can have committed, except through a statement that may commit by itself.
 3. A refusal (read-only, not ready) and a rollback that the server asserts prove that it did not happen.
-4. A connection moves only if it leaves no session state behind (`movable`); what cannot move is reported, never papered over.
+4. A connection moves only if it leaves no session state behind (`movable`); what cannot move is reported, never papered
+   over.
 5. What is not proven is `UNKNOWN`.
-6. What the driver has kept since before a change of the schema is forgotten; then the same statement may be sent on the same connection.
+6. What the driver has kept since before a change of the schema is forgotten; then the same statement may be sent on the
+   same connection.
 7. What is not the driver's passes: an exception that broke into its call proves nothing and asks for nothing.
 """
 
@@ -57,10 +59,11 @@ class Situation:
     transaction: Standing = Standing.NONE
     """Where in a transaction the statement stood."""
     proven: bool = False
-    """What was sent is proven to only read, or declared idempotent.  Of a COMMIT: the whole transaction is proven to only read (an
-    idempotent write whose COMMIT was lost has not happened for all we know)."""
+    """What was sent is proven to only read, or declared idempotent.  Of a COMMIT: the whole transaction is proven to
+    only read (an idempotent write whose COMMIT was lost has not happened for all we know)."""
     declared: bool = False
-    """It is `proven` by the caller's word only: it may run again, but if it does not, nobody knows whether it has happened."""
+    """It is `proven` by the caller's word only: it may run again, but if it does not, nobody knows whether it has
+    happened."""
     may_commit: bool = False
     """A statement of this transaction, or this one, may commit by itself."""
     movable: bool = True
@@ -70,9 +73,11 @@ class Situation:
     on_replica: bool = False
     """The node is a replica, where a "serialization failure" is a recovery conflict and would come again."""
     timed_out: bool = False
-    """It was we who shut the connection down, because the operation's time was over: no news about the node, and no time left."""
+    """It was we who shut the connection down, because the operation's time was over: no news about the node, and no
+    time left."""
     repeatable: bool = True
-    """What was sent can be sent once more; not where its rows came from what can be read once only, a generator for one."""
+    """What was sent can be sent once more; not where its rows came from what can be read once only, a generator for
+    one."""
     rollback_ends: bool = False
     """A rollback that the server has made by itself ends the transaction, so that what follows would begin another."""
 
@@ -101,12 +106,16 @@ def undone(s: Situation) -> bool:
 
 
 def uncertain_end(s: Situation) -> bool:
-    """Tell whether a COMMIT that failed may have left its transaction open, on a server whose answer does not say so."""
+    """Tell whether a COMMIT that failed may have left its transaction open, on a server whose answer does
+    not say so.
+    """
     return s.phase is Phase.COMMIT and s.rollback_ends and not s.facts.lost and s.facts.fault is not Fault.ROLLED_BACK
 
 
 def in_doubt(s: Situation) -> bool:
-    """Tell whether this try of a write that was declared idempotent may have happened, so that only another try's success is an answer."""
+    """Tell whether this try of a write that was declared idempotent may have happened, so that only another try's
+    success is an answer.
+    """
     unheard = s.facts.not_sent or (s.facts.unheard and not s.may_commit)
     lost = s.facts.fault in (Fault.LOST, Fault.AMBIGUOUS) and not unheard
     commits = s.transaction is Standing.NONE or s.may_commit
@@ -114,7 +123,9 @@ def in_doubt(s: Situation) -> bool:
 
 
 def rerunnable(facts: Facts, at_commit: bool, may_commit: bool) -> bool:
-    """Tell whether ``run`` may call its function again after this driver error reached it: provably nothing was committed."""
+    """Tell whether ``run`` may call its function again after this driver error reached it: provably nothing was
+    committed.
+    """
     if may_commit or facts.fault is Fault.FOREIGN:
         return False
     if facts.fault is Fault.ROLLED_BACK:
@@ -130,14 +141,18 @@ _REFUSALS = (Fault.READ_ONLY, Fault.NOT_READY, Fault.OVERLOADED)
 
 
 def _own_fault(s: Situation) -> Verdict:
-    """The statement's own error, or rows partly delivered: the driver's error says all, unless the session went down with a write."""
+    """The statement's own error, or rows partly delivered: the driver's error says all, unless the session went down
+    with a write.
+    """
     if s.phase is Phase.COMMIT and s.facts.lost and not (s.proven or s.facts.undone_at_commit):
         return Verdict.UNKNOWN
     return Verdict.PASS
 
 
 def _stale(s: Situation) -> Verdict:
-    """A plan that was refused has done nothing; an answer that could not be read is that of a statement which has happened."""
+    """A plan that was refused has done nothing; an answer that could not be read is that of a statement which has
+    happened.
+    """
     happened = s.transaction is Standing.NONE and s.facts.fault is Fault.STALE_TYPES and not s.proven
     again = s.repeatable and not s.may_commit and not happened and s.transaction is not Standing.LATER
     return Verdict.AGAIN if again else Verdict.PASS

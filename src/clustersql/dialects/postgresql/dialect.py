@@ -368,8 +368,8 @@ RULES = Rules(
 )
 
 # A COMMIT that waits for its synchronous standby is ended by neither: everybody would see its rows, though one server
-# only has them.  A session whose state is hidden from this user may be one that waits.  And one that has begun later than
-# ours is somebody else's: the pid was given away again, or the address leads to another server by now.
+# only has them.  A session whose state is hidden from this user may be one that waits.  And one that has begun later
+# than ours is somebody else's: the pid was given away again, or the address leads to another server by now.
 NOT_HELD = (
     "FROM pg_stat_activity WHERE pid = {} AND backend_start <= clock_timestamp() - make_interval(secs => {})"
     " AND state IS NOT NULL AND wait_event IS DISTINCT FROM 'SyncRep'"

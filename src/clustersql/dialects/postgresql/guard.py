@@ -76,7 +76,9 @@ def _born(answers: Sequence[Rows]) -> Birth:
 
 
 def _end(old: Birth, here: Birth) -> tuple[str, ...]:
-    """One statement, so that the session cannot go on between the look and the end.  One that commits is active, and never ended."""
+    """One statement, so that the session cannot go on between the look and the end.  One that commits is active, and
+    never ended.
+    """
     return (
         f"SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid = {old.number} "
         f"AND (extract(epoch FROM backend_start) * 1000000)::bigint = {old.since:.0f} "
@@ -111,8 +113,9 @@ def claim(keys: str, key: str, token: bytes, keep: float) -> tuple[str, ...]:
     name = f"convert_from(decode('{key.encode().hex()}', 'hex'), 'UTF8')"
     until = f"clock_timestamp() + interval '{keep:.6f} seconds'"
     upsert = (
-        f"INSERT INTO {keys} AS k (key, token, keep_until) VALUES ({name}, '{token.hex()}', {until}) ON CONFLICT (key) DO UPDATE SET "
-        "token = excluded.token, at = clock_timestamp(), keep_until = excluded.keep_until WHERE k.keep_until < clock_timestamp()"
+        f"INSERT INTO {keys} AS k (key, token, keep_until) VALUES ({name}, '{token.hex()}', {until}) ON CONFLICT (key)"
+        " DO UPDATE SET token = excluded.token, at = clock_timestamp(), keep_until = excluded.keep_until WHERE"
+        " k.keep_until < clock_timestamp()"
     )
     return upsert, f"SELECT token = '{token.hex()}', at FROM {keys} WHERE key = {name}"
 
@@ -125,17 +128,23 @@ def table(named: Table, database: str | None) -> Table:
 def present(named: Table) -> tuple[str, ...]:
     """Ask for the table, and for all the privileges that are needed."""
     table = f"pg_catalog.to_regclass({_literal(named)})"
-    needed = "'SELECT') AND pg_catalog.has_table_privilege({0}::oid, 'INSERT') AND pg_catalog.has_table_privilege({0}::oid, 'DELETE'"
+    needed = (
+        "'SELECT') AND pg_catalog.has_table_privilege({0}::oid, 'INSERT')"
+        " AND pg_catalog.has_table_privilege({0}::oid, 'DELETE'"
+    )
     allowed = f"pg_catalog.has_table_privilege({table}::oid, {needed.format(table)})"
     return (f"SELECT {table} IS NOT NULL, coalesce({allowed}, false)",)
 
 
 def persistent(named: Table) -> str:
-    """Ask whether it is logged; and whether a publication of all tables sends the tokens on to subscribers that lack the table."""
+    """Ask whether it is logged; and whether a publication of all tables sends the tokens on to subscribers that lack
+    the table.
+    """
     return (
-        f"SELECT coalesce((SELECT relpersistence = 'p' FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass({_literal(named)})), false), "
-        "coalesce((SELECT 'publication ' || string_agg(pubname, ', ') || ' is FOR ALL TABLES: a subscriber that lacks the table stops' "
-        "FROM pg_catalog.pg_publication WHERE puballtables), '')"
+        "SELECT coalesce((SELECT relpersistence = 'p' FROM pg_catalog.pg_class WHERE oid ="
+        f" pg_catalog.to_regclass({_literal(named)})), false), coalesce((SELECT 'publication ' || string_agg(pubname,"
+        " ', ') || ' is FOR ALL TABLES: a subscriber that lacks the table stops' FROM pg_catalog.pg_publication WHERE"
+        " puballtables), '')"
     )
 
 

@@ -1,7 +1,8 @@
 """Django over a cluster, by its ENGINE: ``clustersql.integrations.django.postgresql``, ``.postgis`` and ``.mysql``.
 
-`ReadRouter` and `PinningMiddleware` send reads to replicas; `rerun` repeats a transaction that provably did not happen; `cause` tells our
-error behind one of Django's.  `Clustered` is what the backends are made with, for one over another package's.
+`ReadRouter` and `PinningMiddleware` send reads to replicas; `rerun` repeats a transaction that provably did not happen;
+`cause` tells our error behind one of Django's.  `Clustered` is what the backends are made with, for one over another
+package's.
 """
 
 from ..attempts import cause

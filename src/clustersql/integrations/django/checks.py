@@ -18,7 +18,9 @@ _checked: set[int] = set()
 
 
 def check_all(databases: Mapping[str, Mapping[str, Any]]) -> None:
-    """Read every alias over a cluster, once: a mistake in one that is used later is told at the start.  Raises `ImproperlyConfigured`."""
+    """Read every alias over a cluster, once: a mistake in one that is used later is told at the start.  Raises
+    `ImproperlyConfigured`.
+    """
     if id(databases) in _checked:
         return
     found = []
@@ -42,7 +44,8 @@ def check_settings(**_: Any) -> list[Any]:
         if entry.get("CONN_MAX_AGE", 0) != 0:
             found.append(
                 Warning(
-                    f"DATABASES[{alias!r}]: CONN_MAX_AGE keeps a connection of the cluster's pool for each thread, and under ASGI threads come and go.",
+                    f"DATABASES[{alias!r}]: CONN_MAX_AGE keeps a connection of the cluster's pool for each thread, and"
+                    " under ASGI threads come and go.",
                     hint="Leave it at 0: the pool keeps the sessions, and a checkout costs no connect.",
                     id="clustersql.W001",
                 )
@@ -51,7 +54,8 @@ def check_settings(**_: Any) -> list[Any]:
     if ROUTER in settings.DATABASE_ROUTERS and not has_replica:
         found.append(
             Error(
-                "DATABASE_ROUTERS has ReadRouter, and no alias of DATABASES has REPLICA_OF: there is nothing to route to.",
+                "DATABASE_ROUTERS has ReadRouter, and no alias of DATABASES has REPLICA_OF: there is nothing to route"
+                " to.",
                 hint="Add an alias {'ENGINE': ..., 'REPLICA_OF': 'default'}, or leave the router out.",
                 id="clustersql.E001",
             )

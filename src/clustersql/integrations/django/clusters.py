@@ -1,7 +1,8 @@
 """The cluster of an alias, and what joins a wrapper to it.
 
-One cluster per servers, user, knobs and driver arguments, whatever the alias.  It is made at the first connection, for the database that is
-then wanted: a test runner first connects to none, or to ``postgres``, so that not even a probe goes to the real database.
+One cluster per servers, user, knobs and driver arguments, whatever the alias.  It is made at the first connection, for
+the database that is then wanted: a test runner first connects to none, or to ``postgres``, so that not even a probe
+goes to the real database.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def named(alias: str, asked: Asked, driver: str) -> Cluster:
 
 
 def cluster_of(asked: Asked, driver: str, entry: Mapping[str, Any], arguments: Mapping[str, Any]) -> Cluster:
-    """Return the cluster of an alias that is not a named one's; it is made where none has been with the same servers, user and knobs."""
+    """Return the cluster of an alias that is not a named one's; it is made where none has been with the same servers,
+    user and knobs.
+    """
     own = {name: value for name, value in arguments.items() if name not in FACTORIES and value is not None}
     database = next((own.pop(name) for name in ("dbname", "database", "db") if name in own), None)
     key = (
@@ -77,7 +80,9 @@ def note_success(cluster: Cluster) -> None:
 
 
 def note_failure(cluster: Cluster) -> None:
-    """Let a cluster that has never worked be made anew: it may be the database that it was made for that cannot be reached."""
+    """Let a cluster that has never worked be made anew: it may be the database that it was made for that cannot be
+    reached.
+    """
     found = [key for key, one in tuple(_made.items()) if one is cluster and cluster not in _proven]
     for key in found:
         _made.pop(key, None)

@@ -19,7 +19,8 @@ SECONDS = 10
 class PinningMiddleware:
     """Tells `ReadRouter` of one request, in all its threads, and of the same browser's next ones by a cookie.
 
-    The cookie is set only in an answer to a request that has written, and holds nothing but that.  For threads and for asyncio.
+    The cookie is set only in an answer to a request that has written, and holds nothing but that.  For threads and for
+    asyncio.
     """
 
     sync_capable = True

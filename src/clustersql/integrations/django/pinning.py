@@ -1,7 +1,7 @@
 """What was written in a request: from then on its reads are the primary's, for a replica may not have it yet.
 
-A connection notes it of its own thread, until Django ends the request or task (`close_old_connections`).  A request of the middleware's
-carries a `Pin` as well, which all its threads see.
+A connection notes it of its own thread, until Django ends the request or task (`close_old_connections`).  A request of
+the middleware's carries a `Pin` as well, which all its threads see.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from contextvars import ContextVar
 from typing import Any
 
 READS = ("SELECT", "SHOW", "EXPLAIN", "DESCRIBE", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET ")
-"""How statements begin that write nothing; all others count as writing, which costs a replica some reads and no reader an old row."""
+"""How statements begin that write nothing; all others count as writing, which costs a replica some reads and no reader
+an old row."""
 
 
 class Pin:

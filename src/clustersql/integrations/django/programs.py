@@ -1,4 +1,6 @@
-"""Programs that Django starts beside itself, which connect by themselves: they are given the address of the node that serves us now."""
+"""Programs that Django starts beside itself, which connect by themselves: they are given the address of the node that
+serves us now.
+"""
 
 from __future__ import annotations
 

@@ -40,9 +40,10 @@ def rerun(*, using: str = ..., timeout: float = ...) -> Callable[[F], F]: ...
 def rerun(function: Any = None, /, *, using: str = DEFAULT_DB_ALIAS, timeout: float = TIMEOUT) -> Any:
     """Run a function in ``atomic(durable=True)``, and again when the former transaction provably did not happen.
 
-    **The function may run more than once**, so it must have no effect but on the database; what must follow the commit belongs into
-    ``transaction.on_commit``.  ``using``: an alias over a cluster.  ``timeout``: seconds after which no further attempt begins.  It raises
-    what the function raises, and Django's errors: `cause` tells ours behind them.  Raises `ConfigError` for an async or a generator function.
+    **The function may run more than once**, so it must have no effect but on the database; what must follow the commit
+    belongs into ``transaction.on_commit``.  ``using``: an alias over a cluster.  ``timeout``: seconds after which no
+    further attempt begins.  It raises what the function raises, and Django's errors: `cause` tells ours behind them.
+    Raises `ConfigError` for an async or a generator function.
     """
     if function is None:
         return functools.partial(rerun, using=using, timeout=timeout)

@@ -23,8 +23,8 @@ def alias_of(instance: Any) -> str | None:
 class ReadRouter:
     """Sends reads to the alias with ``REPLICA_OF``, and everything else to the one that it names.
 
-    Reads go to the primary inside ``atomic``, after a write in the same request or task, while `PinningMiddleware` says so, and under
-    test, where a replica would not see what a ``TestCase`` has not committed.
+    Reads go to the primary inside ``atomic``, after a write in the same request or task, while `PinningMiddleware` says
+    so, and under test, where a replica would not see what a ``TestCase`` has not committed.
     """
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:

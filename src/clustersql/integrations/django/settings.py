@@ -2,8 +2,10 @@
 
 Rules
 -----
-1. The nodes are those of NODES, of HOST (one, or several joined by commas), or of a registered CLUSTER: one of the three.
-2. A replica (REPLICA_OF) is the same cluster with read-only sessions.  Everything else it has from the alias that it names.
+1. The nodes are those of NODES, of HOST (one, or several joined by commas), or of a registered CLUSTER: one of the
+   three.
+2. A replica (REPLICA_OF) is the same cluster with read-only sessions.  Everything else it has from the alias that it
+   names.
 3. Nothing is dropped in silence: what has no effect is refused with the remedy.  No password is in an error.
 """
 
@@ -112,7 +114,8 @@ def _check_named(alias: str, entry: Mapping[str, Any]) -> None:
     if found := [key for key in ("NODES", "HOST", "PORT", "USER", "PASSWORD") if entry.get(key)]:
         raise wrong(
             alias,
-            f"{', '.join(found)} beside CLUSTER: address and credentials are the nodes' of that cluster; leave them out",
+            f"{', '.join(found)} beside CLUSTER: address and credentials are the nodes' of that cluster; leave them"
+            " out",
         )
     if found := [name for name in entry.get("KNOBS") or {} if name not in PER_CALL]:
         raise wrong(

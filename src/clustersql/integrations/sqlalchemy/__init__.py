@@ -1,4 +1,5 @@
-"""SQLAlchemy over a cluster, by its URL: ``create_engine("postgresql+psycopg:///?plugin=clustersql&clustersql_cluster=shop")``.
+"""SQLAlchemy over a cluster, by its URL:
+``create_engine("postgresql+psycopg:///?plugin=clustersql&clustersql_cluster=shop")``.
 
 `Plugin` is SQLAlchemy's entry point; `read_only`, `run`, `arun` and `cause` are what a program may call.
 """

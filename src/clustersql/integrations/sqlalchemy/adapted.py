@@ -29,13 +29,15 @@ KINDS = (NoNodeAvailable, OutcomeUnknown, PoolClosed, PoolTimeout, ReplayMismatc
 
 
 def handle_of(connection: Any) -> Any:
-    """Return the handle, or the driver's own connection, that SQLAlchemy's face of it holds; what is no face is it already."""
+    """Return the handle, or the driver's own connection, that SQLAlchemy's face of it holds; what is no face is it
+    already.
+    """
     return getattr(connection, "_connection", connection) if hasattr(type(connection), "_cursor_cls") else connection
 
 
 def as_operational(dbapi: Any, error: Exception) -> Exception:
-    """Return our error as one that is SQLAlchemy's ``OperationalError`` on every driver: asyncpg has none.  What is lost is none, lest it be tried
-    again.
+    """Return our error as one that is SQLAlchemy's ``OperationalError`` on every driver: asyncpg has none.  What is
+    lost is none, lest it be tried again.
     """
     if isinstance(error, (dbapi.OperationalError, CausalityLost)) or not isinstance(error, ClusterError):
         return error
@@ -217,7 +219,9 @@ def forget_notices(raw: Any) -> None:
 def adapted_raw(
     dialect: Any, hooks: Sequence[Callable[[Any], object]], look: Callable[[Any], None]
 ) -> Callable[[Any], Awaitable[None]]:
-    """Return a hook of the cluster that calls SQLAlchemy's with its own face of the driver's connection, and first ``look`` with that itself."""
+    """Return a hook of the cluster that calls SQLAlchemy's with its own face of the driver's connection, and first
+    ``look`` with that itself.
+    """
     base = _base_of(type(dialect.dbapi))
 
     def call(raw: Any) -> None:

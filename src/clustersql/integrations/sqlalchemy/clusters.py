@@ -28,11 +28,14 @@ _lock = threading.Lock()
 
 
 def cluster_of(asked: Asked, url: Any, driver: str, is_async: bool) -> Cluster:
-    """Return the cluster that an engine asks for.  ``driver`` is SQLAlchemy's name of the one in the URL.  Raises `ConfigError`."""
+    """Return the cluster that an engine asks for.  ``driver`` is SQLAlchemy's name of the one in the URL.  Raises
+    `ConfigError`.
+    """
     name = DRIVERS.get(driver, driver)
     if is_async and asked.pool == "clustersql" and sqlalchemy.__version__.startswith("2.0."):
         raise ConfigError(
-            "the URL: asyncio over the cluster's pool needs SQLAlchemy 2.1: update it, or use clustersql_pool=sqlalchemy"
+            "the URL: asyncio over the cluster's pool needs SQLAlchemy 2.1: update it, or use"
+            " clustersql_pool=sqlalchemy"
         )
     if asked.config is not None:
         cluster = _from_file(asked.config, asked.cluster)
@@ -64,7 +67,8 @@ def _from_file(path: str, name: str | None) -> Cluster:
         names = [one.name for one in read(path)]
         if name is None and len(names) != 1:
             raise ConfigError(
-                f"{os.fspath(path)} has the clusters {', '.join(names)}: say which, by clustersql_cluster=NAME in the URL"
+                f"{os.fspath(path)} has the clusters {', '.join(names)}: say which, by clustersql_cluster=NAME in the"
+                " URL"
             )
         wanted = name or names[0]
         if wanted in names and wanted in registered():
@@ -84,7 +88,8 @@ def _check_driver(cluster: Cluster, name: str, is_async: bool) -> None:
     if found != name:
         has = f"has {found}" if found else "has none for this API"
         raise ConfigError(
-            f"the URL names the driver {name}, and cluster {cluster.name!r} {has} ({key}): name that one, or give the cluster {key}={name!r}"
+            f"the URL names the driver {name}, and cluster {cluster.name!r} {has} ({key}): name that one, or give the"
+            f" cluster {key}={name!r}"
         )
 
 
@@ -109,14 +114,16 @@ def _from_url(asked: Asked, url: Any, driver: str, is_async: bool) -> Cluster:
         cluster.add_node(url.database, database=url.database or None)
     if not cluster.nodes:
         raise ConfigError(
-            "the URL names no server: give hosts (?host=db1:5432&host=db2:5432), clustersql_cluster=NAME of a registered cluster, or "
-            "clustersql_config=FILE"
+            "the URL names no server: give hosts (?host=db1:5432&host=db2:5432), clustersql_cluster=NAME of a"
+            " registered cluster, or clustersql_config=FILE"
         )
     return cluster
 
 
 def _hosts(url: Any) -> list[tuple[str, int | None]]:
-    """Return the hosts of a URL: of its authority, and each ``host=`` of its query, which may hold several joined by commas."""
+    """Return the hosts of a URL: of its authority, and each ``host=`` of its query, which may hold several joined by
+    commas.
+    """
     given = url.query.get("host", ())
     texts = [part for one in ([given] if isinstance(given, str) else given) for part in one.split(",")]
     found = [(url.host, url.port)] if url.host else []

@@ -1,12 +1,14 @@
 """A dialect of SQLAlchemy's whose connections are handles of the cluster's pool.
 
-Each is a class of its own over the driver's dialect, made when a URL first asks for it, and registered under a name that only the plugin
-writes into the URL.  Its name and driver stay the driver's, as programs test them.
+Each is a class of its own over the driver's dialect, made when a URL first asks for it, and registered under a name
+that only the plugin writes into the URL.  Its name and driver stay the driver's, as programs test them.
 
 Rules
 -----
-1. What the dialect sets up in a new connection (`on_connect`) is done on the driver's own, once per session, and after a reset.
-2. The connection is SQLAlchemy's to keep for as long as the handle is: one whose session was lost gets another by itself.
+1. What the dialect sets up in a new connection (`on_connect`) is done on the driver's own, once per session, and after
+   a reset.
+2. The connection is SQLAlchemy's to keep for as long as the handle is: one whose session was lost gets another by
+   itself.
 3. Nothing is pooled twice: SQLAlchemy's pool is `NullPool`.
 """
 
@@ -28,13 +30,13 @@ from .adapted import adapted_class, adapted_raw, forget_notices, handle_of
 from .versions import Versions
 
 TWO_PHASE = (
-    "clustersql: two-phase transactions are refused: a prepared transaction outlives its session on one node, and nothing of a cluster would find "
-    "it again; use the driver's own URL without plugin=clustersql for them"
+    "clustersql: two-phase transactions are refused: a prepared transaction outlives its session on one node, and"
+    " nothing of a cluster would find it again; use the driver's own URL without plugin=clustersql for them"
 )
 
 LATE = (
-    "clustersql_read_only: an execution option comes after the checkout, and decides nothing any more; use read_only(engine) of "
-    "clustersql.integrations.sqlalchemy, or Session(binds=...)"
+    "clustersql_read_only: an execution option comes after the checkout, and decides nothing any more; use"
+    " read_only(engine) of clustersql.integrations.sqlalchemy, or Session(binds=...)"
 )
 
 _made: dict[str, type] = {}
@@ -53,7 +55,9 @@ class HandlePool(NullPool):
     """
 
     def dispose(self) -> None:
-        """Let the cluster close the engine's sessions; a cluster of the engine's own is closed, and opens again with the next checkout."""
+        """Let the cluster close the engine's sessions; a cluster of the engine's own is closed, and opens again with
+        the next checkout.
+        """
         super().dispose()
         dialect: Any = self._dialect
         database = dialect.clustersql.leave()
@@ -97,7 +101,9 @@ class Clustered:
         return super()._builtin_onconnect() if self._is_of_a_checkout(level) else None  # type: ignore[misc]
 
     def _is_of_a_checkout(self, level: str | None) -> bool:
-        """Whether a level of the engine is none of the session: the autocommit mode is the pool's to set, and asyncpg keeps no level."""
+        """Whether a level of the engine is none of the session: the autocommit mode is the pool's to set, and asyncpg
+        keeps no level.
+        """
         return level == "AUTOCOMMIT" or (level is not None and self.driver == "asyncpg")  # type: ignore[attr-defined]
 
     def connect(self, *_: Any, **arguments: Any) -> Any:

@@ -1,7 +1,8 @@
-"""SQLAlchemy's own pool over a cluster (``clustersql_pool=sqlalchemy``): its connections are dialled, judged and given up by the cluster.
+"""SQLAlchemy's own pool over a cluster (``clustersql_pool=sqlalchemy``): its connections are dialled, judged and given
+up by the cluster.
 
-For what only that pool has: temporary tables from one checkout to the next, and pool events.  A statement that is under way when its node
-dies ends with the driver's error there, as without a cluster; the next one works.
+For what only that pool has: temporary tables from one checkout to the next, and pool events.  A statement that is under
+way when its node dies ends with the driver's error there, as without a cluster; the next one works.
 """
 
 from __future__ import annotations

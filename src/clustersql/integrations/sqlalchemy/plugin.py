@@ -60,18 +60,20 @@ class Plugin(CreateEnginePlugin):
 
 
 def read_only(engine: Any, *, max_lag: float | str | None = None, after: str | Callable[[], str] | None = None) -> Any:
-    """Return an engine over the same cluster whose sessions are read-only: any ready node may serve them, and the server refuses writes.
+    """Return an engine over the same cluster whose sessions are read-only: any ready node may serve them, and the
+    server refuses writes.
 
-    ``engine``: one with the plugin, of either API; the other is left as it is.  ``max_lag``: how far behind a replica may be, in seconds
-    or as a size of its log ("16MB").  ``after``: the bookmark that a read must have seen, or a function that gives it at each checkout; ""
-    asks for nothing.  Raises `ConfigError`.
+    ``engine``: one with the plugin, of either API; the other is left as it is.  ``max_lag``: how far behind a replica
+    may be, in seconds or as a size of its log ("16MB").  ``after``: the bookmark that a read must have seen, or a
+    function that gives it at each checkout; "" asks for nothing.  Raises `ConfigError`.
     """
     inner = getattr(engine, "sync_engine", engine)
     if inner not in _made:
         raise ConfigError("read_only(): the engine has no cluster: make it by a URL with plugin=clustersql")
     if after is not None and getattr(inner.dialect, "clustersql", None) is None:
         raise ConfigError(
-            "read_only(): after: SQLAlchemy's pool gives out what it has dialled for an earlier reader; leave clustersql_pool=sqlalchemy out"
+            "read_only(): after: SQLAlchemy's pool gives out what it has dialled for an earlier reader; leave"
+            " clustersql_pool=sqlalchemy out"
         )
     url, keywords = _made[inner]
     given = {"read_only": True, "max_lag": max_lag, "after": after}

@@ -17,9 +17,10 @@ def run(
 ) -> T:
     """Call ``function(session, *args, **kwargs)`` in a transaction, commit, and return its value.
 
-    **Your function may run more than once**, each time with a new session of ``sessions()`` (a ``sessionmaker``): when the former
-    transaction provably did not happen.  So it must have no effect but on the session, and one that commits by itself is not called again.
-    ``timeout``: seconds after which no further attempt begins.  Raises what it raises, and SQLAlchemy's errors: `cause` tells ours behind them.
+    **Your function may run more than once**, each time with a new session of ``sessions()`` (a ``sessionmaker``): when
+    the former transaction provably did not happen.  So it must have no effect but on the session, and one that commits
+    by itself is not called again.  ``timeout``: seconds after which no further attempt begins.  Raises what it raises,
+    and SQLAlchemy's errors: `cause` tells ours behind them.
     """
     again = Again(timeout)
     while True:
@@ -46,7 +47,9 @@ async def arun(
     timeout: float = TIMEOUT,
     **kwargs: Any,
 ) -> T:
-    """Await ``function(session, *args, **kwargs)``, an ``async`` function, as `run` does; ``sessions`` is an ``async_sessionmaker``."""
+    """Await ``function(session, *args, **kwargs)``, an ``async`` function, as `run` does; ``sessions`` is an
+    ``async_sessionmaker``.
+    """
     again = Again(timeout)
     while True:
         attempt = Attempt()

@@ -55,7 +55,9 @@ class Asked:
 
 
 def read(url: Any, keywords: dict[str, Any]) -> Asked:
-    """Return what ``url`` and the keywords of ``create_engine`` ask for; keywords that are ours are taken out.  Raises `ConfigError`."""
+    """Return what ``url`` and the keywords of ``create_engine`` ask for; keywords that are ours are taken out.  Raises
+    `ConfigError`.
+    """
     given = {
         name.removeprefix(PREFIX): _one(name, value) for name, value in url.query.items() if name.startswith(PREFIX)
     }
@@ -75,7 +77,8 @@ def read(url: Any, keywords: dict[str, Any]) -> Asked:
         knobs = pooled | knobs
     if (cluster or config) and knobs:
         raise ConfigError(
-            f"{', '.join(knobs)}: a cluster with a name has its knobs from where it was made, and other engines share it: set them there"
+            f"{', '.join(knobs)}: a cluster with a name has its knobs from where it was made, and other engines share"
+            " it: set them there"
         )
     if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout < 1e9):
         raise ConfigError("the timeout (pool_timeout, clustersql_timeout) must be a number of seconds above 0")
@@ -90,8 +93,9 @@ def check_no_address(url: Any) -> None:
     found += [name for name in ADDRESS if name in url.query]
     if found:
         raise ConfigError(
-            f"the URL: {', '.join(dict.fromkeys(found))} beside clustersql_cluster or clustersql_config: address and credentials are the "
-            "nodes' of that cluster; leave them out (postgresql+psycopg:///database?plugin=clustersql&clustersql_cluster=NAME)"
+            f"the URL: {', '.join(dict.fromkeys(found))} beside clustersql_cluster or clustersql_config: address and"
+            " credentials are the nodes' of that cluster; leave them out"
+            " (postgresql+psycopg:///database?plugin=clustersql&clustersql_cluster=NAME)"
         )
 
 
@@ -99,13 +103,14 @@ def _refuse(keywords: Mapping[str, Any]) -> None:
     for name, why in REFUSED.items():
         if keywords.get(name) is not None and not (name == "pool_reset_on_return" and keywords[name] == "rollback"):
             raise ConfigError(
-                f"create_engine(): {name} has no effect over a cluster: {why}; leave it out, or use clustersql_pool=sqlalchemy"
+                f"create_engine(): {name} has no effect over a cluster: {why}; leave it out, or use"
+                " clustersql_pool=sqlalchemy"
             )
     poolclass = keywords.get("poolclass")
     if poolclass is not None and poolclass.__name__ != "NullPool":
         raise ConfigError(
-            f"create_engine(): poolclass {poolclass.__name__} has no effect over a cluster, whose own pool keeps the connections; leave it "
-            "out, or use clustersql_pool=sqlalchemy"
+            f"create_engine(): poolclass {poolclass.__name__} has no effect over a cluster, whose own pool keeps the"
+            " connections; leave it out, or use clustersql_pool=sqlalchemy"
         )
 
 
@@ -117,7 +122,8 @@ def _pool_knobs(keywords: dict[str, Any]) -> dict[str, Any]:
         size, overflow = (5 if size is None else int(size)), (10 if overflow is None else int(overflow))
         if size <= 0 or overflow < 0:
             raise ConfigError(
-                "create_engine(): pool_size=0 and max_overflow=-1 mean no limit, and a cluster has one: give numbers above 0"
+                "create_engine(): pool_size=0 and max_overflow=-1 mean no limit, and a cluster has one: give numbers"
+                " above 0"
             )
         knobs["max_size"] = size + overflow
     if (timeout := keywords.pop("pool_timeout", None)) is not None:

@@ -24,8 +24,8 @@ class Versions:
             return
         self._told = True
         log.warning(
-            "a node has version %d of its server, and SQLAlchemy writes its SQL for version %d, which it read on another one: statements that "
-            "only one of them knows fail by the node that serves them",
+            "a node has version %d of its server, and SQLAlchemy writes its SQL for version %d, which it read on"
+            " another one: statements that only one of them knows fail by the node that serves them",
             found,
             known[0],
         )

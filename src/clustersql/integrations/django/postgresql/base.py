@@ -67,7 +67,9 @@ class ClusteredPostgreSQL(Clustered):
         return cursor
 
     def ensure_timezone(self) -> bool:
-        """Let this connection have a zone that was changed under it, as only tests do; the session is reset at its return."""
+        """Let this connection have a zone that was changed under it, as only tests do; the session is reset at its
+        return.
+        """
         if self.connection is None:
             return False
         with self.connection.cursor() as cursor:
@@ -98,7 +100,9 @@ class ClusteredPostgreSQL(Clustered):
         return {"HOST": info.host, "PORT": str(info.port), "USER": info.user, "PASSWORD": info.password}
 
     def _compose_sql(self, sql: Any, params: Any) -> str:
-        """Return a statement with its parameters in it: psycopg wants a connection of its own for that, or a cursor that can."""
+        """Return a statement with its parameters in it: psycopg wants a connection of its own for that, or a cursor
+        that can.
+        """
         with self.cursor() as cursor:  # type: ignore[attr-defined]
             if self._server_side_binding:
                 cursor = base.Database.ClientCursor(self.connection.peek())

@@ -9,7 +9,7 @@ tests=${TESTS:-tests/pure tests/local tests/servers/drivers tests/servers/guaran
 # The drivers that come as wheels for every version; mysqlclient, mariadb and asyncmy are compiled, which `make test` does.
 extras=psycopg,psycopg2,pg8000,pymysql,mysql-connector,asyncpg,aiomysql,aiosqlite,prometheus,opentelemetry,toml,cli,testing
 packages=("pytest>=8.3" "pytest-timeout>=2.3" "hypothesis>=6.120" "anyio>=4.5" "dbapi-compliance>=1.15" "psycopg-pool>=3.2"
-    "cryptography>=44" "SQLAlchemy>=2.0.36" "greenlet>=3.1" "uvloop>=0.21" "opentelemetry-sdk>=1.30")
+    "cryptography>=44" "SQLAlchemy>=2.0.36" "Django>=5.1" "peewee>=3.17" "greenlet>=3.1" "uvloop>=0.21" "opentelemetry-sdk>=1.30")
 failed=0
 
 prepare() {  # VERSION: make .pythons/VERSION/venv, with the package and what its tests need

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from ..connection.state import State
 from ..core.booking.shelf import Session
+from ..core.words import note
 from ..drivers.base.foreign import wrapped
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ def to_end(error: Exception, before: int) -> bool:
     """Tell whether the task was asked to end since it had been ``before`` times: then ``run`` stops at ``error``, which has a note of it."""
     if requests() <= before:
         return False
-    error.add_note("clustersql: not run again, the task was cancelled meanwhile")
+    note(error, "clustersql: not run again, the task was cancelled meanwhile")
     return True
 
 

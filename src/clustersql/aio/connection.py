@@ -22,6 +22,7 @@ from ..connection.statements import UNSET, StatementCache
 from ..connection.work import Callbacks
 from ..core.statements.traits import Traits
 from ..core.view.view import Want
+from ..core.words import note
 from ..drivers.base.surface import Effect
 from . import guard, own
 from .cancellation import requests
@@ -135,7 +136,7 @@ class Connection(Ending):
         except BaseException as exc:  # cancelled in the middle of an answer
             session.tainted = True
             if state.done:
-                exc.add_note(DONE)
+                note(exc, DONE)
             raise
         finally:
             session.statements += session.count

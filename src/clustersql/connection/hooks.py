@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from typing import Any
 
+from ..core.words import note, text_of
 from ..errors import ConfigError
 from .running import outside
 
@@ -49,9 +50,9 @@ def _first(errors: list[BaseException]) -> BaseException:
     class.
     """
     raised = next((one for one in errors if not isinstance(one, Exception)), errors[0])
-    raised.add_note(COMMITTED)
+    note(raised, COMMITTED)
     for other in errors:
         if other is not raised:
-            raised.add_note(f"clustersql: another one has raised {type(other).__name__}: {other}")
+            note(raised, f"clustersql: another one has raised {type(other).__name__}: {text_of(other)}")
             log.error("clustersql: a function that was given to on_commit() has raised", exc_info=other)
     return raised

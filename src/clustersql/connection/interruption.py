@@ -19,6 +19,7 @@ from ..core.booking.shelf import Session
 from ..core.faults import Facts, Fault
 from ..core.recovery.verdict import Phase, Standing
 from ..core.statements.traits import Traits
+from ..core.words import note
 from ..errors import OutcomeUnknown, TransactionLost
 from .base import BaseConnection
 from .guard import note_id
@@ -114,6 +115,6 @@ def _note(
     commits = state.standing is Standing.NONE or state.transaction.may_commit
     alone = phase is Phase.EXECUTE and commits and not reads
     if phase is Phase.COMMIT or alone:
-        error.add_note(words)
+        note(error, words)
         note_id(state, error)
         state.committed = True  # for all we know: nothing may be run again

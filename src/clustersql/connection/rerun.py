@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..core.faults import Facts, Fault
 from ..core.recovery.verdict import rerunnable
+from ..core.words import note
 from ..errors import ClusterError, OutcomeUnknown, TransactionLost
 from .state import State
 
@@ -47,10 +48,10 @@ class Losses:
         self._count += state.losses
         topology = state.topology
         if self._count > topology.settings.retry_limit:
-            error.add_note(f"clustersql: not run again, its attempts have lost {self._count} sessions (retry_limit)")
+            note(error, f"clustersql: not run again, its attempts have lost {self._count} sessions (retry_limit)")
             return False
         if state.losses and not topology.budget.spend():
-            error.add_note("clustersql: not run again, the retry budget is spent (retry_ratio, retry_reserve)")
+            note(error, "clustersql: not run again, the retry budget is spent (retry_ratio, retry_reserve)")
             return False
         return True
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from inspect import signature
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -233,11 +233,20 @@ class AsyncPG(AsyncAdapter):
 
         Cancelled while it waits to send more (``bind_execute_many``, whose ``finally`` returns), it drops the
         cancellation, sends no more, and waits for ever for the answer to a message that it has not ended.  So it works
-        in a task of its own, and the connection is closed where that does not end.
+        in a task of its own, and the connection is closed where that does not end.  For the same reason it would wait
+        after a BaseException of the rows: then the connection is closed, and that passes.
         """
-        working = asyncio.ensure_future(raw.executemany(*args, **kwargs))
+        names = dict(zip(("command", "args"), args, strict=False)) | kwargs
+        rows = Rows(names.get("args"), lambda: self.terminate(raw))
+        if "args" in names:
+            names["args"] = rows.read()
+        working = asyncio.ensure_future(raw.executemany(**names))
         try:
             return await asyncio.shield(working)
+        except Exception:
+            if rows.broken is not None:
+                raise rows.broken from None
+            raise
         except asyncio.CancelledError:
             working.cancel()
             working.add_done_callback(_seen)
@@ -414,6 +423,31 @@ class Cursor:
     async def __aiter__(self) -> AsyncIterator[Any]:
         while self._rows:
             yield self._rows.pop()
+
+
+class Rows:
+    """The rows of an ``executemany``, by which is known what they have raised."""
+
+    def __init__(self, rows: Any, end: Callable[[], None]) -> None:
+        """``end`` is called when they raise what asyncpg does not pass on."""
+        self.broken: BaseException | None = None
+        self._rows = rows
+        self._end = end
+
+    def read(self) -> Iterator[Any]:
+        """Return them; raises TypeError where they are none."""
+        rows = iter(self._rows)
+        return self._each(rows)
+
+    def _each(self, rows: Iterator[Any]) -> Iterator[Any]:
+        try:
+            yield from rows
+        except (Exception, GeneratorExit):  # it passes the one on, and the other is the end of this
+            raise
+        except BaseException as exc:
+            self.broken = exc
+            self._end()
+            raise
 
 
 def _seen(working: asyncio.Future[Any]) -> None:

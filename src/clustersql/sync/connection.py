@@ -25,6 +25,7 @@ from ..connection.work import Callbacks
 from ..core.recovery.verdict import Phase
 from ..core.statements.traits import Traits
 from ..core.view.view import Want
+from ..core.words import note
 from ..drivers.base.surface import Effect
 from ..errors import ConfigError
 from . import guard, own
@@ -118,7 +119,7 @@ class Connection(Ending):
             except BaseException as exc:
                 state.pool.give_back(session, False, state)  # it was already, unless that was broken off
                 if state.done:
-                    exc.add_note(DONE)
+                    note(exc, DONE)
                 raise
 
     @property

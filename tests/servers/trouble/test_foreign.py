@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,6 +17,15 @@ from clustersql import ClusterError, TransactionLost
 
 KINDS = (SoftLimit, TimeoutError, ConnectionResetError, HardStop)
 """What breaks in: as such, as what a socket would raise, and as what no `except Exception` catches."""
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """Takes no note: many a program's own is so by mistake."""
+
+    number: int
+
+
 THREADS = [driver for driver in DRIVERS if driver not in face.ASYNC]
 
 POISONED = f"SELECT {POISON}"
@@ -227,9 +237,26 @@ def test_parameters_that_raise(stage: Stage) -> None:
         conn.cursor().executemany(INSERT, parameters(error))
 
     with unharmed(stage):
-        for kind in KINDS[:3]:
+        for kind in KINDS:
             broken_by(stage, kind, stage.db.run, many, kind())
     assert stage.count() == 0
+
+
+@pytest.mark.parametrize("stage", ["pymysql", "aiomysql"], indirect=True)
+def test_an_exception_that_takes_no_note(stage: Stage) -> None:
+    """It passes all the same, and its session is closed: what could not be noted is no reason to keep that."""
+    with unharmed(stage):
+        conn: Any = stage.cluster.connect()
+        conn.set_autocommit(True) if stage.loop is not None else conn.autocommit(True)
+
+        def parameters() -> Iterator[tuple[str]]:
+            yield (stage.key,)
+            raise Frozen(1)
+
+        with pytest.raises(Frozen):
+            conn.cursor().executemany("UPDATE events SET name = %s", parameters())
+        assert conn.node is None
+        conn.close()
 
 
 @pytest.mark.parametrize("stage", ["pymysql"], indirect=True)

@@ -19,6 +19,7 @@ from ..core.guard.way import Case, Way, way
 from ..core.recovery.recover import Lost
 from ..core.recovery.verdict import Phase, Standing, Verdict
 from ..core.view.view import Service, Want
+from ..core.words import note
 from ..errors import ClusterError, ConfigError, TransactionLost
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def note_id(state: State, error: BaseException) -> None:
     """Say on an exception that passes by which id its COMMIT can be settled."""
     token: Token | None = state.token
     if token is not None and token.sent:
-        error.add_note(f"clustersql: what became of it is told by db.settle({id_of(state, token)!r})")
+        note(error, f"clustersql: what became of it is told by db.settle({id_of(state, token)!r})")
 
 
 def watch(state: State, operation: Any) -> None:

@@ -181,12 +181,39 @@ class Event:
 
 
 class Lock:
-    """`threading.Lock`.  Only one thread runs at a time, so finding it taken means that somebody waits while holding it."""
+    """`threading.Lock`.  Only one thread runs at a time, so finding it taken by ``with`` means that somebody waits while
+    holding it.  `acquire` waits: a lock that one thread takes and another releases is a signal.
+    """
 
-    __slots__ = ("_held",)
+    __slots__ = ("_held", "_loop", "_waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
         self._held = False
+        self._waiting: list[Ticket] = []
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take it, and wait for that at most ``timeout`` seconds."""
+        if self._held and blocking:
+            ticket = Ticket(self._loop)
+            self._waiting.append(ticket)
+            if ticket.wait(None if timeout < 0 else timeout) is not TIMED_OUT:
+                return True  # it was handed over
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+            return False
+        taken = not self._held
+        self._held = True
+        return taken
+
+    def release(self) -> None:
+        """Hand it to the first one who waits, or let it be free."""
+        if not self._held:
+            raise RuntimeError("release unlocked lock")
+        if self._waiting:
+            self._waiting.pop(0).fire()
+        else:
+            self._held = False
 
     def __enter__(self) -> None:
         if self._held:
@@ -224,7 +251,8 @@ def _fakes(loop: Loop) -> dict[Any, Any]:
     clock = SimpleNamespace(monotonic=loop.read, time=loop.read, sleep=loop.sleep)
     threads = SimpleNamespace(
         Event=lambda: Event(loop),
-        Lock=Lock,
+        Lock=lambda: Lock(loop),
+        TIMEOUT_MAX=1e9,
         Thread=lambda **given: Thread(loop, **given),
         current_thread=getcurrent,
         get_native_id=threading.get_native_id,

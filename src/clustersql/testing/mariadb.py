@@ -187,10 +187,13 @@ class MariaDBServer(BaseCluster):
         self._account.own(users)
         data = self.directory / name
         self._folder(data)
-        self._folder(self.directory / f"{name}.tmp")
+        temporary = self.directory / f"{name}.tmp"
+        self._folder(temporary)
         run(
             [
                 *(self._installer, "--no-defaults", f"--datadir={data}", f"--extra-file={users}", _LOG_SIZE),
+                # In the common one two installations at a time take each other's tables away.
+                f"--tmpdir={temporary}",
                 *("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"),
             ],
             self._account,

@@ -1,8 +1,10 @@
 """``make bench``: what clustersql costs and how it recovers, beside the raw drivers and its peers in the same run.
 
-Benchmarks: ``overhead`` (a statement, a checkout), ``aio`` (the same under asyncio), ``connect``, ``recovery`` (faults), ``throughput`` (threads, memory, many
-nodes), ``concurrency`` (beside the peers' pools), ``causal`` (own writes on replicas), ``idle`` (the monitor at rest).  Each runs in a process of its own and leaves a table on the screen, JSON in ``bench/results`` and a
-plot in ``docs/performance``.  ``report`` measures nothing: it writes the page and the plots anew from the results that are kept.
+Benchmarks: ``overhead`` (a statement, a checkout), ``aio`` (the same under asyncio), ``connect``, ``recovery``
+(faults), ``throughput`` (threads, memory, many nodes), ``concurrency`` (beside the peers' pools), ``causal`` (own
+writes on replicas), ``idle`` (the monitor at rest).  Each runs in a process of its own and leaves a table on the
+screen, JSON in ``bench/results`` and a plot in ``docs/performance``.  ``report`` measures nothing: it writes the page
+and the plots anew from the results that are kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The same under asyncio: asyncpg, aiomysql and psycopg's asynchronous connection, beside their own pools and hasql, on one CPU."""
+"""The same under asyncio: asyncpg, aiomysql and psycopg's asynchronous connection, beside their own pools and hasql, on
+one CPU.
+"""
 
 from __future__ import annotations
 

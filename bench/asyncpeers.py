@@ -1,7 +1,7 @@
 """The asyncio peers among the contenders for faults: asyncpg's own pool, and hasql over it.
 
-Each has an event loop of its own in a thread, so that what it does in the background (hasql asks its nodes once a second) goes on between
-two operations.
+Each has an event loop of its own in a thread, so that what it does in the background (hasql asks its nodes once a
+second) goes on between two operations.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ Task = Callable[[], Awaitable[object]]
 
 
 class Bare:
-    """A hand-off pool and nothing else: raw connections, the latest first, and a future per waiter, served in the order of coming."""
+    """A hand-off pool and nothing else: raw connections, the latest first, and a future per waiter, served in the order
+    of coming.
+    """
 
     def __init__(self, idle: list[Any]) -> None:
         self._idle = idle

@@ -1,7 +1,7 @@
 """Reading one's own write on a replica: how often it is not there, and what it takes to find it, beside the primary.
 
-Each round writes through one connection and reads through another, as a request and the one after it do.  Idle, and while another session fills
-the log.
+Each round writes through one connection and reads through another, as a request and the one after it do.  Idle, and
+while another session fills the log.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""One statement by many callers through few connections, beside the peers' pools: CPU, rate, wake-ups, latency and fairness.
+"""One statement by many callers through few connections, beside the peers' pools: CPU, rate, wake-ups, latency and
+fairness.
 
-The base is a *bare hand-off pool*: raw connections of the driver, the one given back last first, and who waits is served in the order of
-coming.  All contenders are in one process, and their rounds are interleaved in an order that is shuffled.
+The base is a *bare hand-off pool*: raw connections of the driver, the one given back last first, and who waits is
+served in the order of coming.  All contenders are in one process, and their rounds are interleaved in an order that is
+shuffled.
 """
 
 from __future__ import annotations
@@ -112,7 +114,7 @@ def _rounds(quick: bool) -> tuple[int, float]:
     return (2, 0.15) if quick else (9, 0.7)
 
 
-# -- threads --------------------------------------------------------------------------------------------------------------------------
+# -- threads -----------------------------------------------------------------------------------------------------------
 
 
 def _threads(places: pools.Places, loads: Sequence[tuple[int, int]], quick: bool) -> dict[str, dict[str, list[Sample]]]:
@@ -157,7 +159,7 @@ def by_threads(call: Call, callers: int, seconds: float) -> Sample:
     return measured[0].sample()
 
 
-# -- tasks ----------------------------------------------------------------------------------------------------------------------------
+# -- tasks -------------------------------------------------------------------------------------------------------------
 
 Task = Callable[[], Awaitable[object]]
 

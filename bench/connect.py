@@ -60,7 +60,9 @@ def _wrapper(port: int) -> dict[str, Any]:
 
 
 def _deaf(servers: PostgresCluster, stack: ExitStack, quick: bool) -> Group:
-    """The first node takes connections and says nothing; reads may go to either.  A new cluster each time, which knows neither."""
+    """The first node takes connections and says nothing; reads may go to either.  A new cluster each time, which knows
+    neither.
+    """
     import psycopg
 
     proxy = stack.enter_context(FaultProxy(servers.port("n1")))

@@ -28,7 +28,9 @@ class Seen:
         self.errors.append((time.monotonic(), type(error).__name__))
 
     def stall(self, fault: float, over: float) -> float:
-        """Return the longest time without a good answer, in milliseconds, around a fault that had its effect between two moments."""
+        """Return the longest time without a good answer, in milliseconds, around a fault that had its effect between
+        two moments.
+        """
         good = list(self.good)
         before = [end for end in good if fault - 0.2 < end <= over] or [fault]
         after = [end for end in good if end > over]

@@ -1,4 +1,6 @@
-"""HAProxy in front of a PostgreSQL cluster, set up as Patroni's template does, and the role checks that Patroni would answer."""
+"""HAProxy in front of a PostgreSQL cluster, set up as Patroni's template does, and the role checks that Patroni would
+answer.
+"""
 
 from __future__ import annotations
 

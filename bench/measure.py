@@ -20,7 +20,9 @@ TRIES = 8
 
 @dataclass
 class Row:
-    """One line of a table.  ``added``: what it takes more than the row it is compared with, the median of the rounds' differences."""
+    """One line of a table.  ``added``: what it takes more than the row it is compared with, the median of the rounds'
+    differences.
+    """
 
     name: str
     median: float
@@ -40,15 +42,19 @@ class Group:
 
 
 def pin() -> None:
-    """Keep this process, and the servers that it starts from now on, on one CPU: client and server then cost what they cost, without the wake-ups between CPUs."""
+    """Keep this process, and the servers that it starts from now on, on one CPU: client and server then cost what they
+    cost, without the wake-ups between CPUs.
+    """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 class Cpu:
-    """A clock of the CPU time that this process has used, and with ``server``, its process id, that server and its children too.
+    """A clock of the CPU time that this process has used, and with ``server``, its process id, that server and its
+    children too.
 
-    On a machine that others use as well it says what a thing costs; on one pinned CPU without others it is what a clock on the wall says.
+    On a machine that others use as well it says what a thing costs; on one pinned CPU without others it is what a clock
+    on the wall says.
     """
 
     def __init__(self, server: int | None = None) -> None:
@@ -73,7 +79,8 @@ def _used(pid: int) -> float:
 
 
 def undisturbed(measure: Callable[[], tuple[float, float]]) -> float:
-    """Return the CPU seconds of ``measure``, which returns those and the wall's; done again while somebody else had this CPU meanwhile.
+    """Return the CPU seconds of ``measure``, which returns those and the wall's; done again while somebody else had
+    this CPU meanwhile.
 
     Who was interrupted finds the CPU's caches cold.  After `TRIES` the least disturbed counts.
     """
@@ -110,7 +117,9 @@ def _both(clock: Cpu, run: Timer, times: int) -> tuple[float, float]:
 
 
 def rounds(timers: Mapping[str, Timer], count: int, seconds: float) -> dict[str, list[float]]:
-    """Return, per timer, the microseconds per call of each round; each gets about ``seconds`` per round, in an order that is shuffled."""
+    """Return, per timer, the microseconds per call of each round; each gets about ``seconds`` per round, in an order
+    that is shuffled.
+    """
     times: dict[str, list[float]] = {name: [] for name in timers}
     calls = {name: _calls(each, seconds) for name, each in timers.items()}
     names = list(timers)

@@ -71,7 +71,9 @@ def psycopg_pool(dsn: str) -> Iterator[dict[str, Call]]:
 
 @contextmanager
 def sqlalchemy(url: str, creator: Callable[[], Any], driver: str, node: str) -> Iterator[dict[str, Call]]:
-    """Yield SQLAlchemy Core on a connection that is held, its pool without and with `pool_pre_ping`, and both pools over a cluster."""
+    """Yield SQLAlchemy Core on a connection that is held, its pool without and with `pool_pre_ping`, and both pools
+    over a cluster.
+    """
     try:
         from sqlalchemy import QueuePool, create_engine, text
     except ImportError:

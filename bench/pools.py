@@ -24,7 +24,9 @@ class Places:
 
 
 class Bare:
-    """A hand-off pool and nothing else: raw connections, the latest first, and a lock per waiter, served in the order of coming."""
+    """A hand-off pool and nothing else: raw connections, the latest first, and a lock per waiter, served in the order
+    of coming.
+    """
 
     def __init__(self, idle: list[Any]) -> None:
         self._idle = idle

@@ -1,8 +1,9 @@
-"""Faults: how long a caller waits for the next good answer, and how many errors it sees, all contenders at once on the same servers.
+"""Faults: how long a caller waits for the next good answer, and how many errors it sees, all contenders at once on the
+same servers.
 
-Each contender is one thread that does one operation after another, 5 ms apart.  *Stall* is the longest time between two good answers
-around the fault; the table has the median of the runs, and the best and the worst where others have quartiles.  A contender that has no
-good answer within `PATIENCE` is told as ``never``.
+Each contender is one thread that does one operation after another, 5 ms apart.  *Stall* is the longest time between two
+good answers around the fault; the table has the median of the runs, and the best and the worst where others have
+quartiles.  A contender that has no good answer within `PATIENCE` is told as ``never``.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _play(contenders: list[Contender], servers: PostgresCluster, acts: Sequence[
     return fault, over
 
 
-# -- faults ---------------------------------------------------------------------------------------------------------------------------
+# -- faults ------------------------------------------------------------------------------------------------------------
 
 
 def _kill(servers: PostgresCluster) -> None:
@@ -114,7 +115,7 @@ def _remove(servers: PostgresCluster) -> None:
     _latest[0].remove_node("n3")
 
 
-# -- contenders -----------------------------------------------------------------------------------------------------------------------
+# -- contenders --------------------------------------------------------------------------------------------------------
 
 _latest: list[clustersql.Cluster] = []
 
@@ -203,7 +204,9 @@ def _reconnecting(connect: Callable[[], Any], execute: Callable[[Any], object]) 
 
 
 def _aws(hosts: str, sql: str, attributes: str, stack: ExitStack) -> dict[str, Operation]:
-    """The AWS wrapper with its default plugins.  Its failover is for Aurora; on these servers the application connects anew."""
+    """The AWS wrapper with its default plugins.  Its failover is for Aurora; on these servers the application connects
+    anew.
+    """
     try:
         import psycopg
         from aws_advanced_python_wrapper import AwsWrapperConnection, release_resources

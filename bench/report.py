@@ -130,7 +130,9 @@ def _row(row: dict[str, Any]) -> Row:
 
 
 def section(name: str) -> str:
-    """Return what stands in the documentation between the comments of a benchmark: its command, when and where, and its tables."""
+    """Return what stands in the documentation between the comments of a benchmark: its command, when and where, and its
+    tables.
+    """
     kept = json.loads((RESULTS / f"{name}.json").read_text())
     where = kept["about"]
     versions = ", ".join(f"{package} {number}" for package, number in where["versions"].items())

@@ -16,7 +16,9 @@ from .measure import Group, row
 
 TASKS = (1, 10, 100, 1000)
 CONNECTIONS = 60
-"""At most so many connections for all the tasks: more tasks than that wait for one, with the driver alone in an `asyncio.Queue`."""
+"""At most so many connections for all the tasks: more tasks than that wait for one, with the driver alone in an
+`asyncio.Queue`.
+"""
 
 Task = Callable[[], Awaitable[object]]
 

@@ -1,7 +1,9 @@
-"""Django's own suite over a cluster, beside the driver alone: the same result of each test, but for those in `EXPECTED`.
+"""Django's own suite over a cluster, beside the driver alone: the same result of each test, but for those in
+`EXPECTED`.
 
-``make django-suite``; ARGS: drivers, of `DRIVERS`, and versions of Django ("psycopg 4.2"); SUITES: labels in place of `LABELS`.
-Not part of ``make test``: a run takes minutes.  The suite is that of Django's source distribution, which pip fetches into ``.servers/django``.
+``make django-suite``; ARGS: drivers, of `DRIVERS`, and versions of Django ("psycopg 4.2"); SUITES: labels in place of
+`LABELS`. Not part of ``make test``: a run takes minutes.  The suite is that of Django's source distribution, which pip
+fetches into ``.servers/django``.
 """
 
 from __future__ import annotations

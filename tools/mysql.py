@@ -1,4 +1,6 @@
-"""Fetch the MySQL server that the tests run, unless it is there: Debian 12 has none.  It stays in the tree, where git does not see it."""
+"""Fetch the MySQL server that the tests run, unless it is there: Debian 12 has none.  It stays in the tree, where git
+does not see it.
+"""
 
 from __future__ import annotations
 

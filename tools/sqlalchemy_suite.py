@@ -1,8 +1,8 @@
 """SQLAlchemy's own compliance suite through both pools, beside the driver alone: the same result of each test.
 
-``make sqlalchemy-suite``; ARGS: the drivers, of `DRIVERS`; SUITE_ARGS: further arguments of pytest ("-k JoinTest").
-Not part of ``make test``: a run per driver and pool takes minutes.  The suite is
-the installed SQLAlchemy's (`sqlalchemy.testing.suite`), with the requirements that it sets for dialects of third parties.
+``make sqlalchemy-suite``; ARGS: the drivers, of `DRIVERS`; SUITE_ARGS: further arguments of pytest ("-k JoinTest"). Not
+part of ``make test``: a run per driver and pool takes minutes.  The suite is the installed SQLAlchemy's
+(`sqlalchemy.testing.suite`), with the requirements that it sets for dialects of third parties.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Run all tests in several processes at the same time: many of them wait for servers.
 
-A shard is a folder of ``tests/servers``, or a ward that needs no server; it has servers of its own, which live until its end.  So what shares one
-Galera on ports of its own is one shard, whatever folder it is in.  The longest shards begin first.  Each says how far it is; the whole output of one
-that has failed is printed when it has ended, and at the end the time of every shard and the slowest files.  Usage: ``python tools/tests.py [--workers
-N] [SHARD ...]``; any other choice is for ``python -m pytest``.
+A shard is a folder of ``tests/servers``, or a ward that needs no server; it has servers of its own, which live until
+its end.  So what shares one Galera on ports of its own is one shard, whatever folder it is in.  The longest shards
+begin first.  Each says how far it is; the whole output of one that has failed is printed when it has ended, and at the
+end the time of every shard and the slowest files.  Usage: ``python tools/tests.py [--workers N] [SHARD ...]``; any
+other choice is for ``python -m pytest``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ ROOT = Path(__file__).parents[1]
 SERVERS = ROOT / "tests" / "servers"
 PYTEST = [sys.executable, "-m", "pytest", "--durations=5"]
 ON_GALERA = ("tests/servers/integrations", "tests/servers/cli/test_check_galera.py", "tests/project/docs")
-"""They share one Galera; ``tests/servers/galera`` has another one, on the ports that the ancestor's config.toml names."""
+"""They share one Galera; ``tests/servers/galera`` has another one, on the ports that the ancestor's config.toml names.
+"""
 FIRST = (
     "galera",
     "tls",
@@ -151,7 +153,9 @@ def _run(shard: Shard, stopped: threading.Event) -> Ended | None:
 
 
 def _environment() -> dict[str, str]:
-    """Compiled modules are kept: some hundreds of programs are started here, and each would compile the whole package anew."""
+    """Compiled modules are kept: some hundreds of programs are started here, and each would compile the whole package
+    anew.
+    """
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return kept | {"PYTHONUNBUFFERED": "1"}
 

@@ -1,7 +1,8 @@
 """``make faults``: each fault on real clusters, and what a program sees of it with the defaults and with tuned knobs.
 
-``make faults ARGS="postgresql freeze-replica"`` plays one; without a name all of that engine, without an engine all.  The rows of all are
-kept in ``bench/results/faults.json`` and written into ``docs/faults.md``; those of some only with ``--keep``.
+``make faults ARGS="postgresql freeze-replica"`` plays one; without a name all of that engine, without an engine all.
+The rows of all are kept in ``bench/results/faults.json`` and written into ``docs/faults.md``; those of some only with
+``--keep``.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def bare(servers: GaleraCluster, name: str) -> Any:
     return pymysql.connect(**address, autocommit=True, connect_timeout=2, ssl_disabled=True)
 
 
-# -- what happens -------------------------------------------------------------------------------------------------------------------------
+# -- what happens ------------------------------------------------------------------------------------------------------
 
 
 def _provider(node: str, option: str) -> Act:

@@ -1,4 +1,6 @@
-"""What is kept of the runs: ``bench/results/faults.json``, and the tables of ``docs/faults.md`` that are written from it."""
+"""What is kept of the runs: ``bench/results/faults.json``, and the tables of ``docs/faults.md`` that are written from
+it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of program under one fault; lists have an entry per run, times are in seconds, null in the file is *never*."""
+    """One kind of program under one fault; lists have an entry per run, times are in seconds, null in the file is
+    *never*.
+    """
 
     engine: str
     fault: str
@@ -64,13 +68,15 @@ def rows(engine: str, fault: str, title: str, runs: Sequence[Sequence[Seen]]) ->
         )
 
 
-# -- the file -----------------------------------------------------------------------------------------------------------------------------
+# -- the file ----------------------------------------------------------------------------------------------------------
 
 _TIMES = ("reads", "writes", "bare")
 
 
 def keep(found: Sequence[Row], whole: bool) -> None:
-    """Write the rows, in place of all that were kept or, unless it is the ``whole``, of those of the same faults; and the page."""
+    """Write the rows, in place of all that were kept or, unless it is the ``whole``, of those of the same faults; and
+    the page.
+    """
     measured = {(row.engine, row.fault) for row in found}
     old = [] if whole or not FILE.exists() else [row for row in kept() if (row.engine, row.fault) not in measured]
     plain = [_plain(row) for row in (*old, *found)]
@@ -94,7 +100,7 @@ def _row(plain: dict[str, Any]) -> Row:
     return replace(Row(**plain), **times)
 
 
-# -- the page -----------------------------------------------------------------------------------------------------------------------------
+# -- the page ----------------------------------------------------------------------------------------------------------
 
 
 def rewritten(page: str) -> str:

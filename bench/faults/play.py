@@ -52,7 +52,9 @@ class Seen:
 
 
 class Theatre:
-    """The servers of one engine, which live for all its faults; those in a network of their own are started when first needed."""
+    """The servers of one engine, which live for all its faults; those in a network of their own are started when first
+    needed.
+    """
 
     def __init__(self, engine: ModuleType, stack: ExitStack) -> None:
         self.engine, self._stack = engine, stack

@@ -21,8 +21,8 @@ SLOW = "SELECT pg_sleep(3)"
 def servers(**where: Any) -> PostgresCluster:
     """Return the servers, not started yet.
 
-    Synchronous: else the database itself may lose what it acknowledged.  With feedback of the standbys: else a promotion waits until the
-    slow statement has ended that stands in the way of what is replayed.
+    Synchronous: else the database itself may lose what it acknowledged.  With feedback of the standbys: else a
+    promotion waits until the slow statement has ended that stands in the way of what is replayed.
     """
     return PostgresCluster(3, sync=True, settings={"hot_standby_feedback": "on"}, **where)
 
@@ -49,7 +49,7 @@ def bare(servers: PostgresCluster, name: str) -> Any:
     return psycopg.connect(servers.dsn(name), autocommit=True, connect_timeout=2)
 
 
-# -- what happens -------------------------------------------------------------------------------------------------------------------------
+# -- what happens ------------------------------------------------------------------------------------------------------
 
 
 def promote(scene: Scene) -> None:

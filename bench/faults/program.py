@@ -1,7 +1,7 @@
 """A program that uses a cluster and knows nothing of faults: a reader, a writer that counts, and one slow statement.
 
-The same twice: `SyncProgram` with threads, `AioProgram` with tasks in an event loop.  Every write has a number of its own and raises its
-program's counter in the same transaction, so that what is lost, doubled or half done shows.
+The same twice: `SyncProgram` with threads, `AioProgram` with tasks in an event loop.  Every write has a number of its
+own and raises its program's counter in the same transaction, so that what is lost, doubled or half done shows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ TABLES = (
 
 
 class Program:
-    """One client with its own cluster object.  ``label`` names its knobs, ``api`` its API; ``number`` tells it from the others."""
+    """One client with its own cluster object.  ``label`` names its knobs, ``api`` its API; ``number`` tells it from the
+    others.
+    """
 
     api = ""
 
@@ -59,7 +61,9 @@ class Program:
             self.taken_out.append(time.monotonic())
 
     def read_sql(self) -> str:
-        """Return a read that names this program, so that a proxy can tell it from the others', and is new, so that it is not prepared."""
+        """Return a read that names this program, so that a proxy can tell it from the others', and is new, so that it
+        is not prepared.
+        """
         self._reads += 1
         return f"SELECT n /* read {self.number} {self._reads} */ FROM counters WHERE program = {self.number}"
 

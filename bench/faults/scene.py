@@ -26,11 +26,12 @@ def unusable(node: Node) -> bool:
 class Fault:
     """One thing that goes wrong, or is done on purpose.
 
-    ``act`` does it, and stamps by `Scene.fault` when; ``before`` prepares it before the programs begin, ``after`` ends it when they have
-    recovered.  ``node``: the one that it happens to, and that the view is to take out, as ``noticed`` tells; None: none is to blame.
-    ``reads``: the node that reads prefer.  ``slow``: a live node, on which a slow statement must survive.  ``bare``: nodes that writes of
-    the bare driver can reach, which tell how long the cluster itself takes.  ``way``: how programs reach the servers: directly, through a
-    ``proxy``, or over a ``network`` that drops packets.  ``knobs`` and ``writing`` (options of writes) are for this fault only.
+    ``act`` does it, and stamps by `Scene.fault` when; ``before`` prepares it before the programs begin, ``after`` ends
+    it when they have recovered.  ``node``: the one that it happens to, and that the view is to take out, as ``noticed``
+    tells; None: none is to blame. ``reads``: the node that reads prefer.  ``slow``: a live node, on which a slow
+    statement must survive.  ``bare``: nodes that writes of the bare driver can reach, which tell how long the cluster
+    itself takes.  ``way``: how programs reach the servers: directly, through a ``proxy``, or over a ``network`` that
+    drops packets.  ``knobs`` and ``writing`` (options of writes) are for this fault only.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """``make simulate``: the balancing of the real core, simulated.
 
-Prints the bars with what was measured, the rules beside each other, and clusters of other sizes.  Ends with 1 when a bar is missed.
-The same seed gives the same tables.
+Prints the bars with what was measured, the rules beside each other, and clusters of other sizes.  Ends with 1 when a
+bar is missed. The same seed gives the same tables.
 """
 
 from __future__ import annotations

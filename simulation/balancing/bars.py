@@ -17,7 +17,9 @@ MS = 1000.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is played: ``seconds`` are measured per run of three nodes (of more nodes fewer, for as many statements)."""
+    """How much is played: ``seconds`` are measured per run of three nodes (of more nodes fewer, for as many
+    statements).
+    """
 
     seeds: tuple[int, ...]
     seconds: float
@@ -31,7 +33,9 @@ class Effort:
 
 @dataclass(frozen=True)
 class Row:
-    """One bar: its number on the list of bars, what was measured with how many nodes, per seed, and the limit for the mean."""
+    """One bar: its number on the list of bars, what was measured with how many nodes, per seed, and the limit for the
+    mean.
+    """
 
     bar: int
     what: str

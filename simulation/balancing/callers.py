@@ -1,4 +1,6 @@
-"""A closed loop: so many callers of one client, each with one operation after another, as the threads of a program have them."""
+"""A closed loop: so many callers of one client, each with one operation after another, as the threads of a program have
+them.
+"""
 
 from __future__ import annotations
 

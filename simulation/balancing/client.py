@@ -1,6 +1,7 @@
 """One client: a pool of the third face, and what `clustersql.connection` does around a statement, as events.
 
-An operation is one proven read in autocommit mode: checkout, statement, time to think, return.  In flight is what is checked out.
+An operation is one proven read in autocommit mode: checkout, statement, time to think, return.  In flight is what is
+checked out.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Log:
 
 
 class Client:
-    """A process with one pool over all servers.  ``rate``: operations per second (Poisson); ``think``: mean seconds before a return."""
+    """A process with one pool over all servers.  ``rate``: operations per second (Poisson); ``think``: mean seconds
+    before a return.
+    """
 
     pool: Pool
 

@@ -19,7 +19,9 @@ START = 1000.0
 
 
 class Clock:
-    """``now`` is in seconds.  Events of the same moment happen in the order in which they were asked for, so a run is a function of its seed."""
+    """``now`` is in seconds.  Events of the same moment happen in the order in which they were asked for, so a run is a
+    function of its seed.
+    """
 
     __slots__ = ("_count", "_events", "now")
 

@@ -1,4 +1,6 @@
-"""The trampoline of `core.steps` for the virtual clock: an answer may come later, so a task is resumed instead of waited for."""
+"""The trampoline of `core.steps` for the virtual clock: an answer may come later, so a task is resumed instead of
+waited for.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The adapter of the simulated connections: what `clustersql.drivers` asks of a driver, as far as a read in autocommit mode goes."""
+"""The adapter of the simulated connections: what `clustersql.drivers` asks of a driver, as far as a read in autocommit
+mode goes.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""A third face of the real pool and nodes, beside `clustersql.sync` and `clustersql.aio`: what waits there is an event here.
+"""A third face of the real pool and nodes, beside `clustersql.sync` and `clustersql.aio`: what waits there is an event
+here.
 
-What decides, counts, probes and publishes is `clustersql.pool`, `clustersql.nodes` and `clustersql.core`, within `Clock.installed`.
+What decides, counts, probes and publishes is `clustersql.pool`, `clustersql.nodes` and `clustersql.core`, within
+`Clock.installed`.
 """
 
 from __future__ import annotations
@@ -162,7 +164,7 @@ class Pool(BasePool[Attempt]):
         """Return a dial or probe that is not started yet."""
         return Attempt(self.network, self.topology.settings, name, steps, ended, patience)
 
-    # -- what `BasePool` asks for ----------------------------------------------------------------------------------------------------
+    # -- what `BasePool` asks for --------------------------------------------------------------------------------------
 
     def _empty_book(self) -> Book:
         book = super()._empty_book()

@@ -1,6 +1,8 @@
-"""The rules that `core.policies.named` is compared with, as policies over the same pool, breaker and retries: only the choice differs.
+"""The rules that `core.policies.named` is compared with, as policies over the same pool, breaker and retries: only the
+choice differs.
 
-They read what each needs besides the loads from the simulation itself: the true network round trips, every sample, the nodes' own queues.
+They read what each needs besides the loads from the simulation itself: the true network round trips, every sample, the
+nodes' own queues.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ Make = Callable[[Mapping[str, Server], Mapping[str, float]], Policy]
 
 
 class Omniscient(Policy):
-    """Knows each node's queue, speed and distance: the one where the answer is expected first.  No client can be better."""
+    """Knows each node's queue, speed and distance: the one where the answer is expected first.  No client can be
+    better.
+    """
 
     name = "omniscient"
 
@@ -39,7 +43,9 @@ class Omniscient(Policy):
 
 
 class Mongo(Policy):
-    """MongoDB's drivers: within 15 ms of the nearest node's network round trip, two at random, of which the one with fewer in flight."""
+    """MongoDB's drivers: within 15 ms of the nearest node's network round trip, two at random, of which the one with
+    fewer in flight.
+    """
 
     name = "mongo"
     WINDOW = 0.015
@@ -63,7 +69,8 @@ class Mongo(Policy):
 class PeakEwma(Policy):
     """Finagle's and linkerd's: of two at random the smaller decaying peak of the latency, times (in flight + 1).
 
-    Source: Finagle's PeakEwma; the estimate jumps to a higher sample, decays with tau 10 s, and reading it counts as a sample of 0.
+    Source: Finagle's PeakEwma; the estimate jumps to a higher sample, decays with tau 10 s, and reading it counts as a
+    sample of 0.
     """
 
     name = "peak-ewma"

@@ -28,9 +28,10 @@ def _near(client: int, node: int) -> float:
 class Scenario:
     """A cluster under load, and what happens to it.
 
-    ``load``: the share of the capacity of the ``healthy`` nodes (by default all of them).  ``warm``: seconds before anything is measured,
-    ``seconds``: how long it is.  ``script``: (seconds after ``warm`` began, node, what is done to it).  ``rtt``: of (client, node).
-    ``drain``: seconds after the last arrival in which what is under way may end.  ``think``: mean seconds between the answer and the return of the connection.  ``pool``: ``max_size`` of each client.
+    ``load``: the share of the capacity of the ``healthy`` nodes (by default all of them).  ``warm``: seconds before
+    anything is measured, ``seconds``: how long it is.  ``script``: (seconds after ``warm`` began, node, what is done to
+    it).  ``rtt``: of (client, node). ``drain``: seconds after the last arrival in which what is under way may end.
+    ``think``: mean seconds between the answer and the return of the connection.  ``pool``: ``max_size`` of each client.
     """
 
     nodes: int = 3
@@ -55,7 +56,9 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen.  Moments are in seconds since the measuring began; after the drain what is still under way counts as never done."""
+    """What was seen.  Moments are in seconds since the measuring began; after the drain what is still under way counts
+    as never done.
+    """
 
     scenario: Scenario
     log: Log
@@ -66,7 +69,9 @@ class Outcome:
         return START + self.scenario.warm + after
 
     def latency(self, share: float, begin: float = 0.0, end: float = float("inf")) -> float:
-        """Return the seconds within which that ``share`` of the operations that began in the window were done; infinite if never."""
+        """Return the seconds within which that ``share`` of the operations that began in the window were done; infinite
+        if never.
+        """
         low, high = self._moment(begin), self._moment(end)
         log = self.log
         seconds = sorted(s for at, s in zip(log.began, log.seconds, strict=True) if low <= at < high)
@@ -84,7 +89,9 @@ class Outcome:
         return sum(counts[node] for node in nodes) / sum(counts)
 
     def herding(self, width: float = 0.1) -> float:
-        """Return how much the nodes' shares vary between windows of ``width`` seconds, as a multiple of what pure chance gives."""
+        """Return how much the nodes' shares vary between windows of ``width`` seconds, as a multiple of what pure
+        chance gives.
+        """
         count = int(self.scenario.seconds / width)
         bins = [[self.attempts(n, i * width, (i + 1) * width) for n in range(len(self.servers))] for i in range(count)]
         bins = [row for row in bins if sum(row)]

@@ -1,7 +1,7 @@
 """The scenarios: what each does to a cluster, and how much of it a run plays.
 
-In all but the cluster of equals the load is a share of what the healthy nodes can do: with three nodes, one ten times slower, 70 % of the
-nominal capacity would be too much for any rule.  Trouble is always at the last nodes.
+In all but the cluster of equals the load is a share of what the healthy nodes can do: with three nodes, one ten times
+slower, 70 % of the nominal capacity would be too much for any rule.  Trouble is always at the last nodes.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def cold(nodes: int) -> Scenario:
 
 
 def sized(scenario: Scenario, clients: int, load: float) -> Scenario:
-    """Return the scenario for so many clients, each with a pool that is four times what it has in flight on the mean, 10 at least."""
+    """Return the scenario for so many clients, each with a pool that is four times what it has in flight on the mean,
+    10 at least.
+    """
     begin = max([0.0, *(after for after, _, _ in scenario.script)])
     seconds = max(1.0, min(6.0, 18.0 / scenario.nodes))
     scenario = replace(scenario, clients=clients, load=load, seconds=begin + seconds, drain=2.0)

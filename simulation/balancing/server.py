@@ -1,7 +1,8 @@
 """Simulated nodes: a queue in front of a few slots, and what can be wrong with a node.
 
-A statement that arrives takes the slot that is free first (FIFO); its time is lognormal.  Dials and probes pass the queue: they cost a
-node's own slowness and the network, no slot.  A statement is as slow as the node was when it arrived.
+A statement that arrives takes the slot that is free first (FIFO); its time is lognormal.  Dials and probes pass the
+queue: they cost a node's own slowness and the network, no slot.  A statement is as slow as the node was when it
+arrived.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Mode(Enum):
 
 
 class Server:
-    """One node.  ``asked``: when each statement was sent to it; ``swallowed``: how many answers nobody will ever get."""
+    """One node.  ``asked``: when each statement was sent to it; ``swallowed``: how many answers nobody will
+    ever get.
+    """
 
     def __init__(self, name: str, clock: Clock, draw: Random, slots: int = SLOTS) -> None:
         self.name = name
@@ -94,7 +97,7 @@ class Server:
         broken = self.mode is Mode.FAILING and self.fault is Fault.NOT_READY
         return Report(Role.REPLICA, Readiness.NOT_READY if broken else Readiness.READY)
 
-    # -- what a script does to it ----------------------------------------------------------------------------------------------------
+    # -- what a script does to it --------------------------------------------------------------------------------------
 
     def stalls(self) -> None:
         """Stop for `STALL` seconds about once a second, from now on."""
@@ -124,10 +127,12 @@ class Server:
         self.mode = Mode.SERVING
         self.cold = COLD if cold else 0
 
-    # -- what a client asks of it ----------------------------------------------------------------------------------------------------
+    # -- what a client asks of it --------------------------------------------------------------------------------------
 
     def connect(self, rtt: float, answered: Callable[[Link | None], object]) -> None:
-        """Dial: ``answered`` is called with the connection, or None when it was refused; never while the node is silent."""
+        """Dial: ``answered`` is called with the connection, or None when it was refused; never while the node is
+        silent.
+        """
         now = self.clock.now
         if self.mode is Mode.DOWN:
             self.clock.at(now + rtt, answered, None)
@@ -186,7 +191,9 @@ class Link:
             clock.at(clock.now + self.rtt + QUESTION * self.server.factor, answered, True)
 
     def broken(self) -> None:
-        """The connection was reset, by the node's death or by the client itself (`close`): who waits learns that it is lost."""
+        """The connection was reset, by the node's death or by the client itself (`close`): who waits learns that it is
+        lost.
+        """
         self.close()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:

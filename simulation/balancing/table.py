@@ -22,7 +22,9 @@ SIZES = (
     *((100, clients, 0.2) for clients in (5, 50, 500)),
     (1000, 5, 0.01),
 )
-"""(nodes, clients, load).  Many nodes are played under little load, 1,000 of them by few clients: each has 1,000 nodes to probe."""
+"""(nodes, clients, load).  Many nodes are played under little load, 1,000 of them by few clients: each has 1,000 nodes
+to probe.
+"""
 SIZED = ("equal", "slow", "hole")
 
 
@@ -88,7 +90,9 @@ def jobs(effort: Effort, scenario: str = "", quick: bool = False) -> list[Job]:
 
 
 def compared(lines: Sequence[str]) -> list[Group]:
-    """Return, for the plot, the p99 of each rule in each scenario of three nodes, from the lines of the table of rules."""
+    """Return, for the plot, the p99 of each rule in each scenario of three nodes, from the lines of the table
+    of rules.
+    """
     groups: dict[str, Group] = {}
     for line in lines:
         name, nodes, rule, seconds = (cell.strip() for cell in line.split("|")[1:5])

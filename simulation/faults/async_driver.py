@@ -1,4 +1,6 @@
-"""The asyncio driver over the simulated network, and its adapter: it has one of the manners in which drivers take a cancellation."""
+"""The asyncio driver over the simulated network, and its adapter: it has one of the manners in which drivers take a
+cancellation.
+"""
 
 from __future__ import annotations
 

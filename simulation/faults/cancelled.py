@@ -1,6 +1,8 @@
-"""Programs of tasks that are cancelled: by `asyncio.timeout`, by somebody's `Task.cancel`, once or twice, at any moment.
+"""Programs of tasks that are cancelled: by `asyncio.timeout`, by somebody's `Task.cancel`, once or twice, at any
+moment.
 
-A task that was cancelled ends as cancelled, `run` does not call its function again, and what its error says of its tokens is true.
+A task that was cancelled ends as cancelled, `run` does not call its function again, and what its error says of its
+tokens is true.
 """
 
 from __future__ import annotations

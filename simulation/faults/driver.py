@@ -1,4 +1,6 @@
-"""A PEP 249 driver over the simulated network, and its adapter: the client side of a family, with the real dialect's tables."""
+"""A PEP 249 driver over the simulated network, and its adapter: the client side of a family, with the real dialect's
+tables.
+"""
 
 from __future__ import annotations
 

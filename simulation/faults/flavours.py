@@ -29,7 +29,9 @@ class Family:
     fails_transactions: bool
     """After an error the transaction takes nothing more, and COMMIT rolls it back and reports success."""
     told: Callable[[str, bool, int, int, str], list[tuple[Any, ...]]]
-    """The answer to a statement of the probe, by whether the node is a replica, its epoch, the length of its journal, and which start of it this is."""
+    """The answer to a statement of the probe, by whether the node is a replica, its epoch, the length of its journal,
+    and which start of it this is.
+    """
     remember: str
     """Leaves a value in the session."""
     recall: str

@@ -1,4 +1,6 @@
-"""What the clients were told, and whether it was true: the guarantee of the design as a check of a history against the servers' journals."""
+"""What the clients were told, and whether it was true: the guarantee of the design as a check of a history against the
+servers' journals.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ OK, FAILED, UNKNOWN, OPEN = "ok", "failed", "unknown", "open"
 class History:
     """Everything that happened in one run, in words, and what is claimed of each token.
 
-    ``claims``: token -> ok, failed, unknown.  ``groups``: tokens that one COMMIT was asked to make true together.  ``harmless``: tokens that
-    may be written twice.  ``wrong``: what is wrong, found on the way or at the end.
+    ``claims``: token -> ok, failed, unknown.  ``groups``: tokens that one COMMIT was asked to make true together.
+    ``harmless``: tokens that may be written twice.  ``wrong``: what is wrong, found on the way or at the end.
     """
 
     clock: Callable[[], float]

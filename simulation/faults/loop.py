@@ -1,9 +1,11 @@
 """Virtual time, and threads that run one at a time: the real `clustersql.sync` runs in here unchanged.
 
-While a loop is `installed`, whatever `clustersql` knows as ``time``, ``threading`` and ``random`` is the loop's: a thread is a greenlet, a
-wait is a switch back to the loop, the clock jumps to the next event, and chance is the seed's.  So a run is a function of its seed.
+While a loop is `installed`, whatever `clustersql` knows as ``time``, ``threading`` and ``random`` is the loop's: a
+thread is a greenlet, a wait is a switch back to the loop, the clock jumps to the next event, and chance is the seed's.
+So a run is a function of its seed.
 
-A thread is switched only where it waits, and a lock that is taken while another thread holds it is an error: nothing may wait under a lock.
+A thread is switched only where it waits, and a lock that is taken while another thread holds it is an error: nothing
+may wait under a lock.
 """
 
 from __future__ import annotations
@@ -181,8 +183,8 @@ class Event:
 
 
 class Lock:
-    """`threading.Lock`.  Only one thread runs at a time, so finding it taken by ``with`` means that somebody waits while
-    holding it.  `acquire` waits: a lock that one thread takes and another releases is a signal.
+    """`threading.Lock`.  Only one thread runs at a time, so finding it taken by ``with`` means that somebody waits
+    while holding it.  `acquire` waits: a lock that one thread takes and another releases is a signal.
     """
 
     __slots__ = ("_held", "_loop", "_waiting")
@@ -280,7 +282,9 @@ def _own_monitor() -> Iterator[None]:
 
 @contextmanager
 def _ordered(loop: Loop) -> Iterator[None]:
-    """Sets of sessions and dials are gone through in the order of their hashes, which are addresses: make those the seed's too."""
+    """Sets of sessions and dials are gone through in the order of their hashes, which are addresses: make those the
+    seed's too.
+    """
     from clustersql.aio.dial import Attempt as Task
     from clustersql.core.booking.shelf import Session
     from clustersql.sync.dial import Attempt

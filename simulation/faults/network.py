@@ -1,8 +1,9 @@
 """The network between the client and the servers.
 
-Messages of one connection stay in order (it is TCP); those of different ones overtake each other.  While a link is cut its messages wait and
-arrive after it is mended, also those of a connection that the client has given up by then; or they are gone for good, and the connection
-breaks after `KEEPALIVE`.  When a connection breaks, a request that is on its way arrives or not, and the server sees the end later.
+Messages of one connection stay in order (it is TCP); those of different ones overtake each other.  While a link is cut
+its messages wait and arrive after it is mended, also those of a connection that the client has given up by then; or
+they are gone for good, and the connection breaks after `KEEPALIVE`.  When a connection breaks, a request that is on its
+way arrives or not, and the server sees the end later.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from .servers import Answer, Node
 
 CLIENT = "client"
 KEEPALIVE = 1.0
-"""Seconds after which a connection is broken whose messages are lost: TCP user timeout and keepalive (much longer in reality)."""
+"""Seconds after which a connection is broken whose messages are lost: TCP user timeout and keepalive (much longer in
+reality).
+"""
 REFUSED = "refused"
 STARTING = "starting"
 FULL = "full"
@@ -42,7 +45,8 @@ class Wire:
     def ask(self, request: tuple[Any, ...], break_in: Callable[[], object]) -> Answer | None:
         """Send a request and wait for its answer; None: the connection broke.
 
-        ``break_in`` is called in the middle of some waits, and raises: whoever asks next is given the answer to this request.
+        ``break_in`` is called in the middle of some waits, and raises: whoever asks next is given the answer to this
+        request.
         """
         if not self.send(request, Ticket(self.servers.loop)):
             return None
@@ -91,7 +95,7 @@ class Wire:
         self.servers.loop.at(chance.random() * 2.0, self.node.end, self._session)
         self._wake()
 
-    # -- the ways ----------------------------------------------------------------------------------------------------------------
+    # -- the ways ------------------------------------------------------------------------------------------------------
 
     def _send(self, arrived: Callable[..., object], *arguments: Any) -> None:
         """To the server, in order; the node takes it in when it runs."""
@@ -141,7 +145,9 @@ def delay(servers: Servers) -> float:
 
 
 def dial(servers: Servers, node: Node) -> Wire | str:
-    """Connect; waits.  Returns the connection, or why there is none.  A node that is cut off or frozen answers when it is back."""
+    """Connect; waits.  Returns the connection, or why there is none.  A node that is cut off or frozen answers when it
+    is back.
+    """
     servers.loop.sleep(delay(servers) * 2)
     while node.frozen or not servers.linked(CLIENT, node.name):
         servers.loop.sleep(0.05 + servers.chance.random() * 0.1)

@@ -26,7 +26,9 @@ FAILURES = (Error, ClusterError, GivenUp, SoftLimit)
 
 
 def told(error: BaseException) -> str:
-    """What a program concludes from an error: it did not happen, unless the error says that nobody knows, or that it has."""
+    """What a program concludes from an error: it did not happen, unless the error says that nobody knows, or that it
+    has.
+    """
     notes = getattr(error, "__notes__", ())
     if any(note in notes for note in (DONE, COMMITTED, ANSWERED)):
         return OK
@@ -137,7 +139,7 @@ class Client:
             self.history.violated(f"{self.name} does not see its own {' '.join(missing)} in its transaction")
 
 
-# -- the programs ------------------------------------------------------------------------------------------------------------------
+# -- the programs ------------------------------------------------------------------------------------------------------
 
 
 def write(client: Client, database: Any, work: Work) -> None:
@@ -303,7 +305,9 @@ def _statements(client: Client, cursor: Any, work: Work, swallows: bool) -> None
 
 
 def _after_swallowed(client: Client, work: Work, one: tuple[str, str], error: Error) -> None:
-    """The program goes on.  It knows that a deadlock or a lost transaction has undone all so far, and another error only its statement."""
+    """The program goes on.  It knows that a deadlock or a lost transaction has undone all so far, and another error
+    only its statement.
+    """
     if isinstance(error, TransactionLost) or getattr(error, "code", None) == client.family.deadlock:
         work.claim(FAILED)
     else:

@@ -1,8 +1,8 @@
 """The servers together: replication, promotion, crashes, and what of the journal they lose by themselves.
 
-Synchronous replication acknowledges a commit when one of the other two nodes has it, and promotes only with a majority in reach, whose
-longest journal wins: so nothing acknowledged is ever lost.  Asynchronous replication acknowledges at once and promotes whom it likes; what
-only the old primary had is lost, and so it says (`Servers.lost`).
+Synchronous replication acknowledges a commit when one of the other two nodes has it, and promotes only with a majority
+in reach, whose longest journal wins: so nothing acknowledged is ever lost.  Asynchronous replication acknowledges at
+once and promotes whom it likes; what only the old primary had is lost, and so it says (`Servers.lost`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from .servers import Entry, Node, ServerSession
 
 @dataclass
 class Trouble:
-    """Chances per statement, or per message, of what goes wrong by itself; all 0.0 when the servers are left in peace."""
+    """Chances per statement, or per message, of what goes wrong by itself; all 0.0 when the servers are left
+    in peace.
+    """
 
     deadlocks: float = 0.0
     duplicates: float = 0.0
@@ -63,7 +65,7 @@ class Servers:
         """Tell whether messages pass between two of the nodes, or a node and the client."""
         return not self.cuts or frozenset((one, other)) not in self.cuts
 
-    # -- commits -----------------------------------------------------------------------------------------------------------------
+    # -- commits -------------------------------------------------------------------------------------------------------
 
     def commit(self, node: Node, session: ServerSession, entry: Entry, done: Callable[[], None]) -> None:
         """Append to the primary's journal; ``done`` when it may be acknowledged.  ``session`` waits for that."""
@@ -122,10 +124,12 @@ class Servers:
     def _delay(self, node: Node) -> float:
         return self.chance.random() * 0.02 * node.pace
 
-    # -- roles -------------------------------------------------------------------------------------------------------------------
+    # -- roles ---------------------------------------------------------------------------------------------------------
 
     def promote(self) -> None:
-        """Make another node the primary, if there is one that may be; the old one learns of it only if it is in reach."""
+        """Make another node the primary, if there is one that may be; the old one learns of it only if it is
+        in reach.
+        """
         reachable = [node for node in self.nodes if node.alive and not node.frozen and not node.starting]
         voters = self._voters(reachable)
         old = self.leader
@@ -174,9 +178,11 @@ class Servers:
             self._join(self.leader, node)
 
     def _join(self, node: Node, replica: Node) -> None:
-        """Make a replica that slept through promotions one of its primary's present epoch, as a standby follows a timeline.
+        """Make a replica that slept through promotions one of its primary's present epoch, as a standby follows a
+        timeline.
 
-        Without it such a replica confirms commits under the epoch that it last knew, and the next promotion takes its journal for an old one.
+        Without it such a replica confirms commits under the epoch that it last knew, and the next promotion takes its
+        journal for an old one.
         """
         self._copy(node, replica)
         replica.epoch = node.epoch
@@ -197,10 +203,12 @@ class Servers:
         self.lost.update(gone)
         self.told(f"{node.name} throws away {' '.join(gone) or 'nothing'}")
 
-    # -- crashes -----------------------------------------------------------------------------------------------------------------
+    # -- crashes -------------------------------------------------------------------------------------------------------
 
     def crash(self, node: Node) -> None:
-        """Kill a node: its sessions are cut, its open transactions are gone, and without durability the end of its journal."""
+        """Kill a node: its sessions are cut, its open transactions are gone, and without durability the end of its
+        journal.
+        """
         self.told(f"{node.name} crashes")
         node.alive = node.frozen = node.starting = False
         node.held.clear()
@@ -210,7 +218,9 @@ class Servers:
             self._lose(node, max(node.flushed, len(node.log) - 3))
 
     def start(self, node: Node) -> None:
-        """Start a node that had crashed: as the primary that it was, if nobody took its place, else as a diverged replica."""
+        """Start a node that had crashed: as the primary that it was, if nobody took its place, else as a diverged
+        replica.
+        """
         if node.alive:
             return
         node.alive = node.starting = True

@@ -1,4 +1,6 @@
-"""One run: a cluster, its clients and its troubles, all from one seed; and the verdict on what the clients were told."""
+"""One run: a cluster, its clients and its troubles, all from one seed; and the verdict on what the clients
+were told.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ from .trouble import LASTS, Storm
 PATIENCE = 60.0
 """Seconds after peace by which every operation must have ended: far more than its timeouts and retries together."""
 TASKS = 0.25
-"""How many of the runs have a client of the asyncio API too; it is drawn apart, so that the others stay what they are."""
+"""How many of the runs have a client of the asyncio API too; it is drawn apart, so that the others stay what they are.
+"""
 REST = 3.0
 """Seconds in which what is on its way arrives."""
 

@@ -74,7 +74,7 @@ class Node:
     waiting: list[tuple[int, Callable[[], None], ServerSession]] = field(default_factory=list)
     held: list[Callable[[], object]] = field(default_factory=list)
 
-    # -- messages ----------------------------------------------------------------------------------------------------------------
+    # -- messages ------------------------------------------------------------------------------------------------------
 
     def when_running(self, action: Callable[..., object], *arguments: Any) -> None:
         """Do it now, or when the node is thawed; a node that crashes never does."""
@@ -84,7 +84,9 @@ class Node:
             action(*arguments)
 
     def handle(self, session: ServerSession, request: tuple[Any, ...], reply: Reply) -> None:
-        """Work on a request that has arrived; ``reply`` is called with the answer when the work is done, and ends `ServerSession.busy`."""
+        """Work on a request that has arrived; ``reply`` is called with the answer when the work is done, and ends
+        `ServerSession.busy`.
+        """
         session.busy = True
         seconds = self.servers.chance.random() * 0.004 * self.pace
         self.servers.loop.at(seconds, self.when_running, self._work, session, request, reply)
@@ -107,7 +109,7 @@ class Node:
         if session in self.sessions:
             self.sessions.remove(session)
 
-    # -- statements --------------------------------------------------------------------------------------------------------------
+    # -- statements ----------------------------------------------------------------------------------------------------
 
     def _execute(self, session: ServerSession, sql: str, parameters: Any, autocommit: bool, reply: Reply) -> None:
         if not autocommit and session.writes is None:

@@ -1,4 +1,6 @@
-"""asyncio in virtual time: an event loop that lives in one thread of `loop.Loop`, so that the real `clustersql.aio` runs in here unchanged."""
+"""asyncio in virtual time: an event loop that lives in one thread of `loop.Loop`, so that the real `clustersql.aio`
+runs in here unchanged.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What goes wrong: crashes, frozen nodes, partitions, promotions, resets, slow clocks, and a client that was stopped itself."""
+"""What goes wrong: crashes, frozen nodes, partitions, promotions, resets, slow clocks, and a client that was stopped
+itself.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,9 @@ class Storm:
         self._later(self.chance.random() * 0.5, Storm.settle)
 
     def isolate(self) -> None:
-        """The primary is cut off from the other nodes but not from the client, and another is promoted: two primaries."""
+        """The primary is cut off from the other nodes but not from the client, and another is promoted: two
+        primaries.
+        """
         leader = self.servers.leader
         cuts = [frozenset((leader.name, node.name)) for node in self.servers.nodes if node is not leader]
         self.servers.cuts.update(cuts)
@@ -97,7 +101,9 @@ class Storm:
         self.servers.promote()
 
     def settle(self) -> None:
-        """Whoever sees the leader and is not its replica becomes one: an old primary is demoted, what it alone has is thrown away."""
+        """Whoever sees the leader and is not its replica becomes one: an old primary is demoted, what it alone has is
+        thrown away.
+        """
         servers, leader = self.servers, self.servers.leader
         for node in servers.nodes:
             sees = servers.linked(node.name, leader.name) and node.alive and not node.frozen and leader.alive

@@ -1,4 +1,6 @@
-"""The rooms of the package: who may import whom, what may happen in which, and what `import clustersql` loads.  docs/house.md explains them."""
+"""The rooms of the package: who may import whom, what may happen in which, and what `import clustersql` loads.
+docs/house.md explains them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ GROUND = "errors fork"
 DRIVEN = f"{GROUND} {CORE} dialects drivers config"
 EVERYTHING = f"{DRIVEN} nodes pool connection sync aio reports cluster registry __init__"
 READING = f"errors {CORE} config reports cluster registry __init__"
-"""For what shows a cluster: a snapshot, figures and events are values of `reports` and `core`, so it has no use for more."""
+"""For what shows a cluster: a snapshot, figures and events are values of `reports` and `core`, so it has no use for
+more.
+"""
 
 ROOMS: dict[str, str] = {
     "errors": "",
@@ -216,7 +220,9 @@ def test_the_core_imports_values_only() -> None:
 
 @pytest.mark.parametrize("room", ["core", "cluster.py", "registry.py", "sync", "aio", "pool", "nodes", "connection"])
 def test_no_rule_asks_for_one_database_or_driver_by_name(room: str) -> None:
-    """What differs is data of its dialect or adapter: a comparison with a name would have to be found for each that is added."""
+    """What differs is data of its dialect or adapter: a comparison with a name would have to be found for each that is
+    added.
+    """
     names = {*dialects.KNOWN, *drivers.NAMES, *drivers.ASYNC_NAMES}
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno} compares with {other.value!r}"
@@ -278,7 +284,8 @@ def is_private(name: str) -> bool:
 def test_a_leaf_reads_no_private_name(leaf: str) -> None:
     """What the exporters and commands need must be public, or somebody else's exporter could not be written.
 
-    Its own objects' private names a leaf may read, but where another room gives the same name the object may be that room's.
+    Its own objects' private names a leaf may read, but where another room gives the same name the object may be that
+    room's.
     """
     own = private_names(ROOT / leaf)
     others: set[str] = set()
@@ -301,7 +308,9 @@ def test_a_leaf_reads_no_private_name(leaf: str) -> None:
 
 @pytest.mark.parametrize("leaf", sorted(LEAVES))
 def test_a_leaf_uses_of_the_front_what_every_program_has(leaf: str) -> None:
-    """A cluster tells its leaves what it tells a program: `snapshot`, `metrics`, `events`.  There is no way past these."""
+    """A cluster tells its leaves what it tells a program: `snapshot`, `metrics`, `events`.  There is no way
+    past these.
+    """
     wrong = [
         f"{path.relative_to(ROOT)} takes {name} of {module}"
         for path in sorted((ROOT / leaf).rglob("*.py"))

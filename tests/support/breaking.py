@@ -23,7 +23,9 @@ class HardStop(BaseException):
 
 @contextmanager
 def signalled(error: BaseException, after: float | None = None) -> Iterator[Callable[[float], None]]:
-    """A signal handler raises ``error`` once, wherever this thread is: ``after`` seconds from now, or from when what it gives is called."""
+    """A signal handler raises ``error`` once, wherever this thread is: ``after`` seconds from now, or from when what it
+    gives is called.
+    """
     raised: list[int] = []
     timers: list[threading.Timer] = []
 
@@ -63,7 +65,9 @@ def refusing(error: BaseException) -> Callable[[Any], Any]:
 
 
 def converting(driver: str, convert: Callable[[Any], Any]) -> tuple[dict[str, Any], Callable[[Any], Any] | None]:
-    """The driver's arguments and the ``on_connect`` by which it converts the server's 32-bit integers with ``convert``."""
+    """The driver's arguments and the ``on_connect`` by which it converts the server's 32-bit integers with
+    ``convert``.
+    """
     match driver:
         case "psycopg" | "psycopg-aio":
             return {}, lambda raw: raw.adapters.register_loader("int4", _loader(convert))

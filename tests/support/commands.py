@@ -37,7 +37,9 @@ class Ran(NamedTuple):
 
 @pytest.fixture(autouse=True)
 def interruptible() -> Iterator[None]:
-    """A command that a test starts may be interrupted, also where the tests run behind ``&`` or nohup: there it would inherit SIGINT ignored."""
+    """A command that a test starts may be interrupted, also where the tests run behind ``&`` or nohup: there it would
+    inherit SIGINT ignored.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,6 @@
-"""Two hundred tasks on one asyncio database while something happens to it, and the proof that each was told the truth."""
+"""Two hundred tasks on one asyncio database while something happens to it, and the proof that each was told
+the truth.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,11 @@ READERS = WRITERS = 100
 
 
 def check_lost(acknowledged: Iterable[str], there: Collection[str], lost: bool) -> None:
-    """What is missing of ``acknowledged``, whose names are ``worker-serial``, is nothing, or with ``lost`` one run per worker.
+    """What is missing of ``acknowledged``, whose names are ``worker-serial``, is nothing, or with ``lost`` one run per
+    worker.
 
-    A primary that dies takes with it what it had not sent to the standby: of each worker the latest until then, how much depends on how busy the
-    machine is.  What was acknowledged after it must be there, and what came before.
+    A primary that dies takes with it what it had not sent to the standby: of each worker the latest until then, how
+    much depends on how busy the machine is.  What was acknowledged after it must be there, and what came before.
     """
     acknowledged = list(acknowledged)
     missing = set(acknowledged) - set(there)
@@ -45,7 +48,8 @@ class Crowd(AsyncWorkload):
         await super().progress(reads, writes, timeout)
 
     async def check(self, execute: Callable[[str], list[tuple[Any, ...]]], lost: bool = False) -> None:
-        """Acknowledged: there once.  Unknown: at most once.  Nothing else.  ``lost``: asynchronous replication may have lost the latest.
+        """Acknowledged: there once.  Unknown: at most once.  Nothing else.  ``lost``: asynchronous replication may have
+        lost the latest.
 
         ``execute`` asks the node that has all of it.
         """

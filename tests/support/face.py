@@ -1,7 +1,7 @@
 """A synchronous face over `clustersql.aio`, so that a test about behaviour is written once and runs on both APIs.
 
-Every call, and every look at an attribute, is made in an event loop that runs in a thread of its own.  Only tests use it: the library has no
-such thing, for a thread per caller is what asyncio is there to avoid.
+Every call, and every look at an attribute, is made in an event loop that runs in a thread of its own.  Only tests use
+it: the library has no such thing, for a thread per caller is what asyncio is there to avoid.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ class FaceCluster(clustersql.Cluster):
 
 
 def cluster(name: str, driver: str, loop: Loop | None, **knobs: Any) -> Any:
-    """Return a cluster over ``driver``, whose name ends by "-aio" where both APIs have it; with this face when there is a loop."""
+    """Return a cluster over ``driver``, whose name ends by "-aio" where both APIs have it; with this face when there is
+    a loop.
+    """
     if loop is None:
         return clustersql.Cluster(name, driver=driver, **knobs)
     return FaceCluster(name, loop, driver.removesuffix("-aio"), **knobs)

@@ -1,4 +1,6 @@
-"""An asyncio driver without a server: it knows which of its connections are open, and notices when one is used with an answer pending."""
+"""An asyncio driver without a server: it knows which of its connections are open, and notices when one is used with an
+answer pending.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,9 @@ class FakeCursor:
 
 
 class FakeDriver:
-    """The adapter.  ``dead``: nodes whose connections are lost; ``deaf``: nodes that do not answer a dial as long as they are in it; ``open``: what is connected."""
+    """The adapter.  ``dead``: nodes whose connections are lost; ``deaf``: nodes that do not answer a dial as long as
+    they are in it; ``open``: what is connected.
+    """
 
     name, family, leaving = "fake", None, "close"
     module: Any = MODULE

@@ -1,4 +1,6 @@
-"""A signal that comes at each line of our code, on purpose: what its handler may call must never wait for what the interrupted line holds."""
+"""A signal that comes at each line of our code, on purpose: what its handler may call must never wait for what the
+interrupted line holds.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ def ending(seconds: float = 60.0) -> Iterator[None]:
 
 
 class Interrupter:
-    """At a line of our code that was not met before, a signal arrives, and its handler calls ``function``; ``only`` so many times.
+    """At a line of our code that was not met before, a signal arrives, and its handler calls ``function``; ``only`` so
+    many times.
 
     A frame that is traced is as a signal finds it: between two of its lines, with whatever it holds.
     """
@@ -94,7 +97,9 @@ class AtLine(Interrupter):
 
 
 RAISING = ("CALL", "JUMP_BACKWARD", "SEND", "FOR_ITER", "WITH")
-"""What an instruction is called after which, and after the begin of a function, CPython may run the handler of a signal."""
+"""What an instruction is called after which, and after the begin of a function, CPython may run the handler of a
+signal.
+"""
 
 
 class BreakIn(BaseException):
@@ -102,7 +107,9 @@ class BreakIn(BaseException):
 
 
 class Breaker:
-    """Raises `BreakIn` once, where the handler of a signal could: at the first such place of our code that is not in ``met`` yet."""
+    """Raises `BreakIn` once, where the handler of a signal could: at the first such place of our code that is not in
+    ``met`` yet.
+    """
 
     def __init__(self, met: set[tuple[CodeType, int]]) -> None:
         self.met = met

@@ -15,7 +15,9 @@ Pair = tuple[MariaDBServer, MariaDBServer]
 def replication(
     kind: type[MariaDBServer] = MariaDBServer, replica_settings: Sequence[str] = (), **options: Any
 ) -> Iterator[Pair]:
-    """Start both, of this kind and with these options, and let the replica, which has further settings of its own, follow."""
+    """Start both, of this kind and with these options, and let the replica, which has further settings of its own,
+    follow.
+    """
     with ExitStack() as stack:
         source = stack.enter_context(kind(settings=["--server-id=1", "--log-bin=binlog"], **options))
         replica = stack.enter_context(

@@ -80,7 +80,9 @@ class Stage:
 
     @property
     def errors(self) -> Any:
-        """The driver's module, for its exception classes; where it has others than PEP 249's, those that stand for them."""
+        """The driver's module, for its exception classes; where it has others than PEP 249's, those that stand for
+        them.
+        """
         driver = self.cluster.driver
         if self.driver != "asyncpg":
             return driver.module
@@ -98,8 +100,8 @@ class Stage:
     def count(self, key: str | None = None) -> int:
         """How many times this test's row is there.
 
-        pg8000 sends Bind and Execute one after the other, so the answer to the first may be what the cut waited for: the server gets
-        the second all the same, and is given the time to work on it.
+        pg8000 sends Bind and Execute one after the other, so the answer to the first may be what the cut waited for:
+        the server gets the second all the same, and is given the time to work on it.
         """
         if self.driver == "pg8000":
             eventually(self._is_at_rest, timeout=1)
@@ -179,7 +181,9 @@ class Stage:
         return sum(node["Recoveries"] for node in self.cluster.metrics()["Nodes"].values())
 
     def close(self) -> None:
-        """Close every cluster that was made, and wait for its dials: one that is cut in its handshake leaks pg8000's socket."""
+        """Close every cluster that was made, and wait for its dials: one that is cut in its handshake leaks pg8000's
+        socket.
+        """
         for cluster in self.clusters:
             cluster.close()
         assert eventually(lambda: not any(self.dials(cluster) for cluster in self.clusters))
@@ -192,11 +196,15 @@ class Stage:
 
 
 LOCKS = 0.15
-"""Seconds between two looks at InnoDB's locks: it renews what it shows only when nobody has looked for 0.1 s (trx0i_s.cc)."""
+"""Seconds between two looks at InnoDB's locks: it renews what it shows only when nobody has looked for 0.1 s
+(trx0i_s.cc).
+"""
 
 
 def in_step(servers: PostgresCluster) -> None:
-    """Wait until the standbys have applied what the primary has committed: a table is there some time later than on the primary."""
+    """Wait until the standbys have applied what the primary has committed: a table is there some time later than on the
+    primary.
+    """
     primary = servers.primary
     [(at,)] = servers.execute(primary, "SELECT pg_current_wal_flush_lsn()::text")
     applied = f"SELECT pg_last_wal_replay_lsn() >= '{at}'"

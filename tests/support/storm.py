@@ -1,6 +1,7 @@
 """A thousand callers wait while every node is gone, and the nodes come back: no storm, in order, everybody served.
 
-The nodes are behind proxies that accept and hang up at once while their servers are "gone", so that each attempt is counted.
+The nodes are behind proxies that accept and hang up at once while their servers are "gone", so that each attempt is
+counted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ CALLERS, SIZE, DIALS, PROBE = 1000, 8, 2, 0.1
 
 
 class Storm:
-    """``dsns`` and ``ports``: of the servers, by node.  ``begin`` is called as the servers come back, ``count`` at the end, to look at them."""
+    """``dsns`` and ``ports``: of the servers, by node.  ``begin`` is called as the servers come back, ``count`` at the
+    end, to look at them.
+    """
 
     def __init__(self, ports: Mapping[str, int], dsn: Callable[[str], str], ways: Mapping[str, FaultProxy]) -> None:
         self.ports, self.ways = ports, ways
@@ -57,7 +60,9 @@ class Storm:
         self._began, self._accepted = time.monotonic(), {name: way.accepted for name, way in self.ways.items()}
 
     def attempts_are_bounded(self) -> None:
-        """One prober asks for all: ten times a second per node, however many wait; and two dials that may just have begun."""
+        """One prober asks for all: ten times a second per node, however many wait; and two dials that may just have
+        begun.
+        """
         elapsed = time.monotonic() - self._began
         for name, way in self.ways.items():
             made = way.accepted - self._accepted[name]
@@ -88,7 +93,9 @@ class Storm:
         self.check_servers()
 
     def _in_order(self) -> None:
-        """Whoever is served, of those before it only such may not have said so yet as hold a connection at that moment."""
+        """Whoever is served, of those before it only such may not have said so yet as hold a connection at
+        that moment.
+        """
         said: set[int] = set()
         first = 0  # the first who has not said so
         for caller in self.served:

@@ -1,7 +1,8 @@
 """The connection: a handle on whichever session serves it now.
 
-What is known of it is in `state.State`; how it gets and loses its session in `serving`, what an error means in `answers`, COMMIT and ROLLBACK in
-`ending`.  Here is what a caller sees of it, and what is done before and after a statement.
+What is known of it is in `state.State`; how it gets and loses its session in `serving`, what an error means in
+`answers`, COMMIT and ROLLBACK in `ending`.  Here is what a caller sees of it, and what is done before and after a
+statement.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ _OURS = frozenset(("_pool", "_state"))
 
 
 class Connection(Ending):
-    """A connection to the cluster for one task at a time.  What is not named here is forwarded to the driver's connection.
+    """A connection to the cluster for one task at a time.  What is not named here is forwarded to the driver's
+    connection.
 
-    From a pool (``async with db.connection()``) the block commits on success, rolls back on an error and gives it back; `close` gives it
-    back too.  From ``aio.connect()``, leaving the block has the driver's own meaning, and `close` closes.
+    From a pool (``async with db.connection()``) the block commits on success, rolls back on an error and gives it back;
+    `close` gives it back too.  From ``aio.connect()``, leaving the block has the driver's own meaning, and `close`
+    closes.
     """
 
     __slots__ = ("__weakref__", "_pool", "_state")
@@ -66,9 +69,11 @@ class Connection(Ending):
         depth: int = 2,
         deadline: float = 0.0,
     ) -> Checkout:
-        """Return what checks a session out when it is awaited or entered; with ``arguments``, the driver's own, one outside the pool.
+        """Return what checks a session out when it is awaited or entered; with ``arguments``, the driver's own, one
+        outside the pool.
 
-        ``depth``: frames up to the caller's.  ``deadline`` (monotonic seconds) ends everything that is done with it; 0.0: nothing does.
+        ``depth``: frames up to the caller's.  ``deadline`` (monotonic seconds) ends everything that is done with it;
+        0.0: nothing does.
         """
         connection = cls(pool, options, want, notes, sys._getframe(depth), deadline)
         connection._state.arguments = arguments
@@ -79,10 +84,12 @@ class Connection(Ending):
         if self._state.arguments is not None:  # the driver's default mode, or what the caller's arguments say
             self._state.mode_is(bool(session.autocommit))
 
-    # -- the common face -------------------------------------------------------------------------------------------------------------
+    # -- the common face -----------------------------------------------------------------------------------------------
 
     def cursor(self, *args: Any, **kwargs: Any) -> Cursor:
-        """Return a new cursor; the arguments are those of the driver's, which is made by ``async with`` or with the first statement."""
+        """Return a new cursor; the arguments are those of the driver's, which is made by ``async with`` or with the
+        first statement.
+        """
         state = self._state
         if state.closed:
             raise state.returned()
@@ -98,8 +105,8 @@ class Connection(Ending):
     async def execute(self, operation: Any = UNSET, parameters: Any = UNSET, /, *args: Any, **options: Any) -> Any:
         """Run a statement on a new cursor, and return the cursor.
 
-        On asyncpg, which has an ``execute`` of its own, this is that one (``execute(query, *args)``, which returns the status), unless a
-        single tuple of parameters is given, as on every other driver.
+        On asyncpg, which has an ``execute`` of its own, this is that one (``execute(query, *args)``, which returns the
+        status), unless a single tuple of parameters is given, as on every other driver.
         """
         if "execute" in self._pool.driver.methods and (args or type(parameters) is not tuple):
             given = [value for value in (operation, parameters) if value is not UNSET]
@@ -115,15 +122,18 @@ class Connection(Ending):
         return cursor
 
     def transaction(self, *args: Any, **kwargs: Any) -> Block:
-        """Return ``async with`` for a transaction, or inside one for a savepoint: committed or released on success, else rolled back.
+        """Return ``async with`` for a transaction, or inside one for a savepoint: committed or released on success,
+        else rolled back.
 
-        The arguments are those of psycopg's own: ``savepoint_name``, and ``force_rollback`` for one that is rolled back in any case; with
-        asyncpg also those of its own: ``isolation``, ``readonly``, ``deferrable``.
+        The arguments are those of psycopg's own: ``savepoint_name``, and ``force_rollback`` for one that is rolled back
+        in any case; with asyncpg also those of its own: ``isolation``, ``readonly``, ``deferrable``.
         """
         return Block(self, *args, **kwargs)
 
     async def close(self) -> None:
-        """Give the connection back to the pool, rolled back and clean; one from ``connect()`` is closed.  Twice does no harm."""
+        """Give the connection back to the pool, rolled back and clean; one from ``connect()`` is closed.  Twice does no
+        harm.
+        """
         state = self._state
         session, state.session = state.session, None
         state.given_back = True
@@ -145,7 +155,9 @@ class Connection(Ending):
 
     @property
     def driver_connection(self) -> Any:
-        """The driver's own connection.  What is done with it is not recovered, and it is closed instead of going back to the pool."""
+        """The driver's own connection.  What is done with it is not recovered, and it is closed instead of going back
+        to the pool.
+        """
         session = self._live()
         self._state.unmanaged("driver_connection")
         return session.raw
@@ -175,7 +187,7 @@ class Connection(Ending):
     def __setattr__(self, name: str, value: Any) -> None:
         assign(self._state, self._live().raw, name, value)
 
-    # -- ours ------------------------------------------------------------------------------------------------------------------------
+    # -- ours ----------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Connection:
         if self._state.session is None:
@@ -215,12 +227,13 @@ class Connection(Ending):
     def __repr__(self) -> str:
         return f"<clustersql.aio.Connection to {self._pool.topology.name!r} {self._state!r}>"
 
-    # -- sessions --------------------------------------------------------------------------------------------------------------------
+    # -- sessions ------------------------------------------------------------------------------------------------------
 
-    # -- statements ------------------------------------------------------------------------------------------------------------------
+    # -- statements ----------------------------------------------------------------------------------------------------
 
     async def _prepare(self, operation: Any, many: bool, asked: int | None = None) -> Traits | None:
-        """Note what a statement may leave behind, before it is sent; None: it was a ROLLBACK of what is lost, and there is nothing to send.
+        """Note what a statement may leave behind, before it is sent; None: it was a ROLLBACK of what is lost, and there
+        is nothing to send.
 
         ``asked``: how often its task was asked to end before it, where the caller knows.
         """

@@ -96,20 +96,24 @@ class Ending(Answering):
             raise cancellation
 
     async def set_autocommit(self, on: bool) -> None:
-        """Set the autocommit mode, on every driver; asyncpg has none of its own.  It is set again after a move.  Raises the driver's errors."""
+        """Set the autocommit mode, on every driver; asyncpg has none of its own.  It is set again after a move.  Raises
+        the driver's errors.
+        """
         session = self._state.session or await self._revive()
         if on:
             await self._turn_on()
         await self._set_autocommit(self._pool.driver.set_autocommit, session.raw, on)
 
     async def _end_commit(self, error: BaseException) -> NoReturn:
-        """Raise what a COMMIT would hide: that its transaction is lost, or has failed.  That is its end all the same."""
+        """Raise what a COMMIT would hide: its transaction is lost, or has failed.  That is its end all the same."""
         await self.rollback()
         self._state.transaction = self._state.transaction.ended_by(error)
         raise error
 
     async def _turn_on(self) -> None:
-        """The autocommit mode is about to be turned on: where that commits what is open, it is a COMMIT with all that belongs to one."""
+        """The autocommit mode is about to be turned on: where that commits what is open, it is a COMMIT with all that
+        belongs to one.
+        """
         self._require_autocommit()
         if self._state.mode_commits():
             await self.commit()

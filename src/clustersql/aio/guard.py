@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 async def prepare(connection: Ending, session: Session, text: bool = False) -> Token | None:
     """Return the token of the COMMIT that follows, written already where it is not folded; None: it goes unguarded.
 
-    ``text``: COMMIT is the caller's own statement.  Raises `TransactionLost`, and the driver's error, where the token cannot be written.
+    ``text``: COMMIT is the caller's own statement.  Raises `TransactionLost`, and the driver's error, where the token
+    cannot be written.
     """
     state = connection._state
     token = prepared(state, session, text)
@@ -62,7 +63,9 @@ async def _within(connection: Ending, session: Session, statement: str, token: T
 
 
 async def write(connection: Ending, claim: Claim) -> None:
-    """Write a key of ``once`` as the transaction's first statement.  Raises `AlreadyCommitted` where it is there already."""
+    """Write a key of ``once`` as the transaction's first statement.  Raises `AlreadyCommitted` where it is there
+    already.
+    """
     state = connection._state
     session = state.session or await connection._revive()
     answers = [await _within(connection, session, statement) for statement in statements_of(state, session, claim)]
@@ -71,7 +74,9 @@ async def write(connection: Ending, claim: Claim) -> None:
 
 
 async def require(pool: Pool) -> None:
-    """Raise `ConfigError` unless the primary has the tables, and this user may work with them.  Raises `NoNodeAvailable` too."""
+    """Raise `ConfigError` unless the primary has the tables, and this user may work with them.  Raises
+    `NoNodeAvailable` too.
+    """
     session = await pool.open_outside(Want(Service.WRITE), pool.timeout, {})
     try:
         with awaited(session):

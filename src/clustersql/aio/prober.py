@@ -43,7 +43,8 @@ class Prober(BaseProber[Attempt]):
                 self.driver.terminate(kept)
             self._ended(attempt)
 
-        work = lambda attempt: self._work(attempt, kept, fresh, question)  # noqa: E731 - a line too long inside the call
+        # Inside the call it would be too long a line.
+        work = lambda attempt: self._work(attempt, kept, fresh, question)  # noqa: E731
         return Attempt(self.topology, self.driver, self._background, name, work, ended, patience)
 
     async def _work(self, attempt: Attempt, kept: Any, fresh: bool, question: str) -> Probe:
@@ -91,7 +92,8 @@ class Prober(BaseProber[Attempt]):
             self._inquiry.heard_out(name)
             self._inquiry.ended(attempt, report)
 
-        work = lambda attempt: self._ask_members(attempt, raw, statements)  # noqa: E731 - a line too long inside the call
+        # Inside the call it would be too long a line.
+        work = lambda attempt: self._ask_members(attempt, raw, statements)  # noqa: E731
         allowed = patience(self.topology, dials=False)
         return Attempt(self.topology, self.driver, self._background, name, work, ended, allowed)
 

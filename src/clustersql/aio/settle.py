@@ -121,7 +121,9 @@ class _Asker:
 
 
 def delete(pool: Pool, guard: CommitGuard, node: str) -> None:
-    """Delete acknowledged tokens in the background, on a connection of its own: its silence proves nothing about the node."""
+    """Delete acknowledged tokens in the background, on a connection of its own: its silence proves nothing about the
+    node.
+    """
     topology, driver = pool.topology, pool.driver
     named = address_of(topology, node).database
     database = named if isinstance(named, str) else None

@@ -1,9 +1,12 @@
-"""What both APIs know of a guarded COMMIT: its token, what an error of it proves, and what is said in the end.  Nothing here waits.
+"""What both APIs know of a guarded COMMIT: its token, what an error of it proves, and what is said in the end.  Nothing
+here waits.
 
 Rules
 -----
-1. A token belongs to one transaction of one handle, and is made when it is first needed: at COMMIT, or when its id is asked for.
-2. It counts from the moment at which its INSERT may have reached the server: before that, a lost connection has committed nothing.
+1. A token belongs to one transaction of one handle, and is made when it is first needed: at COMMIT, or when its id is
+   asked for.
+2. It counts from the moment at which its INSERT may have reached the server: before that, a lost connection has
+   committed nothing.
 3. After the outcome is found out, the row stays: somebody else may be asking for it.
 """
 
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
     from .state import State
 
 VOID = "a primary was asked, and nothing of the transaction has happened: run it again"
-REFUSED = "the commit guard's token was refused, so nothing of the transaction has happened; the next one goes unguarded: run it again"
+REFUSED = (
+    "the commit guard's token was refused, so nothing of the transaction has happened; "
+    "the next one goes unguarded: run it again"
+)
 TAKEN = (
     "its commit id was settled before it was committed, so nothing of it has happened, and it never will: run it again"
 )
@@ -92,7 +98,9 @@ def database_of(topology: Topology, node: str) -> str | None:
 
 
 def prepared(state: State, session: Session, text: bool) -> Token | None:
-    """Return the token that the COMMIT on ``session`` carries; None: it goes unguarded.  ``text``: COMMIT is the caller's own statement."""
+    """Return the token that the COMMIT on ``session`` carries; None: it goes unguarded.  ``text``: COMMIT is the
+    caller's own statement.
+    """
     guard = guard_of(state)
     chosen = way(_case(state, session, guard, text))
     if chosen is Way.NONE:
@@ -157,14 +165,18 @@ def _lost(state: State, words: str, cause: BaseException) -> ClusterError:
 
 
 def doubted(state: State, token: Token, facts: Facts) -> Facts:
-    """Return what an error of the COMMIT proves where its text goes on after COMMIT: then an interruption proves nothing."""
+    """Return what an error of the COMMIT proves where its text goes on after COMMIT: then an interruption proves
+    nothing.
+    """
     if token.fold and not facts.lost and facts.errno in guard_of(state).sql.unproven:
         return replace(facts, fault=Fault.AMBIGUOUS)
     return facts
 
 
 def is_in_doubt(state: State, outcome: Any, phase: Phase) -> bool:
-    """Tell whether a COMMIT has ended so that the guard must find out.  One that our own deadline has ended leaves no time for it."""
+    """Tell whether a COMMIT has ended so that the guard must find out.  One that our own deadline has ended leaves no
+    time for it.
+    """
     token: Token | None = state.token
     if token is None or not token.sent or phase is not Phase.COMMIT or not isinstance(outcome, Lost):
         return False
@@ -200,7 +212,9 @@ def note_id(state: State, error: BaseException) -> None:
 
 
 def watch(state: State, operation: Any) -> None:
-    """Note that a statement, which is about to be sent, takes the guard away: another user, or a transaction that is read-only."""
+    """Note that a statement, which is about to be sent, takes the guard away: another user, or a transaction that is
+    read-only.
+    """
     guard = state.topology.guard
     if guard is not None and isinstance(operation, str) and re.search(guard.sql.unguards, operation.lower()):
         state.changed = True

@@ -29,7 +29,10 @@ CANCELLED = "clustersql: OutcomeUnknown: cancelled after it was sent, so it may 
 ANSWERED = "clustersql: the driver kept the cancellation back until it was answered, so what was executed has happened"
 COMMITTED = "clustersql: the driver kept the cancellation back until the COMMIT was acknowledged, so it is committed"
 INTERRUPTED = "clustersql: OutcomeUnknown: interrupted after it was sent, so it may have been committed or not"
-DONE = "clustersql: it broke into the return of the connection only: what was executed on it has happened, and is committed"
+DONE = (
+    "clustersql: it broke into the return of the connection only: "
+    "what was executed on it has happened, and is committed"
+)
 
 LOST = "an exception broke into a statement of this transaction, so nothing of it has happened; roll back"
 UNKNOWN = "an exception broke into a transaction that may have committed a part of its own; roll back"

@@ -1,4 +1,6 @@
-"""`Database.once`: a key that is written first in the transaction, so that it is there if, and only if, the work is.  Nothing here waits."""
+"""`Database.once`: a key that is written first in the transaction, so that it is there if, and only if, the work is.
+Nothing here waits.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Claim:
 
 
 def claimed(topology: Topology, key: object, options: Options) -> Claim:
-    """Return the claim that a caller of ``once`` makes.  Raises `ConfigError` for what is no key, and where it cannot be kept."""
+    """Return the claim that a caller of ``once`` makes.  Raises `ConfigError` for what is no key, and where it cannot
+    be kept.
+    """
     if topology.guard is None:
         raise ConfigError(f"once(): cluster {topology.name!r} has no commit guard: set commit_guard=True")
     if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or "\0" in key:

@@ -1,4 +1,6 @@
-"""Ends that a program's own tests have ordered (`clustersql.testing.fail`): the next COMMIT ends so, and no server has to fail for it."""
+"""Ends that a program's own tests have ordered (`clustersql.testing.fail`): the next COMMIT ends so, and no server has
+to fail for it.
+"""
 
 from __future__ import annotations
 

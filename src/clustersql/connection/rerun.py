@@ -9,7 +9,9 @@ from ..errors import ClusterError, OutcomeUnknown, TransactionLost
 from .state import State
 
 BACKOFF = 0.005
-"""Seconds before the second attempt, at most; half as long again for each further one (MongoDB's withTransaction: 5 ms * 1.5 ** n)."""
+"""Seconds before the second attempt, at most; half as long again for each further one (MongoDB's withTransaction: 5 ms
+* 1.5 ** n).
+"""
 BACKOFF_CAP = 0.5
 """Seconds that a pause between two attempts takes at most."""
 

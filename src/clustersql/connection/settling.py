@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 def terms(
     topology: Topology, asked: CommitId | None
 ) -> tuple[Callable[[], Epoch | None], Callable[[float], str] | None]:
-    """Return what `resolve` is told: the newest history that is known, and whether an id of somebody else's may be asked; None: it is ours."""
+    """Return what `resolve` is told: the newest history that is known, and whether an id of somebody else's may be
+    asked; None: it is ours.
+    """
     if asked is None:
         return (lambda: topology.view.epoch), None
     guard = topology.guard
@@ -40,7 +42,9 @@ def terms(
 
 
 def asked_for(topology: Topology, commit_id: object, timeout: float | None) -> tuple[CommitId, Want, Fence, float]:
-    """Return what `Database.settle` works with; the last is its deadline in monotonic seconds.  Raises `ConfigError` for what is no id."""
+    """Return what `Database.settle` works with; the last is its deadline in monotonic seconds.  Raises `ConfigError`
+    for what is no id.
+    """
     guard = topology.guard
     if guard is None:
         raise ConfigError(f"cluster {topology.name!r} has no commit guard: set commit_guard=True")
@@ -57,7 +61,9 @@ def asked_for(topology: Topology, commit_id: object, timeout: float | None) -> t
 
 
 def told(topology: Topology, asked: CommitId, settled: Settled, base: type[BaseException]) -> str:
-    """Return what `Database.settle` does: "committed" or "void".  Raises `ConfigError` where it may not be asked, or `OutcomeUnknown`."""
+    """Return what `Database.settle` does: "committed" or "void".  Raises `ConfigError` where it may not be asked, or
+    `OutcomeUnknown`.
+    """
     if settled.stage is Stage.FRESH:
         raise ConfigError(f"settle(): this id cannot be settled on cluster {topology.name!r}: {settled.why}")
     if settled.stage is Stage.UNKNOWN:

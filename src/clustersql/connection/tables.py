@@ -1,4 +1,6 @@
-"""Whether the commit guard's tables are there, where the knob ``commit_guard_required`` asks for it.  Nothing here waits."""
+"""Whether the commit guard's tables are there, where the knob ``commit_guard_required`` asks for it.  Nothing here
+waits.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ def require_present(topology: Topology, rows: Any) -> None:
     if not (present and allowed):
         what = "is not allowed to this user" if present else "is not there"
         raise ConfigError(
-            f"cluster {topology.name!r}: commit_guard_required: a table of the commit guard {what}: see `clustersql commit-guard`"
+            f"cluster {topology.name!r}: commit_guard_required: a table of the commit guard {what}: "
+            "see `clustersql commit-guard`"
         )
 
 
@@ -39,5 +42,6 @@ def missing(pool: BasePool[Any], session: Session, error: Exception) -> Exceptio
         return error
     name, why = pool.topology.name, first_line(error)
     return ConfigError(
-        f"cluster {name!r}: commit_guard_required: the tables of the commit guard cannot be worked with ({why}): see `clustersql commit-guard`"
+        f"cluster {name!r}: commit_guard_required: the tables of the commit guard cannot be worked with ({why}): "
+        "see `clustersql commit-guard`"
     )

@@ -306,7 +306,9 @@ class AsyncPG(AsyncAdapter):
         return getattr(raw, "_top_xact", True) is None
 
     async def within(self, raw: Any, statement: str) -> list[tuple[Any, ...]]:
-        """By the simple protocol where nothing is returned: a token's text is another one each time, and would fill what is kept prepared."""
+        """By the simple protocol where nothing is returned: a token's text is another one each time, and would fill
+        what is kept prepared.
+        """
         await self.begin(raw)
         if statement.startswith("INSERT"):
             await raw.execute(statement)

@@ -1,7 +1,8 @@
 """The connection: a handle on whichever session serves it now.
 
-What is known of it is in `state.State`; how it gets and loses its session in `serving`, what an error means in `answers`, COMMIT and ROLLBACK in
-`ending`.  Here is what a caller sees of it, and what is done before and after a statement.
+What is known of it is in `state.State`; how it gets and loses its session in `serving`, what an error means in
+`answers`, COMMIT and ROLLBACK in `ending`.  Here is what a caller sees of it, and what is done before and after a
+statement.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ from .transaction import Block
 class Connection(Ending):
     """A PEP 249 connection to the cluster.  What PEP 249 does not know is forwarded to the driver's connection.
 
-    From a pool (``db.connection()``), ``with`` commits on success, rolls back on an error and gives it back; `close` gives it back too.
-    From ``clustersql.connect()``, ``with`` and `close` have the driver's own meaning.
+    From a pool (``db.connection()``), ``with`` commits on success, rolls back on an error and gives it back; `close`
+    gives it back too. From ``clustersql.connect()``, ``with`` and `close` have the driver's own meaning.
     """
 
     __slots__ = ("__weakref__", "_state")
@@ -57,7 +58,8 @@ class Connection(Ending):
         depth: int = 2,
         deadline: float = 0.0,
     ) -> None:
-        """Check a session out; with ``arguments``, the driver's own, one outside the pool.  ``depth``: frames up to the caller's.
+        """Check a session out; with ``arguments``, the driver's own, one outside the pool.  ``depth``: frames up to the
+        caller's.
 
         ``deadline`` (monotonic seconds) ends everything that is done with it; 0.0: nothing does.
         """
@@ -81,7 +83,7 @@ class Connection(Ending):
             state.touched = True
             state.mode_is(bool(session.autocommit))
 
-    # -- the driver's face -----------------------------------------------------------------------------------------------------------
+    # -- the driver's face ---------------------------------------------------------------------------------------------
 
     def cursor(self, *args: Any, **kwargs: Any) -> Cursor:
         """Return a new cursor; the arguments are the driver's own."""
@@ -101,14 +103,18 @@ class Connection(Ending):
         return cursor
 
     def transaction(self, *args: Any, **kwargs: Any) -> Block:
-        """Return ``with`` for a transaction, or inside one for a savepoint: committed or released on success, else rolled back.
+        """Return ``with`` for a transaction, or inside one for a savepoint: committed or released on success, else
+        rolled back.
 
-        The arguments are those of psycopg's own: ``savepoint_name``, and ``force_rollback`` for one that is rolled back in any case.
+        The arguments are those of psycopg's own: ``savepoint_name``, and ``force_rollback`` for one that is rolled back
+        in any case.
         """
         return Block(self, *args, **kwargs)
 
     def close(self) -> None:
-        """Give the connection back to the pool, rolled back and clean; one from ``connect()`` is closed.  Twice does no harm."""
+        """Give the connection back to the pool, rolled back and clean; one from ``connect()`` is closed.  Twice does no
+        harm.
+        """
         state = self._state
         session, state.session = state.session, None
         state.given_back = True
@@ -124,7 +130,9 @@ class Connection(Ending):
 
     @property
     def driver_connection(self) -> Any:
-        """The driver's own connection.  What is done with it is not recovered, and it is closed instead of going back to the pool."""
+        """The driver's own connection.  What is done with it is not recovered, and it is closed instead of going back
+        to the pool.
+        """
         session = self._live()
         self._state.unmanaged("driver_connection")
         return session.raw
@@ -163,7 +171,7 @@ class Connection(Ending):
             passes(self, exc, phase=Phase.FETCH)
             raise
 
-    # -- ours ------------------------------------------------------------------------------------------------------------------------
+    # -- ours ----------------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Connection:
         if self._state.session is None:
@@ -223,12 +231,14 @@ class Connection(Ending):
     def __repr__(self) -> str:
         return f"<clustersql.Connection to {self._pool.topology.name!r} {self._state!r}>"
 
-    # -- sessions --------------------------------------------------------------------------------------------------------------------
+    # -- sessions ------------------------------------------------------------------------------------------------------
 
-    # -- statements ------------------------------------------------------------------------------------------------------------------
+    # -- statements ----------------------------------------------------------------------------------------------------
 
     def _prepare(self, operation: Any, many: bool) -> Traits | None:
-        """Note what a statement may leave behind, before it is sent; None: it was a ROLLBACK of what is lost, and there is nothing to send."""
+        """Note what a statement may leave behind, before it is sent; None: it was a ROLLBACK of what is lost, and there
+        is nothing to send.
+        """
         state = self._state
         if state.broken is not None and state.ends_lost(operation):
             return None
@@ -263,7 +273,8 @@ class Connection(Ending):
         session = self._state.session
         ended = session is not None and session.shared and (traits.rolls_back or traits.commits)
         if session is not None and ended and self._pool.driver.in_transaction(session.raw) is False:
-            # psycopg2 has not noticed, and would send what follows without BEGIN; for the others, and at the server, there is nothing to undo.
+            # psycopg2 has not noticed, and would send what follows without BEGIN; for the others, and at the server,
+            # there is nothing to undo.
             guarded(self, session.raw.rollback)()
         if hooks := self._state.after(traits):
             call_hooks(hooks)

@@ -33,7 +33,9 @@ T = TypeVar("T")
 
 
 class Database:
-    """A pooled, thread-safe way into a cluster.  `options` gives a view of it with other settings; all views share one pool."""
+    """A pooled, thread-safe way into a cluster.  `options` gives a view of it with other settings; all views share one
+    pool.
+    """
 
     __slots__ = ("_calls", "_given", "_knobs", "_notes", "_options", "_pool", "_single", "_want")
 
@@ -69,11 +71,12 @@ class Database:
     ) -> Database:
         """Return a view of this database with other settings; this one is left as it is.
 
-        ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.  ``read_only``: any ready node may
-        serve, and the server refuses writes.  ``idempotent``: running a statement twice does no harm.  ``node``, ``role`` ("primary",
-        "replica", "any") and ``move=False`` pin the work.  ``max_lag``: how far behind a replica may be, in seconds, or as a size of its
-        log ("16MB").  ``after``: the bookmark that a read must have seen ("": none), as `bookmark` has told it.  ``keep``: for how many
-        seconds `once` keeps a key, 7 days if nothing is said.  Raises `ConfigError` naming every mistake.
+        ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.
+        ``read_only``: any ready node may serve, and the server refuses writes.  ``idempotent``: running a statement
+        twice does no harm.  ``node``, ``role`` ("primary", "replica", "any") and ``move=False`` pin the work.
+        ``max_lag``: how far behind a replica may be, in seconds, or as a size of its log ("16MB").  ``after``: the
+        bookmark that a read must have seen ("": none), as `bookmark` has told it.  ``keep``: for how many seconds
+        `once` keeps a key, 7 days if nothing is said.  Raises `ConfigError` naming every mistake.
         """
         given = {
             "timeout": timeout,
@@ -93,13 +96,15 @@ class Database:
         return Database(self._pool, self._notes, {**self._given, **given})
 
     def causal(self, after: str = "", *, strict: bool = True) -> Database:
-        """Return a view that reads what was written through it, on any node; each has a memory of its own, so make one per request.
+        """Return a view that reads what was written through it, on any node; each has a memory of its own, so make one
+        per request.
 
-        Reads go to replicas with ``read_only=True``, as ever: to one that is known to have what this view has written; else to one that is asked and waited
-        for, `causal_wait` seconds at most; else to the primary.  ``after``: the `bookmark` of another view, of another process too.  What
-        cannot be read any more, as a write that a failover has lost, is `CausalityLost`.  Raises `ConfigError` for what is no bookmark, and
-        where the database tells no positions.  ``strict`` False: an ``after`` that is no bookmark, or is lost, is no error but a read of
-        the primary, and is counted: for what comes from a browser.
+        Reads go to replicas with ``read_only=True``, as ever: to one that is known to have what this view has written;
+        else to one that is asked and waited for, `causal_wait` seconds at most; else to the primary.  ``after``: the
+        `bookmark` of another view, of another process too.  What cannot be read any more, as a write that a failover
+        has lost, is `CausalityLost`.  Raises `ConfigError` for what is no bookmark, and where the database tells no
+        positions.  ``strict`` False: an ``after`` that is no bookmark, or is lost, is no error but a read of the
+        primary, and is counted: for what comes from a browser.
         """
         self._look()
         memory, wrong = remembering(after, strict)
@@ -112,7 +117,8 @@ class Database:
     def bookmark(self) -> str:
         """What this view has written and read, as a text for a cookie, a header or a job; "": nothing yet.
 
-        Where something was written since it was told last, the primary is asked.  Raises `CausalityLost` where that cannot be told any more, and `ConfigError` where `causal` has not made this view.
+        Where something was written since it was told last, the primary is asked.  Raises `CausalityLost` where that
+        cannot be told any more, and `ConfigError` where `causal` has not made this view.
         """
         memory, pool = memory_of(self._options), self._pool
         wait = pool.timeout if self._options.timeout is None else self._options.timeout
@@ -130,7 +136,8 @@ class Database:
     ) -> Connection:
         """Check a connection out.  Use it with ``with``: commit on success, roll back on an error, give it back.
 
-        ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`, `PoolClosed`.
+        ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`,
+        `PoolClosed`.
         """
         if self._knobs is not self._pool.topology.settings:
             self._look()
@@ -177,9 +184,10 @@ class Database:
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``function(conn, *args, **kwargs)`` in a transaction, commit, and return its value.
 
-        **Your function may run more than once**: it is called again, in a new transaction, when the former provably did not happen.  So it
-        must have no effect but on ``conn``; use ``conn.on_commit(fn)`` for what must follow the commit, and ``conn.attempt`` to count.
-        A function that commits by itself is not called again.  Raises what it raises, the driver's errors, and `OutcomeUnknown`.
+        **Your function may run more than once**: it is called again, in a new transaction, when the former provably did
+        not happen.  So it must have no effect but on ``conn``; use ``conn.on_commit(fn)`` for what must follow the
+        commit, and ``conn.attempt`` to count. A function that commits by itself is not called again.  Raises what it
+        raises, the driver's errors, and `OutcomeUnknown`.
         """
         check_plain(function, "db.run()", "give a plain function, or use clustersql.aio")
         if self._knobs is not self._pool.topology.settings:
@@ -198,11 +206,13 @@ class Database:
             raise
 
     def once(self, key: str, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `run`, once and only once for ``key``, a text of at most 200 characters: whoever comes with the same one waits, and then learns it.
+        """As `run`, once and only once for ``key``, a text of at most 200 characters: whoever comes with the same one
+        waits, and then learns it.
 
-        The key is written first in the transaction, so it is there if, and only if, the work is.  It is kept for ``options(keep=)`` seconds
-        by the server's clock, and may then be worked on anew.  What the function returned is not kept.  Needs the knob ``commit_guard``.
-        Raises what `run` does, `AlreadyCommitted` where the work of this key was committed before, and `ConfigError`.
+        The key is written first in the transaction, so it is there if, and only if, the work is.  It is kept for
+        ``options(keep=)`` seconds by the server's clock, and may then be worked on anew.  What the function returned is
+        not kept.  Needs the knob ``commit_guard``. Raises what `run` does, `AlreadyCommitted` where the work of this
+        key was committed before, and `ConfigError`.
         """
         check_plain(function, "db.once()", "give a plain function, or use clustersql.aio")
         if self._knobs is not self._pool.topology.settings:
@@ -226,11 +236,13 @@ class Database:
             raise
 
     def settle(self, commit_id: str, *, timeout: float | None = None) -> str:
-        """Settle what became of a COMMIT, by its id: "committed" or "void".  Any process may ask, of the same database, within 3.5 days.
+        """Settle what became of a COMMIT, by its id: "committed" or "void".  Any process may ask, of the same database,
+        within 3.5 days.
 
-        It *settles*: a transaction that has not committed by now never will, so ask when nobody works on it any more.  ``commit_id``: of
-        `OutcomeUnknown`, or of a connection in advance.  ``timeout``: seconds; by default the cluster's.  Raises `OutcomeUnknown` where no
-        primary answers in time, and `ConfigError` for what is no id, too old, or of another database or table.
+        It *settles*: a transaction that has not committed by now never will, so ask when nobody works on it any more.
+        ``commit_id``: of `OutcomeUnknown`, or of a connection in advance.  ``timeout``: seconds; by default the
+        cluster's.  Raises `OutcomeUnknown` where no primary answers in time, and `ConfigError` for what is no id, too
+        old, or of another database or table.
         """
         topology = self._pool.topology
         asked, want, fence, deadline = asked_for(topology, commit_id, timeout)
@@ -238,7 +250,9 @@ class Database:
         return told(topology, asked, found, self._pool.driver.operational_error)
 
     def _deadline(self) -> float:
-        """When an operation that begins now must end, in monotonic seconds; 0.0: only its waiting is bounded, by the cluster's timeout."""
+        """When an operation that begins now must end, in monotonic seconds; 0.0: only its waiting is bounded, by the
+        cluster's timeout.
+        """
         timeout = self._options.timeout
         return 0.0 if timeout is None else monotonic() + timeout
 
@@ -252,7 +266,9 @@ class Database:
         return self._pool.closed
 
     def stats(self) -> dict[str, Any]:
-        """Return the pool's sizes: ``size``, ``max_size``, ``idle``, ``in_flight``, ``waiting``, and per node under ``nodes``."""
+        """Return the pool's sizes: ``size``, ``max_size``, ``idle``, ``in_flight``, ``waiting``, and per node under
+        ``nodes``.
+        """
         return self._pool.stats()
 
     def __enter__(self) -> Database:

@@ -89,13 +89,15 @@ class Ending(Answering):
         state.forget_lost()
 
     def _end_commit(self, error: BaseException) -> NoReturn:
-        """Raise what a COMMIT would hide: that its transaction is lost, or has failed.  That is its end all the same."""
+        """Raise what a COMMIT would hide: its transaction is lost, or has failed.  That is its end all the same."""
         self.rollback()
         self._state.transaction = self._state.transaction.ended_by(error)
         raise error
 
     def _turn_on(self) -> None:
-        """The autocommit mode is about to be turned on: where that commits what is open, it is a COMMIT with all that belongs to one."""
+        """The autocommit mode is about to be turned on: where that commits what is open, it is a COMMIT with all that
+        belongs to one.
+        """
         self._require_autocommit()
         if self._state.mode_commits():
             self.commit()

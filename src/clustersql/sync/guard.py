@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def prepare(connection: Ending, session: Session, text: bool = False) -> Token | None:
     """Return the token of the COMMIT that follows, written already where it is not folded; None: it goes unguarded.
 
-    ``text``: COMMIT is the caller's own statement.  Raises `TransactionLost`, and the driver's error, where the token cannot be written.
+    ``text``: COMMIT is the caller's own statement.  Raises `TransactionLost`, and the driver's error, where the token
+    cannot be written.
     """
     state = connection._state
     token = prepared(state, session, text)
@@ -63,7 +64,9 @@ def _within(connection: Ending, session: Session, statement: str, token: Token |
 
 
 def write(connection: Ending, claim: Claim) -> None:
-    """Write a key of ``once`` as the transaction's first statement.  Raises `AlreadyCommitted` where it is there already."""
+    """Write a key of ``once`` as the transaction's first statement.  Raises `AlreadyCommitted` where it is there
+    already.
+    """
     state = connection._state
     session = connection._live()
     answers = [_within(connection, session, statement) for statement in statements_of(state, session, claim)]
@@ -72,7 +75,9 @@ def write(connection: Ending, claim: Claim) -> None:
 
 
 def require(pool: Pool) -> None:
-    """Raise `ConfigError` unless the primary has the tables, and this user may work with them.  Raises `NoNodeAvailable` too."""
+    """Raise `ConfigError` unless the primary has the tables, and this user may work with them.  Raises
+    `NoNodeAvailable` too.
+    """
     session = pool.open_outside(Want(Service.WRITE), pool.timeout, {})
     try:
         with awaited(session):

@@ -14,13 +14,14 @@ __all__ = ["fail"]
 
 @contextmanager
 def fail(operation: Literal["commit"], kind: type[ClusterError]) -> Iterator[None]:
-    """Within the block the next COMMIT of any connection, in either API, ends with ``kind``, and what it would have committed is rolled back.
+    """Within the block the next COMMIT of any connection, in either API, ends with ``kind``, and what it would have
+    committed is rolled back.
 
         with clustersql.testing.fail("commit", clustersql.OutcomeUnknown):
             place_order(db, order)
 
-    ``kind``: `OutcomeUnknown` or `TransactionLost`.  Raises `ConfigError` for another one, and AssertionError where the block has ended
-    without a COMMIT: then the program's test would have tested nothing.
+    ``kind``: `OutcomeUnknown` or `TransactionLost`.  Raises `ConfigError` for another one, and AssertionError where the
+    block has ended without a COMMIT: then the program's test would have tested nothing.
     """
     if kind not in KINDS.get(operation, ()):
         allowed = "; ".join(f"{name}: {', '.join(one.__name__ for one in kinds)}" for name, kinds in KINDS.items())

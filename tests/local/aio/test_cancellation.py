@@ -78,7 +78,9 @@ async def settled(db: Database, driver: FakeDriver) -> None:
 
 
 async def cancel_everywhere(operation: Operation, *, warm: bool, prepare: Callable[[FakeDriver], object]) -> int:
-    """Cancel ``operation`` at its first, second, ... await, each in a cluster of its own; returns how many there were."""
+    """Cancel ``operation`` at its first, second, ... await, each in a cluster of its own; returns how many
+    there were.
+    """
     nth = 0
     while True:
         nth += 1
@@ -102,7 +104,9 @@ async def cancel_everywhere(operation: Operation, *, warm: bool, prepare: Callab
 
 
 async def _await(awaitable: Any) -> Any:
-    """The result, or the CancelledError itself: whoever waits for a cancelled task is given a new one, without notes."""
+    """The result, or the CancelledError itself: whoever waits for a cancelled task is given a new one,
+    without notes.
+    """
     try:
         return await awaitable
     except asyncio.CancelledError as exc:
@@ -133,7 +137,9 @@ def test_cancelled_at_every_await_of_a_staggered_connect() -> None:
 
 
 def test_waiters_cancelled_at_every_await() -> None:
-    """The pool is full; of three waiters the second is cancelled wherever it waits, also as it is served; the others are served."""
+    """The pool is full; of three waiters the second is cancelled wherever it waits, also as it is served; the others
+    are served.
+    """
 
     async def main() -> int:
         nth = 0
@@ -209,7 +215,9 @@ def test_cancelled_commit_says_that_its_outcome_is_unknown() -> None:
 
 
 def test_cancelled_monitor_starts_anew() -> None:
-    """Somebody cancels every task of the loop, again and again: the monitor comes back, and the pool is none the worse."""
+    """Somebody cancels every task of the loop, again and again: the monitor comes back, and the pool is none
+    the worse.
+    """
 
     async def main() -> None:
         cluster, driver = fake_cluster(probe_interval=0.001)
@@ -262,7 +270,9 @@ def test_ten_thousand_cancelled_operations() -> None:
 
 
 def test_dial_that_swallows_its_cancellation_leaves_no_connection() -> None:
-    """As asyncio.wait_for of Python 3.11 does when the answer and the cancellation come together: what opens is closed all the same."""
+    """As asyncio.wait_for of Python 3.11 does when the answer and the cancellation come together: what opens is closed
+    all the same.
+    """
 
     async def main() -> None:
         cluster, driver = fake_cluster("a")

@@ -1,4 +1,6 @@
-"""A cancellation while the rows of a write are fetched, in autocommit mode: it is over with its last row only, so nobody knows."""
+"""A cancellation while the rows of a write are fetched, in autocommit mode: it is over with its last row only, so
+nobody knows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A handler of Python's own ``signal.signal`` comes in the middle of anything in the loop's thread: what only tells waits for nothing there."""
+"""A handler of Python's own ``signal.signal`` comes in the middle of anything in the loop's thread: what only tells
+waits for nothing there.
+"""
 
 from __future__ import annotations
 

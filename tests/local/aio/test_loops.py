@@ -1,4 +1,6 @@
-"""Event loops: several at once, each with its own pool and monitor; what happens at their ends; one knowledge of the nodes."""
+"""Event loops: several at once, each with its own pool and monitor; what happens at their ends; one knowledge of the
+nodes.
+"""
 
 from __future__ import annotations
 
@@ -302,7 +304,9 @@ def test_a_driver_s_own_methods_are_counted_and_recovered() -> None:
 
 
 def test_our_own_standstill_condemns_nobody() -> None:
-    """The loop is blocked for longer than every patience, with a dial, a probe and a statement under way: no node is called down for it."""
+    """The loop is blocked for longer than every patience, with a dial, a probe and a statement under way: no node is
+    called down for it.
+    """
 
     async def main() -> None:
         cluster, _ = fake_cluster(stall_after=0.3, probe_interval=0.01, connect_timeout=0.3)

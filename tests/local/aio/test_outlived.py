@@ -1,4 +1,6 @@
-"""A driver that swallows a cancellation and returns as if nothing had been: the task ends as cancelled, and nothing follows."""
+"""A driver that swallows a cancellation and returns as if nothing had been: the task ends as cancelled, and nothing
+follows.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ async def record(conn: Any, n: int) -> int:
     return n
 
 
-# -- who may call it ---------------------------------------------------------------------------------------------------------------
+# -- who may call it ---------------------------------------------------------------------------------------------------
 
 
 def test_inside_the_function_it_is_refused(on: Callable[[Body], None]) -> None:
@@ -133,7 +133,7 @@ def test_a_task_that_a_hook_starts_may_run(on: Callable[[Body], None], ending: s
     on(body)
 
 
-# -- with what ----------------------------------------------------------------------------------------------------------------------
+# -- with what ---------------------------------------------------------------------------------------------------------
 
 
 async def later(conn: Any) -> None:
@@ -232,7 +232,7 @@ def test_a_hook_must_be_a_plain_function(on: Callable[[Body], None], function: A
     on(body)
 
 
-# -- hooks that raise -----------------------------------------------------------------------------------------------------------------
+# -- hooks that raise --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", ["run", "with", "commit", "text", "block"])

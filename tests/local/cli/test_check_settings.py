@@ -1,4 +1,6 @@
-"""What `check` says of settings that weaken a guarantee, of replicas that are behind, and of older histories: each in plain words."""
+"""What `check` says of settings that weaken a guarantee, of replicas that are behind, and of older histories: each in
+plain words.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A fork waits for the drivers' calls that our own threads are in, or a lock that one of them holds would stay locked in the child."""
+"""A fork waits for the drivers' calls that our own threads are in, or a lock that one of them holds would stay locked
+in the child.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What an engine's URL and keywords may say over a cluster: each mistake is a clear error at start, and shows no password."""
+"""What an engine's URL and keywords may say over a cluster: each mistake is a clear error at start, and shows no
+password.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The asyncio API's hot path, pinned by counting calls, as that of threads is in ``test_call_counts``.
 
-The driver here is one without a server, whose calls never suspend: all that is counted is ours, and a frame of Python per call of the driver's.
+The driver here is one without a server, whose calls never suspend: all that is counted is ours, and a frame of Python
+per call of the driver's.
 """
 
 from __future__ import annotations
@@ -112,14 +113,18 @@ def test_with_connection(runner: asyncio.Runner, db: aio.Database) -> None:
 
 
 def test_execute_of_the_database(runner: asyncio.Runner, db: aio.Database) -> None:
-    """Checkout, cursor, statement, rows and return.  At most: from Python 3.12 on a comprehension has no frame of its own."""
+    """Checkout, cursor, statement, rows and return.  At most: from Python 3.12 on a comprehension has no frame of its
+    own.
+    """
     counted = in_loop(runner, lambda: calls(lambda: finish(db.execute("SELECT 1"))))
     assert counted["python"] <= 60, counted
     assert counted["c"] <= 24, counted
 
 
 async def left_behind(operation: Callable[[], Awaitable[object]]) -> int:
-    """How many objects only the collector frees after ``operation``: the least of five runs, for the monitor works too."""
+    """How many objects only the collector frees after ``operation``: the least of five runs, for the monitor
+    works too.
+    """
     await operation()
     counted = []
     gc.disable()

@@ -1,6 +1,7 @@
 """The hot path, pinned by counting calls: unlike nanoseconds, these are the same on every machine.
 
-A count that grows is a cost for every statement of every user.  Lower a number when the path gets shorter; raise one only with a reason.
+A count that grows is a cost for every statement of every user.  Lower a number when the path gets shorter; raise one
+only with a reason.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ TAKEN = 1 if sys.version_info >= (3, 14) else 0
 
 
 def calls(function: Callable[[], object]) -> Counter[str]:
-    """Return how often Python functions ("python") and C functions ("c") are called by ``function``, itself not counted.
+    """Return how often Python functions ("python") and C functions ("c") are called by ``function``, itself not
+    counted.
 
     The least of five runs: the first one works out what is kept, and the monitor may publish a new view in between.
     """
@@ -115,13 +117,17 @@ def test_execute_of_the_database(db: Database) -> None:
 
 
 def test_run(db: Database) -> None:
-    """What it is given, and what that returns, is looked at without the abstract classes; its hooks only where there are some."""
+    """What it is given, and what that returns, is looked at without the abstract classes; its hooks only where there
+    are some.
+    """
     counted = calls(lambda: db.run(lambda conn: conn.cursor().execute("SELECT 1").fetchone()))
     assert (counted["python"] <= 43, counted["c"] <= 30 + TAKEN) == (True, True), counted
 
 
 def test_what_was_used_is_freed_without_the_garbage_collector(db: Database) -> None:
-    """A cursor that outlives its connection's return is in no cycle: those of a busy server would be the collector's main work."""
+    """A cursor that outlives its connection's return is in no cycle: those of a busy server would be the collector's
+    main work.
+    """
     gc.disable()
     try:
         with db.connection() as conn:
@@ -144,7 +150,9 @@ def test_an_operation_leaves_nothing_to_the_collector(db: Database) -> None:
 
 
 def left_behind(operation: Callable[[], object]) -> int:
-    """How many objects only the collector frees after ``operation``: the least of five runs, for the monitor works too."""
+    """How many objects only the collector frees after ``operation``: the least of five runs, for the monitor
+    works too.
+    """
     operation()
     counted = []
     gc.disable()

@@ -30,7 +30,9 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 
 def test_a_thread_that_waits_and_is_served(db: Database) -> None:
-    """To look for an idle one, to line up, to give back with a look at the socket, and to wait: no event, no step, no list."""
+    """To look for an idle one, to line up, to give back with a look at the socket, and to wait: no event, no step, no
+    list.
+    """
     pool, want = db._pool, db._want
     held = pool.checkout(want, 1.0)
 
@@ -74,7 +76,9 @@ def test_a_task_that_waits_and_is_served() -> None:
 
 
 def test_each_thread_that_waits_is_woken_once(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one caller more than connections nearly each operation waits: then each has one wake-up, and nobody looks at the nodes."""
+    """With one caller more than connections nearly each operation waits: then each has one wake-up, and nobody looks at
+    the nodes.
+    """
     counted: Counter[str] = Counter()
     pool = db._pool
     waits, look = Gate.wait, pool._look

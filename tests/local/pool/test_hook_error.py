@@ -1,4 +1,6 @@
-"""An error of the user's own ``on_connect`` or password function: it reaches the caller at once, and says nothing about the node."""
+"""An error of the user's own ``on_connect`` or password function: it reaches the caller at once, and says nothing about
+the node.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +129,9 @@ def test_a_hook_that_met_the_end_of_its_connection_is_news(cluster: Any, hook: H
 )
 @pytest.mark.parametrize("what", WAYS)
 def test_the_password_functions_error_is_the_cause_and_no_news(hook: Hook, error: BaseException, what: str) -> None:
-    """It was the vault that failed.  The node was not even dialled: what was known of it stays, and the next dial asks again."""
+    """It was the vault that failed.  The node was not even dialled: what was known of it stays, and the next dial asks
+    again.
+    """
     hook.error = error
 
     def password() -> str | None:

@@ -43,7 +43,9 @@ def together(count: int, work: Callable[[int], object]) -> list[BaseException]:
 
 @pytest.mark.parametrize("policy", ["least-latency", "race", "round-robin"])
 def test_threads_hammer_the_pool(make: Make, policy: str) -> None:
-    """32 threads, 200 operations each (40, each step of which changes threads, by the face), 5 connections: nothing is lost, none is handed out twice, the sizes are exact."""
+    """32 threads, 200 operations each (40, each step of which changes threads, by the face), 5 connections: nothing is
+    lost, none is handed out twice, the sizes are exact.
+    """
     db = make(max_size=5, policy=policy).open()
     held: set[int] = set()
     guard = threading.Lock()

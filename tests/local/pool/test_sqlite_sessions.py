@@ -1,4 +1,6 @@
-"""SQLite's connections are brought back at their return, never closed for what can be undone: an in-memory database is its connection."""
+"""SQLite's connections are brought back at their return, never closed for what can be undone: an in-memory database is
+its connection.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +128,9 @@ def test_questions_cost_nothing(db: Any, question: str) -> None:
 
 
 def test_a_function_of_the_user_s_own(db: Any, database: str) -> None:
-    """A file's connection is closed for it; an in-memory database keeps its name, with nothing of the caller's behind it."""
+    """A file's connection is closed for it; an in-memory database keeps its name, with nothing of the caller's behind
+    it.
+    """
     with db.connection() as conn:
         raw = session(conn)
         conn.create_function("mine", 1, lambda value: "secret")

@@ -1,4 +1,6 @@
-"""Driver arguments and `on_connect` of one use of a cluster: whose sessions go to whom, under one limit, on both APIs."""
+"""Driver arguments and `on_connect` of one use of a cluster: whose sessions go to whom, under one limit, on
+both APIs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""``stall_after=0``, and a ``max_lag`` on a database that cannot tell its lag: an error in every place where they can be given."""
+"""``stall_after=0``, and a ``max_lag`` on a database that cannot tell its lag: an error in every place where they can
+be given.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A signal's handler that raises at any place of our own bookkeeping: no room of the pool is lost, and no session is handed out twice."""
+"""A signal's handler that raises at any place of our own bookkeeping: no room of the pool is lost, and no session is
+handed out twice.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A COMMIT that SQLite refuses because somebody reads leaves the transaction open: it may be committed again, or is rolled back at the return."""
+"""A COMMIT that SQLite refuses because somebody reads leaves the transaction open: it may be committed again, or is
+rolled back at the return.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Whatever a signal handler, or the garbage collector, comes in the middle of: what only tells waits for nothing, and `close` comes to an end."""
+"""Whatever a signal handler, or the garbage collector, comes in the middle of: what only tells waits for nothing, and
+`close` comes to an end.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,9 @@ CLOSINGS: list[Callable[[clustersql.Cluster], object]] = [
 
 
 def test_close_in_the_middle_of_anything(make: Callable[..., clustersql.Cluster]) -> None:
-    """The call returns, what was interrupted goes on or is told that it is closed, and all connections are closed in the end."""
+    """The call returns, what was interrupted goes on or is told that it is closed, and all connections are closed in
+    the end.
+    """
 
     def short(cluster: clustersql.Cluster) -> None:
         db = cluster.open()

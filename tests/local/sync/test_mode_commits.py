@@ -1,4 +1,6 @@
-"""SQLite's autocommit mode, turned on within a transaction: the driver commits, so that is a COMMIT with all that belongs to one."""
+"""SQLite's autocommit mode, turned on within a transaction: the driver commits, so that is a COMMIT with all that
+belongs to one.
+"""
 
 from __future__ import annotations
 

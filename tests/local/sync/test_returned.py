@@ -1,4 +1,6 @@
-"""What breaks into the return of a connection, when its work is done and committed, says so: it looks like a failure of the work."""
+"""What breaks into the return of a connection, when its work is done and committed, says so: it looks like a failure of
+the work.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def record(conn: Any, n: int) -> int:
     return n
 
 
-# -- who may call it ---------------------------------------------------------------------------------------------------------------
+# -- who may call it ---------------------------------------------------------------------------------------------------
 
 
 def test_inside_the_function_it_is_refused(db: Database) -> None:
@@ -150,7 +150,7 @@ def test_a_hook_gets_the_connection_that_has_committed(db: Database, ending: str
     assert numbers(db) == [1, 2]
 
 
-# -- with what ----------------------------------------------------------------------------------------------------------------------
+# -- with what ---------------------------------------------------------------------------------------------------------
 
 
 async def later(conn: Any) -> None:
@@ -234,7 +234,7 @@ def test_a_hook_that_returns_a_coroutine_says_so(db: Database) -> None:
     assert "the transaction is committed" in raised.value.__notes__[0]
 
 
-# -- hooks that raise -----------------------------------------------------------------------------------------------------------------
+# -- hooks that raise --------------------------------------------------------------------------------------------------
 
 
 def commit_by(db: Database, ending: str, work: Callable[[Any], Any]) -> None:

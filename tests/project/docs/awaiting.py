@@ -1,4 +1,6 @@
-"""Runs a program of the pages that awaits at its top level, as ``python -m asyncio`` takes what is typed: ``awaiting.py FILE``."""
+"""Runs a program of the pages that awaits at its top level, as ``python -m asyncio`` takes what is typed: ``awaiting.py
+FILE``.
+"""
 
 from __future__ import annotations
 

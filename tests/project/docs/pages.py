@@ -2,16 +2,18 @@
 
 Before each block of Python stands a comment that readers of the page do not see.
 
-``<!-- run: postgres -->``       The blocks of a page with the same word are one program, in their order on the page.  The word says what it
+``<!-- run: postgres -->``       The blocks of a page with the same word are one program, in their order on the page.
+The word says what it
                                  needs: ``postgres`` or ``galera`` (three nodes), ``sqlite`` or ``nothing``.
 ``<!-- run: postgres again -->`` The same, but a new program begins here; any second word names it.
 ``<!-- run: postgres await -->`` The program awaits at its top level (`awaiting`).
 ``<!-- run: pytest -->``         A test file: pytest runs it, in a program of its own.
 ``<!-- not run: why -->``        Not run; the reason is part of the page.
 
-The pages use the hosts ``db1``, ``db2`` and ``db3``, the user ``app``, the password ``secret`` and the database ``shop``.  Host, port and
-database are replaced by those of the servers that the fixtures start (`located`); nothing else is changed.  What a line prints stands
-behind it after ``# -> ``, and must be what the program prints, line by line.
+The pages use the hosts ``db1``, ``db2`` and ``db3``, the user ``app``, the password ``secret`` and the database
+``shop``.  Host, port and database are replaced by those of the servers that the fixtures start (`located`); nothing
+else is changed.  What a line prints stands behind it after ``# -> ``, and must be what the program prints, line by
+line.
 """
 
 from __future__ import annotations

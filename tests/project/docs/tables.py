@@ -1,7 +1,7 @@
 """The tables of the documentation that are made from the code.
 
-``.venv/bin/python tests/project/docs/tables.py`` writes them into the pages; a test fails when a page differs.  On a page a table stands between
-``<!-- table: NAME -->`` and ``<!-- end of table -->``.
+``.venv/bin/python tests/project/docs/tables.py`` writes them into the pages; a test fails when a page differs.  On a
+page a table stands between ``<!-- table: NAME -->`` and ``<!-- end of table -->``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The page on faults says what the kept results say, each row can be reproduced, and what must hold of every row holds."""
+"""The page on faults says what the kept results say, each row can be reproduced, and what must hold of every
+row holds.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def test_the_command_of_every_row_plays_that_fault() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.engine}-{row.fault}-{row.api}-{row.knobs}")
 def test_nothing_is_lost_and_no_live_statement_is_ended(row: Row) -> None:
-    """With tuned knobs half a second without a word condemns a node, which one short of CPU may need: the page tells if it did."""
+    """With tuned knobs half a second without a word condemns a node, which one short of CPU may need: the page tells if
+    it did.
+    """
     assert row.wrong == 0
     if row.knobs == "defaults":
         assert set(row.slow) == {"survived"}

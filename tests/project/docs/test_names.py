@@ -1,4 +1,6 @@
-"""The public names and their signatures: the contract of the design's section 2.  A change here is a change for every user."""
+"""The public names and their signatures: the contract of the design's section 2.  A change here is a change for every
+user.
+"""
 
 from __future__ import annotations
 

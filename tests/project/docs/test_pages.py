@@ -1,4 +1,6 @@
-"""The pages name everything that a user can name: knobs, options, commands, metrics, errors, drivers, dependencies, keys of files."""
+"""The pages name everything that a user can name: knobs, options, commands, metrics, errors, drivers, dependencies,
+keys of files.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +118,7 @@ def test_fixtures_and_verbs_of_the_testing_tools_are_documented() -> None:
     assert unnamed(pages()["docs/testing.md"], [*testing.__all__, *verbs, *found]) == []
 
 
-# -- support and dependencies ------------------------------------------------------------------------------------------------------------
+# -- support and dependencies ------------------------------------------------------------------------------------------
 
 
 def features(heading: str = "## What was proved, and where") -> list[list[str]]:
@@ -153,7 +155,9 @@ def test_what_support_calls_proved_names_a_test_of_that_driver(features: Any, lo
 
 
 def drivers_in(file: Path) -> str:
-    """The text of a test's file; and what the fixture `driver` of its folder, or of the ward, goes through, where the tests take that one."""
+    """The text of a test's file; and what the fixture `driver` of its folder, or of the ward, goes through, where the
+    tests take that one.
+    """
     text, shared = (
         file.read_text("utf-8"),
         next(up / "conftest.py" for up in file.parents if (up / "conftest.py").exists()),

@@ -1,4 +1,6 @@
-"""The bars of the balancing simulation, on short runs.  The pool is the real one and the seed is fixed, so the numbers are always the same."""
+"""The bars of the balancing simulation, on short runs.  The pool is the real one and the seed is fixed, so the numbers
+are always the same.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,12 @@ SEVERAL = {
     "slow-3": Effort((1, 2, 3, 4), 6.0),
     "onset-3": Effort((1, 2, 3, 4), 6.0),
 }
-"""A bar is for the mean of the seeds; these are nearer to it than one short run is to the next (cold, twelve seeds: 0.97 to 1.17)."""
+"""A bar is for the mean of the seeds; these are nearer to it than one short run is to the next (cold, twelve seeds:
+0.97 to 1.17).
+"""
 CHECKED = [name for name in CHECKS if name.endswith("-3") and name != "slow-85-3"]
-"""Nine nodes, and the ratio at 85 % whose margin is as wide as the noise of a short run, are left to ``make simulate``."""
+"""Nine nodes, and the ratio at 85 % whose margin is as wide as the noise of a short run, are left to ``make simulate``.
+"""
 
 
 @pytest.mark.parametrize("check", CHECKED)
@@ -67,7 +72,9 @@ def test_the_omniscient_rule_is_best_and_chance_is_worst() -> None:
 
 @pytest.mark.parametrize(("nodes", "callers", "connections"), [(3, 16, 16), (9, 16, 16), (100, 16, 64)])
 def test_equal_nodes_do_not_take_connections_from_each_other(nodes: int, callers: int, connections: int) -> None:
-    """With as many connections as callers nobody has to wait.  Of 100 nodes no caller has ever asked, some look faster than all."""
+    """With as many connections as callers nobody has to wait.  Of 100 nodes no caller has ever asked, some look faster
+    than all.
+    """
     seen = steady(nodes, callers, connections, seconds=2.0)
     assert seen.waits <= 0.01 * seen.checkouts  # 9 % when scores were compared, of which the queue is a part
     assert seen.dials <= 3

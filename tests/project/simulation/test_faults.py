@@ -25,12 +25,15 @@ from simulation.faults.servers import Entry
 ROOT = Path(__file__).parents[3]
 CORPUS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "corpus.json").read_text())
 FOUND = (73443, 139, 9767)
-"""Seeds that found a defect: a deadlock that the function of `run` had swallowed was forgotten for a later error, and the rest committed; an
-exception that broke into the return of a connection, after its COMMIT, looked like a failure of the work; the simulated standby itself that
-slept through two promotions (below)."""
+"""Seeds that found a defect: a deadlock that the function of `run` had swallowed was forgotten for a later error, and
+the rest committed; an exception that broke into the return of a connection, after its COMMIT, looked like a failure of
+the work; the simulated standby itself that slept through two promotions (below).
+"""
 SEEDS = 300
 ENOUGH = 600
-"""Seeds within which a breakage is found; the one that was kept comes first, and finds it while the library draws its chances as it does now."""
+"""Seeds within which a breakage is found; the one that was kept comes first, and finds it while the library draws its
+chances as it does now.
+"""
 
 
 def run(*arguments: str, hashes: str = "0") -> subprocess.CompletedProcess[str]:

@@ -146,7 +146,9 @@ def test_recover_names_the_statement_that_it_runs_again() -> None:
 
 
 def test_what_is_lost_carries_the_last_try() -> None:
-    """After a retry whose time was over, its error, its situation and its node count: the first try's would blame the wrong node."""
+    """After a retry whose time was over, its error, its situation and its node count: the first try's would blame the
+    wrong node.
+    """
     g = recover(ERROR, LOST, "a", 0, 2, lambda: True)
     for _ in range(3):
         next(g)
@@ -286,5 +288,7 @@ def test_fill_stops_where_there_is_no_room() -> None:
 
 @pytest.mark.parametrize(("idle", "room"), [(0, 0), (3, 5)])
 def test_fill_with_nothing_to_do_does_not_even_look(idle: int, room: int) -> None:
-    """A look while no node serves wakes the monitor, which is in the middle of this: it would go round without an end."""
+    """A look while no node serves wakes the monitor, which is in the middle of this: it would go round
+    without an end.
+    """
     assert list(fill(idle, 3, room)) == []

@@ -1,4 +1,6 @@
-"""`clustersql check` of a cluster that discovers its members: who was found, who cannot be, and what is missing for it."""
+"""`clustersql check` of a cluster that discovers its members: who was found, who cannot be, and what is
+missing for it.
+"""
 
 from __future__ import annotations
 

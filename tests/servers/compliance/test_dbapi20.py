@@ -1,6 +1,8 @@
-"""PEP 249's own test suite (`dbapi-compliance`), for every driver as it is and through a cluster: the same result of each test case.
+"""PEP 249's own test suite (`dbapi-compliance`), for every driver as it is and through a cluster: the same result of
+each test case.
 
-A cluster is a PEP 249 module object, so it stands where the driver's module stood.  What differs on purpose is named in `DIFFERENT`.
+A cluster is a PEP 249 module object, so it stands where the driver's module stood.  What differs on purpose is named in
+`DIFFERENT`.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from clustersql import Cluster
 from clustersql.testing import MariaDBServer, PostgresCluster
 
 CLOSED_TWICE = {"test_non_idempotent_close": ("passes", "fails: Error not raised by close")}
-"""These drivers raise when a closed connection is closed again, others do not, and PEP 249 leaves it open.  Ours may always be closed again:
-``close`` gives the connection back, and a ``finally`` after a ``with`` must not turn a success into an error."""
+"""These drivers raise when a closed connection is closed again, others do not, and PEP 249 leaves it open.  Ours may
+always be closed again: ``close`` gives the connection back, and a ``finally`` after a ``with`` must not turn a success
+into an error.
+"""
 
 DIFFERENT: dict[str, dict[str, tuple[str, str]]] = {
     "sqlite3": {},

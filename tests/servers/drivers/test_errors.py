@@ -1,4 +1,6 @@
-"""Our errors in the form of each driver's: what a program asks of an OperationalError, and what pickle and copy make of it."""
+"""Our errors in the form of each driver's: what a program asks of an OperationalError, and what pickle and copy make of
+it.
+"""
 
 from __future__ import annotations
 
@@ -347,7 +349,7 @@ def test_a_driver_that_nobody_knows_is_looked_at() -> None:
     assert bind(TransactionLost, Third)(WHY).args == (9, WHY)
 
 
-# -- frameworks -------------------------------------------------------------------------------------------------------------------------
+# -- frameworks --------------------------------------------------------------------------------------------------------
 
 DIALECTS = {
     "sqlite3": "sqlite",

@@ -1,9 +1,11 @@
-"""A server in the manner of gunicorn: a parent that has used its pool, and four forked children that work and end as Python ends.
+"""A server in the manner of gunicorn: a parent that has used its pool, and four forked children that work and end as
+Python ends.
 
     python preforking.py DRIVER '{"host": ..., "port": ...}'
 
-Prints, as JSON, what the children saw and whether each of the parent's sessions outlived them.  A program of its own, because a forked child
-of the test run could not end in the ordinary way: it is the finalization of what it inherited that may harm the parent.
+Prints, as JSON, what the children saw and whether each of the parent's sessions outlived them.  A program of its own,
+because a forked child of the test run could not end in the ordinary way: it is the finalization of what it inherited
+that may harm the parent.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ SESSION = {
 
 
 def name_session(raw: Any) -> None:
-    """SQLite has no sessions: on each connection a function tells it from the others, one of which it is known that it leaves no state."""
+    """SQLite has no sessions: on each connection a function tells it from the others, one of which it is known that it
+    leaves no state.
+    """
     name = uuid.uuid4().hex
     if hasattr(raw, "create_function"):
         raw.create_function("sqlite_version", 0, lambda: name)

@@ -43,7 +43,9 @@ def driver(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def client(galera: GaleraCluster) -> Iterator[Callable[..., Cluster]]:
-    """Makes a client of the three servers, as the unprivileged user; closed after the test.  `face` drives those of asyncio."""
+    """Makes a client of the three servers, as the unprivileged user; closed after the test.  `face` drives those of
+    asyncio.
+    """
     with ExitStack() as stack:
 
         def make(driver: str = "pymysql", **knobs: Any) -> Cluster:

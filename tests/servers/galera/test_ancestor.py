@@ -1,4 +1,6 @@
-"""The ancestor's own test, from its own ``config.toml``: one sequence of statements, and as many transactions as the servers allow."""
+"""The ancestor's own test, from its own ``config.toml``: one sequence of statements, and as many transactions as the
+servers allow.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,9 @@ def test_the_three_names_are_independent_clusters_over_the_same_servers(
 
 
 def test_concurrent_transactions_up_to_max_connections(load: Callable[[str], Cluster]) -> None:
-    """So many transactions are open at the same time, each on a connection of its own; with one pool they queue instead."""
+    """So many transactions are open at the same time, each on a connection of its own; with one pool they queue
+    instead.
+    """
     cluster = load("write_conn")
     db = cluster.open()
     [(limit,)] = db.execute("SELECT @@max_connections").fetchall()

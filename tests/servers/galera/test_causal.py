@@ -18,7 +18,9 @@ def shown(db: Any, name: str) -> int:
 
 
 def test_every_member_shows_what_was_written(galera: GaleraCluster, client: Callable[..., Any], driver: str) -> None:
-    """While the members have other work to apply, so that they are late: without waiting some of the reads are stale."""
+    """While the members have other work to apply, so that they are late: without waiting some of the reads
+    are stale.
+    """
     galera.execute("n1", "CREATE OR REPLACE TABLE app.counting (name VARCHAR(9) PRIMARY KEY, n INT)")
     galera.execute("n1", "CREATE OR REPLACE TABLE app.bulk (id INT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(500))")
     cluster = client(driver, policy="round-robin", max_size=20)
@@ -57,7 +59,9 @@ def test_every_member_shows_what_was_written(galera: GaleraCluster, client: Call
 
 
 def test_a_frozen_member_and_a_lost_majority(galera: GaleraCluster, client: Callable[..., Any]) -> None:
-    """A group that waits for a member answers when it has left that out; without a majority nobody may answer.  Both APIs at once."""
+    """A group that waits for a member answers when it has left that out; without a majority nobody may answer.  Both
+    APIs at once.
+    """
     galera.execute("n1", "CREATE OR REPLACE TABLE app.counting (name VARCHAR(9) PRIMARY KEY, n INT)")
     knobs = {"probe_interval": 0.2, "stall_after": 0.5, "connect_timeout": 2.0}
     clusters = {driver: client(driver, **knobs) for driver in ("pymysql", "asyncmy")}

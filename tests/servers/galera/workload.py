@@ -1,4 +1,6 @@
-"""Readers and counting writers in threads on a Galera cluster, and the proof that what each was told is what the database holds."""
+"""Readers and counting writers in threads on a Galera cluster, and the proof that what each was told is what the
+database holds.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,15 @@ PAUSE = 0.03
 CAUSAL = "SET STATEMENT wsrep_sync_wait = 1 FOR"
 """Before a SELECT: the node first applies what any node has committed.
 
-What is acknowledged is certain to come everywhere, yet on a busy machine other nodes apply it tens of milliseconds later.
+What is acknowledged is certain to come everywhere, yet on a busy machine other nodes apply it tens of milliseconds
+later.
 """
 
 
 def in_step(galera: GaleraCluster) -> None:
-    """Wait until every node has applied what was committed: a table made on one is else not there yet, or empty, on another."""
+    """Wait until every node has applied what was committed: a table made on one is else not there yet, or empty, on
+    another.
+    """
     for name in galera.nodes:
         galera.execute(name, f"{CAUSAL} SELECT 1")
 
@@ -33,7 +38,9 @@ class Workload(workload.Workload):
         in_step(self.galera)
 
     def check(self) -> None:
-        """Every acknowledged write is there once, an unknown one once or not at all, nothing else, and no operation failed."""
+        """Every acknowledged write is there once, an unknown one once or not at all, nothing else, and no operation
+        failed.
+        """
         assert self.told.raised == [], self.told.raised
         proof = self.prove(lambda query: self.db.execute(f"{CAUSAL} {query}").fetchall())
         assert proof.holds, proof

@@ -1,4 +1,6 @@
-"""The autocommit mode, turned on within a transaction: MySQL commits what is open, so that is a COMMIT with all that belongs to one."""
+"""The autocommit mode, turned on within a transaction: MySQL commits what is open, so that is a COMMIT with all that
+belongs to one.
+"""
 
 from __future__ import annotations
 

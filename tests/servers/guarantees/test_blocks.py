@@ -74,7 +74,9 @@ def test_psycopg_s_rollback_does_not_pass(psycopg_stage: Stage) -> None:
 
 
 def test_a_block_that_begins_inside_another_is_part_of_it(stage: Stage) -> None:
-    """Also before the first statement, when no transaction is open yet: what it commits alone the other could not take back."""
+    """Also before the first statement, when no transaction is open yet: what it commits alone the other could not take
+    back.
+    """
 
     def outer(conn: Any) -> None:
         with conn.transaction():

@@ -1,4 +1,6 @@
-"""A COMMIT that waits for a synchronous standby which is not there: no timeout of the server ends it, only the caller's deadline."""
+"""A COMMIT that waits for a synchronous standby which is not there: no timeout of the server ends it, only the caller's
+deadline.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def test_the_deadline_ends_it_and_says_that_nobody_knows(held: Stage) -> None:
 
 
 def test_the_deadline_does_not_end_the_wait_itself(held: Stage) -> None:
-    """The caller is told that nobody knows; the session goes on waiting at the server, and nobody sees a row that one server only has."""
+    """The caller is told that nobody knows; the session goes on waiting at the server, and nobody sees a row that one
+    server only has.
+    """
     error = failure(held.db.options(timeout=1.0).run, held.insert)
     assert isinstance(error, OutcomeUnknown)
     assert not eventually(lambda: waiting(held) == 0, timeout=1.0)
@@ -81,7 +85,9 @@ def test_no_order_of_ours_ends_a_session_that_waits(held: Stage) -> None:
 def test_a_task_that_is_cancelled_does_not_end_the_wait_itself(
     held: Stage, driver: str, how: str, request: pytest.FixtureRequest
 ) -> None:
-    """The drivers of asyncio ask the server to cancel what a cancelled task has waited for; not so for a COMMIT, also while the task cleans up."""
+    """The drivers of asyncio ask the server to cancel what a cancelled task has waited for; not so for a COMMIT, also
+    while the task cleans up.
+    """
     if request.node.callspec.params["postgres_stage"] != "psycopg":
         assert held.count() == 0  # once for each driver of asyncio is enough
         return
@@ -116,7 +122,8 @@ def test_a_task_that_is_cancelled_does_not_end_the_wait_itself(
 def test_ctrl_c_does_not_end_the_wait_itself(held: Stage, how: str, request: pytest.FixtureRequest) -> None:
     """Psycopg asks the server to cancel what Ctrl-C breaks into; not so for a COMMIT.  pg8000 never asks.
 
-    With the asyncio drivers Ctrl-C is a cancellation.  psycopg2 waits in C, where no signal's handler is run before the answer is there.
+    With the asyncio drivers Ctrl-C is a cancellation.  psycopg2 waits in C, where no signal's handler is run before the
+    answer is there.
     """
     if request.node.callspec.params["postgres_stage"] in {*face.ASYNC, "psycopg2"}:
         assert held.count() == 0
@@ -132,7 +139,9 @@ def test_ctrl_c_does_not_end_the_wait_itself(held: Stage, how: str, request: pyt
 
 
 def test_it_goes_on_waiting_without_a_deadline_of_its_own(held: Stage) -> None:
-    """Silent for longer than ``stall_after``, but the node says that it is at work: nothing is ended, and the standby's return makes it a success."""
+    """Silent for longer than ``stall_after``, but the node says that it is at work: nothing is ended, and the standby's
+    return makes it a success.
+    """
     held.cluster = held.make(stall_after=0.3, probe_interval=0.2)
     db = held.cluster.open()
     db.execute("SELECT 1")

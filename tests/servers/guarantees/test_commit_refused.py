@@ -1,4 +1,6 @@
-"""A COMMIT that was refused may leave its transaction open on MySQL: nobody commits it later, least of all the next user of the session."""
+"""A COMMIT that was refused may leave its transaction open on MySQL: nobody commits it later, least of all the next
+user of the session.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A transaction that was lost ends by ROLLBACK or COMMIT as text, as it does by the methods; BEGIN as text begins to count anew."""
+"""A transaction that was lost ends by ROLLBACK or COMMIT as text, as it does by the methods; BEGIN as text begins to
+count anew.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ def test_nothing_else_ends_it(stage: Stage, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["ROLLBACK", "COMMIT"])
 def test_within_run_it_does_not_hide_the_loss(stage: Stage, text: str) -> None:
-    """A function that goes on after COMMIT as text has raised is run again whole; one that has rolled back knows what it does."""
+    """A function that goes on after COMMIT as text has raised is run again whole; one that has rolled back knows what
+    it does.
+    """
     attempts = []
 
     def work(conn: Any) -> None:
@@ -139,7 +143,9 @@ def autocommitting(stage: Stage) -> Any:
 
 @pytest.mark.parametrize("before", ["SELECT 1", "INSERT"])
 def test_begin_as_text_begins_to_count_anew(stage: Stage, before: str) -> None:
-    """What was executed before it, alone, is no part of the transaction: a loss in it is TransactionLost, and ROLLBACK as text ends it."""
+    """What was executed before it, alone, is no part of the transaction: a loss in it is TransactionLost, and ROLLBACK
+    as text ends it.
+    """
     conn: Any = autocommitting(stage)
     execute(conn, INSERT, (f"{stage.key}-alone",)) if before == "INSERT" else execute(conn, before).fetchall()
     execute(conn, "BEGIN")

@@ -1,4 +1,6 @@
-"""MariaDB's deadlock ends the whole transaction, also inside a savepoint: ``run`` runs its function again, and no part is ever committed."""
+"""MariaDB's deadlock ends the whole transaction, also inside a savepoint: ``run`` runs its function again, and no part
+is ever committed.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,9 @@ def test_run_runs_again_whole(mariadb_stage: Stage, last: Callable[[Any, Deadloc
 
 
 def test_a_block_does_not_commit_what_is_left(mariadb_stage: Stage) -> None:
-    """``with db.connection()``: the deadlock was swallowed, so that a part only would be committed: TransactionLost, from the deadlock."""
+    """``with db.connection()``: the deadlock was swallowed, so that a part only would be committed: TransactionLost,
+    from the deadlock.
+    """
     stage = mariadb_stage
 
     def work() -> None:
@@ -136,7 +140,9 @@ def test_a_block_does_not_commit_what_is_left(mariadb_stage: Stage) -> None:
 
 
 def test_a_block_in_autocommit_mode_executes_nothing_alone(mariadb_stage: Stage) -> None:
-    """``conn.transaction()``: after a deadlock that was swallowed the server is in no transaction, and what follows would commit by itself."""
+    """``conn.transaction()``: after a deadlock that was swallowed the server is in no transaction, and what follows
+    would commit by itself.
+    """
     stage = mariadb_stage
     if stage.loop is not None:  # the face has no blocks; `test_our_blocks_of_asyncio` has them
         stage.db.execute("SELECT 1")
@@ -192,7 +198,9 @@ def test_begin_as_text_is_over_with_it(mariadb_stage: Stage) -> None:
 
 
 def test_the_code_alone_does_not_leave_a_transaction_open(mariadb_stage: Stage) -> None:
-    """A trigger may raise the deadlock's code without any rollback: we roll back, so that it is true, and the next user finds nothing."""
+    """A trigger may raise the deadlock's code without any rollback: we roll back, so that it is true, and the next user
+    finds nothing.
+    """
     stage, attempts = mariadb_stage, []
 
     def work(conn: Any) -> None:

@@ -30,7 +30,9 @@ def test_write_without_an_answer_is_unknown(stage: Stage, before: bool) -> None:
 
 @before_or_after
 def test_idempotent_write_is_retried(stage: Stage, before: bool) -> None:
-    """Sent, no answer, declared idempotent: run again elsewhere.  An INSERT shows how often: twice when the first was executed."""
+    """Sent, no answer, declared idempotent: run again elsewhere.  An INSERT shows how often: twice when the first was
+    executed.
+    """
     stage.cut(stage.key_bytes, before)
     stage.db.options(idempotent=True).execute(INSERT, (stage.key,))
     assert stage.count() == (1 if before else 2)
@@ -68,7 +70,9 @@ def test_rows_partly_delivered_of_a_read_are_asked_for_again(stage: Stage) -> No
 
 @pytest.mark.parametrize("driver_tells", [True, False], ids=["closed here", "dead while idle"])
 def test_write_that_was_not_sent_is_retried(stage: Stage, driver_tells: bool) -> None:
-    """Before we called the driver: the connection is found dead at checkout, and the write happens once, without an error."""
+    """Before we called the driver: the connection is found dead at checkout, and the write happens once, without an
+    error.
+    """
     stage.db.execute("SELECT 1")
     if driver_tells:
         for raw in stage.raws:
@@ -201,7 +205,9 @@ def test_a_connection_in_autocommit_mode_stays_in_it_when_it_moves(stage: Stage,
 
 @pytest.mark.parametrize("stage", ["psycopg", "pg8000", "psycopg-aio", "asyncpg"], indirect=True)
 def test_an_idle_session_that_the_server_has_ended_executed_nothing(stage: Stage) -> None:
-    """A write to it is sent again, and happens once: the server says that it read nothing.  psycopg2 does not pass that on."""
+    """A write to it is sent again, and happens once: the server says that it read nothing.  psycopg2 does not pass that
+    on.
+    """
     conn: Any = stage.cluster.connect()
     conn.set_autocommit(True) if stage.loop is not None else stage.set(conn, "autocommit", True)
     execute(conn, "SET idle_session_timeout = '100ms'")

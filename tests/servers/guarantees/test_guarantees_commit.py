@@ -15,7 +15,9 @@ before_or_after = pytest.mark.parametrize("before", [True, False], ids=["before"
 
 
 def codes(stage: Stage, error: BaseException) -> Any:
-    """SQLSTATE and number, as the driver's adapter reads them; pg8000 tells of a lost connection in words, and ours has a general code."""
+    """SQLSTATE and number, as the driver's adapter reads them; pg8000 tells of a lost connection in words, and ours has
+    a general code.
+    """
     return [
         "HY000" if code is None and stage.driver == "pg8000" else code for code in stage.cluster.driver.codes(error)[:2]
     ]
@@ -109,7 +111,9 @@ def test_session_terminated_before_commit(stage: Stage) -> None:
 
 @pytest.mark.parametrize("by_run", [False, True], ids=["by hand", "by run"])
 def test_serialization_failure_at_commit(postgres_stage: Stage, by_run: bool) -> None:
-    """40001 as the answer to COMMIT: the driver's error, nothing is there; ``run`` reruns and it happens exactly once."""
+    """40001 as the answer to COMMIT: the driver's error, nothing is there; ``run`` reruns and it happens
+    exactly once.
+    """
     stage = postgres_stage
     key = f"deferred-{stage.key}"
     stage.ask("ALTER SEQUENCE conflicts RESTART")

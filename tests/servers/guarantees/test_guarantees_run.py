@@ -187,7 +187,9 @@ def test_retries_end_with_the_driver_s_error(stage: Stage) -> None:
 
 
 def test_retries_of_an_idempotent_write_end_as_unknown(stage: Stage) -> None:
-    """``retry_limit`` further tries at most.  Each may have happened, so that the driver's error would say too little."""
+    """``retry_limit`` further tries at most.  Each may have happened, so that the driver's error would say
+    too little.
+    """
     db = stage.make(retry_limit=2).open()
     for proxy in (stage.a, stage.b):
         proxy.cut_on(stage.key_bytes, before=False, count=10)
@@ -214,7 +216,9 @@ def test_retry_budget(stage: Stage) -> None:
 
 
 def test_deadline_bounds_the_recovery(stage: Stage) -> None:
-    """No node comes back: it ends at the operation's timeout.  A write that was sent, though idempotent, is of unknown outcome."""
+    """No node comes back: it ends at the operation's timeout.  A write that was sent, though idempotent, is of unknown
+    outcome.
+    """
     db = stage.make(retry_limit=20).open().options(timeout=1.0, idempotent=True)
     db.execute("SELECT 1")
     for proxy in (stage.a, stage.b):
@@ -241,7 +245,9 @@ def test_deadline_bounds_the_recovery_of_a_read(stage: Stage) -> None:
 
 
 def test_run_ends_after_its_retries(stage: Stage) -> None:
-    """A transaction that loses its session every time is run ``retry_limit`` times more, and no longer: its statement may be what kills it."""
+    """A transaction that loses its session every time is run ``retry_limit`` times more, and no longer: its statement
+    may be what kills it.
+    """
     for proxy in (stage.a, stage.b):
         proxy.cut_on(stage.key_bytes + b"-later", before=True, count=10_000)
     work = Work(stage)

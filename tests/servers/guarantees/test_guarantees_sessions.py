@@ -1,4 +1,6 @@
-"""What does not move: pinned work, session state, and rows partly delivered; and what never leaks into the next checkout."""
+"""What does not move: pinned work, session state, and rows partly delivered; and what never leaks into the next
+checkout.
+"""
 
 from __future__ import annotations
 
@@ -165,7 +167,9 @@ def _rows(stage: Stage) -> None:
 
 
 def test_a_session_that_was_read_only_once_obeys_a_demotion(stage: Stage) -> None:
-    """What makes it writable again must not outlive the server's own setting, or it alone goes on writing to the old primary."""
+    """What makes it writable again must not outlive the server's own setting, or it alone goes on writing to the old
+    primary.
+    """
     db = stage.make(max_size=1).open().options(timeout=1.0)
     which = "SELECT pg_backend_pid()" if stage.postgres else "SELECT connection_id()"
     reader = db.options(read_only=True).execute(which).fetchall()

@@ -109,7 +109,9 @@ def test_read_only_refusal_of_the_first_statement(stage: Stage) -> None:
 
 
 def test_read_only_refusal_of_a_later_statement(mariadb_stage: Stage) -> None:
-    """Refused in the middle: the whole transaction is lost, and is not there.  (PostgreSQL lets an open transaction go on.)"""
+    """Refused in the middle: the whole transaction is lost, and is not there.  (PostgreSQL lets an open transaction go
+    on.)
+    """
     stage = mariadb_stage
     with stage.db.connection() as conn:
         stage.insert(conn)
@@ -250,7 +252,9 @@ def test_deadlock_on_a_later_statement(stage: Stage, by_run: bool) -> None:
 
 
 def test_a_swallowed_deadlock_is_not_forgotten_for_a_later_error(stage: Stage) -> None:
-    """It has undone what came before; ``run`` commits nothing of the rest, though the latest error ended no transaction, and reruns."""
+    """It has undone what came before; ``run`` commits nothing of the rest, though the latest error ended no
+    transaction, and reruns.
+    """
     rival, threads, attempts = Rival(stage), [], []
 
     def work(conn: object) -> None:

@@ -1,4 +1,6 @@
-"""The commit guard on real servers: what became of a COMMIT whose answer was lost, for every driver and in both APIs."""
+"""The commit guard on real servers: what became of a COMMIT whose answer was lost, for every driver and in
+both APIs.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,7 @@ def one_of_each(request: pytest.FixtureRequest) -> Iterator[Guarded]:
         yield Guarded(stage)
 
 
-# -- COMMIT ------------------------------------------------------------------------------------------------------------------------------
+# -- COMMIT ------------------------------------------------------------------------------------------------------------
 
 
 @before_or_after
@@ -147,7 +149,7 @@ def test_the_token_is_acknowledged_and_commit_never_sent(one_of_each: Guarded) -
     assert (stage.count(), one_of_each.tokens("v")) == (0, 1)
 
 
-# -- the fence ---------------------------------------------------------------------------------------------------------------------------
+# -- the fence ---------------------------------------------------------------------------------------------------------
 
 
 @before_or_after
@@ -178,11 +180,13 @@ def test_no_time_to_find_out(one_of_each: Guarded) -> None:
     assert one_of_each.db.settle(error.commit_id) == "committed"
 
 
-# -- ids ---------------------------------------------------------------------------------------------------------------------------------
+# -- ids ---------------------------------------------------------------------------------------------------------------
 
 
 def test_an_id_in_advance(one_of_each: Guarded) -> None:
-    """Its row is not deleted; settled before the COMMIT, the late original fails; and no two transactions have the same."""
+    """Its row is not deleted; settled before the COMMIT, the late original fails; and no two transactions have the
+    same.
+    """
     stage, db = one_of_each.stage, one_of_each.db
     with db.connection() as conn:
         first = conn.commit_id
@@ -231,7 +235,7 @@ def test_what_cannot_be_settled_here_is_refused(psycopg_stage: Stage, change: Ca
     assert guarded.tokens() == 0
 
 
-# -- where there is none -----------------------------------------------------------------------------------------------------------------
+# -- where there is none -----------------------------------------------------------------------------------------------
 
 
 def test_reads_carry_no_token(one_of_each: Guarded) -> None:

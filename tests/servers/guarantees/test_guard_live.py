@@ -1,4 +1,6 @@
-"""The commit guard where the server itself is in question: what waits, what comes late, what is cancelled, what a failover loses."""
+"""The commit guard where the server itself is in question: what waits, what comes late, what is cancelled, what a
+failover loses.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ def test_a_savepoint_is_of_its_transaction(psycopg_stage: Stage) -> None:
 
 
 def test_a_deferred_constraint_is_the_driver_s_error(psycopg_stage: Stage) -> None:
-    """COMMIT is answered with an error, which proves that it was rolled back: nothing is asked, and no node loses its guard."""
+    """COMMIT is answered with an error, which proves that it was rolled back: nothing is asked, and no node loses its
+    guard.
+    """
     guarded, stage = Guarded(psycopg_stage), psycopg_stage
     table = f"public.t{stage.key}"
     stage.ask(f"CREATE TABLE {table} (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
@@ -142,7 +146,9 @@ def test_a_cancelled_commit_says_by_which_id_it_is_settled(asyncpg_stage: Stage)
 
 
 def test_a_failover_to_a_standby_that_has_not_got_it(postgres: PostgresCluster) -> None:
-    """The new primary tells what holds there: what it never had is void, acknowledged or not, as it is lost with its server."""
+    """The new primary tells what holds there: what it never had is void, acknowledged or not, as it is lost with its
+    server.
+    """
     for statement in tables():
         postgres.execute("n1", statement)
     postgres.execute("n1", "CREATE TABLE IF NOT EXISTS events (id bigserial PRIMARY KEY, name text NOT NULL)")

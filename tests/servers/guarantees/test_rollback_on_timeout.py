@@ -1,4 +1,6 @@
-"""With innodb_rollback_on_timeout a lock wait that was too long (1205) undoes the whole transaction: nothing of it runs on alone."""
+"""With innodb_rollback_on_timeout a lock wait that was too long (1205) undoes the whole transaction: nothing of it runs
+on alone.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def server() -> Iterator[MariaDBServer]:
 
 @pytest.mark.parametrize("driver", ["pymysql", "aiomysql"])
 def test_run_begins_anew(server: MariaDBServer, driver: str) -> None:
-    """Although the function has swallowed the error: its first row was undone too, so the rest alone is not committed."""
+    """Although the function has swallowed the error: its first row was undone too, so the rest alone is not
+    committed.
+    """
     server.execute("n1", "UPDATE app.t SET n = 0")
     other = pymysql.connect(host="127.0.0.1", port=server.port(), user="app", password="secret", database="app")
     with face.cluster_of(driver, "timeouts") as cluster:

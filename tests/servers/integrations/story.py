@@ -1,4 +1,6 @@
-"""What the recipes' tests share: the code of ``docs/recipes.md``, and the verbs of the story that is told on a real cluster."""
+"""What the recipes' tests share: the code of ``docs/recipes.md``, and the verbs of the story that is told on a real
+cluster.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ def until_it_works(work: Callable[[], object], error: type[Exception], at_most: 
 
 @contextmanager
 def event_loop() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
-    """An event loop that runs in a thread of its own, as a server's does, while the story goes on; gives what runs a coroutine in it."""
+    """An event loop that runs in a thread of its own, as a server's does, while the story goes on; gives what runs a
+    coroutine in it.
+    """
     running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def live() -> None:

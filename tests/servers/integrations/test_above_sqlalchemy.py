@@ -1,4 +1,6 @@
-"""What stands on SQLAlchemy and takes a URL needs no code: each program is the one of its project's own quick start, with another URL."""
+"""What stands on SQLAlchemy and takes a URL needs no code: each program is the one of its project's own quick start,
+with another URL.
+"""
 
 from __future__ import annotations
 

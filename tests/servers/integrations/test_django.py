@@ -143,7 +143,9 @@ def test_drain(story: Story) -> None:
 
 
 def test_sessions_that_end(quiet: Story) -> None:
-    """Between two requests that is no error; in a transaction it is ours, and `rerun` does it again, but not what is committed."""
+    """Between two requests that is no error; in a transaction it is ours, and `rerun` does it again, but not what is
+    committed.
+    """
     insert(quiet, 1)
     end_sessions(quiet.stage)
     insert(quiet, 2)
@@ -178,7 +180,9 @@ def test_sessions_that_end(quiet: Story) -> None:
 
 
 def test_what_django_sets_up_is_in_each_session_and_pins_nothing(stage: Stage) -> None:
-    """Its arguments too: on MySQL ``client_flag`` makes UPDATE count the rows it found, and ``conv`` gives times as Django wants them."""
+    """Its arguments too: on MySQL ``client_flag`` makes UPDATE count the rows it found, and ``conv`` gives times as
+    Django wants them.
+    """
     options: dict[str, Any] = {"isolation_level": 4 if stage.postgres else "serializable"}
     with connected(databases(stage.driver, stage.servers, OPTIONS=options, TIME_ZONE=None)) as connections:
         connection = connections["default"]
@@ -215,7 +219,9 @@ def test_requests_of_many_threads_share_the_pool(quiet: Story) -> None:
 
 
 def test_the_read_only_alias(quiet: Story) -> None:
-    """It is the same cluster and pool, and the server refuses writes on it; a write turns the reads of a request to the primary."""
+    """It is the same cluster and pool, and the server refuses writes on it; a write turns the reads of a request to the
+    primary.
+    """
     from clustersql.integrations.django import ReadRouter
 
     router, replica = ReadRouter(), django.db.connections["replica"]

@@ -1,4 +1,6 @@
-"""A project of Django's over a cluster, and its own test runner: it works in a database of its own, and the real one is as it was."""
+"""A project of Django's over a cluster, and its own test runner: it works in a database of its own, and the real one is
+as it was.
+"""
 
 from __future__ import annotations
 

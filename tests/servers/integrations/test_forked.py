@@ -1,4 +1,6 @@
-"""A server that loads its application, uses it, and then forks: a child has sessions of its own, and the parent keeps the one that it had."""
+"""A server that loads its application, uses it, and then forks: a child has sessions of its own, and the parent keeps
+the one that it had.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""SQLAlchemy with its own pool over a cluster (`clustersql_pool=sqlalchemy`), through a kill, a demotion and a drain on real servers."""
+"""SQLAlchemy with its own pool over a cluster (`clustersql_pool=sqlalchemy`), through a kill, a demotion and a drain on
+real servers.
+"""
 
 from __future__ import annotations
 

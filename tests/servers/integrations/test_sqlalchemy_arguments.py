@@ -1,4 +1,6 @@
-"""What SQLAlchemy's dialects and `connect_args` want of the driver reaches it through both pools, on every driver that both know."""
+"""What SQLAlchemy's dialects and `connect_args` want of the driver reaches it through both pools, on every driver that
+both know.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +131,9 @@ def test_an_update_counts_the_rows_that_it_found(on_mariadb: Engines) -> None:
 
 
 def test_serializers(on_postgres: Engines) -> None:
-    """Those of psycopg are in the ``context`` that the dialect gives to connect, asyncpg's are codecs, the others the dialect's types."""
+    """Those of psycopg are in the ``context`` that the dialect gives to connect, asyncpg's are codecs, the others the
+    dialect's types.
+    """
 
     def asked(conn: Connection) -> Any:
         return conn.execute(select(type_coerce(bindparam("v", {"a": 1}, JSON), JSON))).scalar_one()

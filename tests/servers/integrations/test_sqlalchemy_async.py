@@ -1,4 +1,6 @@
-"""SQLAlchemy's asyncio engine with its own pool over a cluster, through a kill, a demotion and a drain on real servers."""
+"""SQLAlchemy's asyncio engine with its own pool over a cluster, through a kill, a demotion and a drain on
+real servers.
+"""
 
 from __future__ import annotations
 

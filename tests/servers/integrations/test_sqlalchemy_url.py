@@ -1,4 +1,6 @@
-"""SQLAlchemy by a URL alone, over both pools: what the dialects want reaches the sessions, and nothing is lost through faults."""
+"""SQLAlchemy by a URL alone, over both pools: what the dialects want reaches the sessions, and nothing is lost through
+faults.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +114,9 @@ def test_read_only(engines: Engines) -> None:
 
 @over("psycopg", "asyncpg")
 def test_a_reader_sees_what_a_bookmark_stands_for(engines: Engines, postgres_cluster: Any) -> None:
-    """The replicas are held back, so that what is right is the primary's; the bookmark is that of the moment of the checkout."""
+    """The replicas are held back, so that what is right is the primary's; the bookmark is that of the moment of the
+    checkout.
+    """
     engine, cluster = engines.make(NAMED), engines.cluster  # type: ignore[attr-defined]
     engines.work(engine, lambda conn: conn.execute(text("CREATE TABLE seen (n INTEGER)")))
     now = [""]
@@ -144,7 +148,9 @@ def test_a_reader_sees_what_a_bookmark_stands_for(engines: Engines, postgres_clu
 
 @over(*BOTH_APIS)
 def test_a_session_that_ends_between_is_no_error(engines: Engines, request: pytest.FixtureRequest) -> None:
-    """And one that ends in the middle is our error, SQLAlchemy's OperationalError on every driver; `run` does it again."""
+    """And one that ends in the middle is our error, SQLAlchemy's OperationalError on every driver; `run` does
+    it again.
+    """
     server: Any = request.getfixturevalue("postgres_cluster" if engines.driver in POSTGRES else "mariadb_server")
     engine = engines.make(NAMED)
     assert engines.ask(engine, "SELECT 1") == 1

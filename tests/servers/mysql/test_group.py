@@ -1,4 +1,6 @@
-"""MySQL's Group Replication with a single primary: roles, members, the view as epoch, and the answers that only a group gives."""
+"""MySQL's Group Replication with a single primary: roles, members, the view as epoch, and the answers that only a group
+gives.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ Client = Callable[..., Cluster]
 
 
 def test_a_handover_and_kill_9_of_the_primary(group: MySQLCluster, client: Client) -> None:
-    """The primary hands over in place: no error at all; it is killed: the group elects another, and nothing acknowledged is lost."""
+    """The primary hands over in place: no error at all; it is killed: the group elects another, and nothing
+    acknowledged is lost.
+    """
     work = Work(group, client)
     with work.running():
         group.switchover("n2")
@@ -38,7 +42,9 @@ def test_a_handover_and_kill_9_of_the_primary(group: MySQLCluster, client: Clien
 
 
 def test_a_primary_that_is_cut_off_from_the_majority(group: MySQLCluster, client: Client) -> None:
-    """Its COMMIT is answered by 3100, and the majority has it all the same; it is left for the new primary of a newer view."""
+    """Its COMMIT is answered by 3100, and the majority has it all the same; it is left for the new primary of a newer
+    view.
+    """
     group.execute("n1", "SET GLOBAL group_replication_unreachable_majority_timeout = 2")
     drivers = ("pymysql", "asyncmy")
     clusters = {driver: client(group, driver, **TUNED | {"stall_after": 30.0}) for driver in drivers}
@@ -80,9 +86,11 @@ def test_a_primary_that_is_cut_off_from_the_majority(group: MySQLCluster, client
 
 
 def test_a_conflict_of_two_primaries_is_rerun(group: MySQLCluster, client: Client) -> None:
-    """With several primaries the group refuses one of two that changed the same row (3101): it did not happen, and is run again.
+    """With several primaries the group refuses one of two that changed the same row (3101): it did not happen, and is
+    run again.
 
-    Where the other's change is applied in the moment of the COMMIT the server says 1180, which proves nothing: that one is unknown.
+    Where the other's change is applied in the moment of the COMMIT the server says 1180, which proves nothing: that one
+    is unknown.
     """
     group.execute("n1", "INSERT INTO counters VALUES ('conflict', 0) ON DUPLICATE KEY UPDATE n = 0")
     group.execute("n1", "SELECT group_replication_switch_to_multi_primary_mode()")
@@ -133,7 +141,9 @@ def count_twice_at_once(db: Any) -> list[Any]:
 
 @pytest.mark.parametrize("driver", MARIADB)
 def test_members_are_found(group: MySQLCluster, driver: str) -> None:
-    """By one that is configured; the tables are granted to the user.  Who may not read them sees the members' switches all the same."""
+    """By one that is configured; the tables are granted to the user.  Who may not read them sees the members' switches
+    all the same.
+    """
     n2, n3 = (f"127.0.0.1:{group.port(name)}" for name in ("n2", "n3"))
     knobs: dict[str, Any] = {"discover": True, "address_map": {"127.0.0.1": "127.0.0.1"}, "probe_interval": 0.1}
     with face.cluster_of(driver, "grouped", **knobs) as cluster:

@@ -1,7 +1,7 @@
 """The guarantee table on a real MySQL: cells of tests/servers/guarantees once more, for every driver of it.
 
-What MySQL answers in words of its own is here: refusals, killed sessions, deadlocks, lost answers.  What rests on the client alone is not
-played again.
+What MySQL answers in words of its own is here: refusals, killed sessions, deadlocks, lost answers.  What rests on the
+client alone is not played again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A password of any letters goes to MySQL as UTF-8 in each of its logins: scrambled, encrypted by the server's key, plain over TLS."""
+"""A password of any letters goes to MySQL as UTF-8 in each of its logins: scrambled, encrypted by the server's key,
+plain over TLS.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def unverified() -> ssl.SSLContext:
 @pytest.mark.parametrize("plugin", ["caching_sha2_password", "sha256_password"])
 @pytest.mark.parametrize("driver", ["pymysql", "aiomysql", "asyncmy"])
 def test_a_password_of_any_letters(driver: str, plugin: str, replication: MySQLCluster) -> None:
-    """Those drivers encode it as Latin-1.  The first login is the whole one, the second the short one that the server has learned."""
+    """Those drivers encode it as Latin-1.  The first login is the whole one, the second the short one that the server
+    has learned.
+    """
     replication.execute("n1", "DROP USER IF EXISTS stranger")
     replication.execute("n1", f"CREATE USER stranger IDENTIFIED WITH {plugin} BY '{LETTERS}'")
     fields = {"host": "127.0.0.1", "port": replication.port("n1"), "user": "stranger", "password": LETTERS}

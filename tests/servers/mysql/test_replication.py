@@ -1,4 +1,6 @@
-"""A MySQL source with two replicas, by GTIDs and semi-synchronous: who writes, who is found, how far behind, and what a failover shows."""
+"""A MySQL source with two replicas, by GTIDs and semi-synchronous: who writes, who is found, how far behind, and what a
+failover shows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""All drivers at work at the same time on clusters of their own, so that one fault of the servers is played once for all of them."""
+"""All drivers at work at the same time on clusters of their own, so that one fault of the servers is played once for
+all of them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ TUNED |= {"slow_start": 0.5, "timeout": 60.0}
 
 
 class Work:
-    """One writer in `run` and one reader for each driver, and the proof that what each was told is what the database holds."""
+    """One writer in `run` and one reader for each driver, and the proof that what each was told is what the database
+    holds.
+    """
 
     def __init__(self, servers: MySQLCluster, client: Callable[..., Cluster], **knobs: Any) -> None:
         self.servers = servers

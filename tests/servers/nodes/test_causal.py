@@ -1,4 +1,6 @@
-"""Causal reads on a real PostgreSQL cluster: what was written is read on any node, in both APIs, or it is said why not."""
+"""Causal reads on a real PostgreSQL cluster: what was written is read on any node, in both APIs, or it is
+said why not.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +105,9 @@ def test_a_view_reads_what_it_has_written_on_a_replica_that_is_behind(
 def test_nobody_reads_less_than_it_has_written_or_seen_under_load(
     postgres: PostgresCluster, make: Make, driver: str
 ) -> None:
-    """Eight writers, each with a view of its own, while the log is full of other work; snapshots would not move inside a transaction."""
+    """Eight writers, each with a view of its own, while the log is full of other work; snapshots would not move inside
+    a transaction.
+    """
     repeatable = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ"
     hook = {"on_connect": lambda raw: raw.execute(repeatable)}
     db = make(driver, max_size=30, **hook).open()
@@ -170,7 +174,9 @@ def cut_off(postgres: PostgresCluster, name: str) -> None:
 
 
 def test_a_failover_keeps_what_survived_and_says_what_is_lost(postgres: PostgresCluster, make: Make) -> None:
-    """One failover, four ways to have a bookmark, both APIs; then the new primary is started anew, cleanly and after a crash."""
+    """One failover, four ways to have a bookmark, both APIs; then the new primary is started anew, cleanly and after a
+    crash.
+    """
     clusters = {driver: make(driver) for driver in ("psycopg", "asyncpg")}
     dbs = {driver: cluster.open() for driver, cluster in clusters.items()}
     survived = {}

@@ -85,7 +85,9 @@ def test_a_replica_is_waited_for_and_then_left_for_the_primary(pair: Pair, make:
 
 
 def test_after_a_failover_what_survived_is_read_and_what_did_not_is_lost(pair: Pair, make: Any) -> None:
-    """The new source counts on from a number that the lost write has too, so that a replica's number would say that it is there."""
+    """The new source counts on from a number that the lost write has too, so that a replica's number would say that it
+    is there.
+    """
     source, replica = pair
     clusters = {driver: make(driver) for driver in ("pymysql", "asyncmy")}
     survived, lost, untold = {}, {}, {}

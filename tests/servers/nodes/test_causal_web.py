@@ -1,4 +1,6 @@
-"""A bookmark that travels with requests: in a cookie or a header, under WSGI and ASGI; whatever is brought, no request fails for it."""
+"""A bookmark that travels with requests: in a cookie or a header, under WSGI and ASGI; whatever is brought, no request
+fails for it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ LATE = "ALTER SYSTEM SET recovery_min_apply_delay = '50s'"
 
 @pytest.fixture
 def shop(postgres: PostgresCluster) -> Iterator[clustersql.Cluster]:
-    """A cluster whose replicas are far behind: a read that is right was the primary's, and one that was a replica's is not."""
+    """A cluster whose replicas are far behind: a read that is right was the primary's, and one that was a replica's is
+    not.
+    """
     postgres.execute("n1", "TRUNCATE counters")
     postgres.execute("n1", "INSERT INTO counters VALUES ('c', 0)")
     cluster = clustersql.Cluster("shop", driver="psycopg", async_driver="psycopg", probe_interval=0.2)

@@ -1,4 +1,6 @@
-"""What `dial` and `adial` give a framework: the database that it names, under whichever of the driver's names for it."""
+"""What `dial` and `adial` give a framework: the database that it names, under whichever of the driver's names
+for it.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ MISTAKE = {driver: {"nonsense": 1} for driver in DRIVERS if driver != "aiomysql"
 
 @pytest.mark.parametrize(("driver", "arguments"), [*WRONG.items(), *MISTAKE.items()])
 def test_a_callers_mistake_is_no_news_about_the_nodes(asking: Asking, driver: str, arguments: dict[str, Any]) -> None:
-    """A database that is not there, an argument that the driver does not know: the error comes at once, and nobody else is refused."""
+    """A database that is not there, an argument that the driver does not know: the error comes at once, and nobody else
+    is refused.
+    """
     cluster, _, sql = asking
     with pytest.raises(NoNodeAvailable) as caught:
         cluster.dial(timeout=20.0, **arguments)

@@ -1,4 +1,6 @@
-"""A connection that a framework dialled and waits on is woken when its node is down; without a Database of ours being open."""
+"""A connection that a framework dialled and waits on is woken when its node is down; without a Database of ours being
+open.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +98,9 @@ def test_a_slow_statement_of_a_node_that_answers_is_left_alone(way: Way) -> None
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg-aio", "asyncpg"])
 def test_a_frozen_primary_wakes_its_own_and_nobody_else(driver: str, postgres: PostgresCluster) -> None:
-    """Those of other nodes, and of a node that has come back, are left alone; so is what is no socket any more but has its number."""
+    """Those of other nodes, and of a node that has come back, are left alone; so is what is no socket any more but has
+    its number.
+    """
     with cluster_of(driver, "frozen", **TUNED) as cluster:
         for name in postgres.nodes:
             cluster.add_node(name, postgres.dsn(name))
@@ -128,7 +132,9 @@ def test_a_frozen_primary_wakes_its_own_and_nobody_else(driver: str, postgres: P
 
 
 def test_what_a_node_that_refuses_new_connections_still_sends_is_read(postgres: PostgresCluster) -> None:
-    """A proxy that lets nobody in any more, before a session that goes on: the node is down, and the session at work."""
+    """A proxy that lets nobody in any more, before a session that goes on: the node is down, and the session
+    at work.
+    """
     with FaultProxy(postgres.port("n1")) as proxy:
         cluster = Cluster("closing", driver="psycopg", **TUNED | {"stall_after": 1.0})
         cluster.add_node("n1", postgres.dsn("n1").replace(str(postgres.port("n1")), str(proxy.port)))

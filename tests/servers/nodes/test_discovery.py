@@ -1,4 +1,6 @@
-"""A PostgreSQL cluster of which only the primary is configured: the standbys are found, go and come, and nobody is lost by a failed question."""
+"""A PostgreSQL cluster of which only the primary is configured: the standbys are found, go and come, and nobody is lost
+by a failed question.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,9 @@ def test_standbys_come_and_go(postgres: PostgresCluster, make: Make) -> None:
 
 
 def test_who_left_the_cluster_ends_its_work(postgres: PostgresCluster, make: Make) -> None:
-    """A standby that lives on without its primary would show old data for ever: it is taken out, as by `remove_node`."""
+    """A standby that lives on without its primary would show old data for ever: it is taken out, as by
+    `remove_node`.
+    """
     cluster = make()
     db = cluster.open()
     n2, n3 = at(postgres, "n2"), at(postgres, "n3")

@@ -104,7 +104,9 @@ def test_open_transaction_ends_by_itself(postgres: PostgresCluster, make: Make) 
 
 
 def test_what_outstays_its_grace_is_ended_and_recovered(postgres: PostgresCluster, make: Make) -> None:
-    """A statement that goes on beyond the grace is ended: a read is run again elsewhere, an open transaction is lost."""
+    """A statement that goes on beyond the grace is ended: a read is run again elsewhere, an open transaction
+    is lost.
+    """
     cluster = make()
     db = cluster.open()
     assert eventually(lambda: all(node.usable for node in cluster.view))

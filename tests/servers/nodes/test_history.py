@@ -1,4 +1,6 @@
-"""A standby that received more than the one that was promoted: its position is the highest, and what it shows is not the primary's history."""
+"""A standby that received more than the one that was promoted: its position is the highest, and what it shows is not
+the primary's history.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The monitor's own connection died: it dials anew, and a dial may take longer than the one small answer that it waits for otherwise."""
+"""The monitor's own connection died: it dials anew, and a dial may take longer than the one small answer that it waits
+for otherwise.
+"""
 
 from __future__ import annotations
 

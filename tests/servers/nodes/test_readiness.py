@@ -92,7 +92,9 @@ def test_smart_shutdown_is_left_without_an_error(postgres: PostgresCluster, make
 
 
 def test_too_many_connections_push_back(postgres: PostgresCluster, make: Make) -> None:
-    """The pool may open more than the server allows: callers wait for one another, and the node is never called dead."""
+    """The pool may open more than the server allows: callers wait for one another, and the node is never
+    called dead.
+    """
     cluster = make(max_size=12)
     db = cluster.open()
     db.execute("SELECT 1")

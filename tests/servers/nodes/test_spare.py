@@ -1,4 +1,6 @@
-"""Who is in need, because of a failure or for want of a primary, gets the connection that was kept for probes, and need not dial."""
+"""Who is in need, because of a failure or for want of a primary, gets the connection that was kept for probes, and need
+not dial.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The server behind a pooler dies, the pooler dies, or the pooler is only full: what goes on, where, and what is left alone."""
+"""The server behind a pooler dies, the pooler dies, or the pooler is only full: what goes on, where, and what is left
+alone.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,9 @@ def test_the_pooler_dies_and_then_the_server_behind_the_other(
 def test_a_full_pool_is_no_dead_node(
     driver: str, narrow: PgBouncer, opened: Callable[..., Any], holder: psycopg.Connection[Any]
 ) -> None:
-    """Our statement waits in pgbouncer's queue, and the monitor's question behind it; then it is slow itself.  It is left alone."""
+    """Our statement waits in pgbouncer's queue, and the monitor's question behind it; then it is slow itself.  It is
+    left alone.
+    """
     cluster = opened(driver, {"a": narrow.port("n1")}, **QUICK)
     db = cluster.open()
     db.execute("SELECT 1")
@@ -176,7 +180,9 @@ def test_a_statement_that_had_no_session_goes_elsewhere(
 def test_a_deadline_cancels_nobody(
     driver: str, empty: PostgresCluster, narrow: PgBouncer, opened: Callable[..., Any]
 ) -> None:
-    """Ours ends in time; the next client's statement, in pgbouncer's only session, is not touched, nor is any session asked for by number."""
+    """Ours ends in time; the next client's statement, in pgbouncer's only session, is not touched, nor is any session
+    asked for by number.
+    """
     one, two = (opened(driver, {"a": narrow.port("n1")}, **QUICK).open() for _ in "12")
     for db in (one, two):
         db.execute("SELECT 1")

@@ -1,4 +1,6 @@
-"""A session of the server that many clients use in turn: read-only work is read-only, and nothing of one client reaches another."""
+"""A session of the server that many clients use in turn: read-only work is read-only, and nothing of one client reaches
+another.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,9 @@ def test_autocommit_mode_where_only_a_transaction_will_do(
 
 
 def test_two_tenants_on_one_session(driver: str, narrow: PgBouncer, opened: Callable[..., Any]) -> None:
-    """Row-level security by a setting of the transaction: each sees its own, in turn, in the same session of the server."""
+    """Row-level security by a setting of the transaction: each sees its own, in turn, in the same session of the
+    server.
+    """
     databases = {tenant: opened(driver, {"a": narrow.port("n1")}).open() for tenant in ("one", "two")}
 
     def mine(conn: Any, tenant: str) -> list[Any]:

@@ -1,4 +1,6 @@
-"""A Celery application: the worker's parent opens the database and uses it, then forks its pool.  Its nodes are in the environment."""
+"""A Celery application: the worker's parent opens the database and uses it, then forks its pool.  Its nodes are in the
+environment.
+"""
 
 from __future__ import annotations
 

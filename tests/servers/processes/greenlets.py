@@ -1,8 +1,10 @@
-"""A program that gevent has patched before anything else: many greenlets work on a pool while one way to the server goes deaf.
+"""A program that gevent has patched before anything else: many greenlets work on a pool while one way to the server
+goes deaf.
 
     python greenlets.py DRIVER '{"ports": [...], "user": ...}'
 
-Says "working" when every greenlet has had an answer, reads a byte when the fault was made, and prints as JSON what it saw.
+Says "working" when every greenlet has had an answer, reads a byte when the fault was made, and prints as JSON what it
+saw.
 """
 
 from __future__ import annotations

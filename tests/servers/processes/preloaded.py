@@ -1,4 +1,5 @@
-"""A WSGI application in the manner of ``gunicorn --preload``: the master opens the database and uses it, then forks its workers.
+"""A WSGI application in the manner of ``gunicorn --preload``: the master opens the database and uses it, then forks its
+workers.
 
 Its nodes are in the environment, as JSON.  It writes what sessions the master has into the file ``MASTER``.
 """

@@ -2,8 +2,8 @@
 
     python sleeper.py threads|asyncio DRIVER '{"n1": url, ...}'
 
-Says "ready" when connections are idle and one statement is under way, reads a line when it was suspended and resumed, and prints as JSON
-what its first operations saw.
+Says "ready" when connections are idle and one statement is under way, reads a line when it was suspended and resumed,
+and prints as JSON what its first operations saw.
 """
 
 from __future__ import annotations

@@ -68,7 +68,9 @@ def alive(postgres: PostgresCluster, pids: list[int]) -> list[int]:
 
 
 def test_gunicorn_preload(postgres: PostgresCluster, tmp_path: Path) -> None:
-    """Workers serve with sessions of their own, are replaced, and outlive the primary; the master's sessions live through all of it."""
+    """Workers serve with sessions of their own, are replaced, and outlive the primary; the master's sessions live
+    through all of it.
+    """
     [port] = free_ports(1)
     log, master = tmp_path / "gunicorn.log", tmp_path / "master.json"
     bind = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "2"]

@@ -1,4 +1,6 @@
-"""A process that is suspended (SIGSTOP, a laptop's lid, a frozen virtual machine) and goes on: it knows that it was itself who stood still."""
+"""A process that is suspended (SIGSTOP, a laptop's lid, a frozen virtual machine) and goes on: it knows that it was
+itself who stood still.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("ended", [False, True], ids=["sessions live", "sessions ended meanwhile"])
 def test_suspended_processes_go_on(postgres: PostgresCluster, ended: bool) -> None:
-    """No node that lives is judged dead, an answer that came meanwhile is read, and the first operation succeeds, on new connections if need be."""
+    """No node that lives is judged dead, an answer that came meanwhile is read, and the first operation succeeds, on
+    new connections if need be.
+    """
     urls = json.dumps({name: postgres.dsn(name) for name in ("n1", "n2")})
     with ExitStack() as stack:
         programs = {}

@@ -1,4 +1,6 @@
-"""An unbuffered cursor that is half read: giving its connection back reads no more of it, and keeps nothing that waits."""
+"""An unbuffered cursor that is half read: giving its connection back reads no more of it, and keeps nothing
+that waits.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def half_read(stage: Stage, conn: Any) -> Any:
 
 
 def received(stage: Stage) -> int:
-    """How many bytes the server has sent to clients since, by its own count; once it has noticed who is gone of those it was sending to."""
+    """How many bytes the server has sent to clients since, by its own count; once it has noticed who is gone of those
+    it was sending to.
+    """
     sending = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT REPEAT(%'"
     assert eventually(lambda: stage.ask(sending) == [(0,)])
     [(_, number)] = stage.ask("SHOW GLOBAL STATUS LIKE 'Bytes_sent'")
@@ -58,7 +62,9 @@ def test_block_that_only_reads(mariadb_stage: Stage) -> None:
 
 
 def test_read_to_its_end(mariadb_stage: Stage) -> None:
-    """Then nothing is left, and the connection is kept; mariadb does not tell whether an open cursor is, so it is not."""
+    """Then nothing is left, and the connection is kept; mariadb does not tell whether an open cursor is, so
+    it is not.
+    """
     stage = mariadb_stage
     conn = stage.db.connection()
     cursor = stage.unbuffered(conn)

@@ -1,4 +1,6 @@
-"""What a session holds beyond its transaction is gone when its connection is given back, whatever took it, and with every driver."""
+"""What a session holds beyond its transaction is gone when its connection is given back, whatever took it, and with
+every driver.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,9 @@ def test_a_distributed_transaction_that_is_open_is_gone_and_a_prepared_one_stays
 
 
 def test_nothing_of_a_session_reaches_the_next_caller(held: tuple[Stage, Any]) -> None:
-    """A role above all, which MariaDB's reset leaves, also when a procedure, a function or a prepared text has set it."""
+    """A role above all, which MariaDB's reset leaves, also when a procedure, a function or a prepared text
+    has set it.
+    """
     _stage, db = held
     for name, statements in LEFT.items():
         with db.connection() as conn:

@@ -1,4 +1,6 @@
-"""Idioms of the drivers' own programs: what leaves nothing behind costs nothing, and what does is undone at the return."""
+"""Idioms of the drivers' own programs: what leaves nothing behind costs nothing, and what does is undone at
+the return.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Results that follow the first one, and an error among them: never lost, whoever reads them, and no session is pooled with one unread."""
+"""Results that follow the first one, and an error among them: never lost, whoever reads them, and no session is pooled
+with one unread.
+"""
 
 from __future__ import annotations
 

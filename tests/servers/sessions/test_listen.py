@@ -1,4 +1,6 @@
-"""Who waits for notifications is woken when the node is gone, frozen, or no primary any more; and is left alone when nothing happens."""
+"""Who waits for notifications is woken when the node is gone, frozen, or no primary any more; and is left alone when
+nothing happens.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A migration changes a table, or a type, under statements that are prepared: no program sees an error of that, where nothing is lost."""
+"""A migration changes a table, or a type, under statements that are prepared: no program sees an error of that, where
+nothing is lost.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def prepared(stage: Stage, conn: Any, statement: str = SELECT, autocommit: bool 
 
 @pytest.mark.parametrize("autocommit", [False, True], ids=["transaction", "autocommit"])
 def test_it_is_prepared_anew(migrating: Stage, autocommit: bool) -> None:
-    """A read, and a write that then has happened once; on the connection that was held all the time, whose node is not blamed."""
+    """A read, and a write that then has happened once; on the connection that was held all the time, whose node is not
+    blamed.
+    """
     with migrating.db.connection() as conn:
         prepared(migrating, conn, autocommit=autocommit)
         held = migrating.raw(conn)
@@ -114,7 +118,9 @@ def test_the_caller_s_own_prepared_statement_is_the_caller_s(migrating: Stage) -
 
 @pytest.mark.parametrize("autocommit", [False, True], ids=["transaction", "autocommit"])
 def test_types_that_were_changed(postgres_stage: Stage, autocommit: bool) -> None:
-    """What asyncpg keeps of a composite type is compared with the answer only: what has happened by then is not done twice."""
+    """What asyncpg keeps of a composite type is compared with the answer only: what has happened by then is not done
+    twice.
+    """
     stage = postgres_stage
     stage.server.execute("n1", "DROP TABLE IF EXISTS typed")
     stage.server.execute("n1", "DROP TYPE IF EXISTS pair")

@@ -1,4 +1,6 @@
-"""A hook that leaves a transaction open, as a driver without autocommit does at its first statement: what it has set holds."""
+"""A hook that leaves a transaction open, as a driver without autocommit does at its first statement: what it has set
+holds.
+"""
 
 from __future__ import annotations
 

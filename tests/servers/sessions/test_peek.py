@@ -1,4 +1,6 @@
-"""`conn.peek()`: the driver's own connection for a look-up, which pins nothing; nothing of it is left at the next checkout."""
+"""`conn.peek()`: the driver's own connection for a look-up, which pins nothing; nothing of it is left at the next
+checkout.
+"""
 
 from __future__ import annotations
 

@@ -115,7 +115,9 @@ def test_the_habit_outside_a_transaction_moves(mariadb_stage: Stage, autocommit:
 
 
 def test_the_habit_where_something_is_held_moves_nowhere(mariadb_stage: Stage) -> None:
-    """A lock is not taken along, and that is said: by the driver's error, as of any read, and by every call after it."""
+    """A lock is not taken along, and that is said: by the driver's error, as of any read, and by every call
+    after it.
+    """
     stage = mariadb_stage
     with stage.db.connection() as conn:
         stage.set(conn, "autocommit", True)

@@ -1,4 +1,6 @@
-"""What an earlier statement has left in its session, LAST_INSERT_ID() for one, is told by that session or not at all."""
+"""What an earlier statement has left in its session, LAST_INSERT_ID() for one, is told by that session or not
+at all.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def serves(stage: Stage, **options: Any) -> Any:
 
 
 def asked_last(stage: Stage, conn: Any, statement: str, before: bool) -> BaseException | None:
-    """What asking raises when the connection is cut just before or after the server got it; its text is new, so that each driver sends it."""
+    """What asking raises when the connection is cut just before or after the server got it; its text is new, so that
+    each driver sends it.
+    """
     stage.cut(f"cut {stage.key}".encode(), before)
     return failure(value, conn, f"{statement} /* cut {stage.key} */")
 
@@ -68,7 +72,9 @@ def test_no_other_session_answers_it(stage: Stage, before: bool) -> None:
 
 
 def test_a_move_between_two_statements_is_no_answer_either(stage: Stage) -> None:
-    """The session is lost with another statement, which goes on elsewhere; what is asked for afterwards is gone all the same."""
+    """The session is lost with another statement, which goes on elsewhere; what is asked for afterwards is gone all the
+    same.
+    """
     statement = asking(stage)[0]
     with serves(stage) as conn:
         stage.insert(conn)
@@ -121,7 +127,9 @@ def moved(stage: Stage, conn: Any) -> None:
 
 
 def test_only_what_generates_a_value_lets_it_be_asked_for(stage: Stage) -> None:
-    """Nor is another caller's told, who had the session before; what may generate, a procedure too, has not therefore generated."""
+    """Nor is another caller's told, who had the session before; what may generate, a procedure too, has not therefore
+    generated.
+    """
     statement = asking(stage)[0]
     with stage.db.connection(node="b") as before:
         stage.insert(before)
@@ -149,7 +157,9 @@ def test_only_what_generates_a_value_lets_it_be_asked_for(stage: Stage) -> None:
 
 
 def test_what_tells_of_the_last_statement_is_told_when_there_is_one(mariadb_stage: Stage) -> None:
-    """ROW_COUNT() after any, FOUND_ROWS() after a query, the warnings after what uses a table; LAST_INSERT_ID() not for that."""
+    """ROW_COUNT() after any, FOUND_ROWS() after a query, the warnings after what uses a table; LAST_INSERT_ID() not for
+    that.
+    """
     with serves(mariadb_stage) as conn:
         moved(mariadb_stage, conn)
         told = ("SELECT ROW_COUNT()", "SELECT FOUND_ROWS()", "SHOW WARNINGS", "SELECT @@warning_count")

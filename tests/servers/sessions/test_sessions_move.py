@@ -1,4 +1,6 @@
-"""The ledger: settings that were seen are on the session of the next node too, proven there, or the connection does not move."""
+"""The ledger: settings that were seen are on the session of the next node too, proven there, or the connection does not
+move.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +139,9 @@ def test_a_setting_that_was_rolled_back_is_not_restored(stage: Stage) -> None:
 
 
 def test_a_setting_ends_with_a_failed_transaction(postgres_stage: Stage) -> None:
-    """The server answers that COMMIT with a rollback, also when it is sent as a statement, so that it raises; and the setting is as before."""
+    """The server answers that COMMIT with a rollback, also when it is sent as a statement, so that it raises; and the
+    setting is as before.
+    """
     stage = postgres_stage
     with stage.db.connection() as conn:
         run(conn, "SET app.tenant = 'one'")
@@ -296,7 +300,9 @@ def counted(stage: Stage) -> Any:
 
 
 def test_a_return_costs_nothing_when_nothing_was_changed(every: Stage) -> None:
-    """Not one byte goes to the server at checkout and at return, whatever was read or committed between; a setting costs."""
+    """Not one byte goes to the server at checkout and at return, whatever was read or committed between; a setting
+    costs.
+    """
     stage = every
     stage.close()  # its probes would be counted
     cluster = stage.make(probe_interval=600.0)

@@ -1,4 +1,6 @@
-"""Each driver's public names have one effect each, in its adapter's table: a new name of a new version makes this fail."""
+"""Each driver's public names have one effect each, in its adapter's table: a new name of a new version makes
+this fail.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""No tenant ever sees another's rows: hundreds of checkouts by many threads, on sessions that are killed at random and used again.
+"""No tenant ever sees another's rows: hundreds of checkouts by many threads, on sessions that are killed at random and
+used again.
 
-PostgreSQL: row-level security by a setting of the session, or by the role.  MariaDB, which has none: a view over a user variable, and a database
-per tenant.  A policy that sees nothing set shows nothing, so a leak and a setting that was lost in a move show alike.
+PostgreSQL: row-level security by a setting of the session, or by the role.  MariaDB, which has none: a view over a user
+variable, and a database per tenant.  A policy that sees nothing set shows nothing, so a leak and a setting that was
+lost in a move show alike.
 """
 
 from __future__ import annotations
@@ -183,7 +185,9 @@ def kill(stage: Stage, stop: threading.Event) -> None:
 
 
 def test_nobody_sees_rows_of_another_tenant(tenants: Stage) -> None:
-    """Killed between any two statements, used again at once: own rows, or none, or an error; and moved settings hold."""
+    """Killed between any two statements, used again at once: own rows, or none, or an error; and moved
+    settings hold.
+    """
     stage = tenants
     cluster = stage.make(
         max_size=3,

@@ -1,4 +1,6 @@
-"""A transaction that is opened in autocommit mode behind our back: after a deadlock nothing of it may be run again alone."""
+"""A transaction that is opened in autocommit mode behind our back: after a deadlock nothing of it may be run again
+alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Servers that let nobody in who does not encrypt, with the tables of tests/servers; their addresses tell the drivers to."""
+"""Servers that let nobody in who does not encrypt, with the tables of tests/servers; their addresses tell the drivers
+to.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The asyncio drivers through TLS: their contract once more, for there a transport has another one below it, which has the socket; and what a URL says of it."""
+"""The asyncio drivers through TLS: their contract once more, for there a transport has another one below it, which has
+the socket; and what a URL says of it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Discovery on PostgreSQL once more, through TLS: a standby that is found is dialled as its cluster's configured nodes are."""
+"""Discovery on PostgreSQL once more, through TLS: a standby that is found is dialled as its cluster's configured nodes
+are.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The faults of tests/servers once more, through TLS: one driver for threads and one of asyncio per database.
 
-The proxy cannot read what passes, but the length of a record is no secret: that of a COMMIT is always the same, and this stage's key makes the
-statement that holds it longer than any other that is sent until then.  Were the lengths others, nothing would be cut, and the tests would fail.
+The proxy cannot read what passes, but the length of a record is no secret: that of a COMMIT is always the same, and
+this stage's key makes the statement that holds it longer than any other that is sent until then.  Were the lengths
+others, nothing would be cut, and the tests would fail.
 """
 
 from __future__ import annotations
@@ -25,9 +26,13 @@ from support.waiting import eventually
 from clustersql.testing import FaultProxy
 
 RECORD = rb"\x17\x03\x03\x00"
-"""The head of a record of TLS 1.3 with data in it, less than 256 bytes (RFC 8446, 5.2); the last byte of its length follows."""
+"""The head of a record of TLS 1.3 with data in it, less than 256 bytes (RFC 8446, 5.2); the last byte of its length
+follows.
+"""
 SEALED = 17
-"""Bytes by which such a record is longer than what is sent: its inner type and the tag of AES-GCM (RFC 8446, 5.2 and 5.3)."""
+"""Bytes by which such a record is longer than what is sent: its inner type and the tag of AES-GCM (RFC 8446, 5.2 and
+5.3).
+"""
 COMMITS = {"psycopg": b"Q\0\0\0\x0bCOMMIT\0", "asyncpg": b"Q\0\0\0\x0bCOMMIT\0", "pymysql": b"\x07\0\0\0\x03COMMIT"}
 COMMITS["asyncmy"] = COMMITS["pymysql"]
 
@@ -48,7 +53,8 @@ class EncryptedStage(Stage):
         return plain | {"ssl": ssl.create_default_context(cafile=self.server.ca_file)}
 
     def rest(self) -> None:
-        """Wait until no login is under way, by way of a probe: its records are as long as the key's, and would be taken for it.
+        """Wait until no login is under way, by way of a probe: its records are as long as the key's, and would be taken
+        for it.
 
         The connection for probes may have been lent to a caller, and is dialled anew a moment later.
         """

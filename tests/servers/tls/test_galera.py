@@ -1,4 +1,6 @@
-"""The faults of Galera once more, through TLS: nodes that are killed, frozen, refuse, fall behind, lose the quorum, are drained or discovered."""
+"""The faults of Galera once more, through TLS: nodes that are killed, frozen, refuse, fall behind, lose the quorum, are
+drained or discovered.
+"""
 
 from __future__ import annotations
 

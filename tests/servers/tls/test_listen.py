@@ -1,4 +1,6 @@
-"""Who waits for notifications once more, through TLS: woken when the node is frozen or demoted, left alone when nothing happens."""
+"""Who waits for notifications once more, through TLS: woken when the node is frozen or demoted, left alone when nothing
+happens.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""TLS on real servers: the documentation's own examples, a certificate that is refused, and failures that are noticed through it."""
+"""TLS on real servers: the documentation's own examples, a certificate that is refused, and failures that are noticed
+through it.
+"""
 
 from __future__ import annotations
 

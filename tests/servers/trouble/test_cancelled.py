@@ -1,4 +1,6 @@
-"""A task that was cancelled ends as cancelled, on each driver of asyncio: nothing is run again, nothing is committed afterwards."""
+"""A task that was cancelled ends as cancelled, on each driver of asyncio: nothing is run again, nothing is committed
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from clustersql.pool.base import BasePool
 stages = pytest.mark.parametrize("stage", [driver for driver in DRIVERS if driver in face.ASYNC], indirect=True)
 
 PATIENCE = 12.0
-"""Seconds within which a cancelled call ends on a node that is frozen: psycopg waits 5 for its cancel request, and 5 for the answer."""
+"""Seconds within which a cancelled call ends on a node that is frozen: psycopg waits 5 for its cancel request, and 5
+for the answer.
+"""
 
 
 def in_loop(stage: Stage, function: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -57,7 +61,9 @@ def unharmed(stage: Stage) -> Iterator[None]:
 @stages
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_run_is_cancelled(stage: Stage, times: int) -> None:
-    """Once by a timeout, and again by the shutdown right after it: the function is called once, and the task is cancelled."""
+    """Once by a timeout, and again by the shutdown right after it: the function is called once, and the task is
+    cancelled.
+    """
     calls: list[int] = []
 
     async def work(conn: Any) -> None:
@@ -85,7 +91,9 @@ def test_run_is_cancelled(stage: Stage, times: int) -> None:
 
 @stages
 def test_timeouts_and_scopes_hold(stage: Stage) -> None:
-    """`asyncio.timeout`, `wait_for`, a `TaskGroup` whose other task fails, and anyio's scope, which cancels again at each turn."""
+    """`asyncio.timeout`, `wait_for`, a `TaskGroup` whose other task fails, and anyio's scope, which cancels again at
+    each turn.
+    """
 
     async def work(conn: Any) -> None:
         await conn.cursor().execute(*insert(stage))
@@ -157,7 +165,9 @@ def test_a_timeout_inside_the_function_is_the_functions(stage: Stage) -> None:
 
 @stages
 def test_a_rollback_while_the_cancellation_passes(stage: Stage) -> None:
-    """The cancellation was delivered already: no driver's error of the session that it has ended is another one, and anyio's scope catches its own."""
+    """The cancellation was delivered already: no driver's error of the session that it has ended is another one, and
+    anyio's scope catches its own.
+    """
 
     async def each(db: Any) -> list[Any]:
         async with db.connection() as conn:
@@ -208,7 +218,9 @@ def test_the_next_statement_is_not_cancelled(stage: Stage, monkeypatch: pytest.M
 
 @stages
 def test_a_timeout_on_a_frozen_node(stage: Stage) -> None:
-    """Also in COMMIT and while the connection is dialled: TimeoutError, within the time that the page on asyncio tells."""
+    """Also in COMMIT and while the connection is dialled: TimeoutError, within the time that the page on
+    asyncio tells.
+    """
 
     async def work(conn: Any) -> None:
         await conn.cursor().execute(*insert(stage))
@@ -231,7 +243,9 @@ def test_a_timeout_on_a_frozen_node(stage: Stage) -> None:
 
 @stages
 def test_a_cancellation_that_comes_with_the_answer(stage: Stage) -> None:
-    """While an answer waits to be taken in, up to the turn of the loop that takes it: no statement returns as if nothing had been."""
+    """While an answer waits to be taken in, up to the turn of the loop that takes it: no statement returns as if
+    nothing had been.
+    """
     cluster = face.cluster(f"{stage.key}-turns", stage.driver, stage.loop)
     more = {"read_timeout": 30} if stage.driver == "asyncmy" else {}  # with it asyncmy waits in another way
     cluster.add_node("a", **stage.address(stage.server.port("n1")), **more)

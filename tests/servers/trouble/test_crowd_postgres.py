@@ -117,7 +117,9 @@ def test_demotion_with_the_sessions_kept(postgres: PostgresCluster, driver: str)
 
 
 def test_deaf_node_at_connect(postgres: PostgresCluster, driver: str) -> None:
-    """A node whose kernel accepts and which never answers, first in the order: the others serve, and no error is seen."""
+    """A node whose kernel accepts and which never answers, first in the order: the others serve, and no error
+    is seen.
+    """
 
     async def main() -> Crowd:
         with socket.socket() as deaf:
@@ -151,7 +153,9 @@ def test_removal_of_a_node(postgres: PostgresCluster, driver: str) -> None:
 
 
 def test_cancelled_operations(postgres: PostgresCluster, driver: str) -> None:
-    """Thousands of statements, transactions and waits are cancelled at random moments: nothing of them is left here or on the server."""
+    """Thousands of statements, transactions and waits are cancelled at random moments: nothing of them is left here or
+    on the server.
+    """
 
     async def operation(load: Crowd, serial: int) -> None:
         if serial % 3 == 0:

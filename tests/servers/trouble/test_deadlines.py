@@ -1,4 +1,6 @@
-"""``timeout`` bounds the statement too: it is ended from outside, its outcome told as after a lost connection, and no node is blamed."""
+"""``timeout`` bounds the statement too: it is ended from outside, its outcome told as after a lost connection, and no
+node is blamed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Trouble while connecting and waiting: closed at once, deaf, all down, wrong passwords, queues; nothing leaks and nobody hangs."""
+"""Trouble while connecting and waiting: closed at once, deaf, all down, wrong passwords, queues; nothing leaks and
+nobody hangs.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,9 @@ class Counted:
         execute(conn, "SELECT 1")
 
     def check(self, postgres: PostgresCluster, lost: bool = False) -> None:
-        """Acknowledged: there once.  Unknown: there at most once.  Nothing else is there.  ``lost``: see `check_lost`."""
+        """Acknowledged: there once.  Unknown: there at most once.  Nothing else is there.  ``lost``: see
+        `check_lost`.
+        """
         there = [name for (name,) in postgres.execute(postgres.primary, "SELECT name FROM events")]
         assert len(there) == len(set(there))
         check_lost(self.acknowledged, set(there), lost)

@@ -1,4 +1,6 @@
-"""An exception that is not the driver's, in the middle of its call: it passes as it is, and nobody reads the answer that was pending."""
+"""An exception that is not the driver's, in the middle of its call: it passes as it is, and nobody reads the answer
+that was pending.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ THREADS = [driver for driver in DRIVERS if driver not in face.ASYNC]
 POISONED = f"SELECT {POISON}"
 
 CALLS_BACK = [driver for driver in DRIVERS if driver != "mariadb"]
-"""mariadb takes no iterator of parameters, and leaves a converter's exception to the interpreter, which raises it anywhere."""
+"""mariadb takes no iterator of parameters, and leaves a converter's exception to the interpreter, which raises it
+anywhere.
+"""
 
 in_threads = pytest.mark.parametrize("stage", THREADS, indirect=True)
 
@@ -47,7 +51,9 @@ def own_errors(stage: Stage) -> tuple[type[BaseException], ...]:
 
 
 def broken_by(stage: Stage, kind: type[BaseException], function: Any, *args: Any) -> BaseException:
-    """Call ``function``, which a ``kind`` breaks into; returns what it raised: that, or what the driver has made of it, never ours."""
+    """Call ``function``, which a ``kind`` breaks into; returns what it raised: that, or what the driver has made of it,
+    never ours.
+    """
     with pytest.raises(
         (kind, *own_errors(stage), SystemError)
     ) as raised:  # mariadb leaves a converter's to the interpreter
@@ -105,7 +111,9 @@ def test_a_handler_that_raises_in_the_middle_of_a_statement(stage: Stage) -> Non
 
 @in_threads
 def test_a_transaction_that_was_broken_into_is_never_committed_in_part(stage: Stage) -> None:
-    """The function swallows what broke in, and goes on: COMMIT says so, and a rollback begins anew on another session."""
+    """The function swallows what broke in, and goes on: COMMIT says so, and a rollback begins anew on another
+    session.
+    """
     with unharmed(stage), stage.db.connection() as conn:
         stage.insert(conn)
         with signalled(SoftLimit(), 0.1):
@@ -166,7 +174,9 @@ def test_a_handler_that_raises_while_the_connection_is_given_back(stage: Stage) 
 
 @in_threads
 def test_a_handler_that_raises_in_a_checkout(stage: Stage) -> None:
-    """While a dial is awaited, and while the mode of a connection is set: no connection, and no room in the pool, is lost."""
+    """While a dial is awaited, and while the mode of a connection is set: no connection, and no room in the pool, is
+    lost.
+    """
     cluster = stage.make(max_size=1, stagger=30.0)
     with cluster.open() as db, unharmed(stage, db, cluster):
         for options in ({"read_only": True}, {}):
@@ -227,7 +237,9 @@ def test_a_value_that_its_converter_refuses(stage: Stage) -> None:
 
 @pytest.mark.parametrize("stage", CALLS_BACK, indirect=True)
 def test_parameters_that_raise(stage: Stage) -> None:
-    """A generator of parameters raises in the middle of `executemany`: it passes, and what came before is rolled back."""
+    """A generator of parameters raises in the middle of `executemany`: it passes, and what came before is
+    rolled back.
+    """
 
     def parameters(error: BaseException) -> Iterator[tuple[str]]:
         yield (stage.key,)

@@ -1,4 +1,6 @@
-"""A path that died in silence while its node answers everybody else: a NAT, a firewall or a load balancer that forgot one connection."""
+"""A path that died in silence while its node answers everybody else: a NAT, a firewall or a load balancer that forgot
+one connection.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def quick(stage: Stage) -> Stage:
 
 @before_or_after
 def test_proven_read_goes_on_elsewhere(quick: Stage, before: bool) -> None:
-    """The server has nothing to do for us and says so: the socket is shut down, and the read has its rows without an error."""
+    """The server has nothing to do for us and says so: the socket is shut down, and the read has its rows without an
+    error.
+    """
     quick.db.execute(INSERT, (quick.key,))
     quick.a.forget_on(quick.key_bytes, before=before)
     rows = quick.db.options(read_only=True).execute(SELECT, (quick.key,)).fetchall()
@@ -71,7 +75,9 @@ def test_slow_statement_on_a_live_node_is_left_alone(quick: Stage) -> None:
 
 
 def test_statement_whose_time_is_over_is_cancelled_on_the_server(stage: Stage) -> None:
-    """Its socket is shut down here, which a server notices only when it wants to answer: so it is told on another connection."""
+    """Its socket is shut down here, which a server notices only when it wants to answer: so it is told on another
+    connection.
+    """
     sleep = "SELECT pg_sleep(30)" if stage.postgres else "SELECT SLEEP(30)"
     error = failure(stage.db.options(timeout=0.5).execute, f"{sleep} /* {stage.key} */")
     assert error is not None

@@ -1,4 +1,6 @@
-"""A node that is frozen (SIGSTOP) accepts connections and answers nothing: callers are woken, and slow statements elsewhere go on."""
+"""A node that is frozen (SIGSTOP) accepts connections and answers nothing: callers are woken, and slow statements
+elsewhere go on.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def wait_for_every_node(db: Any) -> None:
 
 
 def test_a_frozen_standby_costs_no_read(database: Any, postgres: PostgresCluster) -> None:
-    """Every read that hangs on it is answered by another node, without an error, and a slow statement on a live node is left alone."""
+    """Every read that hangs on it is answered by another node, without an error, and a slow statement on a live node is
+    left alone.
+    """
     wait_for_every_node(database)
     reader, slept = database.options(read_only=True), []
     sleeper = threading.Thread(target=lambda: slept.append(database.execute("SELECT pg_sleep(4)").rowcount))
@@ -81,7 +85,9 @@ def test_a_frozen_primary_is_waited_for(database: Any, postgres: PostgresCluster
 
 
 def test_the_end_does_not_wait_for_a_frozen_node(database: Any, postgres: PostgresCluster) -> None:
-    """Its connections, in the pool and under a probe, are closed without its word; psycopg's asyncio API would wait 10 s for a cancelled probe."""
+    """Its connections, in the pool and under a probe, are closed without its word; psycopg's asyncio API would wait 10
+    s for a cancelled probe.
+    """
     wait_for_every_node(database)
     postgres.freeze("n2")
     topology = database._cluster._topology if hasattr(database, "_cluster") else database._pool.topology
@@ -92,7 +98,9 @@ def test_the_end_does_not_wait_for_a_frozen_node(database: Any, postgres: Postgr
 
 
 def test_a_read_on_a_way_that_fell_silent_is_answered_by_the_other(stage: Stage) -> None:
-    """To the client that is what a frozen host is: its kernel acknowledges, and nothing answers, a probe neither.  Every driver is woken."""
+    """To the client that is what a frozen host is: its kernel acknowledges, and nothing answers, a probe neither.
+    Every driver is woken.
+    """
     cluster = stage.make(stagger=20.0, **TUNED)
     db = cluster.open()
     assert eventually(lambda: all(node.usable for node in cluster.view))

@@ -54,7 +54,9 @@ def _failovers(stage: Stage, count: int) -> None:
 
 
 def _fresh(stage: Stage) -> None:
-    """A cluster that heals fast and remembers nothing for the test: a list of all connections ever made would be the leak."""
+    """A cluster that heals fast and remembers nothing for the test: a list of all connections ever made would be the
+    leak.
+    """
     stage.close()
     stage.raws.clear()
     knobs = {"retry_ratio": 1.0, "retry_reserve": 1000, "breaker_base": 0.01, "breaker_cap": 0.05}

@@ -1,7 +1,7 @@
 """Packets that vanish in the network itself: TCP sends them again and again, and neither side is told anything.
 
-A proxy acknowledges what it swallows; here nothing is acknowledged.  The same faults through a proxy, which every machine can run, are in
-test_forgotten.py and test_crowd_postgres.py.
+A proxy acknowledges what it swallows; here nothing is acknowledged.  The same faults through a proxy, which every
+machine can run, are in test_forgotten.py and test_crowd_postgres.py.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def on(db: Any, node: str) -> Any:
 def test_reads_go_on_when_the_path_to_their_node_is_gone(
     cluster: Any, network: Network, servers: PostgresCluster
 ) -> None:
-    """No read fails, the node is taken out, a slow statement elsewhere goes on, and the node is back when the path is."""
+    """No read fails, the node is taken out, a slow statement elsewhere goes on, and the node is back when the
+    path is.
+    """
     db, slept = cluster.open(), []
     reader = db.options(read_only=True)
     slow = threading.Thread(target=lambda: slept.append(db.execute("SELECT pg_sleep(3)").fetchall()))

@@ -1,4 +1,6 @@
-"""What a node is told to do with a session of ours: the session is known by a number that may be somebody else's by then."""
+"""What a node is told to do with a session of ours: the session is known by a number that may be somebody else's by
+then.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from clustersql.nodes.dial import Order
 @pytest.mark.parametrize("stage", ["psycopg", "pymysql", "asyncpg", "aiomysql"], indirect=True)
 @pytest.mark.parametrize("form", ["cancel", "terminate"])
 def test_an_order_reaches_no_other_session_of_that_number(stage: Stage, form: str) -> None:
-    """The number was given away again after a restart, or the address leads to another server: a session that has begun later is not ours."""
+    """The number was given away again after a restart, or the address leads to another server: a session that has begun
+    later is not ours.
+    """
     asked: list[Any] = []
     with stage.make().open().connection() as stranger:
         number = stage.cluster.driver.session_id(stage.raw(stranger))

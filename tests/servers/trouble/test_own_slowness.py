@@ -1,4 +1,6 @@
-"""An answer that has come, and that this process has not come to heed: too many busy threads, a blocked loop.  It condemns nobody."""
+"""An answer that has come, and that this process has not come to heed: too many busy threads, a blocked loop.  It
+condemns nobody.
+"""
 
 from __future__ import annotations
 

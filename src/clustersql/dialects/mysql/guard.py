@@ -1,7 +1,7 @@
 """The commit guard's statements for MySQL, MariaDB and Galera.
 
-One fence for all of them: MySQL has no RETURNING, and in autocommit mode Galera would answer one with the rows of an attempt that it has undone
-(``wsrep_retry_autocommit``).
+One fence for all of them: MySQL has no RETURNING, and in autocommit mode Galera would answer one with the rows of an
+attempt that it has undone (``wsrep_retry_autocommit``).
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ SAME_START = 3.0
 def create(commits: str, keys: str) -> tuple[str, ...]:
     """InnoDB, whatever the server's default.  The key is binary: a collation would take two keys for one."""
     return (
-        f"CREATE TABLE IF NOT EXISTS {commits} (token BINARY(16) NOT NULL PRIMARY KEY, fate CHAR(1) CHARACTER SET ascii NOT NULL DEFAULT 'c', "
+        f"CREATE TABLE IF NOT EXISTS {commits} (token BINARY(16) NOT NULL PRIMARY KEY, "
+        "fate CHAR(1) CHARACTER SET ascii NOT NULL DEFAULT 'c', "
         "at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), seen TIMESTAMP(6) NULL DEFAULT NULL) ENGINE=InnoDB",
         f"CREATE TABLE IF NOT EXISTS {keys} (`key` VARBINARY(800) NOT NULL PRIMARY KEY, token BINARY(16) NOT NULL, "
-        "at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), keep_until TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)) ENGINE=InnoDB",
+        "at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), "
+        "keep_until TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)) ENGINE=InnoDB",
     )
 
 
@@ -42,7 +44,7 @@ def insert(table: str, token: bytes) -> str:
 
 
 def fold(version: str, statement: str) -> str:
-    """MariaDB's compound statement, which is left by an error of the INSERT before it comes to COMMIT.  MySQL has none."""
+    """MariaDB's compound statement, which an error of the INSERT leaves before it comes to COMMIT.  MySQL has none."""
     return f"BEGIN NOT ATOMIC {statement}; COMMIT; END" if "mariadb" in version.lower() else ""
 
 
@@ -53,7 +55,8 @@ def fence(table: str, token: bytes) -> Fence:
         (
             f"SET SESSION innodb_lock_wait_timeout = {WAIT}",
             "START TRANSACTION",
-            f"INSERT INTO {table} (token, fate) VALUES ({name}, 'v') ON DUPLICATE KEY UPDATE seen = CURRENT_TIMESTAMP(6)",
+            f"INSERT INTO {table} (token, fate) VALUES ({name}, 'v') "
+            "ON DUPLICATE KEY UPDATE seen = CURRENT_TIMESTAMP(6)",
             f"SELECT fate FROM {table} WHERE token = {name} FOR UPDATE",
             "COMMIT",
         ),
@@ -109,10 +112,13 @@ def lapse(keys: str) -> tuple[str, ...]:
 
 
 def claim(keys: str, key: str, token: bytes, keep: float) -> tuple[str, ...]:
-    """The upsert waits for whoever has just written the same key.  Its assignments are made from left to right, so the time is the last."""
+    """The upsert waits for whoever has just written the same key.  Its assignments are made from left to right, so the
+    time is the last.
+    """
     name, mine = f"X'{key.encode().hex()}'", f"X'{token.hex()}'"
     upsert = (
-        f"INSERT INTO {keys} (`key`, token, keep_until) VALUES ({name}, {mine}, CURRENT_TIMESTAMP(6) + INTERVAL {keep:.6f} SECOND) "
+        f"INSERT INTO {keys} (`key`, token, keep_until) "
+        f"VALUES ({name}, {mine}, CURRENT_TIMESTAMP(6) + INTERVAL {keep:.6f} SECOND) "
         "ON DUPLICATE KEY UPDATE token = IF(keep_until < CURRENT_TIMESTAMP(6), VALUES(token), token), "
         "at = IF(keep_until < CURRENT_TIMESTAMP(6), CURRENT_TIMESTAMP(6), at), "
         "keep_until = IF(keep_until < CURRENT_TIMESTAMP(6), VALUES(keep_until), keep_until)"

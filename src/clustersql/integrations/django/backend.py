@@ -2,8 +2,10 @@
 
 Rules
 -----
-1. `connect` checks a handle out, `close` gives it back; the cluster's pool keeps the sessions, for all threads and aliases together.
-2. What Django sets up in a new connection is done on the driver's own, once per session and after a reset, so that it pins nothing.
+1. `connect` checks a handle out, `close` gives it back; the cluster's pool keeps the sessions, for all threads and
+   aliases together.
+2. What Django sets up in a new connection is done on the driver's own, once per session and after a reset, so that it
+   pins nothing.
 3. A session that is lost is replaced under the handle: an error of its is no reason to close the connection.
 """
 
@@ -58,7 +60,7 @@ class Clustered:
         if any(entry.get("REPLICA_OF") == alias for entry in databases.values()):
             self.execute_wrappers = [self._noting]
 
-    # -- what Django calls ---------------------------------------------------------------------------------------------------------
+    # -- what Django calls ---------------------------------------------------------------------------------------------
 
     def get_connection_params(self) -> dict[str, Any]:
         """Return the driver's arguments without address and credentials, which are the nodes'."""
@@ -96,7 +98,9 @@ class Clustered:
         leave(self.alias)
 
     def schema_editor(self, *args: Any, **kwargs: Any) -> Any:
-        """Return Django's own, in whose block the connection stays where it is: half of a migration elsewhere would be worse than an error."""
+        """Return Django's own, in whose block the connection stays where it is: half of a migration elsewhere would be
+        worse than an error.
+        """
         made = super().schema_editor(*args, **kwargs)  # type: ignore[misc]
         made.__class__ = _steady(type(made))
         return made
@@ -115,7 +119,7 @@ class Clustered:
             raise
         attempt.committed = True
 
-    # -- ours ----------------------------------------------------------------------------------------------------------------------
+    # -- ours ----------------------------------------------------------------------------------------------------------
 
     @property
     def cluster(self) -> Cluster:
@@ -135,7 +139,9 @@ class Clustered:
         raise NotImplementedError
 
     def primary_settings(self) -> dict[str, Any]:
-        """Return the settings with the address of the node that serves this connection, for programs that connect by themselves."""
+        """Return the settings with the address of the node that serves this connection, for programs that connect by
+        themselves.
+        """
         self.ensure_connection()  # type: ignore[attr-defined]
         found: dict[str, Any] = self.settings_dict | dict.fromkeys(OURS)
         if self._asked.cluster is None:
@@ -161,7 +167,9 @@ class Clustered:
         return link_of(self.alias, self._link, cluster, dict(asked.options), self._hook())
 
     def _hook(self) -> Callable[[Any], None]:
-        """Return what sets a session up: the same function for as long as it does the same, and for a replica that of its alias."""
+        """Return what sets a session up: the same function for as long as it does the same, and for a replica that of
+        its alias.
+        """
         key = (type(self), self._asked.source, self.alias == NO_DB_ALIAS, *self.session_settings())
         if key not in _hooks:
             # A wrapper of its own: this one ends with its thread, and its settings may change.

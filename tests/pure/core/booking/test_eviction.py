@@ -1,4 +1,6 @@
-"""A full pool whose best node has no idle connection: when one of another node is closed for it, and when that one serves."""
+"""A full pool whose best node has no idle connection: when one of another node is closed for it, and when that one
+serves.
+"""
 
 from __future__ import annotations
 

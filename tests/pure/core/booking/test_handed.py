@@ -1,4 +1,6 @@
-"""A connection that comes back is put into the hands of a caller who can do nothing but wait; any other news makes him look at everything."""
+"""A connection that comes back is put into the hands of a caller who can do nothing but wait; any other news makes him
+look at everything.
+"""
 
 from __future__ import annotations
 

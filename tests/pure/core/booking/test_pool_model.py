@@ -1,6 +1,8 @@
-"""Model-based test of the pool's bookkeeping: random histories of callers, dials, failures and views, against a count of our own.
+"""Model-based test of the pool's bookkeeping: random histories of callers, dials, failures and views, against a count
+of our own.
 
-Callers are driven by the real `open_`, performed as `sync/pool.py` does, but with a virtual clock and every interleaving of the events.
+Callers are driven by the real `open_`, performed as `sync/pool.py` does, but with a virtual clock and every
+interleaving of the events.
 """
 
 from __future__ import annotations
@@ -339,7 +341,9 @@ class PoolModel(RuleBasedStateMachine):
     # -- what must hold
 
     def first_in_line(self, session: Session) -> Waiter | None:
-        """Whom `session` must go to when it comes free now: own arithmetic, first come, first served among those it fits."""
+        """Whom `session` must go to when it comes free now: own arithmetic, first come, first served among those it
+        fits.
+        """
         node = self.view.by_name.get(session.node)
         fresh = node is not None and not session.shelf.retired and session.generation == node.generation
         if self.book.closed or not fresh or self.now >= session.expires:

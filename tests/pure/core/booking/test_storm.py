@@ -1,4 +1,6 @@
-"""While every node is gone, a failed probe is no news to those who wait: a thousand of them must not be woken by each."""
+"""While every node is gone, a failed probe is no news to those who wait: a thousand of them must not be woken
+by each.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def test_a_live_node_that_refuses_new_connections_is_news() -> None:
 
 
 def test_the_single_writer_is_not_who_answers_first() -> None:
-    """At the start of a process every node is asked at once; a later node's probe must not be lent before the earlier one has spoken."""
+    """At the start of a process every node is asked at once; a later node's probe must not be lent before the earlier
+    one has spoken.
+    """
     view = View(writer="single")
     for name in "ab":
         view = observe(view, Added(name), 0.0)

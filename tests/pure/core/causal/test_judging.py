@@ -1,4 +1,6 @@
-"""What proves that a server has seen a bookmark, and where a read goes: the scenario files, and what must hold for all of them."""
+"""What proves that a server has seen a bookmark, and where a read goes: the scenario files, and what must hold for all
+of them.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ histories = st.lists(st.integers(1, 60), min_size=1, max_size=4).map(
 def test_a_bookmark_is_never_called_read_by_a_server_without_it(
     began: list[int], timeline: int, place: int, at: int, primary: bool, data: st.DataObject
 ) -> None:
-    """The truth by a model: timeline N+1 began at ``began[N-1]`` of timeline N.  A server on a timeline has what lies below each switch before it."""
+    """The truth by a model: timeline N+1 began at ``began[N-1]`` of timeline N.  A server on a timeline has what lies
+    below each switch before it.
+    """
     latest = len(began) + 1
     of = data.draw(st.integers(1, latest)) if not primary else latest
     proven = of if primary else data.draw(st.integers(0, of))

@@ -82,7 +82,7 @@ def test_resolve(case: dict[str, Any]) -> None:
     assert ("end" in said) is case.get("ended", False)
 
 
-# -- the id ------------------------------------------------------------------------------------------------------------------------------
+# -- the id ------------------------------------------------------------------------------------------------------------
 
 ID = CommitId(bytes(range(16)), "audit.a:b%", "system identifier 7", 3, 1_700_000_000)
 
@@ -130,7 +130,7 @@ def test_an_id_is_settled_only_where_that_means_something(
     assert bool(says) is bool(found)
 
 
-# -- what is said to each database -------------------------------------------------------------------------------------------------------
+# -- what is said to each database -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Nodes of which too little is known are tried before their estimates have faded; those that are known to be slower are not."""
+"""Nodes of which too little is known are tried before their estimates have faded; those that are known to be slower are
+not.
+"""
 
 from __future__ import annotations
 

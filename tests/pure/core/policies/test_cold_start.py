@@ -1,4 +1,6 @@
-"""Where nothing is known yet: work that is spread begins anywhere, that of the single writer in the configured order."""
+"""Where nothing is known yet: work that is spread begins anywhere, that of the single writer in the
+configured order.
+"""
 
 from __future__ import annotations
 

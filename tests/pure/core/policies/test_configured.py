@@ -1,4 +1,6 @@
-"""The policies that go by what was configured: who is near, how work follows the weights, and which group comes first."""
+"""The policies that go by what was configured: who is near, how work follows the weights, and which group
+comes first.
+"""
 
 from __future__ import annotations
 

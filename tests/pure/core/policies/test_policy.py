@@ -69,7 +69,9 @@ def test_round_robin_goes_in_order() -> None:
 
 
 def test_a_caller_keeps_its_turn_however_often_it_looks() -> None:
-    """Found as a flake: who waited for a slow dial looked again, took the next one's turn, and a node was passed over."""
+    """Found as a flake: who waited for a slow dial looked again, took the next one's turn, and a node was
+    passed over.
+    """
     nodes, chosen = loads(3), policy("round-robin")
     first, second = chosen.turn(), chosen.turn()
     looks = [first.rank(nodes, 1.0, Random(1).random)[0].name for _ in range(3)]

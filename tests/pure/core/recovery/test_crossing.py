@@ -1,7 +1,9 @@
-"""Everything that can meet: error, phase, promise, role and generation, against the table of the README as it reads, not as it is computed.
+"""Everything that can meet: error, phase, promise, role and generation, against the table of the README as it reads,
+not as it is computed.
 
-The errors are all rows of all dialects' tables, on a connection that lives on, that is gone, and that had sent nothing.  Each is taken from the
-exception through an adapter to what the caller gets and what the cluster believes afterwards.  Rows that prove the same are one case.
+The errors are all rows of all dialects' tables, on a connection that lives on, that is gone, and that had sent nothing.
+Each is taken from the exception through an adapter to what the caller gets and what the cluster believes afterwards.
+Rows that prove the same are one case.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class Adapter(BaseDriver):
 
 
 def errors(dialect: Dialect) -> Iterator[tuple[str | None, int | None, str]]:
-    """Every row of a dialect's tables as (SQLSTATE, number, text); a class of states by one that has no row of its own."""
+    """Every row of a dialect's tables as (SQLSTATE, number, text); a class of states by one that has no row
+    of its own.
+    """
     for errno, fault in dialect.errnos.items():
         for text in [""] if isinstance(fault, Fault) else ["", *(needle for needle, _ in fault)]:
             yield None, errno, text
@@ -79,7 +83,9 @@ WORDS = ("write", "idempotent", "read")
 
 
 class Case(NamedTuple):
-    """One meeting.  ``error`` is an example of one that proves ``facts``; ``age`` is the session's generation less the node's."""
+    """One meeting.  ``error`` is an example of one that proves ``facts``; ``age`` is the session's generation less the
+    node's.
+    """
 
     facts: Facts
     error: str
@@ -109,7 +115,9 @@ CASES = [
 
 
 def expected(case: Case) -> str:
-    """Return how it ends by the table: "again", "error" (the driver's), "lost" (TransactionLost), "unknown", or "done"."""
+    """Return how it ends by the table: "again", "error" (the driver's), "lost" (TransactionLost), "unknown",
+    or "done".
+    """
     facts, phase, word = case.facts, case.phase, case.word
     match facts.fault:
         case Fault.FOREIGN:

@@ -27,7 +27,9 @@ UNSENT = Facts(Fault.LOST, lost=True, not_sent=True)
     ],
 )
 def test_outcomes(facts: Facts, autocommit: str, transaction: str, commit: str) -> None:
-    """Before its COMMIT a transaction has not happened; a COMMIT that was sent has, unless the error proves otherwise."""
+    """Before its COMMIT a transaction has not happened; a COMMIT that was sent has, unless the error proves
+    otherwise.
+    """
     found = {during: outcome(facts, during).value for during in ("autocommit", "transaction", "commit")}
     assert found == {"autocommit": autocommit, "transaction": transaction, "commit": commit}
 

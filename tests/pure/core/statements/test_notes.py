@@ -1,4 +1,6 @@
-"""The cache of what is known of statements: bounded in number and in bytes, and the same for each comment at the end."""
+"""The cache of what is known of statements: bounded in number and in bytes, and the same for each comment at
+the end.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def test_each_comment_is_the_same_statement() -> None:
 
 @pytest.mark.parametrize("length", [100, LONG - 20, LONG + 20, 75_000])
 def test_different_texts_do_not_fill_the_memory(length: int) -> None:
-    """Literals in the text make each another one; also where all are of the length that is just kept, and of four bytes a character."""
+    """Literals in the text make each another one; also where all are of the length that is just kept, and of four bytes
+    a character.
+    """
     cache = notes()
     padding = "\U0001f600" * length
     for n in range(2 * MOST if length < LONG else 1500):

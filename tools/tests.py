@@ -30,15 +30,19 @@ ON_GALERA = ("tests/servers/integrations", "tests/servers/cli/test_check_galera.
 """They share one Galera; ``tests/servers/galera`` has another one, on the ports that the ancestor's config.toml names.
 """
 FIRST = (
-    "galera",
     "tls",
+    "galera",
+    "trouble 2",
     "nodes",
     "sessions",
+    "on Galera",
     "trouble 1",
-    "trouble 2",
     "guarantees 1",
     "guarantees 2",
-    "on Galera",
+    "drivers",
+    "testing",
+    "mysql",
+    "simulation",
     "cli",
 )
 """The longest shards, in this order; the others follow by their names."""

@@ -59,14 +59,14 @@ def each_api(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def stage(_replication: MySQLCluster, driver: str) -> Iterator[Stage]:
+def stage(replication: MySQLCluster, driver: str) -> Iterator[Stage]:
     """Two ways to the source, for each driver."""
     with ExitStack() as stack:
-        a, b = (stack.enter_context(FaultProxy(_replication.port("n1"))) for _ in "ab")
+        a, b = (stack.enter_context(FaultProxy(replication.port("n1"))) for _ in "ab")
         if driver == "mysql-connector":
             # It can log in without TLS only where the server has seen the password since its start.
-            pymysql.connect(host="127.0.0.1", port=_replication.port("n1"), user="app", password="secret").close()
-        stage = Stage(driver, _replication, a, b)
+            pymysql.connect(host="127.0.0.1", port=replication.port("n1"), user="app", password="secret").close()
+        stage = Stage(driver, replication, a, b)
         stack.callback(stage.end)
         yield stage
 

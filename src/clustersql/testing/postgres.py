@@ -409,11 +409,23 @@ class PostgresCluster(BaseCluster):
         if self.state(name) == "down" or not self._health(name).standby:
             return False
         self._follow(name, primary)
+        timeline = self._health(primary).timeline
         try:
-            self._wait_streaming(primary, [name], timeout=3)
+            # One that has received more than was promoted streams too, for a moment: what is left of the old timeline.
+            wait_until(
+                lambda: name in self._health(primary).streaming and self._received(name) == timeline,
+                f"{name} streams timeline {timeline} from {primary}",
+                timeout=3,
+                every=0.03,
+            )
         except StartError:
             return False
         return True
+
+    def _received(self, name: str) -> int:
+        """The timeline of the log that a standby has received last; 0: it receives none."""
+        rows = self._ask(name, "SELECT coalesce(received_tli, 0) FROM pg_stat_wal_receiver")
+        return int(rows[0][0]) if rows else 0
 
     def _copy(self, source: str, targets: Sequence[str]) -> None:
         """Stop a primary and copy its files, for half of the work of a base backup; who follows it has received all."""
@@ -447,11 +459,11 @@ class PostgresCluster(BaseCluster):
         self.execute(name, f"ALTER SYSTEM {change}")
         self.execute(name, "SELECT pg_reload_conf()")
 
-    def _wait_streaming(self, primary: str, names: Sequence[str], timeout: float = 20) -> None:
+    def _wait_streaming(self, primary: str, names: Sequence[str]) -> None:
         wait_until(
             lambda: set(names) <= set(self._health(primary).streaming),
             f"{', '.join(names)} streams from {primary} (logs in {self.directory})",
-            timeout=timeout,
+            timeout=20,
             every=0.03,
         )
 

@@ -196,7 +196,8 @@ def test_retries_of_an_idempotent_write_end_as_unknown(stage: Stage) -> None:
     error = failure(db.options(idempotent=True).execute, INSERT, (stage.key,))
     assert isinstance(error, OutcomeUnknown)
     assert isinstance(error.__cause__, stage.errors.Error)
-    assert stage.count() == 3
+    # The server may be at the last one still, when its path is cut: what it began to answer may have been said before.
+    assert eventually(lambda: stage.count() == 3)
 
 
 def test_retry_budget(stage: Stage) -> None:
@@ -205,12 +206,12 @@ def test_retry_budget(stage: Stage) -> None:
     db = cluster.open().options(idempotent=True)
     stage.a.cut_on(stage.key_bytes, before=False, count=1)
     db.execute(INSERT, (stage.key,))
-    assert stage.count() == 2
+    assert eventually(lambda: stage.count() == 2)
     for proxy in (stage.a, stage.b):
         proxy.cut_on(stage.key_bytes, before=False, count=9)
     error = failure(db.execute, INSERT, (stage.key,))
     assert isinstance(error, stage.errors.Error)
-    assert stage.count() == 3
+    assert eventually(lambda: stage.count() == 3)
     metrics = cluster.metrics()
     assert (metrics["Retries"], metrics["RetriesRefused"]) == (1, 1)
 

@@ -15,6 +15,12 @@ from support.waiting import eventually
 
 from clustersql.nodes.dial import Order
 
+WORKING = {
+    True: "pg_stat_activity WHERE pid = {} AND state = 'active' AND upper(query)",
+    False: "information_schema.processlist WHERE id = {} AND upper(info)",
+}
+"""Whether the database is PostgreSQL: where a session's present statement is found by its number."""
+
 
 @pytest.mark.parametrize("stage", ["psycopg", "pymysql", "asyncpg", "aiomysql"], indirect=True)
 @pytest.mark.parametrize("form", ["cancel", "terminate"])
@@ -30,10 +36,11 @@ def test_an_order_reaches_no_other_session_of_that_number(stage: Stage, form: st
         stage.insert(stranger)
         thread = threading.Thread(target=lambda: asked.append(failure(execute, stranger, sleep)))
         thread.start()
+        at_work = f"SELECT count(*) FROM {WORKING[stage.postgres].format(number)} LIKE '%SLEEP(30)%'"
+        assert eventually(lambda: stage.server.execute("n1", at_work) == [(1,)]), "an order finds nothing to end before"
         say = orders(stage)
         say(Order(getattr(stage.cluster.driver.dialect, form), number, time.monotonic() - 1e6))
-        assert thread.is_alive()
-        assert not asked
+        assert not eventually(lambda: asked, timeout=0.5), "what it had ended would be told within a moment"
         say(Order(getattr(stage.cluster.driver.dialect, form), number, time.monotonic()))
         thread.join()
         failure(stranger.rollback)

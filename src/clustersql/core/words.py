@@ -9,7 +9,7 @@ def note(error: BaseException, words: str) -> None:
     """Add a note to an error.  A program's own may refuse it (a frozen dataclass), and passes without."""
     try:
         error.add_note(words)
-    except Exception:
+    except Exception:  # what must follow (a session is closed) follows all the same
         return
 
 
@@ -17,7 +17,7 @@ def text_of(error: BaseException) -> str:
     """Return an error's text; its kind where a program's own cannot tell one."""
     try:
         return str(error)
-    except Exception:
+    except Exception:  # an error of an error's own would be raised in the place of that one
         return type(error).__name__
 
 

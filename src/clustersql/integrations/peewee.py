@@ -120,7 +120,7 @@ class Clustered:
         connection = self.link.database(arguments, False).connection()
         try:
             self.set_mode(connection)
-        except BaseException:
+        except BaseException:  # nobody else knows of it
             connection.close()
             raise
         return connection

@@ -85,12 +85,13 @@ def test_a_bookmark_is_never_called_read_by_a_server_without_it(
     began: list[int], timeline: int, place: int, at: int, primary: bool, data: st.DataObject
 ) -> None:
     """The truth by a model: timeline N+1 began at ``began[N-1]`` of timeline N.  A server on a timeline has what lies
-    below each switch before it.
+    below each switch before it.  The standby tells which it follows, or the process has heard of each switch since: it
+    cannot hear of one from a standby that may not tell (docs/causal.md).
     """
     latest = len(began) + 1
     of = data.draw(st.integers(1, latest)) if not primary else latest
     proven = of if primary else data.draw(st.integers(0, of))
-    known = data.draw(st.lists(st.sampled_from(range(2, latest + 1)), unique=True))
+    known = {*data.draw(st.lists(st.sampled_from(range(2, latest + 1)), unique=True)), *range(proven + 1, of + 1)} - {1}
     switches = tuple(Switch(number, began[number - 2]) for number in sorted(known))
     timeline = min(timeline, latest)
     has = place <= at and timeline <= of and all(place <= began[n - 2] for n in range(timeline + 1, of + 1))

@@ -260,10 +260,15 @@ class Attempt:
         """Stop waiting for it: the node did not answer within its deadline."""
         with self._lock:
             raw, self._raw = self._raw, None
-            if raw is not None and not self._settled:
-                # Under the lock: the thread may not close it, and its descriptor be reused, meanwhile.
+            if self._settled:
+                return
+            # Both under the lock.  Once it is cut, its thread is woken with the error of a connection that has ended:
+            # if that could settle it first, a pooler that only keeps us waiting would be a dead node.  And the thread
+            # may not close the connection, and its descriptor be reused, before it is cut.
+            self._settled = self.late = True
+            if raw is not None:
                 self.driver.abort(raw)
-        self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"), late=True)
+        self._end(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"))
 
     def cancel(self) -> None:
         """Nobody wants it any more, which says nothing about the node; it may not even have started."""
@@ -287,12 +292,16 @@ class Attempt:
                 self._came_late(result)
             self.driver.close(result.raw)
 
-    def _settle(self, result: Any, error: BaseException | None, late: bool = False) -> bool:
+    def _settle(self, result: Any, error: BaseException | None) -> bool:
+        # The thread that `abandon` has woken comes here too, and finds it settled.
         with self._lock:
             if self._settled:
                 return False
-            self._settled, self.late = True, late
+            self._settled = True
+        self._end(result, error)
+        return True
+
+    def _end(self, result: Any, error: BaseException | None) -> None:
         self.result, self.error = result, error
         self.seconds = time.monotonic() - self.began
         self._ended(self)
-        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -56,3 +57,34 @@ def test_a_question_s_time_runs_from_when_it_is_put() -> None:
             assert attempt.deadline == deadline
         attempt.redial()
         assert attempt.deadline >= put + 9.0
+
+
+def test_a_dial_that_is_cut_for_being_late_is_late_however_fast_its_thread_wakes() -> None:
+    """It wakes with the error of a connection that has ended, which must not be told as what the node did."""
+    cut = threading.Event()
+    threads: list[threading.Thread] = []
+    told: list[tuple[bool, BaseException | None]] = []
+
+    class Name(str):
+        def __repr__(self) -> str:
+            threads[0].join(
+                10
+            )  # whoever abandons is in the middle of it, and the thread that was woken comes to its end
+            return "'a'"
+
+    def works(attempt: Any) -> Any:
+        threads.append(threading.current_thread())
+        attempt.hold("raw")
+        cut.wait(10)
+        raise ConnectionError("the server has closed the connection")
+
+    driver: Any = SimpleNamespace(abort=lambda raw: cut.set())
+    topology: Any = SimpleNamespace(settings=SimpleNamespace(connect_timeout=9.0), name="shop")
+    attempt = sync_dial.Attempt(topology, driver, Name("a"), works, lambda one: told.append((one.late, one.error)))
+    attempt.start()
+    while attempt.held is None:
+        time.sleep(0.001)
+    attempt.abandon()
+    [(late, error)] = told
+    assert late
+    assert isinstance(error, TimeoutError)

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+PAUSE = 0.01
+"""Seconds of a thread between two operations: those of eight threads would take a whole processor without it."""
+
 
 @dataclass
 class Load:
@@ -47,7 +50,7 @@ def load(operation: Callable[[int, int], object], threads: int = 8) -> Iterator[
                 load.gaps.append(now - last)
                 last = now
             serial += 1
-            time.sleep(0.002)
+            time.sleep(PAUSE)
 
     workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
     for worker in workers:

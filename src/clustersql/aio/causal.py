@@ -59,6 +59,7 @@ async def _primary(pool: Pool, want: Want, memory: Remembers, deadline: float, l
     """Read the primary, which has all there is: nobody knows what must have been seen."""
     session = await lend(causal.primary(want), max(0.0, deadline - time.monotonic()))
     pool.topology.causal["primary"] += 1
+    causal.proved(session, "primary", causal.primary(want))
     memory.served(session, session.node, causal.identity(pool, session.node))
     memory.read(None)
     return session

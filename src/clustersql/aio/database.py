@@ -19,8 +19,10 @@ from ..connection.running import Running
 from ..connection.settling import asked_for, told
 from ..connection.statements import UNSET
 from ..core.causal.bookmark import text_of
+from ..core.policies.choice import Route
 from ..pool.counts import unused
 from ..pool.memory import remembering
+from ..pool.routes import rehearsed
 from .causal import bookmark
 from .checkout import Checkout
 from .connection import Connection
@@ -202,9 +204,20 @@ class Database:
             if session is None or not (session.autocommit and pool.driver.abilities.autocommit):
                 await connection.commit()  # the driver has no autocommit mode, or the session cannot be in it
             connection._state.done = True
+            if session is not None:
+                result._left = pool, connection._state, (session.shelf, session.chosen, session.lent_at)
         finally:
             await connection.close()
         return result
+
+    def route(self) -> Route:
+        """Return which node a checkout would get now with these options, and why; nothing is checked out, and no server
+        is asked.  Call it in a running loop.
+
+        Its ``node`` is "" where none can serve.  Until the first probe has been answered no node is known.
+        """
+        self._look()
+        return rehearsed(self._pool(), self._want)
 
     async def run(
         self, function: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs

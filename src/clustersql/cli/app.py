@@ -14,6 +14,7 @@ from .check.command import check
 from .demo.command import demo
 from .guard import commit_guard
 from .knobs import knobs
+from .route import route
 from .version import version
 
 __all__ = ["COMMANDS", "app", "run"]
@@ -23,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "commit-guard": commit_guard,
     "demo": demo,
     "knobs": knobs,
+    "route": route,
     "version": version,
 }
 

@@ -18,7 +18,7 @@ FILE = "docs/cli.md"
 HEAD = """\
 # The command line
 
-    pip install "clustersql[cli]"        # check, knobs, version
+    pip install "clustersql[cli]"        # check, commit-guard, knobs, route, version
     pip install "clustersql[demo]"       # and a PostgreSQL server for the demo
 
 `clustersql COMMAND`, or `python -m clustersql.cli COMMAND`. The exit status is 0 when all is good, 1 when `check` has findings or `demo`
@@ -56,6 +56,12 @@ answer, a missing privilege and a map that maps nothing are findings; a member w
 `address_map` that matches nothing now, are notes. So is a host name that leads to several addresses.
 
 On PostgreSQL the primary is written to and the standbys are watched; on Galera each node is written to in turn.
+""",
+    "route": """\
+`->` is before the node that would serve. *expected* is for how long an answer is expected to take there. What speaks against a node is told per
+axis, with why; a node of which it says that the policy put it behind could have served as well. With `--after` it says how the node is known to
+have what the bookmark stands for; with the commit guard, whether a COMMIT there is guarded. A program has the same of a connection that it holds
+(`conn.route`), of a result (`db.execute(...).route`) and in advance (`db.route()`).
 """,
     "demo": """\
 Starts servers of its own on free ports of 127.0.0.1, below a temporary folder, and stops them at the end, also after Ctrl-C. `--engine

@@ -65,8 +65,8 @@ FLAG = Check("bool", "true or false", lambda v: isinstance(v, bool))
 HOOK = Check("callable", "a function that takes the driver's connection", lambda v: v is None or callable(v))
 LAG = Check(
     "str",
-    "a number of seconds above 0, at most a year, or a size such as 16MB",
-    lambda v: v is None or (SECONDS.accepts(v) if not isinstance(v, str) else _is_size(v)),
+    "a number of seconds above 0, at most a year, or a text such as 2s or 16MB",
+    lambda v: v is None or (SECONDS.accepts(v) if not isinstance(v, str) else _is_lag(v)),
 )
 MAP = Check(
     "table",
@@ -93,9 +93,10 @@ def _wrong_table(text: str) -> str:
     return ""
 
 
-def _is_size(text: str) -> bool:
+def _is_lag(text: str) -> bool:
     try:
-        return (max_lag(text).size or 0) > 0
+        asked = max_lag(text)
+        return (asked.size or 0) > 0 if asked.seconds is None else SECONDS.accepts(asked.seconds)
     except ValueError:
         return False
 

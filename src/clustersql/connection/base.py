@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..config.options import changed_here
 from ..errors import OutcomeUnknown, TransactionLost
+from ..pool.routes import told
 from .forwarded import lend_all
 from .functions import check_plain
 from .guard import commit_id
@@ -17,6 +18,7 @@ from .rerun import may_rerun
 
 if TYPE_CHECKING:
     from ..core.booking.shelf import Session
+    from ..core.policies.choice import Route
     from ..core.statements.pins import Pin
     from ..pool.base import BasePool
     from .state import State
@@ -50,6 +52,21 @@ class BaseConnection:
         """The name of the node that serves this connection now; None: none does."""
         session = self._state.session
         return session.node if session is not None else None
+
+    @property
+    def route(self) -> Route | None:
+        """Why that node: what was asked for, what kept each other node out, and how it came about.  Its text is one
+        line for a log, `as_dict` is ready for JSON; None: no node serves it now.
+
+        Worked out when it is read, from the view of the checkout; no server is asked.
+        """
+        state = self._state
+        session = state.session
+        if session is None:
+            return None
+        return told(
+            self._pool, state.want, (session.shelf, session.chosen, session.lent_at), state.moves, state.recoveries
+        )
 
     @property
     def attempt(self) -> int:

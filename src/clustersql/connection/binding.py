@@ -61,6 +61,10 @@ class Binding:
     """What the error proves that recovery has ended with."""
     losses = 0
     """How many sessions were lost with a statement on its way."""
+    moves: tuple[str, ...] = ()
+    """The nodes of the sessions that it has lost, the latest last."""
+    recoveries = 0
+    """How many statements had failed and went on."""
     mode_known = False
     """The autocommit mode was asked of the first session, so that every later one is given it."""
     timed_out = False

@@ -64,6 +64,8 @@ class Carried(Binding):
         Until its statements have left on the next one what may be asked for, each must be noted.
         """
         session, self.session, self.answered = self.session, None, None
+        if session is not None:
+            self.moves += (session.node,)
         self.behind, self.unsure = EVERYTHING, False
         self.harmless = self._harmless()
         return session

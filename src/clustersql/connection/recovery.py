@@ -99,6 +99,7 @@ class BasePerformer:
         if serving is not None and self.phase is not Phase.COMMIT:
             self.connection._pool.topology.recovered(serving.node, self.error)
             serving.count += self.sends
+            self.connection._state.recoveries += 1
         return outcome
 
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from ..core.booking.shelf import Chosen, Session
 from ..core.causal.after import Causal, Remembers
 from ..core.causal.bookmark import Bookmark
 from ..core.causal.means import Means
@@ -76,6 +77,7 @@ def identity(pool: BasePool[Any], node: str) -> str:
 def remember(pool: BasePool[Any], memory: Remembers | None, found: Found) -> None:
     """Count a read, and remember who has served it: what the primary has shown is a position of its own."""
     pool.topology.causal[found.how] += 1
+    proved(found.session, found.how, found.want)
     if memory is None:
         return
     node = found.session.node
@@ -84,6 +86,11 @@ def remember(pool: BasePool[Any], memory: Remembers | None, found: Found) -> Non
         memory.read(None)
     else:
         memory.read(Stay(node, found.identity))
+
+
+def proved(session: Session, how: str, want: Want) -> None:
+    """Note how a session was proved to have what must have been seen, for whoever asks why it serves."""
+    session.chosen = replace(Chosen.of(session.chosen), want=want, causal=how)
 
 
 def behind(pool: BasePool[Any], want: Want, outcome: Behind, began: float) -> NoNodeAvailable:

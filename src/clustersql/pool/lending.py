@@ -91,6 +91,11 @@ class Lending(Generic[D]):
         return empty_book(self.topology)
 
     @property
+    def book(self) -> Book:
+        """The bookkeeping, for whoever only looks."""
+        return self._book
+
+    @property
     def closed(self) -> bool:
         """Whether it was closed."""
         return self._book.closed

@@ -79,7 +79,9 @@ class Opening(Lending[D]):
 
     def _served(self, waiter: Waiter, session: Session) -> Session:
         """Return what was put into the hands of ``waiter``, and note how long it has waited."""
-        self.topology.events.waited(session.node, session.lent_at - waiter.since, session.lent_at)
+        waited = session.lent_at - waiter.since
+        session.chosen = self._book.view, waited
+        self.topology.events.waited(session.node, waited, session.lent_at)
         return session
 
     def _general(self, waiter: Waiter) -> Session | None:
@@ -107,6 +109,7 @@ class Opening(Lending[D]):
         now, events = time.monotonic(), self.topology.events
         if (found := session or late) is not None:
             found.lent_at = now
+            found.chosen = self._book.view, now - began
             events.waited(found.node, now - began, now)
             return found
         error = none_to_be_had(self.topology, self._book, self.reading.operational_error, outcome, waiter, now - began)

@@ -58,6 +58,7 @@ def _primary(pool: Pool, want: Want, memory: Remembers, deadline: float, lend: L
     """Read the primary, which has all there is: nobody knows what must have been seen."""
     session = lend(causal.primary(want), max(0.0, deadline - time.monotonic()))
     pool.topology.causal["primary"] += 1
+    causal.proved(session, "primary", causal.primary(want))
     memory.served(session, session.node, causal.identity(pool, session.node))
     memory.read(None)
     return session

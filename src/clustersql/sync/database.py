@@ -19,8 +19,10 @@ from ..connection.running import Running, here
 from ..connection.settling import asked_for, told
 from ..connection.statements import UNSET, StatementCache
 from ..core.causal.bookmark import text_of
+from ..core.policies.choice import Route
 from ..core.recovery.verdict import Phase
 from ..pool.memory import remembering
+from ..pool.routes import rehearsed
 from .causal import bookmark
 from .connection import Connection
 from .guard import write
@@ -177,9 +179,20 @@ class Database:
             if session is None or not (session.autocommit and self._pool.driver.abilities.autocommit):
                 connection.commit()  # the driver has no autocommit mode, or the session cannot be in it
             connection._state.done = True
+            if session is not None:
+                result._left = self._pool, connection._state, (session.shelf, session.chosen, session.lent_at)
         finally:
             connection.close()
         return result
+
+    def route(self) -> Route:
+        """Return which node a checkout would get now with these options, and why; nothing is checked out, and no server
+        is asked.
+
+        Its ``node`` is "" where none can serve.  Until the first probe has been answered no node is known.
+        """
+        self._look()
+        return rehearsed(self._pool, self._want)
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``function(conn, *args, **kwargs)`` in a transaction, commit, and return its value.

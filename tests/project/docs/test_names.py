@@ -86,6 +86,7 @@ METHODS: dict[type, dict[str, str]] = {
         "execute": "(self, operation, parameters, /, **driver_options)",
         "options": f"(self, *, {SETTINGS}, idempotent=None, {PINS}, after=None, keep=None)",
         "run": "(self, function, *args, **kwargs)",
+        "route": "(self)",
         "once": "(self, key, function, *args, **kwargs)",
         "settle": "(self, commit_id, *, timeout=None)",
         "stats": "(self)",
@@ -104,6 +105,7 @@ METHODS: dict[type, dict[str, str]] = {
         "peek": "(self)",
         "pins": "property",
         "rollback": "(self)",
+        "route": "property",
         "transaction": "(self, *args, **kwargs)",
     },
     Cursor: {
@@ -120,6 +122,7 @@ METHODS: dict[type, dict[str, str]] = {
         "fetchone": "(self)",
         "lastrowid": "attribute",
         "of": "(raw)",
+        "route": "property",
         "rowcount": "attribute",
     },
     Workload: {

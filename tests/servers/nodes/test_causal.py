@@ -17,6 +17,7 @@ from support.stage import POSTGRES, execute, failure, in_step, rows
 from support.waiting import eventually
 
 import clustersql
+from clustersql.pool.routes import PROOFS
 from clustersql.testing import PostgresCluster
 from clustersql.testing.processes import wait_until
 
@@ -94,6 +95,11 @@ def test_a_view_reads_what_it_has_written_on_a_replica_that_is_behind(
         with s.connection(read_only=True) as conn:
             assert rows(execute(conn, "SELECT n FROM counters")) == [(written,)]
             assert conn.node in ("n2", "n3")
+            route = conn.route
+            assert (route.node, route.causal.partition(" what ")[0]) in {
+                (conn.node, "it was seen to have"),
+                (conn.node, "it was asked whether it has"),
+            }
     reads = cluster.metrics()["CausalReads"]
     assert reads["waited"] > 0
     assert (reads["known"] + reads["waited"], reads["primary"]) == (15, 0)
@@ -148,6 +154,8 @@ def test_replicas_that_are_late_leave_it_to_the_primary(postgres: PostgresCluste
     assert shown(s.options(read_only=True)) == written
     bookmark = s.bookmark
     assert len(bookmark) < 64
+    route = s.options(read_only=True).execute("SELECT 1").route
+    assert (route.node, route.causal) == ("n1", PROOFS["primary"])
     there = other.open()
     assert shown(there.options(read_only=True, after=bookmark)) == written
     assert shown(there.causal(after=bookmark).options(read_only=True)) == written

@@ -149,7 +149,7 @@ def test_bad_input(make: Make) -> None:
     db = make().open()
     for value in (0, -1, True, "16", "16 apples", "0MB", float("nan"), [5]):
         with pytest.raises(
-            clustersql.ConfigError, match=r"max_lag: must be a number of seconds .* or a size such as 16MB"
+            clustersql.ConfigError, match=r"max_lag: must be a number of seconds .* or a text such as 2s or 16MB"
         ):
             db.options(max_lag=value)
     with pytest.raises(clustersql.ConfigError, match=r"set probe_interval to at most 0\.15"):

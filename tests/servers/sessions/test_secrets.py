@@ -56,6 +56,7 @@ def _said(cluster: Any) -> str:
     said = [repr(cluster), repr(db), repr(db._pool), repr(cluster.view), repr(cluster._topology.addresses)]
     said += [json.dumps(cluster.metrics()), json.dumps(db.stats())]
     said += [json.dumps(cluster.snapshot().as_dict()), repr(cluster.snapshot()), repr(cluster.events())]
+    said += [str(db.route()), json.dumps(db.route().as_dict())]
     assert cluster.events()
     for error in errors:
         assert error is not None

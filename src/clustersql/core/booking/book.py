@@ -155,6 +155,7 @@ class Book(Queue):
             session = None if other is None else other.lend(want, holder)
         if session is not None:
             session.lent_at = now
+            session.chosen = self.view
         return session
 
     def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float, use: Use | None = None) -> Shelf | None:
@@ -331,6 +332,7 @@ class Book(Queue):
                 shelf.owing = shelf.owing or session
                 shelf.checkouts += 1
                 session.lent_at = now
+                session.chosen = self.view
                 session.holder, waiter.given = waiter.holder, session
                 del self.waiters[waiter]
                 self._blocked[""] -= 1

@@ -11,7 +11,7 @@ from typing import Any
 from ..policies.load import Load
 from ..policies.named import Policy
 from ..view.use import Use
-from ..view.view import Want
+from ..view.view import View, Want
 
 
 class Underway:
@@ -73,6 +73,29 @@ class Shelf(Load):
         return session
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """How a session was chosen, where there is more to say than the view."""
+
+    view: View
+    """What was believed of the nodes then."""
+    waited: float = 0.0
+    """For how many seconds its holder waited for it."""
+    want: Want | None = None
+    """What was asked of the pool in place of the holder's own want; None: that."""
+    causal: str = ""
+    """How it was proved to have what must have been seen: "known", "waited" or "primary"; "": nobody asked."""
+
+    @classmethod
+    def of(cls, left: Any) -> Chosen:
+        """Return what a checkout has left: the view alone, since a checkout must not pay for an object; with the
+        seconds that its holder waited, where it did; or all of it.
+        """
+        if isinstance(left, tuple):
+            return cls(*left)
+        return left if isinstance(left, cls) else cls(left)
+
+
 class Session:
     """One open connection of the driver, with what the pool knows of it.  Times are monotonic, in seconds.
 
@@ -84,6 +107,7 @@ class Session:
         "__weakref__",
         "autocommit",
         "birth",
+        "chosen",
         "count",
         "deadline",
         "ended",
@@ -122,6 +146,8 @@ class Session:
         self.expires = expires
         self.idle_since = opened
         self.lent_at = 0.0
+        # How it was chosen at its checkout, see `Chosen.of`.
+        self.chosen: Any = None
         # What it was made with; None: nothing but what is the node's.
         self.use: Use | None = None
         # Scales its times, or all that were opened in one burst would be closed in one.

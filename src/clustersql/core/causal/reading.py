@@ -29,7 +29,7 @@ from ..words import first_line
 from .bookmark import Bookmark, Kind
 from .judge import REACHED, Finding, Verdict, judged
 from .means import Means
-from .route import Stay, Way, route
+from .route import Route, Stay, Way, route
 
 PAUSES = (0.001, 0.002, 0.004)
 """Seconds before a replica that is not there yet is asked again, the first times; then `PAUSE`.  Two of three replicas
@@ -70,6 +70,8 @@ class Found:
     """The incarnation of the server; "": not known."""
     how: str
     """"known", "waited" or "primary", for the figures."""
+    want: Want
+    """What was asked of the pool for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def reading(search: Search) -> Steps[Found | Behind]:
         now, view = yield See()
         if left and now >= search.deadline:
             return Behind(left)
-        chosen = route(view, search.want, search.mark, partial(_known, search, view), now, search.stay, frozenset(left))
+        chosen = aimed(search, view, now, frozenset(left))
         try:
             session = yield Borrow(chosen.want, _patience(search, chosen.want, now))
         except (NoNodeAvailable, PoolTimeout) as exc:
@@ -129,7 +131,7 @@ def reading(search: Search) -> Steps[Found | Behind]:
         look = _Look(session, node, node.role is Role.PRIMARY, min(search.deadline, now + search.wait))
         finding: Finding = yield from _proved(search, look, view)
         if finding.verdict is Verdict.REACHED and not _has_moved(search, look):
-            return Found(session, look.primary, look.identity, _how(search, look, chosen.way))
+            return Found(session, look.primary, look.identity, _how(search, look, chosen.way), chosen.want)
         if not look.gone:
             yield Return(session)
         if finding.verdict is Verdict.LOST:
@@ -137,6 +139,11 @@ def reading(search: Search) -> Steps[Found | Behind]:
         if node.name in left:
             yield Sleep(PAUSE)
         left[node.name] = finding.why or "it was started anew since the last read"
+
+
+def aimed(search: Search, view: View, now: float, left: frozenset[str] = frozenset()) -> Route:
+    """Return where to go for ``search`` at ``now``; ``left``: the nodes that were asked and are not there."""
+    return route(view, search.want, search.mark, partial(_known, search, view), now, search.stay, left)
 
 
 def _patience(search: Search, want: Want, now: float) -> float:

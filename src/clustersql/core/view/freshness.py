@@ -96,18 +96,23 @@ class MaxLag:
 
 _SIZE = re.compile(r"\s*(\d+)\s*([kMGT]?)B\s*")
 _UNITS = {"": 0, "k": 10, "M": 20, "G": 30, "T": 40}
+_TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h)\s*")
+_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def max_lag(value: float | str) -> MaxLag:
-    """Return what ``value`` means: a number is seconds, a text is a size, in units of 1024 as PostgreSQL has them.
+    """Return what ``value`` means: a number is seconds, a text is a time, or a size in units of 1024, both with units
+    as PostgreSQL has them.
 
     Raises ValueError.
 
-    >>> max_lag(5), max_lag("16MB")
-    (MaxLag(seconds=5.0, size=None), MaxLag(seconds=None, size=16777216))
+    >>> max_lag(5), max_lag("2s"), max_lag("16MB")
+    (MaxLag(seconds=5.0, size=None), MaxLag(seconds=2.0, size=None), MaxLag(seconds=None, size=16777216))
     """
     if not isinstance(value, str):
         return MaxLag(seconds=float(value))
+    if (time := _TIME.fullmatch(value)) is not None:
+        return MaxLag(seconds=float(time[1]) * _SECONDS[time[2]])
     match = _SIZE.fullmatch(value)
     if match is None:
         raise ValueError(value)

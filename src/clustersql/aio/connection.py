@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from ..config.options import Options
-from ..connection.forwarded import OWN, assign, effect_of, looked_at
+from ..connection.forwarded import EXCEPTIONS, OWN, assign, effect_of, exception_of, looked_at
 from ..connection.hooks import call_hooks
 from ..connection.interruption import DONE
 from ..connection.state import State, passing
@@ -170,6 +170,8 @@ class Connection(Ending):
         state = self._state
         if name in ("closed", "is_closed") and state.closed:
             return True if name == "closed" else lambda: True
+        if name in EXCEPTIONS:
+            return exception_of(state, name)
         effect = effect_of(state, name)
         if effect in own.METHODS:  # they are awaited, and so may get a new session first
             return partial(own.METHODS[effect], self, name)

@@ -9,7 +9,7 @@ from inspect import isawaitable
 from typing import Any
 
 from ..config.pooler import check_arguments
-from ..drivers.base.surface import PEP_249, UNKNOWN_CONNECTION, UNKNOWN_CURSOR, Effect, Surface
+from ..drivers.base.surface import ERRORS, PEP_249, UNKNOWN_CONNECTION, UNKNOWN_CURSOR, Effect, Surface
 from ..drivers.contract import AnyDriver
 from ..errors import ConfigError
 from .borrowed import Borrowed
@@ -17,10 +17,12 @@ from .state import State, passing
 from .statements import UNSET
 
 __all__ = [
+    "EXCEPTIONS",
     "OWN",
     "Below",
     "assign",
     "effect_of",
+    "exception_of",
     "lend_all",
     "looked_at",
     "looked_at_cursor",
@@ -30,6 +32,8 @@ __all__ = [
     "text_of",
 ]
 
+EXCEPTIONS = frozenset(ERRORS.split())
+"""PEP 249's exception classes, which a connection has as attributes."""
 OWN = (Effect.ASKS, Effect.ENDS, Effect.MODE, Effect.OURS, Effect.PINGS, Effect.RUNS)
 """Effects of names that each API must know itself, because their methods wait."""
 _HARMLESS = (Effect.TELLS, Effect.LOCAL, Effect.ACCESS, Effect.OURS)
@@ -46,6 +50,11 @@ def _table(state: State) -> Surface:
 def effect_of(state: State, name: str) -> Effect:
     """Return what a name of the driver's connection does."""
     return _table(state).effect(name)
+
+
+def exception_of(state: State, name: str) -> Any:
+    """Return one of the driver's `EXCEPTIONS`, without a session: ``except conn.Error`` comes when it may be lost."""
+    return getattr(state.driver.module, name)
 
 
 def text_of(state: State, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

@@ -22,6 +22,8 @@ from .contract import Target
 _TIMEOUTS = ("ConnectionTimeoutError", "ReadTimeoutError", "WriteTimeoutError")
 _NO_ANSWER = ("MySQL Connection not available", "Connection to MySQL is not available")
 """What it says when its own ping failed: that of ``cursor()``, and `MySQLConnection.ping`."""
+_UNREAD = "Unread result found"
+"""Why it has not asked at all."""
 _LOST = 2013
 """CR_SERVER_LOST: https://dev.mysql.com/doc/mysql-errors/en/client-error-reference.html."""
 
@@ -135,10 +137,12 @@ class MySQLConnector(MySQLReader, Adapter):
         """Return its attributes; -1 stands for no number.
 
         A timeout of the driver's own carries 3024, with which a server says that it ended a statement: but here nobody
-        has, and its answer would come as the next one's.  The ping of ``cursor()`` that had no answer carries nothing.
+        has, and its answer would come as the next one's.  The ping of ``cursor()`` that had no answer carries nothing,
+        and neither does one that was not sent because rows are unread.
         """
         message = getattr(exc, "msg", None) or str(exc)
-        lost = isinstance(exc, self._timeouts) or message in _NO_ANSWER
+        unasked = getattr(exc.__cause__, "msg", None) == _UNREAD
+        lost = isinstance(exc, self._timeouts) or (message in _NO_ANSWER and not unasked)
         number = _LOST if lost else getattr(exc, "errno", None)
         return getattr(exc, "sqlstate", None), number if number and number > 0 else None, str(message)
 

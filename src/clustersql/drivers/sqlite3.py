@@ -202,7 +202,7 @@ class SQLite(Adapter):
         otherwise.
         """
         if name == "setlimit":
-            return partial(raw.setlimit, args[0], raw.getlimit(args[0]))
+            return partial(raw.setlimit, *args[:1], raw.getlimit(*args[:1]))
         if not isinstance(raw, RememberingConnection):
             return None
         key = slot(name, args, dict(kwargs))

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any
 
 from ..config.options import Options
-from ..connection.forwarded import OWN, assign, effect_of, looked_at, turns_on
+from ..connection.forwarded import EXCEPTIONS, OWN, assign, effect_of, exception_of, looked_at, turns_on
 from ..connection.hooks import call_hooks
 from ..connection.interruption import DONE, passes
 from ..connection.state import State
@@ -142,6 +142,8 @@ class Connection(Ending):
             raise AttributeError(name)
         if name in CLOSED and self._state.closed:
             return CLOSED[name]
+        if name in EXCEPTIONS:
+            return exception_of(self._state, name)
         if name in ("execute", "executemany") and self._state.session is None and self._state.broken is not None:
             return getattr(self.cursor(), name)
         state, raw = self._state, self._live().raw

@@ -7,6 +7,8 @@ Rules
 * At connect everything that the tables do not know is `Fault.LOST`: the node could not be reached.
 * What is neither the driver's own error nor the end of its connection is `Fault.FOREIGN`, whatever the tables say
   (`foreign`).
+* The text of an error that the driver calls its caller's mistake (`MISTAKES`) is not looked at: it may quote the
+  caller.
 * ``not_sent`` is claimed only where the driver's own source refuses before it writes.
 """
 
@@ -27,6 +29,8 @@ from .surface import PEP_249, UNKNOWN_CONNECTION, UNKNOWN_CURSOR, Surface
 
 Codes = tuple[str | None, int | None, str]
 """SQLSTATE, error number, text."""
+MISTAKES = ("ProgrammingError", "DataError", "IntegrityError", "NotSupportedError")
+"""PEP 249's classes for what is wrong with a statement or its values: https://peps.python.org/pep-0249/#exceptions."""
 
 
 class BaseDriver:
@@ -46,6 +50,8 @@ class BaseDriver:
     keywords: tuple[str, str, str] = PEP_249
     packages: frozenset[str] = frozenset()
     """The packages that the driver's code is in, to tell its own exceptions from those that only passed through it."""
+    mistakes: tuple[type[BaseException], ...] = ()
+    """The classes by which the driver says that its caller is wrong: of these the text proves nothing."""
 
     def __init__(self, module: Any) -> None:
         self.module = module
@@ -54,6 +60,7 @@ class BaseDriver:
         self.error: type[BaseException] | tuple[type[BaseException], ...] = module.Error
         self.operational_error: type[BaseException] = module.OperationalError
         self.interface_error: type[BaseException] = module.InterfaceError
+        self.mistakes = tuple(getattr(module, name) for name in MISTAKES if hasattr(module, name))
 
     def __repr__(self) -> str:
         return f"<driver {self.name}: {self.module.__name__}>"
@@ -155,7 +162,9 @@ class BaseDriver:
         if raw is not None and sqlstate is None and errno is None:
             sqlstate = self.last_word(raw)
         codes = sqlstate, errno, message
-        fault = self.stale(exc) or classify(self.dialect, sqlstate, errno, message, connecting=raw is None)
+        # A closed cursor "is not connected", and a parameter may be quoted: that is no news about the connection.
+        said = "" if raw is not None and isinstance(exc, self.mistakes) else message
+        fault = self.stale(exc) or classify(self.dialect, sqlstate, errno, said, connecting=raw is None)
         lost = raw is None or self._is_lost(fault, codes, exc, raw)
         if fault is None:
             fault = Fault.LOST if lost else Fault.STATEMENT

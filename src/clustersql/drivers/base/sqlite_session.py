@@ -82,11 +82,16 @@ def slot(method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[An
 
     >>> slot("create_function", ("Twice", 1, None), {})
     ('function', 'twice', 1)
+    >>> slot("create_function", (), {"func": None, "narg": 1, "name": "Twice"})
+    ('function', 'twice', 1)
     """
-    given = (*args, *kwargs.values())
-    if method in ("create_function", "create_aggregate", "create_window_function"):
-        return "function", str(given[0]).lower(), given[1]
-    return ("collation", str(given[0]).lower()) if method == "create_collation" else (method,)
+    if method in NOTHING:
+        return (method,)
+    name, count, *_ = (*args, None, None)
+    name = str(kwargs.get("name", name)).lower()
+    if method == "create_collation":
+        return "collation", name
+    return "function", name, kwargs.get("narg", kwargs.get("n_arg", count))
 
 
 NOTHING: dict[str, tuple[Any, ...]] = {

@@ -18,6 +18,7 @@ from ..connection.result import Result
 from ..connection.running import Running
 from ..connection.settling import asked_for, told
 from ..connection.statements import UNSET
+from ..core.causal.after import Remembers
 from ..core.causal.bookmark import text_of
 from ..core.policies.choice import Route
 from ..pool.counts import unused
@@ -326,3 +327,15 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<clustersql.aio.Database {self._cluster.name!r}{f': {self._last[0].words()}' if self._last else ''}>"
+
+
+def memory_behind(view: Database) -> tuple[object, Remembers]:
+    """Return of whom a causal view is, for `sharing`, and its memory.  Raises `ConfigError` for another view."""
+    return view._cluster._topology, memory_of(view._options)
+
+
+def sharing(database: Database, of: object, memory: Remembers) -> Database:
+    """Return ``database`` with the memory of a causal view of the same cluster; as it is, beside another cluster's."""
+    if database._cluster._topology is not of:
+        return database
+    return Database(database._cluster, {**database._given, "memory": memory}, database._last)

@@ -16,6 +16,7 @@ from typing import Any
 from ..aio.database import Database
 from ..errors import ConfigError
 from .carrying import COOKIE, ERRORS, KEY, MAX_AGE, Carrier, untold
+from .following import following
 
 __all__ = ["CausalMiddleware", "causal"]
 
@@ -27,6 +28,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 class CausalMiddleware:
     """Give each request a view of ``db`` that has seen what the same browser, or caller, has written and read before.
+
+    Engines of SQLAlchemy's over the same cluster take part in it.
 
     Args:
         app: the ASGI program around which this stands.
@@ -59,7 +62,8 @@ class CausalMiddleware:
                 message = {**message, "headers": [*message.get("headers", ()), (name.lower().encode(), value.encode())]}
             await send(message)
 
-        await self.app({**scope, KEY: view}, receive, answer)
+        with following(view):
+            await self.app({**scope, KEY: view}, receive, answer)
 
     def _found(self, scope: Scope) -> str:
         told: dict[str, list[str]] = {}

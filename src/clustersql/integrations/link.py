@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import fork
 from ..cluster import Cluster
+from .following import taking_part
 
 
 class Link:
@@ -37,7 +38,7 @@ class Link:
                     arguments=arguments, on_connect=self.hook
                 )
                 latest = self._latest = dict(arguments), opened.options(**self.options)
-        return latest[1] if self.after is None else latest[1].options(after=self.after())
+        return taking_part(latest[1] if self.after is None else latest[1].options(after=self.after()))
 
     def leave(self) -> Any:
         """Forget the database, so that its idle sessions are closed; return it where the cluster ends with

@@ -17,9 +17,10 @@ from ..errors import ClusterError, ConfigError
 from ..nodes.dial import NODE_ARGUMENTS
 from ..registry import registered
 from .attempts import TIMEOUT, cause
+from .following import following
 from .link import Link
 
-__all__ = ["MySQLDatabase", "PostgresqlDatabase", "cause"]
+__all__ = ["MySQLDatabase", "PostgresqlDatabase", "cause", "following"]
 
 
 DRIVER = "mysqlclient" if getattr(getattr(peewee, "mysql", None), "__name__", "") == "MySQLdb" else "pymysql"

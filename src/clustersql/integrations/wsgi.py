@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..sync.database import Database
 from .carrying import COOKIE, ERRORS, KEY, MAX_AGE, Carrier, untold
+from .following import following
 
 __all__ = ["CausalMiddleware", "causal"]
 
@@ -31,6 +32,8 @@ class CausalMiddleware:
 
     The bookmark is told when the program begins its answer: what it writes afterwards, in a body that is made bit by
     bit, is not in it.
+
+    Engines of SQLAlchemy's and databases of Peewee's over the same cluster take part in it.
 
     Args:
         app: the WSGI program around which this stands.
@@ -60,7 +63,8 @@ class CausalMiddleware:
                 headers = [*headers, self.carrier.told(after, environ.get("wsgi.url_scheme") == "https")]
             return start_response(status, headers, *rest)
 
-        return self.app(environ, answer)
+        with following(view):
+            return self.app(environ, answer)
 
 
 def _bookmark(view: Database, before: str) -> str:

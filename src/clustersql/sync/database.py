@@ -18,6 +18,7 @@ from ..connection.result import Result
 from ..connection.running import Running, here
 from ..connection.settling import asked_for, told
 from ..connection.statements import UNSET, StatementCache
+from ..core.causal.after import Remembers
 from ..core.causal.bookmark import text_of
 from ..core.policies.choice import Route
 from ..core.recovery.verdict import Phase
@@ -292,3 +293,15 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<clustersql.Database {self._pool.topology.name!r}: {self._pool.words()}>"
+
+
+def memory_behind(view: Database) -> tuple[object, Remembers]:
+    """Return of whom a causal view is, for `sharing`, and its memory.  Raises `ConfigError` for another view."""
+    return view._pool.topology, memory_of(view._options)
+
+
+def sharing(database: Database, of: object, memory: Remembers) -> Database:
+    """Return ``database`` with the memory of a causal view of the same cluster; as it is, beside another cluster's."""
+    if database._pool.topology is not of:
+        return database
+    return Database(database._pool, database._notes, {**database._given, "memory": memory})

@@ -18,7 +18,7 @@ from clustersql.integrations.django import PinningMiddleware, ReadRouter, checks
 from clustersql.integrations.django.checks import MIDDLEWARE, ROUTER, check_all, check_settings
 from clustersql.integrations.django.clusters import named
 from clustersql.integrations.django.middleware import COOKIE
-from clustersql.integrations.django.pinning import is_pinned, is_written_by, note_write
+from clustersql.integrations.django.pinning import current, is_pinned, is_written_by, note_write
 from clustersql.integrations.django.rerun import Transaction
 from clustersql.integrations.django.settings import adopt, read
 
@@ -130,13 +130,15 @@ def test_a_named_cluster(shop: clustersql.Cluster, name: str, expected: str) -> 
         (over(CONN_MAX_AGE=60), [ROUTER], [MIDDLEWARE], ["clustersql.W001", "clustersql.E001"]),
         (beside(), [], [MIDDLEWARE], ["clustersql.W002"]),
         (beside(), [ROUTER], [MIDDLEWARE], []),
-        ({"default": {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": 60}}, [], [], []),
+        ({"default": {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": 60}}, [], [], ["clustersql.W003"]),
     ],
 )
 def test_checks(
     databases: Any, routers: Any, middleware: Any, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = SimpleNamespace(DATABASES=databases, DATABASE_ROUTERS=routers, MIDDLEWARE=middleware)
+    told = SimpleNamespace(
+        DATABASES=databases, DATABASE_ROUTERS=routers, MIDDLEWARE=middleware, CLUSTERSQL_BOOKMARK_COOKIE="seen"
+    )
     monkeypatch.setattr(checks, "settings", told)
     assert [found.id for found in check_settings()] == expected
 
@@ -208,7 +210,7 @@ def test_what_counts_as_a_write(sql: str, writes: bool) -> None:
 def answer(request: HttpRequest, writes: bool, seen: list[bool]) -> HttpResponse:
     seen.append(is_pinned())
     if writes:
-        note_write()
+        note_write("default")
         seen.append(is_pinned())
     return HttpResponse()
 
@@ -246,6 +248,73 @@ def test_a_time_for_the_cookie_that_is_none() -> None:
         pytest.raises(ImproperlyConfigured, match="whole number of seconds above 0"),
     ):
         PinningMiddleware(lambda request: HttpResponse())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"COOKIE": "a b"}, r"CLUSTERSQL_BOOKMARK_COOKIE: cookie: 'a b' is no name of a cookie"),
+        ({"HEADER": "X:"}, r"CLUSTERSQL_BOOKMARK_HEADER: header: 'X:' is no name of a header"),
+        ({"COOKIE": ""}, r"CLUSTERSQL_BOOKMARK_COOKIE: cookie: '' is no name"),
+        ({"COOKIE": True}, r"CLUSTERSQL_BOOKMARK_COOKIE: cookie: True is no name"),
+        ({"COOKIE": "seen", "HEADER": "X-Seen"}, r"CLUSTERSQL_BOOKMARK_COOKIE and CLUSTERSQL_BOOKMARK_HEADER together"),
+    ],
+)  # fmt: skip
+def test_a_name_for_bookmarks_that_is_none(given: dict[str, Any], expected: str) -> None:
+    names = {f"CLUSTERSQL_BOOKMARK_{name}": value for name, value in given.items()}
+    with override_settings(**names), pytest.raises(ImproperlyConfigured, match=expected):
+        PinningMiddleware(lambda request: HttpResponse())
+
+
+class View:
+    """A causal view that tells a bookmark, or cannot."""
+
+    def __init__(self, told: str | Exception) -> None:
+        self._told = told
+
+    @property
+    def bookmark(self) -> str:
+        if isinstance(self._told, Exception):
+            raise self._told
+        return self._told
+
+
+@pytest.mark.parametrize(
+    ("brought", "wrote", "checked_out", "told", "expected"),
+    [
+        ("", True, True, "1~p~1~1~2", ["seen"]),
+        ("1~p~1~1~1", True, True, "1~p~1~1~2", ["seen"]),
+        ("1~p~1~1~1", False, False, "1~p~1~1~1", []),
+        ("nonsense", False, False, "1~p~1~1~2", ["seen"]),
+        ("", False, True, "1~p~1~1~2", []),
+        ("", True, False, "", [COOKIE]),
+        ("1~p~1~1~1", True, False, "1~p~1~1~1", [COOKIE]),
+        ("", True, True, clustersql.CausalityLost("gone"), [COOKIE]),
+        ("", True, True, clustersql.ConfigError("keeps no positions"), [COOKIE]),
+    ],
+)
+def test_what_an_answer_carries(
+    brought: str, wrote: bool, checked_out: bool, told: str | Exception, expected: list[str]
+) -> None:
+    """A bookmark where there is news; the pin where something was written and no bookmark has it, as on a connection
+    that is older than its request.
+    """
+
+    def work(request: HttpRequest) -> HttpResponse:
+        pin = current.get()
+        assert pin is not None
+        pin.views["default"] = View(told)
+        if checked_out:
+            pin.remembered.add("default")
+        if wrote:
+            note_write("default")
+        return HttpResponse()
+
+    request = HttpRequest()
+    request.COOKIES = {"seen": brought} if brought else {}
+    with override_settings(CLUSTERSQL_BOOKMARK_COOKIE="seen"):
+        answer = PinningMiddleware(work)(request)
+    assert list(answer.cookies) == expected
 
 
 def test_rerun_refuses_what_it_cannot_run() -> None:

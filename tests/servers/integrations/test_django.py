@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import subprocess
 import sys
@@ -13,14 +14,17 @@ from typing import Any
 
 import django.db
 import pytest
+from asgiref.sync import sync_to_async
 from django.apps.registry import Apps
-from django.db import close_old_connections, models, transaction
+from django.db import close_old_connections, connections, models, transaction
+from django.http import HttpRequest, HttpResponse
+from django.test.utils import override_settings
 from servers.integrations.conftest import SERVERS
 from servers.integrations.djangos import connected, databases
 from servers.integrations.story import Stage, Story
 
 import clustersql
-from clustersql.integrations.django import cause, rerun
+from clustersql.integrations.django import PinningMiddleware, ReadRouter, cause, rerun
 from clustersql.integrations.django.mysql.base import ClusteredMySQL
 from clustersql.integrations.django.postgresql.base import ClusteredPostgreSQL
 
@@ -223,8 +227,6 @@ def test_the_read_only_alias(quiet: Story) -> None:
     """It is the same cluster and pool, and the server refuses writes on it; a write turns the reads of a request to the
     primary.
     """
-    from clustersql.integrations.django import ReadRouter
-
     router, replica = ReadRouter(), django.db.connections["replica"]
     assert replica.cluster is quiet.cluster
     with pytest.raises(django.db.DatabaseError, match=r"(?i)read.only"):
@@ -241,6 +243,79 @@ def test_the_read_only_alias(quiet: Story) -> None:
     assert router.db_for_read(None) == "default"
     close_old_connections()
     assert router.db_for_read(None) == "replica"
+
+
+@contextmanager
+def held_back(servers: Any) -> Iterator[None]:
+    """Within the block the replicas are far behind: a read that is right was the primary's."""
+    try:
+        for name in ("n2", "n3"):
+            servers.execute(name, "ALTER SYSTEM SET recovery_min_apply_delay = '50s'")
+            servers.execute(name, "SELECT pg_reload_conf()")
+        yield
+    finally:
+        for name in ("n2", "n3"):
+            servers.execute(name, "ALTER SYSTEM RESET recovery_min_apply_delay")
+            servers.execute(name, "SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize("way", ["cookie", "header"])
+def test_the_next_request_reads_what_its_bookmark_stands_for(postgres_cluster: Any, way: str) -> None:
+    """By a cookie under threads, by a header under asyncio.  Whatever a request brings, it is no error of its."""
+    postgres_cluster.heal()
+    setting = {"cookie": {"CLUSTERSQL_BOOKMARK_COOKIE": "seen"}, "header": {"CLUSTERSQL_BOOKMARK_HEADER": "X-Seen"}}
+    with told(Stage("psycopg", postgres_cluster)) as story, override_settings(**setting[way]):
+        cluster = story.cluster
+
+        def work(request: HttpRequest) -> HttpResponse:
+            close_old_connections()
+            try:
+                if request.method == "POST":
+                    with transaction.atomic():
+                        rows(
+                            connections["default"],
+                            "INSERT INTO orders VALUES ((SELECT count(*) FROM orders), 0) RETURNING id",
+                        )
+                    assert ReadRouter().db_for_read(None) == "default"
+                    return HttpResponse()
+                alias = ReadRouter().db_for_read(None)
+                assert alias == "replica", "the reader's node is looked for, and nothing is pinned"
+                return HttpResponse(str(rows(connections[alias], "SELECT count(*) FROM orders")[0][0]))
+            finally:
+                close_old_connections()
+
+        async def later(request: HttpRequest) -> HttpResponse:
+            return await sync_to_async(work)(request)
+
+        def send(method: str, brought: str) -> tuple[str, str]:
+            request = HttpRequest()
+            request.method = method
+            if brought and way == "cookie":
+                request.COOKIES = {"seen": brought}
+            elif brought:
+                request.META["HTTP_X_SEEN"] = brought
+            answer = PinningMiddleware(work)(request) if way == "cookie" else asyncio.run(ask(request))
+            assert "clustersql_pin" not in answer.cookies
+            told = answer.cookies["seen"].value if "seen" in answer.cookies else answer.get("X-Seen", "")
+            return answer.content.decode(), told
+
+        async def ask(request: HttpRequest) -> Any:
+            return await PinningMiddleware(later)(request)
+
+        story.stage.wait_for(0)
+        story.way_in.close()
+        with held_back(postgres_cluster):
+            bookmark = send("POST", "")[1]
+            assert bookmark.startswith("1~p~")
+            assert send("GET", bookmark) == ("1", ""), "a reader who has nothing new to tell carries none"
+            lineage = bookmark.split("~")[2]
+            for bad in ("nonsense", "2~p~1~1~1", "1~p~1~1~1", f"1~p~{lineage}~1~ffffffffff", "1~g~" + "0" * 32):
+                refused = cluster.metrics()["CausalReads"]["refused"]
+                shown, renewed = send("GET", bad)
+                assert (shown, renewed[:4]) == ("1", "1~p~"), bad
+                assert cluster.metrics()["CausalReads"]["refused"] == refused + 1, bad
+                assert send("GET", renewed)[0] == "1"
+            assert send("POST", "nonsense")[1].startswith("1~p~")
 
 
 def test_the_shell_is_that_of_the_primary(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:

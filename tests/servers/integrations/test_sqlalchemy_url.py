@@ -14,7 +14,7 @@ from sqlalchemy import JSON, bindparam, select, text, type_coerce
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError
 
 import clustersql
-from clustersql.integrations.sqlalchemy import cause
+from clustersql.integrations.sqlalchemy import cause, following
 from clustersql.testing.processes import wait_until
 
 EVERY = [*POSTGRES, "pymysql", "mysqlclient", "mysql-connector", "mariadb", "aiomysql", "asyncmy"]
@@ -114,25 +114,29 @@ def test_read_only(engines: Engines) -> None:
 
 @over("psycopg", "asyncpg")
 def test_a_reader_sees_what_a_bookmark_stands_for(engines: Engines, postgres_cluster: Any) -> None:
-    """The replicas are held back, so that what is right is the primary's; the bookmark is that of the moment of the
-    checkout.
+    """The replicas are held back, so that what is right is the primary's.  What is written while a view is followed is
+    in its bookmark, and read there; the bookmark is that of the moment of the checkout.
     """
     engine, cluster = engines.make(NAMED), engines.cluster  # type: ignore[attr-defined]
     engines.work(engine, lambda conn: conn.execute(text("CREATE TABLE seen (n INTEGER)")))
     now = [""]
-    reads = engines.reads(engine, after=lambda: now[0])
+    plain, reads = engines.reads(engine), engines.reads(engine, after=lambda: now[0])
     assert engines.ask(reads, "SELECT 1") == 1
+    view = (cluster.aopen() if engines.is_async else cluster.open()).causal()
+    primary = cluster.metrics()["CausalReads"]["primary"]
     try:
         for name in ("n2", "n3"):
             postgres_cluster.execute(name, "ALTER SYSTEM SET recovery_min_apply_delay = '50s'")
             postgres_cluster.execute(name, "SELECT pg_reload_conf()")
-        engines.work(engine, lambda conn: conn.execute(text("INSERT INTO seen VALUES (1)")))
-        [(place, system)] = postgres_cluster.execute(
-            "n1",
-            "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint, (SELECT system_identifier FROM pg_control_system())",
-        )
-        now[0] = f"1~p~{system:x}~{cluster.view.epoch.number:x}~{int(place):x}"
+        with following(view) as given:
+            assert given is view
+            engines.run(engine, lambda session: session.execute(text("INSERT INTO seen VALUES (1)")))
+            assert {engines.ask(plain, "SELECT count(*) FROM seen") for _ in range(4)} == {1}
+        now[0] = engines.call(view.bookmark)
         assert {engines.ask(reads, "SELECT count(*) FROM seen") for _ in range(4)} == {1}
+        assert cluster.metrics()["CausalReads"]["primary"] == primary + 8
+        assert engines.ask(plain, "SELECT 1") == 1
+        assert cluster.metrics()["CausalReads"]["primary"] == primary + 8, "outside of the block nobody asks for more"
         now[0] = "1~p~1~1~1"
         with pytest.raises(clustersql.CausalityLost) as raised:
             engines.ask(reads, "SELECT 1")

@@ -26,7 +26,7 @@ from ..attempts import under_way
 from ..link import Link
 from .checks import check_all
 from .clusters import DRIVERS, cluster_of, leave, link_of, named, note_failure, note_success
-from .pinning import is_written_by, note_write
+from .pinning import is_written_by, note_write, shared
 from .settings import OURS, Asked, adopt, read
 
 _hooks: dict[tuple[Any, ...], Callable[[Any], None]] = {}
@@ -57,7 +57,9 @@ class Clustered:
         self._asked: Asked = read(alias, entries)
         if self._asked.cluster:
             named(alias, self._asked, self._driver)
-        if any(entry.get("REPLICA_OF") == alias for entry in databases.values()):
+        source = self._asked.source
+        self._has_replica = any(entry.get("REPLICA_OF") == source for entry in databases.values())
+        if self._has_replica and source == alias:
             self.execute_wrappers = [self._noting]
 
     # -- what Django calls ---------------------------------------------------------------------------------------------
@@ -75,7 +77,7 @@ class Clustered:
             if database.closed:  # by `close_pool`: it opens again
                 link.leave()
                 database = link.database(conn_params, False)
-            handle = database.connection()
+            handle = self._shared(database).connection()
         except NoNodeAvailable:
             if self.alias == NO_DB_ALIAS:  # Django tries another database next
                 note_failure(link.cluster)
@@ -181,10 +183,15 @@ class Clustered:
         """Do what Django does to a new connection, on the driver's own."""
         raise NotImplementedError
 
+    def _shared(self, database: Any) -> Any:
+        """Return ``database`` as a part of the request that is under way, where reads may go to a replica."""
+        source = self._asked.source
+        return shared(source, database, self.alias == source) if self._has_replica else database
+
     def _noting(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
         if is_written_by(sql):
             self.written = True
-            note_write()
+            note_write(self.alias)
         return execute(sql, params, many, context)
 
 

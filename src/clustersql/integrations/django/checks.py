@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from .bookmarks import COOKIE, HEADER
 from .settings import is_ours, read
 
 ROUTER = "clustersql.integrations.django.ReadRouter"
@@ -66,6 +67,15 @@ def check_settings(**_: Any) -> list[Any]:
                 "MIDDLEWARE has PinningMiddleware, and DATABASE_ROUTERS has no ReadRouter: it pins nothing.",
                 hint=f"Add {ROUTER!r} to DATABASE_ROUTERS, or leave the middleware out.",
                 id="clustersql.W002",
+            )
+        )
+    named = [name for name in (COOKIE, HEADER) if getattr(settings, name, None) is not None]
+    if named and MIDDLEWARE not in settings.MIDDLEWARE:
+        found.append(
+            Warning(
+                f"{named[0]} is set, and MIDDLEWARE has no PinningMiddleware: no bookmark travels.",
+                hint=f"Add {MIDDLEWARE!r} to MIDDLEWARE, or leave {named[0]} out.",
+                id="clustersql.W003",
             )
         )
     return found

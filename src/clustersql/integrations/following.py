@@ -1,0 +1,54 @@
+"""Causal reads through a framework's own connections: whoever checks one out takes part in the view of its context.
+
+Rules
+-----
+1. A view is followed in its context alone (a request, a task, a block), by what is checked out there: what may write is
+   remembered by the view, and what only reads has seen all of it.
+2. Only the connections of the view's own cluster take part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from ..aio import database as for_tasks
+from ..core.causal.after import Remembers
+from ..errors import ConfigError
+from ..sync import database as for_threads
+
+_followed: ContextVar[tuple[object, Remembers] | None] = ContextVar("clustersql_followed", default=None)
+"""Of whom the view is, and its memory."""
+
+
+@contextmanager
+def following(view: Any) -> Iterator[Any]:
+    """Let the engines of ``view``'s cluster take part in it, within the block and whatever that starts.
+
+    ``view``: what `causal` has returned, of either API; the block is given it.  What an engine writes there counts as
+    written through the view, so that ``view.bookmark`` has it; what one of `read_only` reads has seen what the view
+    has.  It counts for connections that are checked out in the block.  Raises `ConfigError` for what is no causal view.
+    """
+    token = _followed.set(_behind(view))
+    try:
+        yield view
+    finally:
+        _followed.reset(token)
+
+
+def _behind(view: Any) -> tuple[object, Remembers]:
+    if isinstance(view, for_threads.Database):
+        return for_threads.memory_behind(view)
+    if isinstance(view, for_tasks.Database):
+        return for_tasks.memory_behind(view)
+    raise ConfigError("following(): give a view that db.causal() has returned")
+
+
+def taking_part(database: Any) -> Any:
+    """Return ``database`` with the memory of the view that is followed here; as it is, where there is none."""
+    if (followed := _followed.get()) is None:
+        return database
+    api: Any = for_threads if isinstance(database, for_threads.Database) else for_tasks
+    return api.sharing(database, *followed)

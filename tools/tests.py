@@ -30,8 +30,9 @@ ON_GALERA = ("tests/servers/integrations", "tests/servers/cli/test_check_galera.
 """They share one Galera; ``tests/servers/galera`` has another one, on the ports that the ancestor's config.toml names.
 """
 FIRST = (
-    "tls",
     "galera",
+    "tls Galera",
+    "tls",
     "trouble 2",
     "nodes",
     "sessions",
@@ -48,12 +49,16 @@ FIRST = (
 """The longest shards, in this order; the others follow by their names."""
 HALVED = ("trouble", "guarantees")
 """Folders that are two shards: one alone would take as long as all the rest beside it."""
+APART = {"tls Galera": ("tests/servers/tls/test_galera.py",)}
+"""Shards of files that have servers of their own, in a folder that is too long a shard with them."""
 ELSEWHERE = (
     "tests/pure",
     "tests/project/simulation",
     "tests/project/test_architecture.py",
     "tests/project/test_lists.py",
 )
+WORKERS = 3 * (os.cpu_count() or 1)
+"""Processes at the same time: with two per core a quarter of the time was lost in waits."""
 SLOWEST = 10
 """How many files the end names."""
 _PROGRESS = re.compile(rb"^(\S*).*\[ *(\d+)%\]\s*$")
@@ -86,11 +91,12 @@ class Ended:
 
 def shards() -> list[Shard]:
     """Every test is in exactly one of them."""
-    found = [Shard("on Galera", ON_GALERA)]
+    found = [Shard("on Galera", ON_GALERA), *(Shard(name, files) for name, files in APART.items())]
+    elsewhere = [*ON_GALERA, *(file for files in APART.values() for file in files)]
     for folder in sorted(SERVERS.iterdir()):
         name = folder.relative_to(ROOT).as_posix()
-        if any(folder.glob("test_*.py")) and name not in ON_GALERA:
-            ignored = tuple(path for path in ON_GALERA if path.startswith(f"{name}/"))
+        if any(folder.glob("test_*.py")) and name not in elsewhere:
+            ignored = tuple(path for path in elsewhere if path.startswith(f"{name}/"))
             found += _halves(folder) if folder.name in HALVED else [Shard(folder.name, (name,), ignored)]
     found += _halves(ROOT / "tests" / "local")
     found += [Shard(Path(path).stem, (path,)) for path in ELSEWHERE]
@@ -114,7 +120,7 @@ def _size(file: Path) -> int:
 def main() -> int:
     """Return 0 when every shard has passed."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--workers", type=int, default=2 * (os.cpu_count() or 1), help="processes at the same time")
+    options.add_argument("--workers", type=int, default=WORKERS, help=f"processes at the same time ({WORKERS})")
     options.add_argument("shards", nargs="*", metavar="SHARD", help="the first words of some names; default: all")
     chosen = options.parse_args()
     run = [shard for shard in shards() if not chosen.shards or shard.name.split()[0] in chosen.shards]

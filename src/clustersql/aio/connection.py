@@ -79,6 +79,14 @@ class Connection(Ending):
         connection._state.arguments = arguments
         return Checkout(connection)
 
+    @classmethod
+    def _around(cls, state: State, pool: Pool) -> Connection:
+        """Return a connection around a state whose session was checked out already."""
+        connection = cls.__new__(cls)
+        _set(connection, "_state", state)
+        _set(connection, "_pool", pool)
+        return connection
+
     async def _begin(self) -> None:
         session = await self._acquire(self._timeout())
         if self._state.arguments is not None:  # the driver's default mode, or what the caller's arguments say

@@ -7,6 +7,7 @@ with`` or with the first statement, because some drivers need a round trip, or a
 
 from __future__ import annotations
 
+import weakref
 from asyncio import current_task
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -77,6 +78,22 @@ class Cursor:
             _settings={},
             _raw=None,
         )
+
+    @classmethod
+    def _around(cls, connection: Connection, raw: Any) -> Cursor:
+        """Return a cursor of ours around the driver's, which was made on the connection's present session as
+        `Database.execute` does.
+        """
+        cursor, state = cls(connection, (), {}), connection._state
+        cursor.__dict__.update(
+            _session=state.session,
+            _raw=raw,
+            _execute=raw.execute,
+            _executemany=raw.executemany,
+            _fetchone=raw.fetchone,
+        )
+        state.cursors, state.alone = (weakref.ref(cursor),), None
+        return cursor
 
     async def _bind(self, session: Session) -> None:
         """Make a cursor of the driver on ``session``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import current_task
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import replace
 from time import monotonic
 from types import MappingProxyType
@@ -27,10 +27,10 @@ from ..pool.routes import rehearsed
 from .causal import bookmark
 from .checkout import Checkout
 from .connection import Connection
-from .cursor import fetched
 from .guard import require, write
 from .run import run
 from .settle import settle
+from .single import at_once, executed, in_full, known
 
 if TYPE_CHECKING:
     from ..connection.statements import StatementCache
@@ -65,7 +65,7 @@ class Database:
     It is bound to no loop: each loop in which it is used has a pool of its own.
     """
 
-    __slots__ = ("_calls", "_cluster", "_given", "_knobs", "_last", "_options", "_single", "_want")
+    __slots__ = ("_calls", "_cluster", "_given", "_knobs", "_known", "_last", "_options", "_single", "_want")
 
     def __init__(
         self,
@@ -90,6 +90,7 @@ class Database:
             self._options = options = Options.under(knobs, self._given)
             self._want = options.want(autocommit=False)
             self._single = options.want(autocommit=True)
+            self._known: Set[Any] | None = None
             self._calls = PerCall(options, self._cluster._topology.check)
             self._knobs = knobs
 
@@ -195,21 +196,12 @@ class Database:
         if self._knobs is not self._cluster._topology.settings:
             self._look()
         pool, notes = self._pool(), self._cluster._notes
+        if self._known is None:
+            self._known = known(pool, self._options, self._single, notes)
+        if operation.__class__ is str and operation in self._known and not driver_options:
+            return await at_once(pool, self._options, self._single, notes, operation, parameters)
         connection = await Connection.acquired(pool, self._options, self._single, notes, deadline=self._deadline())
-        try:
-            connection._state.whole = True
-            cursor = connection.cursor()
-            await cursor.execute(operation, parameters, **driver_options)
-            result = await fetched(cursor, cursor._raw) if cursor._result is None else cursor._result
-            session = connection._state.session
-            if session is None or not (session.autocommit and pool.driver.abilities.autocommit):
-                await connection.commit()  # the driver has no autocommit mode, or the session cannot be in it
-            connection._state.done = True
-            if session is not None:
-                result._left = pool, connection._state, (session.shelf, session.chosen, session.lent_at)
-        finally:
-            await connection.close()
-        return result
+        return await in_full(connection, executed, operation, parameters, driver_options)
 
     def route(self) -> Route:
         """Return which node a checkout would get now with these options, and why; nothing is checked out, and no server

@@ -43,6 +43,8 @@ class Binding:
     """The session that serves it.  None: it was given back, or has lost its session."""
     cursors: tuple[Any, ...]
     """Weak references to the cursors that were made on it."""
+    alone: Any
+    """The driver's cursor of a statement that is run without one of ours (`single`); not set: there is none."""
     number: int | None
     """The server's number of the session in which something passed us by first; another one later: the driver has
     replaced it."""
@@ -72,6 +74,7 @@ class Binding:
 
     __slots__ = (
         "__dict__",
+        "alone",
         "arguments",
         "broken",
         "cursors",
@@ -104,6 +107,7 @@ class Binding:
         on it.
         """
         raws = [cursor._raw for cursor in self.alive_cursors()]
+        raws.append(getattr(self, "alone", None))
         self.session = None
         self.broken = self.error(
             PoolClosed, "this connection belongs to the parent process; check one out in this process"

@@ -43,6 +43,12 @@ class StatementCache:
         self._known: dict[Hashable, Traits] = {}
         self._bytes = 0
 
+    def harmless(self, proven: bool) -> set[Any]:
+        """Return the texts that need nothing to be noted: where effects must be told from none, ``proven``, only those
+        that have none.
+        """
+        return self.proven if proven else self.plain
+
     def look(self, operation: Any) -> Traits:
         """Return what is known of a statement."""
         if operation.__class__ is not str:

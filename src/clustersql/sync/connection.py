@@ -83,6 +83,13 @@ class Connection(Ending):
             state.touched = True
             state.mode_is(bool(session.autocommit))
 
+    @classmethod
+    def _around(cls, state: State) -> Connection:
+        """Return a connection around a state whose session was checked out already."""
+        connection = cls.__new__(cls)
+        _set_state(connection, state)
+        return connection
+
     # -- the driver's face ---------------------------------------------------------------------------------------------
 
     def cursor(self, *args: Any, **kwargs: Any) -> Cursor:

@@ -12,6 +12,7 @@ Rules
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic
@@ -129,6 +130,20 @@ class Cursor:
             self._bind()
         except BaseException as exc:
             self._bind_elsewhere(exc)
+
+    @classmethod
+    def _around(cls, connection: Connection, raw: Any) -> Cursor:
+        """Return a cursor of ours around the driver's, which was made on the connection's present session as
+        `Database.execute` does.
+        """
+        cursor, state = cls.__new__(cls), connection._state
+        ours = cursor.__dict__
+        ours["_connection"], ours["_state"], ours["_args"] = connection, state, ((), dict(state.pool.driver.buffering))
+        ours["_session"], ours["_raw"] = state.session, raw
+        cursor._unbind()
+        state.cursors = (*state.cursors, weakref.ref(cursor))
+        state.touched, state.alone = True, None
+        return cursor
 
     def _bind(self) -> None:
         """Make a cursor of the driver on the connection's present session."""

@@ -12,7 +12,6 @@ from ..config.knobs import Knobs
 from ..config.options import Options, memory_of
 from ..config.percall import PerCall
 from ..connection.functions import check_plain
-from ..connection.interruption import passes
 from ..connection.once import claimed
 from ..connection.result import Result
 from ..connection.running import Running, here
@@ -21,7 +20,6 @@ from ..connection.statements import UNSET, StatementCache
 from ..core.causal.after import Remembers
 from ..core.causal.bookmark import text_of
 from ..core.policies.choice import Route
-from ..core.recovery.verdict import Phase
 from ..pool.memory import remembering
 from ..pool.routes import rehearsed
 from .causal import bookmark
@@ -30,6 +28,7 @@ from .guard import write
 from .pool import Pool
 from .run import run
 from .settle import settle
+from .single import at_once, executed, in_full, known
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,7 +39,7 @@ class Database:
     pool.
     """
 
-    __slots__ = ("_calls", "_given", "_knobs", "_notes", "_options", "_pool", "_single", "_want")
+    __slots__ = ("_calls", "_given", "_knobs", "_known", "_notes", "_options", "_pool", "_single", "_want")
 
     def __init__(self, pool: Pool, notes: StatementCache, given: Mapping[str, Any] = MappingProxyType({})) -> None:
         """``given``: the options that the caller has set; the others are the cluster's, as they are now."""
@@ -56,6 +55,7 @@ class Database:
             self._options = options = Options.under(knobs, self._given)
             self._want = options.want(autocommit=False)
             self._single = options.want(autocommit=True)
+            self._known = known(self._pool, options, self._single, self._notes)
             self._calls = PerCall(options, self._pool.topology.check)
             self._knobs = knobs
 
@@ -163,28 +163,10 @@ class Database:
         """
         if self._knobs is not self._pool.topology.settings:
             self._look()
-        deadline = self._deadline()
-        connection = Connection(self._pool, self._options, self._single, self._notes, deadline=deadline)
-        connection._state.whole = True
-        try:
-            cursor = connection.cursor(**self._pool.driver.buffering)  # a read whose rows break off is asked again
-            cursor.execute(operation, parameters, **driver_options)
-            result = cursor._result
-            if result is None:
-                try:
-                    result = Result.of(cursor._raw)
-                except BaseException as exc:  # `guarded`, written out
-                    passes(connection, exc, phase=Phase.EXECUTE)
-                    raise
-            session = connection._state.session
-            if session is None or not (session.autocommit and self._pool.driver.abilities.autocommit):
-                connection.commit()  # the driver has no autocommit mode, or the session cannot be in it
-            connection._state.done = True
-            if session is not None:
-                result._left = self._pool, connection._state, (session.shelf, session.chosen, session.lent_at)
-        finally:
-            connection.close()
-        return result
+        if operation.__class__ is str and operation in self._known and not driver_options:
+            return at_once(self._pool, self._options, self._single, self._notes, operation, parameters)
+        connection = Connection(self._pool, self._options, self._single, self._notes, deadline=self._deadline())
+        return in_full(connection, executed, operation, parameters, driver_options)
 
     def route(self) -> Route:
         """Return which node a checkout would get now with these options, and why; nothing is checked out, and no server

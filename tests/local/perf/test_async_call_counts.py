@@ -117,8 +117,8 @@ def test_execute_of_the_database(runner: asyncio.Runner, db: aio.Database) -> No
     own.
     """
     counted = in_loop(runner, lambda: calls(lambda: finish(db.execute("SELECT 1"))))
-    assert counted["python"] <= 60, counted
-    assert counted["c"] <= 24, counted
+    assert counted["python"] <= 26, counted
+    assert counted["c"] <= 16, counted
 
 
 async def left_behind(operation: Callable[[], Awaitable[object]]) -> int:

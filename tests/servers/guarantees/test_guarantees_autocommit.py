@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from support.stage import INSERT, SELECT, Stage, execute, failure
+from support.stage import INSERT, SELECT, UNSEEN, Stage, execute, failure
 from support.waiting import eventually
 
 from clustersql import OutcomeUnknown
@@ -15,11 +15,12 @@ from clustersql import OutcomeUnknown
 before_or_after = pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 
 
+@pytest.mark.parametrize("text", [INSERT, UNSEEN], ids=["seen", "unseen"])
 @before_or_after
-def test_write_without_an_answer_is_unknown(stage: Stage, before: bool) -> None:
+def test_write_without_an_answer_is_unknown(stage: Stage, before: bool, text: str) -> None:
     """Sent, no answer, a write: OutcomeUnknown from the driver's error; it is there once, or not at all."""
     stage.cut(stage.key_bytes, before)
-    error = failure(stage.db.execute, INSERT, (stage.key,))
+    error = failure(stage.db.execute, text, (stage.key,))
     assert isinstance(error, OutcomeUnknown)
     assert isinstance(error, stage.errors.OperationalError if stage.driver != "pg8000" else stage.errors.Error)
     assert isinstance(error.__cause__, stage.errors.Error)

@@ -219,6 +219,8 @@ class Borrow:
 
     want: Any
     seconds: float
+    apart: bool = False
+    """It is for a question of ours, not what the caller will have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,6 @@ def means_of(pool: BasePool[Any]) -> Means:
     return means
 
 
-def writes(want: Want) -> bool:
-    """Whether whoever gets a session for ``want`` may write with it."""
-    return not want.read_only
-
-
 def plain(want: Want) -> Want:
     """Return what is asked of the pool for work that reads nothing causally."""
     return replace(want, causal=None)
@@ -72,6 +67,14 @@ def identity(pool: BasePool[Any], node: str) -> str:
     """Return under which identity a node's server is known now; "": under none."""
     known = pool.topology.view.by_name.get(node)
     return known.identity if known is not None else ""
+
+
+def written(pool: BasePool[Any], want: Want, session: Session) -> Session:
+    """Return ``session``, which was checked out for work that may write, and remember whom to ask how far that is."""
+    asked: Causal = want.causal
+    if asked.memory is not None:
+        asked.memory.served(session, session.node, identity(pool, session.node))
+    return session
 
 
 def remember(pool: BasePool[Any], memory: Remembers | None, found: Found) -> None:

@@ -1,4 +1,4 @@
-"""Causal reads (`core.causal`), performed with blocking calls."""
+"""Causal reads (`pool.reading`), performed with blocking calls."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.booking.shelf import Session
-from ..core.causal.after import Causal, Remembers
+from ..core.causal.after import Remembers
 from ..core.causal.bookmark import Bookmark
-from ..core.causal.reading import Behind, reading
-from ..core.causal.taking import taking
 from ..core.steps import Borrow, Consult, Return, See, Sleep, Step, Steps, Tell
 from ..core.view.view import Want
-from ..errors import CausalityLost
-from ..pool import causal
+from ..pool import causal, reading
 from ..pool.session import awaited
 from .drive import drive
 
@@ -31,63 +28,14 @@ def checkout(pool: Pool, want: Want, timeout: float, lend: Lend) -> Session:
 
     Raises `CausalityLost`, `NoNodeAvailable` that says who is behind, and what ``lend`` raises.
     """
-    asked: Causal = want.causal
-    began, memory = time.monotonic(), asked.memory
-    if causal.writes(want):
-        session = lend(causal.plain(want), timeout)
-        if memory is not None:
-            memory.served(session, session.node, causal.identity(pool, session.node))
-        return session
-    deadline = began + timeout
-    try:
-        mark = bookmark(pool, memory, deadline, lend) if memory is not None else None
-        if memory is not None and memory.doubtful:
-            return _primary(pool, want, memory, deadline, lend)
-        outcome = _drive(pool, reading(causal.search(pool, want, mark, deadline)), lend)
-    except CausalityLost:
-        if not causal.forgiven(pool, memory):
-            raise
-        return checkout(pool, want, deadline - time.monotonic(), lend)
-    if isinstance(outcome, Behind):
-        raise causal.behind(pool, want, outcome, began)
-    causal.remember(pool, memory, outcome)
-    return outcome.session  # type: ignore[no-any-return]
+    if not want.read_only:
+        return causal.written(pool, want, lend(causal.plain(want), timeout))
+    return _drive(pool, reading.checkout(pool, want, timeout), lend)
 
 
-def _primary(pool: Pool, want: Want, memory: Remembers, deadline: float, lend: Lend) -> Session:
-    """Read the primary, which has all there is: nobody knows what must have been seen."""
-    session = lend(causal.primary(want), max(0.0, deadline - time.monotonic()))
-    pool.topology.causal["primary"] += 1
-    causal.proved(session, "primary", causal.primary(want))
-    memory.served(session, session.node, causal.identity(pool, session.node))
-    memory.read(None)
-    return session
-
-
-def bookmark(pool: Pool, memory: Remembers, deadline: float, lend: Lend | None = None) -> Bookmark | None:
-    """Take what ``memory`` lacks, and return its bookmark.  Raises `CausalityLost`.
-
-    ``lend``: of a reader, who reads the primary where nobody knows what must have been seen; else somebody asks for the
-    bookmark alone.
-    """
-    try:
-        if memory.doubtful and lend is None:
-            pool.give_back(_primary(pool, Want(read_only=True), memory, deadline, pool.checkout))
-        _take(pool, memory, deadline)
-        return causal.both(pool, memory.given, memory.mark)
-    except CausalityLost:
-        if not causal.forgiven(pool, memory):
-            raise
-        return bookmark(pool, memory, deadline, lend)
-
-
-def _take(pool: Pool, memory: Remembers, deadline: float) -> None:
-    ended, due = memory.ended(), memory.due()
-    if not due:
-        return
-    means = causal.means_of(pool)
-    mark = _drive(pool, taking(due, memory.mark, means, deadline), lambda want, seconds: pool.checkout(want, seconds))
-    memory.taken(ended, mark)
+def bookmark(pool: Pool, memory: Remembers, deadline: float) -> Bookmark | None:
+    """Take what ``memory`` lacks, and return its bookmark.  Raises `CausalityLost`."""
+    return _drive(pool, reading.bookmark(pool, memory, deadline), pool.checkout)
 
 
 def _drive(pool: Pool, steps: Steps[T], lend: Lend) -> T:
@@ -105,8 +53,8 @@ def _perform(pool: Pool, step: Step, lend: Lend, held: list[Session]) -> object:
     match step:
         case See():
             return time.monotonic(), pool.topology.view
-        case Borrow(want, seconds):
-            held.append(lend(want, seconds))
+        case Borrow(want, seconds, apart):
+            held.append((pool.checkout if apart else lend)(want, seconds))
             return held[0]
         case Consult(session, statements):
             return _consult(pool, session, statements, held)

@@ -59,7 +59,7 @@ def _taken(served: Served, means: Means, deadline: float) -> Steps[Taken]:
     if statements:
         want = Want(Service.READ, autocommit=True, node=node.name)
         try:
-            session = yield Borrow(want, max(0.0, min(PATIENCE, deadline - now)))
+            session = yield Borrow(want, max(0.0, min(PATIENCE, deadline - now)), apart=True)
         except (NoNodeAvailable, PoolTimeout) as exc:
             raise _lost(served, f"it could not be asked: {first_line(exc)}") from exc
         answers = yield Consult(session, statements)

@@ -14,7 +14,7 @@ failed=0
 
 prepare() {  # VERSION: make .pythons/VERSION/venv, with the package and what its tests need
     local dir=$PWD/.pythons/$1
-    if command -v "python$1" >/dev/null; then
+    if "python$1" -c "" 2>/dev/null; then  # not what only says that it is not there, as a shim of pyenv does
         [ -x "$dir/venv/bin/python" ] || "python$1" -m venv "$dir/venv"
     else
         tools/debian-python.sh "$dir" "$1"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dis
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -102,11 +103,14 @@ signal.
 """
 
 
+BEGIN = "its begin"
+
+
 class BreakIn(BaseException):
     """What a signal's handler raises."""
 
 
-class Breaker:
+class BaseBreaker:
     """Raises `BreakIn` once, where the handler of a signal could: at the first such place of our code that is not in
     ``met`` yet.
     """
@@ -114,6 +118,23 @@ class Breaker:
     def __init__(self, met: set[tuple[CodeType, int]]) -> None:
         self.met = met
         self.place = ""
+
+    def _at(self, code: CodeType, instruction: int, before: str) -> None:
+        """The instruction follows one that is called ``before``."""
+        if (code, instruction) not in self.met and not self.place:
+            self.met.add((code, instruction))
+            line = next(line for start, end, line in code.co_lines() if start <= instruction < end)
+            self.place = f"{Path(code.co_filename).name}:{line} {code.co_name}, after {before}"
+            raise BreakIn(self.place)
+
+
+class TracingBreaker(BaseBreaker):
+    """By ``sys.settrace``.  From Python 3.12 on a frame is not traced by its instructions when that is asked for as it
+    begins.
+    """
+
+    def __init__(self, met: set[tuple[CodeType, int]]) -> None:
+        super().__init__(met)
         self._before: dict[FrameType, str] = {}
 
     def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
@@ -121,25 +142,16 @@ class Breaker:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "call":
-            self._at(frame, "its begin")
+            self._at(frame.f_code, frame.f_lasti, BEGIN)
         elif event == "opcode":
             before, self._before[frame] = self._before.get(frame, ""), names(frame.f_code)[frame.f_lasti]
-            if before != "PRECALL" and any(word in before for word in RAISING):
-                self._at(frame, before)
+            if raises(before):
+                self._at(frame.f_code, frame.f_lasti, before)
         elif event == "return":
             self._before.pop(frame, None)
         return self._trace
 
-    def _at(self, frame: FrameType, before: str) -> None:
-        place = frame.f_code, frame.f_lasti
-        if place not in self.met and not self.place:
-            self.met.add(place)
-            self.place = (
-                f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}, after {before}"
-            )
-            raise BreakIn(self.place)
-
-    def __enter__(self) -> Breaker:
+    def __enter__(self) -> TracingBreaker:
         self._trace_before = sys.gettrace()
         sys.settrace(self._trace)
         return self
@@ -147,6 +159,58 @@ class Breaker:
     def __exit__(self, *_: object) -> None:
         sys.settrace(self._trace_before)
         self._before.clear()
+
+
+class MonitoringBreaker(BaseBreaker):
+    """By ``sys.monitoring``, from Python 3.12 on."""
+
+    TOOL = 4
+    """One of the numbers that nobody has reserved."""
+
+    def __init__(self, met: set[tuple[CodeType, int]]) -> None:
+        super().__init__(met)
+        self._thread = threading.get_ident()
+        self._monitoring: Any = getattr(sys, "monitoring")  # noqa: B009 - mypy knows 3.11
+        self._before: dict[int, str] = {}
+        """By the frame's id: a frame that is held holds the connection."""
+
+    def _start(self, code: CodeType, instruction: int) -> Any:
+        if not code.co_filename.startswith(OWNING):
+            return self._monitoring.DISABLE
+        if threading.get_ident() == self._thread:
+            self._before.pop(id(sys._getframe(1)), None)
+            self._at(code, instruction, BEGIN)
+        return None
+
+    def _instruction(self, code: CodeType, instruction: int) -> Any:
+        if not code.co_filename.startswith(OWNING):
+            return self._monitoring.DISABLE
+        if threading.get_ident() == self._thread:
+            frame = id(sys._getframe(1))
+            before, self._before[frame] = self._before.get(frame, ""), names(code)[instruction]
+            if raises(before):
+                self._at(code, instruction, before)
+        return None
+
+    def __enter__(self) -> MonitoringBreaker:
+        events = self._monitoring.events
+        self._monitoring.use_tool_id(self.TOOL, "breaker")
+        self._monitoring.register_callback(self.TOOL, events.PY_START, self._start)
+        self._monitoring.register_callback(self.TOOL, events.INSTRUCTION, self._instruction)
+        self._monitoring.set_events(self.TOOL, events.PY_START | events.INSTRUCTION)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._monitoring.set_events(self.TOOL, 0)
+        self._monitoring.free_tool_id(self.TOOL)
+
+
+Breaker = MonitoringBreaker if hasattr(sys, "monitoring") else TracingBreaker
+
+
+def raises(name: str) -> bool:
+    """Whether CPython may run a signal's handler after an instruction of that name."""
+    return name != "PRECALL" and "INTRINSIC" not in name and any(word in name for word in RAISING)
 
 
 @cache

@@ -23,10 +23,12 @@ from ..nodes.dial import (
     HOOK,
     Answer,
     Raised,
+    Told,
     address_of,
     asking,
     is_hooks,
     is_refusal,
+    late,
     means_of,
     more_time,
     target_of,
@@ -86,7 +88,7 @@ async def connect(
     in_full: bool = False,
     entered: Callable[[], object] | None = None,
     use: Use | None = None,
-    told: Callable[[Raised], object] | None = None,
+    told: Told | None = None,
 ) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report.
 
@@ -116,7 +118,7 @@ async def connect(
     return Probe(raw, report)
 
 
-async def _with_password(address: Address, told: Callable[[Raised], object] | None) -> Address:
+async def _with_password(address: Address, told: Told | None) -> Address:
     """Return the address with its password asked for: an async function is awaited, any other runs in a thread, for it
     may block.
     """
@@ -216,8 +218,8 @@ class Attempt:
         """The login has succeeded."""
         self.let_in = True
 
-    def told(self, raised: Raised) -> None:
-        """It was this function of the program's that raised."""
+    def told(self, raised: Raised | None) -> None:
+        """It is in this function of the program's, or that has raised; None: it is in none any more."""
         self.raised = raised
 
     def redial(self) -> None:
@@ -241,12 +243,13 @@ class Attempt:
         self.late = not self._settled
         if self._task is not None:
             self._task.cancel()  # what it has opened is closed as it unwinds
-        self._settle(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"))
+        self._settle(None, late(self))
 
     def cancel(self) -> None:
         """Nobody wants it any more, which says nothing about the node."""
         if self._task is not None:
             self._task.cancel()
+        self.raised = None
         self._settle(None, asyncio.CancelledError())
 
     async def _run(self) -> None:

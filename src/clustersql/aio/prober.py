@@ -153,8 +153,11 @@ class Prober(BaseProber[Attempt]):
     async def _one(self, raw: Any, order: Order) -> None:
         question = self.driver.dialect.uptime
         try:
-            if not (question and order.is_anothers((await self.driver.ask(raw, (question,)))[0])):
-                await self.driver.ask(raw, (order.statement,))
+            if question:
+                uptime = (await self.driver.ask(raw, (question,)))[0]
+                if order.is_anothers(uptime, await ask(self.driver, raw)):
+                    return
+            await self.driver.ask(raw, (order.statement,))
         except Exception:  # MySQL: the session is gone already
             if self.driver.is_closed(raw):
                 raise

@@ -58,7 +58,7 @@ class Dialling(Protocol):
     late: bool
     """Whether it was abandoned."""
     raised: Raised | None
-    """Which function of the program's it was that raised: so nothing is wrong with the node."""
+    """Which function of the program's it is in, or has raised: so nothing is wrong with the node."""
 
     def heed(self, now: float, most: float) -> None:
         """Move the deadline where the node has sent something since it was asked, or since it was last heeded; see
@@ -81,7 +81,7 @@ class Dialling(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """A function of the program's has raised in a dial, which is no news about the node."""
+    """A function of the program's has raised in a dial, or has not answered, which is no news about the node."""
 
     who: str
     """How errors name it: `HOOK` or `PASSWORD`."""
@@ -90,6 +90,8 @@ class Raised:
 
 
 HOOK, PASSWORD = "on_connect", "the password function"
+Told = Callable[["Raised | None"], object]
+"""Is told which function of the program's a dial is in, or has failed in; None: in none any more."""
 
 D = TypeVar("D", bound=Dialling)
 
@@ -122,17 +124,27 @@ class Order:
     """The server's number of the session."""
     opened: float
     """When the session was opened, in monotonic seconds."""
+    server: str = ""
+    """Which server it is of (`server_of`); "": not known."""
 
     @property
     def statement(self) -> str:
         """The statement that says so now."""
         return self.form.format(self.number, f"{max(0.0, time.monotonic() - self.opened):.3f}")
 
-    def is_anothers(self, uptime: Sequence[Sequence[Any]]) -> bool:
-        """Tell whether the server, which answers `Dialect.uptime` so, in whole seconds, has begun since the session was
-        opened.
+    def is_anothers(self, uptime: Sequence[Sequence[Any]], report: Report) -> bool:
+        """Tell whether the server, which answers `Dialect.uptime` so, in whole seconds, and the probe with ``report``,
+        has begun since the session was opened, or is another one: an address can move.
         """
+        if self.server and self.server != server_of(report):
+            return True
         return any(float(row[-1]) + 1.0 < time.monotonic() - self.opened for row in uptime)
+
+
+def server_of(report: Report) -> str:
+    """Return which server has told this, for as long as it runs; "": it does not say."""
+    told = (report.details.get(name, "") for name in ("hostname", "server_id"))
+    return " ".join(one for one in told if one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +156,14 @@ class Spare:
     raw: Any
     opened: float
     seconds: float
+
+
+def late(attempt: Dialling) -> TimeoutError:
+    """Return the error of a dial or a question that is late: of the node, or of the program's function that it is
+    in.
+    """
+    who = f"node {attempt.name!r}" if attempt.raised is None else "it"
+    return TimeoutError(f"{who} did not answer within {attempt.patience:g} s")
 
 
 def allowed(attempt: Dialling, now: float, stalled: float) -> float:
@@ -364,18 +384,24 @@ def checked_password(password: object, node: str) -> str | None:
 
 
 @contextmanager
-def asking(told: Callable[[Raised], object] | None, ends: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
-    """Call a password function within this: ``told`` is called where it raises.
+def asking(told: Told | None, ends: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
+    """Call a password function within this: until it has answered, ``told`` is told that the dial is in it, as where it
+    raises.
 
     Not for `ConfigError`, which names what is wrong with the configuration, nor for ``ends``, which end the dial
     itself.
     """
+    if told is None:
+        yield
+        return
+    told(Raised(PASSWORD))
     try:
         yield
     except BaseException as exc:
-        if told is not None and not isinstance(exc, (ConfigError, *ends)):
-            told(Raised(PASSWORD))
+        if isinstance(exc, (ConfigError, *ends)):
+            told(None)
         raise
+    told(None)
 
 
 def _plain(value: Any, node: str) -> Any:

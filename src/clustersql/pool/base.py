@@ -105,7 +105,7 @@ class BasePool(Opening[D]):
         """
         form = self.reading.dialect.cancel
         if form and not self.closed:
-            self._prober.say(session.node, Order(form, number, session.opened))
+            self._prober.say(session.node, Order(form, number, session.opened, session.server))
 
     # -- the end, and forks --------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from ..core.steps import Dial, Look, Picture, Step, Steps
 from ..core.view.use import Use
 from ..core.view.view import Service, Want
 from ..errors import PoolClosed
-from ..nodes.dial import CalledOff, D, is_callers, tell_failure
+from ..nodes.dial import CalledOff, D, is_callers, server_of, tell_failure
 from .lending import Lending
 from .unavailable import none_to_be_had, unfit
 
@@ -203,7 +203,7 @@ class Opening(Lending[D]):
             topology.connected(name)
             topology.tell(answer.news(name, self.reading.peer(answer.raw)))
             session = self._session(answer.raw, shelf)
-            session.use = use
+            session.use, session.server = use, server_of(answer.report)
             misfit = unfit(topology.view, name, waiter)
             with self._lock:
                 self._attempts.discard(attempt)

@@ -153,5 +153,6 @@ class Upkeep:
             for one in gone:
                 self._hang_up(one.session)
         for one in gone:
-            order = Order(self.pool.reading.dialect.terminate, one.number or 0, one.session.opened)
-            self.pool._prober.say(one.session.node, order)
+            session = one.session
+            order = Order(self.pool.reading.dialect.terminate, one.number or 0, session.opened, session.server)
+            self.pool._prober.say(session.node, order)

@@ -28,10 +28,12 @@ from ..nodes.dial import (
     Answer,
     CalledOff,
     Raised,
+    Told,
     address_of,
     asking,
     is_hooks,
     is_refusal,
+    late,
     means_of,
     more_time,
     target_of,
@@ -40,6 +42,7 @@ from ..nodes.dial import (
 from ..nodes.topology import Topology
 from . import monitor
 from .mode import make
+from .threads import start
 
 
 def connect(
@@ -50,7 +53,7 @@ def connect(
     hold: Callable[[Any], None] | None = None,
     in_full: bool = False,
     use: Use | None = None,
-    told: Callable[[Raised], object] | None = None,
+    told: Told | None = None,
 ) -> Probe:
     """Dial ``name`` and ask it what it is.  Returns the driver's connection and the node's report; blocks.
 
@@ -88,7 +91,7 @@ def connect(
     return Probe(raw, report)
 
 
-def _with_password(address: Address, told: Callable[[Raised], object] | None) -> Address:
+def _with_password(address: Address, told: Told | None) -> Address:
     """Return the address with its password asked for."""
     function = address.password
     if not callable(function):
@@ -135,7 +138,7 @@ def in_background(work: Callable[[], object], name: str) -> None:
     """Do ``work`` in a thread that the end of the process waits for, though not for long."""
     try:
         thread = threading.Thread(target=_to_the_end, args=(work,), name=name, daemon=True)
-        thread.start()
+        start(thread)
         _running.add(thread)
     except RuntimeError:  # no thread can be started, as at interpreter shutdown: better to wait here than to fail
         with fork.calls:
@@ -232,8 +235,8 @@ class Attempt:
         self.let_in = self.let_in or raw is not None
         self.hold(raw)
 
-    def told(self, raised: Raised) -> None:
-        """It was this function of the program's that raised."""
+    def told(self, raised: Raised | None) -> None:
+        """It is in this function of the program's, or that has raised; None: it is in none any more."""
         self.raised = raised
 
     def redial(self) -> None:
@@ -268,10 +271,11 @@ class Attempt:
             self._settled = self.late = True
             if raw is not None:
                 self.driver.abort(raw)
-        self._end(None, TimeoutError(f"node {self.name!r} did not answer within {self.patience:g} s"))
+        self._end(None, late(self))
 
     def cancel(self) -> None:
         """Nobody wants it any more, which says nothing about the node; it may not even have started."""
+        self.raised = None
         self._settle(None, CalledOff())
 
     def _run(self) -> None:

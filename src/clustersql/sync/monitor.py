@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from .. import fork
+from .threads import start
 
 log = logging.getLogger("clustersql")
 
@@ -75,7 +76,7 @@ class Monitor:
                 return
             self._thread = threading.Thread(target=self._run, name="clustersql-monitor", daemon=True)
             try:
-                self._thread.start()
+                start(self._thread)
             except RuntimeError:  # at interpreter shutdown no thread can be started any more; what is left needs none
                 self._thread = None
 

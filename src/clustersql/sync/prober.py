@@ -124,12 +124,19 @@ class Prober(BaseProber[Attempt]):
         """Give ``name`` an order in the background, on the connection for probes; one thread per node for
         all of them.
         """
-        with self._lock:
-            waiting = self._sayings.setdefault(name, [])
-            waiting.append(order)
-            first = len(waiting) == 1
-        if first:
-            Attempt(self.topology, self.driver, name, lambda attempt: self._say(attempt, waiting), self._said).start()
+        try:
+            with self._lock:
+                waiting = self._sayings.setdefault(name, [])
+                first = not waiting
+                waiting.append(order)
+            if first:
+                Attempt(
+                    self.topology, self.driver, name, lambda attempt: self._say(attempt, waiting), self._said
+                ).start()
+        except BaseException:  # or the next order would wait for ever for the thread of this one
+            with self._lock:
+                self._sayings.pop(name, None)
+            raise
 
     def _say(self, attempt: Attempt, waiting: list[Order]) -> Told:
         raw = self._kept.take(attempt.name)
@@ -143,8 +150,9 @@ class Prober(BaseProber[Attempt]):
                 order = waiting.pop(0)
             try:
                 question = self.driver.dialect.uptime
-                if not (question and order.is_anothers(self.driver.ask(raw, (question,))[0])):
-                    self.driver.ask(raw, (order.statement,))
+                if question and order.is_anothers(self.driver.ask(raw, (question,))[0], ask(self.driver, raw)):
+                    continue
+                self.driver.ask(raw, (order.statement,))
             except Exception:  # MySQL: the session is gone already
                 if self.driver.is_closed(raw):
                     raise

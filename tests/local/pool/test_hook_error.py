@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,4 +149,24 @@ def test_the_password_functions_error_is_the_cause_and_no_news(hook: Hook, error
     hook.error = None
     with pytest.raises(NoNodeAvailable, match=r"(?i)refused"):
         cluster.dial(timeout=0.5)
+    cluster.close()
+
+
+@pytest.mark.parametrize("what", ["pool", "apool"])
+def test_a_password_function_that_hangs_is_no_news(what: str) -> None:
+    """It is waited for as long as for the node, and named: the node was not even dialled."""
+    over = threading.Event()
+
+    async def never() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    cluster = clustersql.Cluster("vault", driver="psycopg", async_driver="psycopg", connect_timeout=0.2, **KNOBS)
+    password: Any = never if what == "apool" else lambda: over.wait() or None
+    cluster.add_node("a", host="127.0.0.1", port=1, user="app", database="app", password=password)
+    failed = refused(cluster, what)
+    over.set()
+    assert "a: the password function raised TimeoutError: it did not answer within 0.2 s" in str(failed)
+    node = cluster.view.by_name["a"]
+    assert (node.reach.value, node.generation) == ("unknown", 0)
     cluster.close()

@@ -124,6 +124,7 @@ class Session:
         "patience",
         "raw",
         "read_only",
+        "server",
         "shared",
         "shelf",
         "started",
@@ -158,6 +159,8 @@ class Session:
         # Its mode as we set it last; None: not set by us yet.
         self.autocommit: bool | None = None
         self.read_only: bool | None = None
+        # Which server it is of (`server_of`), as that told at the dial; "": it did not.
+        self.server = ""
         # When the latest statement was sent, and answered.
         self.started = 0.0
         self.ended = 0.0

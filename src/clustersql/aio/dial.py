@@ -31,6 +31,7 @@ from ..nodes.dial import (
     late,
     means_of,
     more_time,
+    recognized,
     target_of,
     told_at_connect,
 )
@@ -104,8 +105,7 @@ async def connect(
     if entered is not None:
         entered()
     try:
-        pushed = None if in_full else told_at_connect(topology, driver, name, raw)
-        report = await ask(driver, raw) if pushed is None else pushed
+        report = await _asked(topology, driver, name, raw, in_full)
         try:
             await make(greet(means_of(topology, driver, use)), driver, raw)
         except BaseException as exc:
@@ -134,6 +134,16 @@ async def _with_password(address: Address, told: Told | None) -> Address:
             if isinstance(password, Awaitable):
                 password = await password
     return replace(address, password=lambda: password)
+
+
+async def _asked(topology: Topology, driver: AsyncDriver, name: str, raw: Any, in_full: bool) -> Report:
+    """Ask a new connection what it has led to: as little as will do, unless ``in_full``."""
+    pushed = None if in_full else told_at_connect(topology, driver, name, raw)
+    if pushed is not None:
+        who = driver.dialect.who(await driver.ask(raw, driver.dialect.ask_who))
+        if (known := recognized(topology, name, pushed, who)) is not None:
+            return known
+    return await ask(driver, raw)
 
 
 async def ask(driver: AsyncDriver, raw: Any) -> Report:

@@ -130,13 +130,17 @@ class Prober(BaseProber[Attempt]):
             self._background.spawn(self._say(name, waiting), f"say-{name}")
 
     async def _say(self, name: str, waiting: list[Order]) -> None:
+        at, identity, new = name, self._kept.identity(name), None
         raw = self._kept.take(name)
         try:
             async with asyncio.timeout(self.topology.settings.connect_timeout):
                 if raw is None:
-                    raw = (await connect(self.topology, self.driver, name)).raw
+                    answer = await connect(self.topology, self.driver, name)
+                    raw, identity = answer.raw, answer.report.identity
+                    at, new = self.topology.reached(name, answer.report), identity
                 while waiting:
-                    await self._one(raw, waiting[0])
+                    if waiting[0].is_for(identity):  # elsewhere, the number is a stranger's
+                        await self._one(raw, waiting[0])
                     del waiting[0]
         except Exception:  # the statement's connection is dropped either way
             if raw is not None:
@@ -146,7 +150,7 @@ class Prober(BaseProber[Attempt]):
                 self.driver.terminate(raw)
             raise
         else:
-            self._kept.keep(name, raw)
+            self._kept.keep(at, raw, new, name)
         finally:
             waiting.clear()
 

@@ -211,7 +211,14 @@ class Knobs:
         live=False,
     )
     forget_after: float = _time(
-        60.0, "With discover: how long nobody may report a discovered node before it is taken out as by remove_node."
+        60.0,
+        "How long a server that shares its address with others must not be up before it is forgotten; with discover"
+        " also how long nobody may report a discovered node before it is taken out as by remove_node.",
+    )
+    lineage_after: float = _time(
+        60.0,
+        "How long only another database must have answered, at every address, before it is taken for the cluster's own,"
+        " as after a restore.",
     )
     commit_guard: bool = _knob(
         False,

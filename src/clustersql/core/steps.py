@@ -65,6 +65,8 @@ class DialFailed:
 
     node: str
     error: BaseException
+    elsewhere: bool = False
+    """Its address leads to several servers, so that another dial may end otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

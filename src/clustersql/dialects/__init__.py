@@ -90,6 +90,10 @@ class Dialect:
     can save it."""
     settings_roll_back: bool = False
     """A rollback undoes what SET has set in its transaction."""
+    ask_who: tuple[str, ...] = ()
+    """Asks which server it is, where nothing else has to be asked at a dial; empty: only `probe` asks."""
+    who: Callable[[Sequence[Rows]], tuple[str, str]] = lambda answers: ("", "")
+    """Reads the answers: `Report.identity` and `Report.server`."""
     ask_further: Callable[[Report], tuple[str, ...]] = lambda report: ()
     """Gives the statements that ask a node on, whose report is known; they may be refused for want of a privilege."""
     further: Callable[[Report, Sequence[Rows]], Report] = lambda report, answers: report

@@ -15,8 +15,9 @@ from ..config.pooler import check_arguments
 from ..core.booking.mode import Means
 from ..core.booking.shelf import Session
 from ..core.faults import Facts, Fault
-from ..core.view.node import Report
+from ..core.view.node import Report, Role
 from ..core.view.observe import Answered, Silent, Unreachable
+from ..core.view.servers import group, reached
 from ..core.view.use import Use
 from ..core.words import first_line
 from ..drivers.contract import AnyDriver, Target
@@ -126,6 +127,12 @@ class Order:
     """When the session was opened, in monotonic seconds."""
     server: str = ""
     """Which server it is of (`server_of`); "": not known."""
+    identity: str = ""
+    """Which server has the session, as `Report.identity`; "": not told."""
+
+    def is_for(self, identity: str) -> bool:
+        """Whether it may be given to the server of that ``identity``: to another one, the number is a stranger's."""
+        return not self.identity or identity == self.identity
 
     @property
     def statement(self) -> str:
@@ -149,13 +156,14 @@ def server_of(report: Report) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Spare:
-    """A connection that was opened for probes: when (monotonic seconds), and how many seconds the latest answer on it
-    took.
+    """A connection that was opened for probes: when (monotonic seconds), how many seconds the latest answer on it
+    took, and to which server (`Report.identity`).
     """
 
     raw: Any
     opened: float
     seconds: float
+    identity: str = ""
 
 
 def late(attempt: Dialling) -> TimeoutError:
@@ -295,9 +303,13 @@ def is_hooks(driver: AnyDriver, raw: Any, error: BaseException) -> bool:
 BEHIND = "pgbouncer let us in, and no server behind it answered: its pool is in use, it is paused, or the server hangs"
 
 
-def tell_failure(topology: Topology, driver: AnyDriver, attempt: Dialling, error: BaseException) -> None:
+def tell_failure(
+    topology: Topology, driver: AnyDriver, attempt: Dialling, error: BaseException, own: bool = True
+) -> None:
     """Record that a dial or probe failed with ``error``; where that is a function's of the program's, it is no news
     about the node.
+
+    ``own`` False: its address was dialled, which may lead to other servers too.
     """
     if attempt.raised is not None:
         who, answer = attempt.raised.who, attempt.raised.answer
@@ -310,7 +322,7 @@ def tell_failure(topology: Topology, driver: AnyDriver, attempt: Dialling, error
     if is_behind(topology, driver, attempt, error):
         topology.tell(Silent(attempt.name, BEHIND))
     else:
-        topology.tell(Unreachable(attempt.name, connect_facts(driver, error).fault, first_line(error)))
+        topology.tell(Unreachable(attempt.name, connect_facts(driver, error).fault, first_line(error), own))
 
 
 def is_callers(driver: AnyDriver, error: BaseException) -> bool:
@@ -456,18 +468,29 @@ def target_of(
     return target
 
 
-def told_at_connect(topology: Topology, driver: AnyDriver, name: str, raw: Any) -> Report | None:
-    """Return what the server told of itself at connect, without a round trip, where that confirms what is known; None:
-    it must be asked.
+def told_at_connect(topology: Topology, driver: AnyDriver, name: str, raw: Any) -> Role | None:
+    """Return the role that the server told at connect, without a round trip, where that confirms what is known; then
+    only which server it is has to be asked (`recognized`).  None: everything must be asked.
 
     A pooler tells what the server told *it*, some time ago.
     """
-    if topology.is_shared(name):
+    if topology.is_shared(name) or not driver.dialect.ask_who:
         return None
-    pushed, node = driver.pushed_role(raw), topology.view.by_name.get(name)
-    if pushed is not None and node is not None and node.confirmed_by(pushed):
-        return Report(pushed, complete=False)
-    return None
+    nodes, node, pushed = topology.view.nodes, topology.view.by_name.get(name), driver.pushed_role(raw)
+    if pushed is None or node is None or not any(one.confirmed_by(pushed) for one in group(nodes, node)):
+        return None
+    return pushed
+
+
+def recognized(topology: Topology, name: str, pushed: Role, who: tuple[str, str]) -> Report | None:
+    """Return what is known of the server that says ``who`` it is, where it has the role that it ``pushed``; None:
+    everything must be asked.
+    """
+    identity, server = who
+    node = topology.view.by_name.get(reached(topology.view.nodes, name, server, identity))
+    if node is None or node.identity != identity or not node.confirmed_by(pushed):
+        return None
+    return Report(pushed, complete=False, identity=identity, server=server)
 
 
 def _with_callers(target: Target, given: Mapping[str, Any]) -> Target:

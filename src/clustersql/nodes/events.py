@@ -28,7 +28,19 @@ LONG = 0.1
 EVERY = 1.0
 """Seconds between two events that tell of checkouts that waited."""
 
-KINDS = ("node", "drain", "dial", "wait", "timeout", "recovery", "outcome", "held", "discovery", "reconfigured")
+KINDS = (
+    "node",
+    "drain",
+    "dial",
+    "wait",
+    "timeout",
+    "recovery",
+    "outcome",
+    "held",
+    "discovery",
+    "database",
+    "reconfigured",
+)
 
 
 @dataclass(frozen=True, slots=True)

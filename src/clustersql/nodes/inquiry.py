@@ -31,6 +31,10 @@ class Told:
     """The rows of each statement; None: nothing was asked for, or it was refused."""
     refused: Exception | None = None
     """The error with which the server refused them."""
+    name: str = ""
+    """The node to which the connection has led, where that may be another one than was meant; "": it is the same."""
+    identity: str | None = None
+    """Which server it was opened to, as `Report.identity`; None: it was open already."""
 
 
 MakeQuestion = Callable[[str, Any, Sequence[str], Report], D]

@@ -27,6 +27,7 @@ class Kept:
         self._new_lock = new_lock
         self.close = close
         self._raws: dict[str, Any] = {}
+        self._identities: dict[str, str] = {}  # to which server it leads, as `Report.identity`
         self._told: dict[str, tuple[float, float]] = {}  # when it was opened, and how long its latest answer took
         self._lock = new_lock()
 
@@ -40,28 +41,42 @@ class Kept:
         with self._lock:
             return self._raws.pop(name, None)
 
-    def keep(self, name: str, raw: Any) -> None:
-        """Keep a connection for the next question; it is closed where none will be put."""
+    def identity(self, name: str) -> str:
+        """Return which server the connection to ``name`` leads to, or the latest one that was taken; "": not told."""
+        return self._identities.get(name, "")
+
+    def keep(
+        self, name: str, raw: Any, identity: str | None = None, by: str | None = None, second: bool = False
+    ) -> None:
+        """Keep a connection for the next question; it is closed where none will be put.
+
+        ``identity``: to which server it leads; None: it was taken from here.  ``by``: whose address has led to it,
+        where that is another node's.  ``second``: it is closed where there is one already.
+        """
         with self._lock:
-            keep = not self.closed and name in self._topology.addresses
-            old = self._raws.pop(name, None)
+            keep = not self.closed and (by or name) in self._topology.addresses and not (second and name in self._raws)
+            old = None if second and not keep else self._raws.pop(name, None)
             if keep:
                 self._raws[name] = raw
+                if identity is not None:
+                    self._identities[name] = identity
         for useless in (old, None if keep else raw):
             if useless is not None:
                 self.close(useless)
 
-    def note(self, probe: Dialling) -> None:
-        """Remember of a probe that was answered when its connection was opened, and how long the answer took."""
-        opened = probe.began if probe.result.dialled else self._told.get(probe.name, (probe.began, 0.0))[0]
-        self._told[probe.name] = opened, probe.seconds
+    def note(self, name: str, probe: Dialling) -> None:
+        """Remember of a probe that ``name`` has answered when its connection was opened, and how long the answer
+        took.
+        """
+        opened = probe.began if probe.result.dialled else self._told.get(name, (probe.began, 0.0))[0]
+        self._told[name] = opened, probe.seconds
 
     def spare(self, name: str, now: float) -> Spare | None:
         """Give the connection to ``name`` away, for work that would have to dial; None: there is none at
         this moment.
         """
         raw = self.take(name)
-        return None if raw is None else Spare(raw, *self._told.get(name, (now, 0.0)))
+        return None if raw is None else Spare(raw, *self._told.get(name, (now, 0.0)), self.identity(name))
 
     def drop_useless(self) -> None:
         """Close what leads to a node that was removed, or to an address that its name no longer leads to."""
@@ -78,6 +93,7 @@ class Kept:
         """Forget what was noted of nodes that are no members any more."""
         for name in names:
             self._told.pop(name, None)
+            self._identities.pop(name, None)
 
     def end(self) -> list[Any]:
         """Keep nothing from now on.  Returns the connections, which are the caller's to close."""

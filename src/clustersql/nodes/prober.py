@@ -11,14 +11,16 @@ connections in `kept`, the question for the members in `inquiry`.
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic
 
-from ..core.view.node import Node, Report
-from ..core.view.observe import probe_due
+from ..core.view.node import Node, Reach, Report
+from ..core.view.observe import Missed, SessionLost, hurried, probe_due
 from ..core.view.probe import Probe
+from ..core.view.servers import is_alone
 from ..drivers.contract import AnyDriver
 from .dial import D, Order, Owed, Spare, judge, patience, tell_failure
 from .inquiry import Inquiry
@@ -26,8 +28,8 @@ from .kept import Kept
 from .resolver import Lookups
 from .topology import Topology
 
-Heard = Callable[[Sequence[Owed], Collection[int]], None]
-"""Told what was asked about, and the numbers of the sessions that are at work."""
+Heard = Callable[[Sequence[Owed], Collection[int], str], None]
+"""Told what was asked about, the numbers of the sessions that are at work, and on which server (`Report.identity`)."""
 
 HUNG = 2
 """Probes of one node that may hang in a driver that knows no timeout; with so many, no further one is begun."""
@@ -41,12 +43,15 @@ class BaseProber(Generic[D]):
         self.driver = driver
         self.heard = heard
         self.ran = 0
+        self._spread = 0.0  # of its own share of the hurry in a long outage; not drawn yet
         self._last: dict[str, float] = {}
         self._starving_since: float | None = None
         self._asking: dict[str, D] = {}
         self._owed: dict[str, tuple[Owed, ...]] = {}
         self._running: dict[str, int] = {}
+        self._looked: dict[str, float] = {}  # when an address was dialled to see whether it leads elsewhere too
         self._on_open: set[str] = set()  # asked on a connection that was open already
+        self._on_look: set[str] = set()  # asked on a new one, though one was open
         self._doubted: set[str] = set()  # of those, behind a pooler: the answer was late
         self._kept = Kept(topology, driver, self._new_lock, self._close)
         self._inquiry: Inquiry[D] = Inquiry(topology, driver, self._kept, self._new_lock, self._members_attempt)
@@ -129,6 +134,7 @@ class BaseProber(Generic[D]):
             for name in gone:
                 self._last.pop(name, None)
                 self._owed.pop(name, None)
+                self._looked.pop(name, None)
             for memory in (self._kept, self._inquiry, self._lookups):
                 memory.forget(gone)
 
@@ -136,13 +142,45 @@ class BaseProber(Generic[D]):
         """Begin the probe of a node that is asked nothing, if it is due.  Returns when to look again."""
         settings, name = self.topology.settings, node.name
         last = self._last.get(name, float("-inf"))  # one that was just added is asked at once: reads may use it then
-        at = probe_due(node, now, last, settings.probe_interval, waited, settings.failover_probe)
+        hurry = self._hurry(waited)
+        at = probe_due(node, now, last, settings.probe_interval, waited, hurry)
         if at > now and (owed is None or last >= now - settings.stall_after):
             return at
-        begun = self._begin(name, node.distrusted or name in self._doubted, now, owed or ())
+        looks = waited is not None and self._looks(node, now, waited)
+        begun = self._begin(name, self._is_dialled(node) or name in self._doubted, now, owed or (), looks)
         return now + settings.failover_probe if begun is None else begun.deadline  # its end wakes the monitor
 
-    def _begin(self, name: str, fresh: bool, now: float, owed: tuple[Owed, ...]) -> D | None:
+    def _hurry(self, waited: float | None) -> float:
+        """Seconds between two questions to a node while a wanted role has had none for so long; a little more or less
+        in each process, so that all of them do not ask at once.
+        """
+        settings = self.topology.settings
+        calm = hurried(waited or 0.0, settings.failover_probe, settings.probe_interval)
+        if calm <= settings.failover_probe:
+            return calm
+        self._spread = self._spread or 0.8 + 0.4 * random.random()
+        return calm * self._spread
+
+    def _looks(self, node: Node, now: float, waited: float) -> bool:
+        """Whether the address of a node that answers is dialled all the same, while a role is wanted that no node has.
+
+        The connection that is kept leads to the server that is known; the one with the role may be behind the same
+        address by now.  Every other question is put to the known one: it may get the role itself.
+        """
+        looks = not node.behind and node.reach is Reach.UP and not self.topology.is_shared(node.name)
+        if not looks or now < self._looked.get(node.name, 0.0) + self._hurry(waited):
+            return False
+        self._looked[node.name] = now
+        return True
+
+    def _is_dialled(self, node: Node) -> bool:
+        """Whether the connection that is kept is not to be believed.  Where the address leads to several servers it is
+        the only sure way to this one.
+        """
+        suspect = node.reach is Reach.SUSPECT and not is_alone(self.topology.view.nodes, node)
+        return node.distrusted and not suspect
+
+    def _begin(self, name: str, fresh: bool, now: float, owed: tuple[Owed, ...], looks: bool = False) -> D | None:
         self._last[name] = now
         numbers = [str(one.number) for one in owed if one.number is not None]
         question = self.driver.dialect.running.format(", ".join(numbers)) if numbers else ""
@@ -150,12 +188,13 @@ class BaseProber(Generic[D]):
             if self._kept.closed or self._running.get(name, 0) >= HUNG:
                 return None
             self._running[name] = self._running.get(name, 0) + 1
-            kept = self._kept.take(name)
+            kept = None if looks else self._kept.take(name)
             dials = fresh or kept is None
             (self._on_open.discard if dials else self._on_open.add)(name)
             attempt = self._attempt(name, kept, fresh, patience(self.topology, dials), question)
             self._asking[name] = attempt
             self._owed[name] = owed
+            (self._on_look.add if looks else self._on_look.discard)(name)
         self.ran += 1
         attempt.start()
         return attempt
@@ -178,14 +217,30 @@ class BaseProber(Generic[D]):
         self._wake()
 
     def _answered(self, attempt: D, answer: Probe) -> None:
-        name, peer = attempt.name, self.driver.peer(answer.raw)
-        self._kept.note(attempt)
-        self._kept.keep(name, answer.raw)  # before the view is told: whoever that wakes may take it (`spare`)
-        self._doubted.discard(name)
-        self.topology.tell(answer.news(name, peer))
+        asked, peer = attempt.name, self.driver.peer(answer.raw)
+        self._doubted.discard(asked)
+        if answer.left:
+            self._left(asked, answer.report)
+        name = self.topology.reached(asked, answer.report)
+        looks = asked in self._on_look
+        if not looks or name not in self._kept.names:
+            self._kept.note(name, attempt)
+        # Before the view is told: whoever that wakes may take it (`spare`).
+        self._kept.keep(name, answer.raw, answer.report.identity, asked, looks)
+        self.topology.tell(answer.news(asked, peer))
+        if name != asked and not looks:
+            self.topology.tell(Missed(asked, f"its address has led to {name} instead"))
         self._inquiry.begin(name, answer.report)
         if answer.running is not None:
-            self.heard(self._owed[name], {row[0] for row in answer.running})
+            self.heard(self._owed[asked], {row[0] for row in answer.running}, answer.report.identity)
+
+    def _left(self, name: str, report: Report) -> None:
+        """The connection that was kept has failed, and a new one has led to the server of ``report``: where that is
+        another one, nothing else is known of the first.
+        """
+        node = self.topology.view.by_name.get(name)
+        if node is not None and node.server and self.topology.reached(name, report) != name:
+            self.topology.tell(SessionLost(name, node.generation, "its connection for probes has failed"))
 
     def _failed(self, attempt: D, error: Exception) -> None:
         """A probe has failed; a silence behind a pooler does not condemn the node, for it may be the pooler's queue.
@@ -194,6 +249,9 @@ class BaseProber(Generic[D]):
         once.
         """
         name = attempt.name
+        if name in self._on_look:  # the known one answers on the connection that is kept
+            self.topology.failed(name, error)
+            return
         if attempt.late and name in self._on_open and self.topology.is_shared(name):
             self._doubted.add(name)
             self._last.pop(name, None)
@@ -228,7 +286,7 @@ class BaseProber(Generic[D]):
         raws = self._kept.after_fork() + self._inquiry.after_fork()
         raws += [attempt.held for attempt in self._asking.values() if attempt.held is not None]
         self._asking, self._running = {}, {}
-        self._on_open, self._doubted = set(), set()
+        self._on_open, self._on_look, self._doubted = set(), set(), set()
         self._lookups = Lookups(self.topology)
         self._lock = self._new_lock()
         return raws

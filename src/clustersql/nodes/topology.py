@@ -31,8 +31,9 @@ from ..config.knobs import Knobs
 from ..config.options import MeasuredLag, Options, check_options
 from ..core.recovery.budget import Budget
 from ..core.view.discovery import complaints
-from ..core.view.node import Node, Origin
+from ..core.view.node import Node, Origin, Report
 from ..core.view.observe import Added, Answered, Breaker, Draining, Observation, Removed, observe
+from ..core.view.servers import LISTED, group, reached
 from ..core.view.view import View
 from ..core.words import in_one_line
 from ..drivers.contract import AnyDriver
@@ -77,7 +78,12 @@ class Topology:
             driver.dialect.bookmarks is not None,
         )
         self.guard = CommitGuard.of(name, settings, driver.dialect)
-        self.view = View(writer=settings.writer, discovery=begun(settings, driver.dialect))
+        self.view = View(
+            writer=settings.writer,
+            discovery=begun(settings, driver.dialect),
+            forget_after=settings.forget_after,
+            lineage_after=settings.lineage_after,
+        )
         self.addresses: dict[str, Address] = {}
         self.records: dict[str, Record] = {}
         self.passwords: dict[str, str] = {}  # the latest that was used per node, only to keep it out of every text
@@ -108,7 +114,14 @@ class Topology:
             self.settings = knobs
             self._breaker = Breaker(knobs.breaker_base, knobs.breaker_cap)
             self.budget.resize(knobs.retry_ratio, knobs.retry_reserve)
-            after = self.view = replace(old, writer=knobs.writer, discovery=known, version=old.version + 1)
+            after = self.view = replace(
+                old,
+                writer=knobs.writer,
+                discovery=known,
+                forget_after=knobs.forget_after,
+                lineage_after=knobs.lineage_after,
+                version=old.version + 1,
+            )
         changes = [(each.name, getattr(before, each.name), getattr(knobs, each.name)) for each in fields(knobs)]
         if text := ", ".join(f"{name}: {a} -> {b}" for name, a, b in changes if a != b):
             log.info("cluster %s: %s", self.name, text)
@@ -123,13 +136,18 @@ class Topology:
     @property
     def nodes(self) -> tuple[str, ...]:
         """The names of the nodes: the configured ones, and those that were discovered and have answered."""
-        reported = {node.name for node in self.view if node.origin is Origin.REPORTED}
+        reported = {node.name for node in self.view if node.origin in (Origin.REPORTED, Origin.BEHIND)}
         return tuple(name for name in tuple(self.addresses) if name not in reported)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The same, and the names of those that are reached at the address of one of these nodes."""
+        return (*self.nodes, *(node.name for node in self.view if node.behind))
 
     def add(self, name: str, address: Address) -> None:
         """Configure a node.  Raises `ConfigError` when there is one of that name."""
         known = self.view.by_name.get(name)
-        if known is not None and known.origin is not Origin.CONFIGURED:
+        if known is not None and known.origin not in LISTED:
             self.tell(Removed(name))  # the operator's makes it the operator's own; not discovered again meanwhile
         with self._lock:
             if name in self.addresses:
@@ -168,24 +186,35 @@ class Topology:
         """Give a node no new work, or work again.  Raises `ConfigError` when there is none of that name."""
         if name not in self.addresses:
             raise ConfigError(f"cluster {self.name!r} has no node {name!r}; {nearest(name, sorted(self.addresses))}")
-        self.tell(Draining(name, on, grace))
+        view = self.view
+        for node in group(view.nodes, view.by_name[name]) if name in view.by_name else ():
+            self.tell(Draining(node.name, on, grace))
+
+    def reached(self, name: str, report: Report) -> str:
+        """Return the name of the node that ``report`` is about, which was given to a dial of ``name``."""
+        return name if self.is_shared(name) else reached(self.view.nodes, name, report.server, report.identity)
 
     def tell(self, seen: Observation) -> View:
         """Take an observation into account, publish the view that follows, and return it."""
         if isinstance(seen, Answered):
             report = seen.report.limited(self.settings.max_receive_queue)
+            if report.server and self.is_shared(seen.node):  # the pooler's next session may be another server's
+                report = replace(report, server="")
             seen = seen if report is seen.report else replace(seen, report=report)
         elif why := getattr(seen, "why", ""):
             seen = replace(seen, why=self.redacted(seen.node, why))  # type: ignore[arg-type]
         with self._lock:
             before = self.view
             after = observe(before, seen, time.monotonic(), random.random(), self._breaker)
-            moved = after.discovery is not None and after.version != before.version
+            moved = after.by_name.keys() != before.by_name.keys() or (
+                after.discovery is not None and after.version != before.version
+            )
             if moved:
                 self._locate(after)
             self.view = after
             for name in before.by_name.keys() - after.by_name.keys() if moved else ():
-                self._forget(name)
+                if before.by_name[name].origin is not Origin.CONFIGURED:  # `remove` has forgotten it
+                    self._forget(name)
         if after is not before:
             self._log(before, after)
             if self.guard is not None and self.guard.refusals:
@@ -206,7 +235,10 @@ class Topology:
             (self.addresses[n.name] for n in view if n.origin is Origin.CONFIGURED and n.name in self.addresses), None
         )
         for node in view:
-            if node.origin is not Origin.CONFIGURED and node.endpoint is not None and first is not None:
+            if node.behind and node.name not in self.addresses and node.behind in self.addresses:
+                self.addresses[node.name] = self.addresses[node.behind]
+                self.records.setdefault(node.name, Record())
+            elif node.origin not in LISTED and node.endpoint is not None and first is not None:
                 self.addresses[node.name] = derived(node.name, node.endpoint, first)
                 self.records.setdefault(node.name, Record())
 
@@ -264,8 +296,16 @@ class Topology:
 
     def _log(self, before: View, after: View) -> None:
         self._note(before, after)
+        if before.epoch and after.epoch and before.epoch.lineage != after.epoch.lineage:
+            text = (
+                f"another database is the cluster's own from now on: {after.epoch.lineage}, not {before.epoch.lineage}"
+            )
+            log.warning("cluster %s: %s", self.name, text)
+            self.events.note("database", "", text)
         for node in after.nodes:
             old = before.by_name.get(node.name)
+            if old is None and node.behind:
+                log.info("cluster %s: the address of node %s leads to %s too", self.name, node.behind, node.server)
             if old is not None and _state(old) != _state(node) and node.origin is not Origin.REPORTED:
                 log.log(
                     logging.INFO if node.usable else logging.WARNING,

@@ -105,7 +105,8 @@ class BasePool(Opening[D]):
         """
         form = self.reading.dialect.cancel
         if form and not self.closed:
-            self._prober.say(session.node, Order(form, number, session.opened, session.server))
+            order = Order(form, number, session.opened, session.server, session.identity)
+            self._prober.say(session.node, order)
 
     # -- the end, and forks --------------------------------------------------------------------------------------------
 

@@ -63,9 +63,14 @@ def forgiven(pool: BasePool[Any], memory: Remembers | None) -> bool:
     return True
 
 
-def identity(pool: BasePool[Any], node: str) -> str:
-    """Return under which identity a node's server is known now; "": under none."""
-    known = pool.topology.view.by_name.get(node)
+def identity(pool: BasePool[Any], session: Session) -> str:
+    """Return the identity of the server that has the session; "": not told.
+
+    Not that of the node: where an address leads to several servers, it may stand for another one by now.
+    """
+    if session.identity:
+        return session.identity
+    known = pool.topology.view.by_name.get(session.node)
     return known.identity if known is not None else ""
 
 
@@ -73,7 +78,7 @@ def written(pool: BasePool[Any], want: Want, session: Session) -> Session:
     """Return ``session``, which was checked out for work that may write, and remember whom to ask how far that is."""
     asked: Causal = want.causal
     if asked.memory is not None:
-        asked.memory.served(session, session.node, identity(pool, session.node))
+        asked.memory.served(session, session.node, identity(pool, session))
     return session
 
 
@@ -85,7 +90,7 @@ def remember(pool: BasePool[Any], memory: Remembers | None, found: Found) -> Non
         return
     node = found.session.node
     if found.primary:
-        memory.served(found.session, node, found.identity or identity(pool, node))
+        memory.served(found.session, node, found.identity or identity(pool, found.session))
         memory.read(None)
     else:
         memory.read(Stay(node, found.identity))

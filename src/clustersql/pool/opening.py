@@ -14,6 +14,7 @@ from ..core.booking.book import dial_plan
 from ..core.booking.opening import GaveUp, fill
 from ..core.booking.shelf import Actions, Session, Shelf, Waiter
 from ..core.steps import Dial, Look, Picture, Step, Steps
+from ..core.view.probe import Probe
 from ..core.view.use import Use
 from ..core.view.view import Service, Want
 from ..errors import PoolClosed
@@ -168,6 +169,7 @@ class Opening(Lending[D]):
                 if spare is None:
                     return False
                 session = self._session(spare.raw, shelf, spare.opened)
+                session.identity = "" if session.shared else spare.identity
                 # Of the moment of the decision: what was heard since is news about this one too.
                 session.generation = asked.spare if asked.spare is not None else session.generation
                 session.idle_since = now = time.monotonic()
@@ -194,25 +196,34 @@ class Opening(Lending[D]):
                 waiter.refused |= {name}
             elif attempt.raised or isinstance(attempt.error, Exception):  # a cancellation is no news about the node
                 # Before the waiter is told: its next look must not see the node up.
-                tell_failure(topology, self.reading, attempt, attempt.error)
+                tell_failure(topology, self.reading, attempt, attempt.error, own=False)
             with self._lock:
                 self._attempts.discard(attempt)
                 actions = self._book.dial_failed(shelf, attempt.error, time.monotonic(), waiter)
         else:
-            answer = attempt.result
-            topology.connected(name)
-            topology.tell(answer.news(name, self.reading.peer(answer.raw)))
-            session = self._session(answer.raw, shelf)
-            session.use, session.server = use, server_of(answer.report)
-            misfit = unfit(topology.view, name, waiter)
-            with self._lock:
-                self._attempts.discard(attempt)
-                actions = self._book.dialled(session, attempt.seconds, time.monotonic(), waiter, misfit)
+            actions = self._answered(attempt, attempt.result, shelf, waiter, use)
         self._act(actions)
         if (
             self.topology.settings.min_idle and attempt.raised is None
         ):  # or a hook that raises would be called without a pause
             self._wake()  # to go on filling
+
+    def _answered(self, attempt: D, answer: Probe, asked: Shelf, waiter: Waiter | None, use: Use | None) -> Actions:
+        """A dial of the node of ``asked`` has reached a server: its own, or another one behind the same address."""
+        topology = self.topology
+        view = topology.tell(answer.news(attempt.name, self.reading.peer(answer.raw)))
+        name = topology.reached(attempt.name, answer.report)
+        topology.connected(name)
+        if self._book.view is not view:
+            self._adopt(view)  # a server that nobody has met before has its shelf only then
+        shelf = self._book.shelves.get(name, asked)
+        session = self._session(answer.raw, shelf)
+        session.use, session.server = use, server_of(answer.report)
+        session.identity = "" if session.shared else answer.report.identity
+        misfit = unfit(topology.view, shelf.name, waiter)
+        with self._lock:
+            self._attempts.discard(attempt)
+            return self._book.dialled(session, attempt.seconds, time.monotonic(), waiter, misfit, asked)
 
     def _session(self, raw: Any, shelf: Shelf, opened: float | None = None) -> Session:
         now = time.monotonic() if opened is None else opened

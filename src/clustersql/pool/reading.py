@@ -74,7 +74,7 @@ def _primary(pool: BasePool[Any], want: Want, memory: Remembers, deadline: float
     session: Session = yield Borrow(causal.primary(want), max(0.0, deadline - time.monotonic()), apart)
     pool.topology.causal["primary"] += 1
     causal.proved(session, "primary", causal.primary(want))
-    memory.served(session, session.node, causal.identity(pool, session.node))
+    memory.served(session, session.node, causal.identity(pool, session))
     memory.read(None)
     return session
 

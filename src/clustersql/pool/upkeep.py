@@ -141,7 +141,7 @@ class Upkeep:
         self.pool.hung += 1
         self.pool.reading.abort(session.raw)
 
-    def heard(self, owed: Sequence[Owed], running: Collection[int]) -> None:
+    def heard(self, owed: Sequence[Owed], running: Collection[int], identity: str = "") -> None:
         """A live node has told which of our sessions are at work.  What it does not work on will never be answered: the
         path is gone.
 
@@ -149,10 +149,23 @@ class Upkeep:
         too, for it may hold locks that the statement's second try would wait for.
         """
         with self.pool._lock:
-            gone = [one for one in owed if one.number is not None and one.number not in running and one.is_owed()]
+            gone = [one for one in owed if self._is_gone(one, running, identity)]
             for one in gone:
                 self._hang_up(one.session)
         for one in gone:
-            session = one.session
-            order = Order(self.pool.reading.dialect.terminate, one.number or 0, session.opened, session.server)
+            session, form = one.session, self.pool.reading.dialect.terminate
+            order = Order(form, one.number or 0, session.opened, session.server, session.identity)
             self.pool._prober.say(session.node, order)
+
+    def _is_gone(self, one: Owed, running: Collection[int], identity: str) -> bool:
+        """Whether nobody works on an answer that is owed, by the word of the server of that ``identity``.
+
+        Of another server's sessions that says nothing, but where the node stands for another one, or for another start
+        of the same, by now: then the session's own has gone.
+        """
+        if one.number is None or not one.is_owed():
+            return False
+        if not identity or one.session.identity in ("", identity):
+            return one.number not in running
+        node = self.pool.topology.view.by_name.get(one.session.node)
+        return node is not None and node.identity != one.session.identity

@@ -32,7 +32,7 @@ def measured(topology: Topology, pools: Sequence[dict[str, Any]]) -> dict[str, A
         "CausalReads": dict(topology.causal),
         "Panic": _panic(topology),
         "Pool": {_title(name): value for name, value in stats.items()},
-        "Nodes": {name: _node(topology, name, per_node.get(name, {})) for name in sorted(topology.nodes)},
+        "Nodes": {name: _node(topology, name, per_node.get(name, {})) for name in sorted(topology.servers)},
     }
 
 
@@ -74,6 +74,8 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
     if node is not None:
         figures |= {
             "Discovered": node.origin is Origin.DISCOVERED,
+            "Server": node.server,
+            "Behind": node.behind,
             "State": node.reach.value,
             "Role": node.role.value,
             "Readiness": node.readiness.value,

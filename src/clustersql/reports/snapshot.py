@@ -85,6 +85,8 @@ def _node(topology: Topology, view: View, node: Node) -> NodeReport:
     return NodeReport(
         name=node.name,
         discovered=node.origin is Origin.DISCOVERED,
+        server=node.server,
+        behind=node.behind,
         state=node.reach.value,
         role=node.role.value,
         readiness=node.readiness.value,

@@ -32,6 +32,10 @@ class NodeReport:
     """As it was added, or its address where it was discovered."""
     discovered: bool
     """Whether the database told of it."""
+    server: str
+    """Where the server that it stands for says that it is; "": not told."""
+    behind: str
+    """The node whose address has led to this server too; "": it has an address of its own."""
     state: str
     """Whether it can be talked to: ``unknown``, ``up``, ``suspect``, ``down``."""
     role: str

@@ -36,6 +36,7 @@ from ..nodes.dial import (
     late,
     means_of,
     more_time,
+    recognized,
     target_of,
     told_at_connect,
 )
@@ -75,8 +76,7 @@ def connect(
     try:
         if hold is not None:
             hold(raw)
-        pushed = None if in_full else told_at_connect(topology, driver, name, raw)
-        report = ask(driver, raw) if pushed is None else pushed
+        report = _asked(topology, driver, name, raw, in_full)
         try:
             make(greet(means_of(topology, driver, use)), driver, raw)
         except BaseException as exc:
@@ -99,6 +99,16 @@ def _with_password(address: Address, told: Told | None) -> Address:
     with asking(told):
         password = function()
     return replace(address, password=lambda: password)
+
+
+def _asked(topology: Topology, driver: Driver, name: str, raw: Any, in_full: bool) -> Report:
+    """Ask a new connection what it has led to: as little as will do, unless ``in_full``."""
+    pushed = None if in_full else told_at_connect(topology, driver, name, raw)
+    if pushed is not None:
+        who = driver.dialect.who(driver.ask(raw, driver.dialect.ask_who))
+        if (known := recognized(topology, name, pushed, who)) is not None:
+            return known
+    return ask(driver, raw)
 
 
 def ask(driver: Driver, raw: Any) -> Report:

@@ -139,15 +139,20 @@ class Prober(BaseProber[Attempt]):
             raise
 
     def _say(self, attempt: Attempt, waiting: list[Order]) -> Told:
+        name, identity, new = attempt.name, self._kept.identity(attempt.name), None
         raw = self._kept.take(attempt.name)
         if raw is None:
-            raw = connect(self.topology, self.driver, attempt.name, hold=attempt.hold).raw
+            answer = connect(self.topology, self.driver, attempt.name, hold=attempt.hold)
+            raw, identity = answer.raw, answer.report.identity
+            name, new = self.topology.reached(name, answer.report), identity
         attempt.hold(raw)
         while True:
             with self._lock:
                 if not waiting:
-                    return Told(raw)
+                    return Told(raw, name=name, identity=new)
                 order = waiting.pop(0)
+            if not order.is_for(identity):
+                continue  # there, the number is a stranger's
             try:
                 question = self.driver.dialect.uptime
                 if question and order.is_anothers(self.driver.ask(raw, (question,))[0], ask(self.driver, raw)):
@@ -161,7 +166,8 @@ class Prober(BaseProber[Attempt]):
         with self._lock:
             self._sayings.pop(attempt.name, None)  # what came too late to be said is forgotten: nothing depends on it
         if attempt.error is None:
-            self._kept.keep(attempt.name, attempt.result.raw)
+            told: Told = attempt.result
+            self._kept.keep(told.name, told.raw, told.identity, attempt.name)
 
     def _close(self, raw: Any) -> None:
         self.driver.close(raw)

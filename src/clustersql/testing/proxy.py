@@ -72,6 +72,16 @@ class FaultProxy:
         self._target_port = port
         self._order("aim", self.host, port)
 
+    def balance(self, *ports: int) -> None:
+        """Forward connections to come to these ports of the target's host, to one after the other.
+
+        As an address behind which there are several servers.  `target_port` is the first of them from now on.
+        """
+        if not ports:
+            raise ValueError("balance() needs a port at least")
+        self._target_port = ports[0]
+        self._order("aim", self.host, *ports)
+
     @property
     def accepted(self) -> int:
         """How many connections were accepted, ever."""

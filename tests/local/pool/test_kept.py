@@ -54,9 +54,9 @@ def test_a_spare_tells_when_it_was_opened_and_how_long_its_latest_answer_took() 
     kept = kept_for(topology_of(a="::1"), [])
     for began, seconds, dialled in ((3.0, 0.5, True), (7.0, 0.2, False)):
         ended: Any = SimpleNamespace(name="a", began=began, seconds=seconds, result=SimpleNamespace(dialled=dialled))
-        kept.note(ended)
-        kept.keep("a", "raw")
-    assert kept.spare("a", 8.0) == Spare("raw", 3.0, 0.2)
+        kept.note("a", ended)
+        kept.keep("a", "raw", "S1" if dialled else None)
+    assert kept.spare("a", 8.0) == Spare("raw", 3.0, 0.2, "S1")
     assert kept.spare("a", 8.0) is None
 
 

@@ -112,7 +112,7 @@ def test_it_is_the_real_upkeep_that_ends_what_hangs(monkeypatch: pytest.MonkeyPa
 
 
 def test_it_is_the_real_prober_that_finds_a_node_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(self, name, fresh, now, owed):  # type: ignore[no-untyped-def]
+    def never(self, name, fresh, now, owed, looks):  # type: ignore[no-untyped-def]
         return None
 
     cold = replace(scenarios.cold(3), clients=20, load=0.3, seconds=14.0)

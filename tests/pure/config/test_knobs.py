@@ -44,6 +44,7 @@ DEFAULTS = {
     "commit_guard_required": False,
     "address_map": None,
     "forget_after": 60.0,
+    "lineage_after": 60.0,
     "on_connect": None,
     "dialect": None,
 }
@@ -72,6 +73,7 @@ WRONG = [
     ("discover", "yes", "must be true or false, not 'yes'"),
     ("stall_after", 0, "must be a number of seconds above 0"),
     ("forget_after", 0, "must be a number of seconds above 0"),
+    ("lineage_after", 0, "must be a number of seconds above 0"),
     (
         "address_map",
         "10.0.0.1=db1",

@@ -33,6 +33,7 @@ from clustersql.core.view.observe import (
     Answered,
     Breaker,
     Draining,
+    Missed,
     Observation,
     Refused,
     Removed,
@@ -82,11 +83,14 @@ def observation(kind: str, node: str, *more: Any) -> Observation:
                 "timeline": flags.get("timeline", 0),
                 "following": flags.get("following", 0),
                 "forked_at": flags.get("forked_at"),
+                "server": flags.get("server", ""),
             }
             report = Report(Role(role), Readiness(readiness), why, identity=flags.get("identity", ""), **told)
             return Answered(node, report, dialled, flags.get("peer", ""))
         case "unreachable":
             return Unreachable(node, Fault(more[0]), *more[1:])
+        case "missed":
+            return Missed(node)
         case "silent":
             return Silent(node, *more)
         case "session_lost":
@@ -175,6 +179,25 @@ def test_epoch(case: dict[str, Any]) -> None:
         }
         expect = phase["expect"]
         assert {key: told[key] for key in expect} == expect, phase
+
+
+@pytest.mark.parametrize("case", cases("servers"))
+def test_servers_behind_an_address(case: dict[str, Any]) -> None:
+    view = View(writer=case.get("writer", "any"))
+    for phase in case["phases"]:
+        for seen in phase["see"]:
+            view = observe(view, observation(*seen), phase["at"])
+        told = {
+            "servers": {node.name: node.server for node in view},
+            "write": list(view.serving(Want())),
+            "read": list(view.serving(Want(Service.READ))),
+            "node_rw": list(view.serving(Want(Service.READ, node="rw"))),
+            "fresh": list(view.serving(Want(Service.READ, max_lag=max_lag(0.5)), phase["at"])),
+            "reach": {node.name: node.reach.value for node in view},
+            "outdated": [node.name for node in view if node.outdated],
+            "generations": [node.generation for node in view],
+        }
+        assert {key: told[key] for key in phase["expect"]} == phase["expect"], phase
 
 
 @pytest.mark.parametrize("case", cases("discovery"))

@@ -134,7 +134,23 @@ def test_a_long_receive_queue_is_overload() -> None:
     assert donor.limited(500) is donor, "it says itself what it is"
 
 
-POSTGRES = (False, "off", "17.2", "100", "3", False, False, 777, "7399", "0000000A", "1.5", None, None, 640)
+POSTGRES = (
+    False,
+    "off",
+    "17.2",
+    "100",
+    "3",
+    False,
+    False,
+    777,
+    "7399",
+    "0000000A",
+    "1.5",
+    None,
+    None,
+    640,
+    "10.0.0.1:5432",
+)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +173,8 @@ def test_the_postgresql_probe(changes: dict[int, Any], role: Role, readiness: Re
     assert report.position == (None if changes == {1: "on"} else 777), "what a demoted primary wrote is no measure"
     assert report.epoch == Epoch("system identifier 7399", 10)
     assert report.identity == "7399 since 1.5"
+    assert report.server == "10.0.0.1:5432"
+    assert by_name("postgresql").who([[("7399", "1.5", None)]]) == ("7399 since 1.5", "")
     assert (report.timeline, report.following, report.forked_at) == (0, 0, 640)
 
 
@@ -168,7 +186,7 @@ def test_the_timelines_of_a_postgresql_standby() -> None:
         ((None, 3, None), (3, 0, None)),
         ((None, None, None), (0, 0, None)),
     ):
-        report = by_name("postgresql").report([[(*standby, *told)]])
+        report = by_name("postgresql").report([[(*standby, *told, None)]])
         assert (report.timeline, report.following, report.forked_at) == expected
 
 

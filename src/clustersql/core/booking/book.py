@@ -20,6 +20,7 @@ from ..policies.named import LeastLatency, Policy, Random, admitted
 from ..policies.plan import plan
 from ..steps import Changed, DialFailed
 from ..view.node import Origin
+from ..view.servers import is_alone
 from ..view.use import Use
 from ..view.view import SLOW_START, View, Want
 from .queue import Queue
@@ -242,14 +243,23 @@ class Book(Queue):
         return True
 
     def dialled(
-        self, session: Session, seconds: float, now: float, waiter: Waiter | None = None, unfit: Exception | None = None
+        self,
+        session: Session,
+        seconds: float,
+        now: float,
+        waiter: Waiter | None = None,
+        unfit: Exception | None = None,
+        asked: Shelf | None = None,
     ) -> Actions:
         """A dial succeeded after ``seconds``: the connection goes to the first waiter it fits, or idle.
 
         ``unfit`` says why it does not suit the waiter who asked for it (the node turned out to be a replica).
+        ``asked``: the node that was dialled, where its address has led to another server; what suits nobody then is
+        closed.
         """
         shelf, actions, outside = session.shelf, Actions(), waiter is not None and waiter.outside
-        shelf.dials -= 1
+        asked = asked or shelf
+        asked.dials -= 1
         if not outside:
             shelf.open |= {session}
         shelf.connected(seconds, now, dialled=session.opened == session.idle_since)
@@ -257,12 +267,20 @@ class Book(Queue):
             self._hand_over(waiter, session, unfit, actions)
         else:
             self._settle(session, now, actions)
+            if unfit is not None and shelf is not asked and session in shelf.idle:
+                shelf.idle.remove(session)
+                self._forget(session)
+                actions.close.append(session)
         if waiter is not None and waiter in self.waiters:
-            self._notify(
-                waiter, DialFailed(session.node, unfit) if unfit is not None else Changed(session.node), actions
-            )
+            failed = DialFailed(asked.name, unfit, self._leads_elsewhere(asked.name)) if unfit is not None else None
+            self._notify(waiter, failed or Changed(asked.name), actions)
         self._room(actions)
         return actions
+
+    def _leads_elsewhere(self, name: str) -> bool:
+        """Whether the next dial of the same address may reach another server."""
+        node = self.view.by_name.get(name)
+        return node is not None and not is_alone(self.view.nodes, node)
 
     def _hand_over(self, waiter: Waiter, session: Session, unfit: Exception | None, actions: Actions) -> None:
         """An outside connection goes to the one who dialled it, or, when that one has another by now, is closed."""
@@ -282,7 +300,7 @@ class Book(Queue):
         shelf.penalize(now)
         if waiter is not None:
             waiter.urgent = True
-            self._notify(waiter, DialFailed(shelf.name, error), actions)
+            self._notify(waiter, DialFailed(shelf.name, error, self._leads_elsewhere(shelf.name)), actions)
         self._room(actions)
         return actions
 

@@ -114,6 +114,7 @@ class Session:
         "expires",
         "generation",
         "holder",
+        "identity",
         "idle_since",
         "jitter",
         "lent_at",
@@ -142,6 +143,8 @@ class Session:
         # The node that it leads to, and the node's generation when it was dialled.
         self.shelf = shelf
         self.generation = generation
+        # Which server has it, as `core.view.node.Report.identity`; "": not told.
+        self.identity = ""
         # When it was opened, when it is too old, when it was given back last, and when it was checked out; 0.0: never.
         self.opened = opened
         self.expires = expires

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from .endpoint import HostPort, plain, useless
 from .members import Discovery, Double, Member, Members, Reported, Stranger
 from .node import Node, Origin, Reach
+from .servers import LISTED
 
 if TYPE_CHECKING:
     from .view import View
@@ -98,7 +99,7 @@ def _settled(view: View, now: float) -> View:
     missing = {
         node.name: known.missing.get(node.name, now)
         for node in view.nodes
-        if node.origin is not Origin.CONFIGURED and authority and node.name not in vouched
+        if node.origin not in LISTED and authority and node.name not in vouched
     }
     gone = {name for name, since in missing.items() if now - since >= known.forget_after}
     known = replace(known, missing={name: since for name, since in missing.items() if name not in gone})
@@ -139,8 +140,8 @@ def node_at(nodes: Sequence[Node], known: Discovery, at: str, identity: str = ""
 
 def in_order(nodes: Sequence[Node]) -> tuple[Node, ...]:
     """Return the nodes as rule 8 has it; the others' ``order`` goes on where that of the configured ones ends."""
-    configured = [node for node in nodes if node.origin is Origin.CONFIGURED]
-    others = sorted((node for node in nodes if node.origin is not Origin.CONFIGURED), key=lambda node: node.name)
+    configured = [node for node in nodes if node.origin in LISTED]
+    others = sorted((node for node in nodes if node.origin not in LISTED), key=lambda node: node.name)
     first = max((node.order for node in configured), default=-1) + 1
     return (*configured, *(replace(node, order=first + i) for i, node in enumerate(others)))
 
@@ -152,10 +153,10 @@ def admitted(
     stranger (rule 3).
     """
     same = [node for node in nodes if node is not about and _same_server(node, about)]
-    if about.origin is not Origin.CONFIGURED and any(_comes_first(node, about) for node in same):
+    if about.origin not in LISTED and any(_comes_first(node, about) for node in same):
         same = [about]
     else:
-        same = [node for node in same if node.origin is not Origin.CONFIGURED]
+        same = [node for node in same if node.origin not in LISTED]
     if same:
         doubles = {node.name: Double(about.identity, about.peers) for node in same}
         known = replace(known, doubles={**known.doubles, **doubles})
@@ -174,7 +175,7 @@ def _same_server(one: Node, other: Node) -> bool:
 
 def _comes_first(node: Node, about: Node) -> bool:
     """Of two discovered ones the first that answered stays: its name does not change under its callers."""
-    return node.origin is Origin.CONFIGURED or (node.origin is Origin.DISCOVERED and about.origin is Origin.REPORTED)
+    return node.origin in LISTED or (node.origin is Origin.DISCOVERED and about.origin is Origin.REPORTED)
 
 
 def _foreign(nodes: Sequence[Node], about: Node, view: View) -> str:

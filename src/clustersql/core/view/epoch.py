@@ -4,8 +4,9 @@ Rules
 -----
 1. The newest epoch is that of a primary, and is remembered after its node is gone: an old primary that comes back from
    the dead is known by its lower number.
-2. A node of another lineage holds another database.  Only when every configured node answers and all tell the same
-   other lineage was the whole cluster rebuilt: then that is accepted.
+2. A node of another lineage holds another database.  Only when every configured address is answered and all tell the
+   same other lineage was the whole cluster rebuilt: once that has been so for ``lineage_after`` seconds it is accepted.
+   One address that leads elsewhere for a moment must not make strangers of the cluster's own nodes.
 3. Two timelines share what comes before the position where the newer one forked off.  A standby beyond it holds the
    newer history only if it is proven to have reached that; one that follows the older one there is kept out.  Where the
    switch was, is believed only of a primary that this process has seen as a standby since the same start: later it
@@ -49,6 +50,16 @@ def switched(
     return (*switches, Switch(after.number, forked_at))[-KEPT:]
 
 
+def is_rebuilt(nodes: Sequence[Node], newest: Epoch | None) -> bool:
+    """Whether every configured address is answered, and every server that answers tells the same lineage, another than
+    that of ``newest``.
+    """
+    told = [(node.address, node.epoch) for node in nodes if node.epoch is not None and node.reach is Reach.UP]
+    lineages = {epoch.lineage for _, epoch in told}
+    silent = {node.name for node in nodes if node.origin is Origin.CONFIGURED} - {address for address, _ in told}
+    return newest is not None and not silent and len(lineages) == 1 and newest.lineage not in lineages
+
+
 def unproven(node: Node, switches: tuple[Switch, ...]) -> Switch | None:
     """Return the switch after which a replica may hold another history than the primary's; None: it holds no other."""
     if node.role is not Role.REPLICA or node.position is None:
@@ -77,11 +88,6 @@ def _due(node: Node, about: str) -> bool:
 
 def _newest(nodes: Sequence[Node], newest: Epoch | None) -> Epoch | None:
     told = [node.epoch for node in nodes if node.epoch is not None and node.reach is Reach.UP]
-    lineages = {epoch.lineage for epoch in told}
-    configured = [node for node in nodes if node.origin is Origin.CONFIGURED]
-    answering = all(node.epoch is not None and node.reach is Reach.UP for node in configured)
-    if newest is not None and answering and len(lineages) == 1 and newest.lineage not in lineages:
-        newest = None  # rule 2
     primaries = [n.epoch for n in nodes if n.epoch in told and n.role is Role.PRIMARY and n.epoch and n.epoch.number]
     if newest is None:
         newest = primaries[0] if primaries else None

@@ -16,11 +16,12 @@ from .position import Position
 
 
 class Origin(Enum):
-    """How a node came to be: by the configuration, or by what the database reports, before and after it has answered
-    (`core.view.discovery`).
+    """How a node came to be: by the configuration, by an answer of a further server at a configured address
+    (`core.view.servers`), or by what the database reports, before and after it has answered (`core.view.discovery`).
     """
 
     CONFIGURED = "configured"
+    BEHIND = "behind"
     REPORTED = "reported"
     DISCOVERED = "discovered"
 
@@ -96,6 +97,9 @@ class Report:
     """The history that its data belong to; None: not told."""
     identity: str = ""
     """The same for every way to this server, and no other server's; "": not told."""
+    server: str = ""
+    """Where the server itself says that it is, the same after a restart, and no other's at the same address; "": not
+    told."""
     timeline: int = 0
     """Of a standby, one that it has certainly reached; 0: not told."""
     following: int = 0
@@ -176,6 +180,12 @@ class Node:
     """The addresses, ``10.0.0.1:5432``, at the other ends of its connections, until its name leads elsewhere."""
     identity: str = ""
     """As `Report.identity`."""
+    server: str = ""
+    """As `Report.server`."""
+    behind: str = ""
+    """The name of the node whose address has led to this server too; "": it has an address of its own."""
+    missed: float | None = None
+    """Since when the dials that were to reach this server have all reached another one; None: they have not."""
     timeline: int = 0
     """As `Report.timeline`."""
     following: int = 0
@@ -197,6 +207,11 @@ class Node:
             and not self.outdated
             and self.readiness is not Readiness.NOT_READY
         )
+
+    @property
+    def address(self) -> str:
+        """The name of the node at whose address this server is reached: its own, or that of another one."""
+        return self.behind or self.name
 
     @property
     def distrusted(self) -> bool:

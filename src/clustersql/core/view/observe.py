@@ -14,17 +14,18 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..faults import Fault
 from .discovery import admitted, excluded, in_order, learned
 from .endpoint import HostPort
-from .epoch import guarded, switched
+from .epoch import guarded, is_rebuilt, switched
 from .freshness import Track
 from .members import Members
-from .node import AXES, Mark, Node, Origin, Reach, Readiness, Report, Role
+from .node import AXES, Epoch, Mark, Node, Origin, Reach, Readiness, Report, Role
 from .position import Position
+from .servers import is_alone, met, reached, remembered
 from .view import View
 
 
@@ -50,6 +51,18 @@ class Unreachable:
     """The node's name."""
     fault: Fault = Fault.LOST
     """How, as far as the error proves it."""
+    why: str = ""
+    """The same in words."""
+    own: bool = True
+    """False: it was tried by its address only, which may lead to other servers too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A probe that was to reach this server has dialled its address, and reached another one."""
+
+    node: str
+    """The node's name."""
     why: str = ""
     """The same in words."""
 
@@ -155,6 +168,7 @@ Observation = (
     Answered
     | Resolved
     | Unreachable
+    | Missed
     | Silent
     | SessionLost
     | Refused
@@ -200,22 +214,30 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     node = view.by_name.get(seen.node)
     if node is None:
         return view
+    if isinstance(seen, Answered):
+        view, seen, node = _routed(view, seen, node, now)
+    if isinstance(seen, Missed) and node.missed is not None and now - node.missed >= view.forget_after:
+        seen = Unreachable(node.name, Fault.LOST, seen.why)
+    if isinstance(seen, Unreachable) and not seen.own and not is_alone(view.nodes, node):
+        return view  # the dial of an address that leads to several servers says nothing of any one
     if isinstance(seen, Removed):
-        left, known = tuple(n for n in view.nodes if n is not node), view.discovery
+        left, known = tuple(n for n in view.nodes if n.address != node.name), view.discovery
         return replace(view, nodes=left, discovery=known and excluded(known, node), version=view.version + 1)
     if isinstance(seen, SessionLost | Refused) and seen.generation != node.generation:
         return view  # rule 3
     after = _TRANSITIONS[type(seen)](node, seen, now, jitter, breaker)
     known, switches = view.discovery, view.switches
     still: Node | None = after
-    if after is node and not (node.epoch and node.epoch.shared):
+    rebuilt_since = view.rebuilt_since
+    if after is node and rebuilt_since is None and not (node.epoch and node.epoch.shared):
         # By far the most: a probe tells what the last one told, and all are judged.
         nodes, epoch = view.nodes, view.epoch
     else:
         nodes = tuple(after if n is node else n for n in view.nodes)
         if known is not None and isinstance(seen, Answered):
             nodes, known = admitted(nodes, after, known, view, now)
-        nodes, epoch = guarded(nodes, node.name, view.epoch, now, switches)
+        rebuilt_since, newest = _rebuilt(view, nodes, now)
+        nodes, epoch = guarded(nodes, node.name, newest, now, switches)
         switches = switched(switches, view.epoch, epoch, _forked_at(node, seen))
         if switches != view.switches:
             nodes, epoch = guarded(nodes, node.name, epoch, now, switches)
@@ -226,7 +248,8 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
         if still is not None and isinstance(seen, Answered)
         else view.track
     )
-    if nodes == view.nodes and track is view.track and epoch == view.epoch and switches == view.switches:
+    same = epoch == view.epoch and switches == view.switches and rebuilt_since == view.rebuilt_since
+    if same and nodes == view.nodes and track is view.track:
         return view
     pairs = zip(nodes, view.nodes)  # noqa: B905 - their lengths are compared first
     news = len(nodes) != len(view.nodes) or any(a is not b and _used(a) != _used(b) for a, b in pairs)
@@ -237,10 +260,34 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
         track=track,
         epoch=epoch,
         switches=switches,
+        rebuilt_since=rebuilt_since,
         discovery=known,
         at=now,
         version=view.version + news,
     )
+
+
+def _rebuilt(view: View, nodes: Sequence[Node], now: float) -> tuple[float | None, Epoch | None]:
+    """Return since when only another database answers, and the newest epoch; None: whatever is told is the newest."""
+    if not is_rebuilt(nodes, view.epoch):
+        return None, view.epoch
+    since = now if view.rebuilt_since is None else view.rebuilt_since
+    return (None, None) if now - since >= view.lineage_after else (since, view.epoch)
+
+
+def _routed(view: View, seen: Answered, asked: Node, now: float) -> tuple[View, Answered, Node]:
+    """Return the view, the answer and the node that it is about: of the server that gave it, at the address that was
+    dialled.
+    """
+    name = reached(view.nodes, seen.node, seen.report.server, seen.report.identity)
+    nodes = met(view.nodes, seen.node, name, seen.report.server, now)
+    if len(nodes) > 1:
+        nodes = remembered(nodes, asked.address, now, view.forget_after)
+    if nodes != view.nodes:
+        view = replace(view, nodes=nodes, at=now, version=view.version + 1)
+    if name not in view.by_name:  # it has become the configured node's own
+        name = asked.address
+    return view, seen if name == seen.node else replace(seen, node=name), view.by_name[name]
 
 
 def _forked_at(node: Node, seen: Observation) -> int | None:
@@ -260,7 +307,9 @@ def _used(node: Node) -> Node:
     nothing else.
     """
     retry_at = node.retry_at if node.reach is Reach.UP else 0.0  # who is not up is not dialled for a caller
-    return replace(node, position=None, asked=0.0, timeline=0, failures=0, retry_at=retry_at, why="", marks={})
+    return replace(
+        node, position=None, asked=0.0, timeline=0, failures=0, retry_at=retry_at, missed=None, why="", marks={}
+    )
 
 
 def _tracked(track: Track, node: Node, report: Report, now: float) -> Track:
@@ -291,6 +340,8 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         return node
     was_primary = node.role is Role.PRIMARY or (node.role is Role.UNKNOWN and node.reach in (Reach.UP, Reach.SUSPECT))
     demoted = was_primary and report.role not in (Role.PRIMARY, node.role)  # unknown: it refused a write a moment ago
+    same = report.server in ("", node.server) or report.identity == node.identity != ""
+    another = node.server != "" and not same  # its address leads elsewhere now
     returned = node.failures > 0 and not node.usable  # also by way of "the database system is starting up"
     pushed_back = not seen.dialled and node.usable  # it refused new connections a moment ago
     after = _changed(
@@ -305,8 +356,11 @@ def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Br
         failures=node.failures if pushed_back else 0,
         retry_at=node.retry_at if pushed_back and node.retry_at > now else 0.0,
         slow_since=now if returned else node.slow_since,
-        generation=node.generation + (1 if demoted else 0),  # sessions of a demoted primary would cling to it
+        # Sessions of a demoted primary would cling to it, as those to a server that is no longer meant.
+        generation=node.generation + (1 if demoted or another else 0),
         identity=report.identity or node.identity,
+        server=report.server or node.server,
+        missed=None,
         timeline=report.timeline,
         following=report.following or (node.following if report.identity in ("", node.identity) else 0),
         stood_by=report.identity
@@ -408,6 +462,13 @@ def _unreachable(node: Node, seen: Unreachable, now: float, jitter: float, break
     return _dated(node, after, now, seen.why)
 
 
+def _missed(node: Node, seen: Missed, now: float, jitter: float, breaker: Breaker) -> Node:
+    """A server that was in doubt, or that has refused a write, is given up: nobody may stay on a demoted one."""
+    if node.reach is Reach.UP and node.role is not Role.UNKNOWN:
+        return node if node.missed is not None else replace(node, missed=now)
+    return _unreachable(node, Unreachable(node.name, Fault.LOST, seen.why), now, jitter, breaker)
+
+
 def _silent(node: Node, seen: Silent, now: float, jitter: float, breaker: Breaker) -> Node:
     """Whoever can, goes elsewhere; who waits there is left alone, as on a node that answers.  A node that was not up
     stays down.
@@ -486,6 +547,7 @@ def _explained(node: Node, why: str) -> Node:
 _TRANSITIONS: dict[type, Callable[..., Node]] = {
     Answered: _answered,
     Unreachable: _unreachable,
+    Missed: _missed,
     Silent: _silent,
     SessionLost: _session_lost,
     Refused: _refused,
@@ -501,6 +563,21 @@ SHARE = 5.0
 """One part in so many of an outage may be added to it by asking seldom.  A promotion takes PostgreSQL 0.1 to 0.5 s:
 then asking each 0.1 s would add up to half of it again; this asks 8 times more in the first second, and no more often
 after it."""
+
+
+CALM = 5.0
+"""Seconds of an outage after which every node is asked less often: most failovers are over by then, and hundreds of
+processes must not storm a primary that starts."""
+
+
+def hurried(waited: float, hurry: float, interval: float) -> float:
+    """Return the seconds between two questions to a node when a wanted role has had none for ``waited`` seconds:
+    ``hurry`` at first, growing with the outage to ``interval``.
+
+    >>> [round(hurried(waited, 0.1, 1.0), 2) for waited in (1.0, 5.0, 10.0, 300.0)]
+    [0.1, 0.1, 0.2, 1.0]
+    """
+    return max(hurry, min(interval, hurry * waited / CALM)) if waited > CALM else hurry
 
 
 def probe_due(node: Node, now: float, last: float, interval: float, waited: float | None, hurry: float) -> float:

@@ -21,6 +21,8 @@ class Probe:
     """What it says of itself."""
     dialled: bool = True
     """Whether that connection was opened for this: one that was open already says nothing about new ones."""
+    left: bool = False
+    """Whether the connection that was open already has failed before."""
     running: Sequence[Sequence[Any]] | None = None
     """The numbers of the sessions that are at work, one a row, among those asked about; None: about none."""
 
@@ -39,6 +41,8 @@ def probe(node: str, kept: Any, fresh: bool, question: str = "") -> Steps[Probe]
     answer = yield from _on_kept(kept, fresh)
     if answer is None:
         answer = yield Connect(node)
+        if kept is not None and not fresh:
+            answer = replace(answer, left=True)
     if not question:
         return answer
     running = yield Query(answer.raw, question)

@@ -88,6 +88,12 @@ class View:
     """The changes of the primary that are remembered."""
     discovery: Discovery | None = None
     """What is known of the members; None: nobody asks."""
+    forget_after: float = 60.0
+    """Seconds after which a server that is not up is forgotten, where its address leads to others too."""
+    lineage_after: float = 60.0
+    """Seconds for which only another database must have answered, everywhere, before it is taken for the cluster's."""
+    rebuilt_since: float | None = None
+    """Since when that is so, in monotonic seconds; None: it is not."""
     at: float = field(default=0.0, compare=False)
     """When this view was made, in monotonic seconds."""
     candidates: dict[Service, tuple[str, ...]] = field(init=False, repr=False, compare=False)
@@ -101,7 +107,7 @@ class View:
         usable = [node for node in self.nodes if node.usable]
         chosen = {service: tuple(n.name for n in usable if _has_role(n, service)) for service in Service}
         if self.writer == "single":
-            chosen[Service.WRITE] = chosen[Service.WRITE][:1]
+            chosen[Service.WRITE] = _single(usable, chosen[Service.WRITE])
         object.__setattr__(self, "candidates", chosen)
         object.__setattr__(self, "by_name", {node.name: node for node in self.nodes})
         slow = [node.slow_since for node in self.nodes if node.slow_since is not None]
@@ -117,9 +123,8 @@ class View:
         if want.node is None:
             names = self.candidates[want.service]
         else:
-            node = self.by_name.get(want.node)
-            fits = node is not None and node.usable and _has_role(node, want.service)
-            names = (want.node,) if fits else ()
+            named = [node for node in self.nodes if want.node in (node.name, node.behind)]
+            names = tuple(node.name for node in named if node.usable and _has_role(node, want.service))
         if want.among is not None:
             names = tuple(name for name in names if name in want.among)
         if want.max_lag is None:
@@ -206,6 +211,15 @@ magnitude)."""
 _TIRED = (Readiness.DONOR, Readiness.DRAINING, Readiness.MAINTENANCE, Readiness.OVERLOADED, Readiness.JOINING)
 
 
+def _single(usable: list[Node], primaries: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the one writer on which all clients agree: the first in the configured order, and of those behind one
+    address, where there is no order, the first by the name that it tells.
+    """
+    first = [node for node in usable if node.name in primaries[:1]]
+    same = [node for node in usable for one in first if node.address == one.address and node.name in primaries]
+    return (min(same, key=lambda node: node.server).name,) if len(same) > 1 else primaries[:1]
+
+
 def _has_role(node: Node, service: Service) -> bool:
     if service is Service.READ:
         return node.role is not Role.UNKNOWN
@@ -213,7 +227,8 @@ def _has_role(node: Node, service: Service) -> bool:
 
 
 def _named(node: Node, want: Want) -> bool:
-    return (want.node is None or want.node == node.name) and (want.among is None or node.name in want.among)
+    meant = want.node is None or want.node in (node.name, node.behind)
+    return meant and (want.among is None or node.name in want.among)
 
 
 def _untried(node: Node, want: Want) -> bool:

@@ -149,7 +149,7 @@ VARIABLES = (
     "offline_mode", "wsrep_on", "wsrep_reject_queries", "wsrep_desync", "wsrep_node_name",
     "wsrep_sst_donor_rejects_queries",
     "innodb_rollback_on_timeout",
-    "pxc_maint_mode", "server_id", "hostname", "server_uuid", "group_replication_group_name", "gtid_slave_pos",
+    "pxc_maint_mode", "server_id", "hostname", "port", "server_uuid", "group_replication_group_name", "gtid_slave_pos",
     "gtid_current_pos",
     "gtid_mode", "gtid_executed",
 )  # fmt: skip
@@ -187,6 +187,7 @@ def report(answers: Sequence[Rows]) -> Report:
         position=None if galera else _position(told, bool(closed)),
         epoch=_epoch(told) if galera else None,
         identity=_identity(told, galera),
+        server=_server(told, galera),
         undoes=frozenset({1205}) if _on(told, "innodb_rollback_on_timeout") else frozenset(),
     )
 
@@ -199,6 +200,15 @@ def _identity(told: Mapping[str, str], galera: bool) -> str:
         return told.get("wsrep_gcomm_uuid", "")
     server_id = told.get("server_id", "")
     return told.get("server_uuid", "") or (f"server_id {server_id}" if server_id else "")
+
+
+def _server(told: Mapping[str, str], galera: bool) -> str:
+    """Two servers may have the same host name and port, as in containers; in replication not the same server_id too."""
+    if galera and told.get("wsrep_node_name"):
+        return told["wsrep_node_name"]
+    if not told.get("hostname") or not told.get("port"):
+        return ""
+    return f"{told['hostname']}:{told['port']}#{told.get('server_id', '')}"
 
 
 def _position(told: Mapping[str, str], replica: bool) -> Position | None:

@@ -169,7 +169,15 @@ SELECT pg_catalog.pg_is_in_recovery(),
             THEN greatest((SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery()),
                           (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint())) END,
        CASE WHEN NOT pg_catalog.pg_is_in_recovery()
-            THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::bigint END"""
+            THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::bigint END,
+       pg_catalog.host(pg_catalog.inet_server_addr()) || ':' || pg_catalog.inet_server_port()"""
+
+# Which server it is.  Through a balancer the address is the server's own, not the one that was dialled; by a socket
+# there is none, and no balancer either.
+WHO = """\
+SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text,
+       extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,
+       pg_catalog.host(pg_catalog.inet_server_addr()) || ':' || pg_catalog.inet_server_port()"""
 
 # Whom this server sends its log to, and whom it gets it from.  pg_stat_replication shows more than standbys:
 # subscribers of logical replication (they have a slot, which says so), pg_receivewal and pg_basebackup.  A sender's
@@ -193,7 +201,7 @@ def report(answers: Sequence[Rows]) -> Report:
     """Read the answer to `PROBE`: a standby, or a node that takes no writes by default, is a replica."""
     (row,) = answers[0]
     standby, default_read_only, version, max_connections, reserved, tls, paused, position, *history = row
-    system, timeline, since, receiving, reached, forked_at = history
+    system, timeline, since, receiving, reached, forked_at, server = history
     read_only = default_read_only == "on"
     if read_only and not standby:
         position = None  # what is written there comes from nobody: it says nothing of how far it is behind
@@ -211,12 +219,23 @@ def report(answers: Sequence[Rows]) -> Report:
         },
         position=position,
         epoch=Epoch(f"system identifier {system}", int(timeline or "0", 16)),
-        # A server has no name of its own; its start, to the microsecond, is its alone.
-        identity=f"{system} since {since}",
+        identity=_identity(system, since),
+        server=server or "",
         timeline=reached or 0,
         following=receiving or 0,
         forked_at=forked_at,
     )
+
+
+def who(answers: Sequence[Rows]) -> tuple[str, str]:
+    """Read the answer to `WHO`: `Report.identity` and `Report.server`."""
+    ((system, since, server),) = answers[0]
+    return _identity(system, since), server or ""
+
+
+def _identity(system: str, since: str) -> str:
+    """A server has no name of its own; its start, to the microsecond, is its alone."""
+    return f"{system} since {since}"
 
 
 def ask_members(report: Report) -> tuple[str, ...]:
@@ -395,6 +414,8 @@ DIALECT = Dialect(
     unheard=frozenset({"25P03", "57P05"}),
     probe=(PROBE,),
     report=report,
+    ask_who=(WHO,),
+    who=who,
     read_only_on=("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",),
     # Not READ WRITE: that would stand against the default_transaction_read_only of a demoted server, for as long as the
     # session lives.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import selectors
 import socket
@@ -15,15 +16,15 @@ class Listener:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._target = ("", 0)
+        self._targets = itertools.cycle([("", 0)])
         self._sock: socket.socket | None = None
         self._links: set[Link] = set()
         self._faults = Faults()
         self._accepted = self._packets = 0
 
-    def aim(self, host: str, port: int) -> None:
-        """Forward connections to come to there."""
-        self._target = (host, port)
+    def aim(self, host: str, *ports: int) -> None:
+        """Forward connections to come to there, to one port after the other."""
+        self._targets = itertools.cycle([(host, port) for port in ports])
 
     def start(self, port: int) -> None:
         """Listen.  Does nothing when it already does."""
@@ -97,7 +98,7 @@ class Listener:
 
     def _wake(self, link: Link) -> None:
         if link.server is None and not self._faults.deaf:
-            link.dial(*self._target)
+            link.dial(*next(self._targets))
         link.update()
 
     def _gone(self, link: Link) -> None:

@@ -68,8 +68,7 @@ class GaleraCluster(MariaDBServer):
     ) -> None:
         self._init(nodes, directory, ports, tls, max_connections, settings)
         self._provider = _find_provider()
-        inner = iter(free_ports(3 * nodes))
-        self._inner = {name: (next(inner), next(inner), next(inner)) for name in self.nodes}  # group, IST, SST
+        self._inner = {name: _three_ports() for name in self.nodes}
 
     # -- verbs ------------------------------------------------------------------------------------------------------
 
@@ -103,8 +102,7 @@ class GaleraCluster(MariaDBServer):
     def _wait_or_join_again(self, name: str, condition: Callable[[str], bool]) -> None:
         """Wait for a joiner; one that is stuck is killed and joins anew.
 
-        Seen now and then on a busy machine: a node that had joined the group was not synced a minute later, with
-        nothing in its way that we know of; the cause is not established.
+        With other ports: some are not held while a node runs, so another program may have them when it comes back.
         """
         for patience in _PATIENCE:
             try:
@@ -113,6 +111,7 @@ class GaleraCluster(MariaDBServer):
                 if patience is _PATIENCE[-1]:
                     raise
                 self.kill(name)
+                self._inner[name] = _three_ports()
                 self._join(name)
             else:
                 return
@@ -297,6 +296,12 @@ def parse_state(path: Path) -> tuple[str, int]:
     identity = re.search(r"^uuid:\s*(\S+)", text, re.MULTILINE)
     seqno = re.search(r"^seqno:\s*(-?\d+)", text, re.MULTILINE)
     return (identity[1] if identity else "", int(seqno[1]) if seqno else -1)
+
+
+def _three_ports() -> tuple[int, int, int]:
+    """Ports of a node for the group, for transactions that it has missed (IST), and for a full copy (SST)."""
+    group, missed, copy = free_ports(3)
+    return group, missed, copy
 
 
 def _find_provider() -> str:

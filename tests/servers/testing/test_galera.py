@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,17 @@ def refusal(cluster: MariaDBServer, name: str, sql: str) -> int:
     with pytest.raises(pymysql.MySQLError) as caught:
         ask(cluster, name, sql)
     return int(caught.value.args[0])
+
+
+def test_a_node_whose_port_was_taken_while_it_was_down_comes_back(cluster: GaleraCluster) -> None:
+    """By another port: the one for the transactions that it has missed is held only while it asks for them."""
+    cluster.stop("n2")
+    cluster.execute("n1", "CREATE OR REPLACE TABLE app.missed (n int)")
+    _, port, _ = cluster._inner["n2"]
+    with socket.create_server(("127.0.0.1", port)):
+        cluster.start("n2")
+    assert cluster.execute("n2", "SELECT * FROM app.missed") == []
+    cluster.execute("n1", "DROP TABLE app.missed")
 
 
 def test_a_single_server_with_tls() -> None:

@@ -61,3 +61,17 @@ def test_ctrl_c_ends_it_with_130_and_stops_the_servers() -> None:
     for port in used:
         with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
             probe.connect(("127.0.0.1", port))
+
+
+def test_a_promotion_behind_one_address_and_every_write_is_there_once() -> None:
+    with started("--seconds", "2", "--plain", "--one-address") as process:
+        out, err = process.communicate(timeout=150)
+    assert (process.returncode, err) == (0, ""), out
+    assert "n1 is demoted: it takes no writes from now on" in out
+    assert "every worker has a good answer again" in out
+    assert re.search(r"^PROVED: each of the \d+ acknowledged writes is in the database exactly once$", out, re.M)
+    assert "errors that the program saw: none" in out, out
+    with started("--engine", "galera", "--one-address") as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "--one-address is played with postgres alone" in err

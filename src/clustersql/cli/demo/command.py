@@ -11,10 +11,11 @@ import typer
 from rich.console import Console
 
 from ... import Cluster
+from ...testing import FaultProxy
 from ...testing.workload import Proof, Workload
 from .frame import rows, summary, through
 from .screen import LiveScreen, PlainScreen, Screen
-from .story import ENGINES, Engine, Stage
+from .story import ENGINES, ONE_ADDRESS, Engine, Stage
 from .tally import Tally
 
 __all__ = ["demo"]
@@ -37,6 +38,10 @@ def demo(
     ),
     seconds: Annotated[float, typer.Option(min=2, max=86400, help="How long the workload runs, about.")] = 30.0,
     nodes: Annotated[int, typer.Option(min=3, max=9, help="How many servers.")] = 3,
+    one_address: Annotated[
+        bool,
+        typer.Option("--one-address", help="A promotion behind one address, as of a Kubernetes Service; postgres."),
+    ] = False,
     plain: Annotated[
         bool, typer.Option("--plain", help="Lines in place of the live table, as where there is no terminal.")
     ] = False,
@@ -49,7 +54,9 @@ def demo(
     logging.getLogger("clustersql").addHandler(logging.NullHandler())  # its lines would tear the table apart
     console = Console(highlight=False)
     screen: Screen = PlainScreen(console) if plain or not console.is_terminal else LiveScreen(console)
-    tally, proof = _perform(ENGINES[engine], seconds, nodes, screen)
+    if one_address and engine is not EngineName.postgres:
+        raise typer.BadParameter("--one-address is played with postgres alone", param_hint="--engine")
+    tally, proof = _perform(ONE_ADDRESS if one_address else ENGINES[engine], seconds, nodes, screen)
     for text in (
         "",
         *summary(tally.phases, tally.faults, tally.errors, tally.examples),
@@ -68,8 +75,11 @@ def _perform(engine: Engine, seconds: float, nodes: int, screen: Screen) -> tupl
     cluster = Cluster("demo", driver=engine.driver, max_size=2 * (READERS + WRITERS), breaker_cap=2.0)
     with screen:
         screen.say(f"starting {nodes} {engine.title} servers")
-        with engine.start(nodes) as servers:
-            for node in servers.nodes:
+        with engine.start(nodes) as servers, FaultProxy(servers.port(servers.nodes[0])) as address:
+            if engine is ONE_ADDRESS:
+                first = servers.nodes[0]
+                cluster.add_node("rw", servers.dsn(first).replace(f":{servers.port(first)}/", f":{address.port}/"))
+            for node in servers.nodes if engine is not ONE_ADDRESS else ():
                 cluster.add_node(node, servers.dsn(node))
             screen.say(
                 "they are up on 127.0.0.1: " + ", ".join(f"{node} :{servers.port(node)}" for node in servers.nodes)
@@ -77,7 +87,7 @@ def _perform(engine: Engine, seconds: float, nodes: int, screen: Screen) -> tupl
             with cluster.open() as db:
                 tally = Tally(READERS + WRITERS)
                 load = Workload(db, readers=READERS, writers=WRITERS, pause=PAUSE, name="demo", told=tally)
-                _work(engine, cluster, load, Stage(servers, tally, screen, seconds))
+                _work(engine, cluster, load, Stage(servers, tally, screen, seconds, address))
             screen.say("looking up every write")
             # Asked by the administrator's own connection, and not through clustersql.
             node = getattr(servers, "primary", servers.nodes[0])
@@ -87,7 +97,7 @@ def _perform(engine: Engine, seconds: float, nodes: int, screen: Screen) -> tupl
 
 
 def _work(engine: Engine, cluster: Cluster, load: Workload, stage: Stage) -> None:
-    load.create(*stage.servers.nodes)
+    load.create(*cluster.nodes)
     with load:
         stage.screen.say(f"{READERS} threads read and {WRITERS} write, through clustersql")
         stage.screen.watch = lambda: rows(cluster.metrics(), stage.tally.latest(), monotonic())

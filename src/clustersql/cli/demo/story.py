@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from .tally import Fault, Tally
 
 if TYPE_CHECKING:
-    from ...testing import GaleraCluster, PostgresCluster
+    from ...testing import FaultProxy, GaleraCluster, PostgresCluster
     from .screen import Screen
 
-__all__ = ["ENGINES", "Engine", "Stage"]
+__all__ = ["ENGINES", "ONE_ADDRESS", "Engine", "Stage"]
 
 FAILOVER = 1.0
 """Seconds until somebody notices that the primary is dead and promotes another; failover tools take longer."""
@@ -34,6 +34,8 @@ class Stage:
     """Where it is told."""
     seconds: float
     """How long it takes in all."""
+    address: FaultProxy | None = None
+    """The one address before all nodes; None: each has its own."""
 
     def phase(self, name: str) -> None:
         """Begin a phase."""
@@ -120,6 +122,45 @@ def _promote(stage: Stage, fault: Fault) -> None:
     stage.screen.say(f"{best} is the primary and accepts writes")
 
 
+def one_address(stage: Stage) -> None:
+    """The primary is demoted and lives on, with its sessions, and a standby is promoted; the address leads to both for
+    a while, then to the new one.
+    """
+    servers: PostgresCluster = stage.servers
+    address, old, new = stage.address, servers.nodes[0], servers.nodes[1]
+    assert address is not None
+    stage.phase(f"the address leads to {old}")
+    stage.rest(0.3)
+    stage.phase(f"{new} is promoted")
+    stage.screen.say(f"{old} is demoted: it takes no writes from now on, answers all else, and keeps its sessions")
+    fault = stage.tally.fault(f"primary {old} demoted")
+    servers.set_read_only(old)
+    _handed_over(servers, old, new)
+    servers.promote(new)
+    address.balance(servers.port(old), servers.port(new))
+    fault.mended = monotonic()
+    stage.tally.done(fault)
+    stage.screen.say(f"{new} is the primary; the address leads to both")
+    stage.recovered(fault)
+    stage.rest(0.3)
+    stage.phase(f"the address leads to {new}")
+    address.target_port = servers.port(new)
+    stage.rest(0.4)
+
+
+def _handed_over(servers: PostgresCluster, old: str, new: str) -> None:
+    """Wait until the transactions that were open at the demotion have ended, and ``new`` has received all that they
+    wrote: a commit is confirmed by one standby, which may be the other.
+    """
+    [(since,)] = servers.execute(old, "SELECT clock_timestamp()::text")
+    older = f"SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND xact_start <= '{since}'"
+    while servers.execute(old, older) != [(0,)]:
+        threading.Event().wait(0.01)
+    [(end,)] = servers.execute(old, "SELECT pg_current_wal_flush_lsn()::text")
+    while servers.execute(new, f"SELECT pg_last_wal_receive_lsn() >= '{end}'") != [(True,)]:
+        threading.Event().wait(0.01)
+
+
 def galera(stage: Stage) -> None:
     """A node hangs for a while; one dies and comes back, for two of three must stay; then the writer dies, and the next
     is writer by itself.
@@ -177,3 +218,6 @@ ENGINES = {
     "postgres": Engine("PostgreSQL", "psycopg", _postgres_servers, postgres),
     "galera": Engine("MariaDB Galera", "pymysql", _galera_servers, galera),
 }
+
+ONE_ADDRESS = Engine("PostgreSQL", "psycopg", _postgres_servers, one_address)
+"""All nodes behind one address."""

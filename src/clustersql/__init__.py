@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .cluster import Cluster
+from .config.credentials import Credentials
 from .errors import (
     AlreadyCommitted,
     CausalityLost,
@@ -25,6 +26,7 @@ __all__ = [
     "Cluster",
     "ClusterError",
     "ConfigError",
+    "Credentials",
     "NoNodeAvailable",
     "OutcomeUnknown",
     "PoolClosed",

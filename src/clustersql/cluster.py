@@ -103,8 +103,9 @@ class Cluster:
 
         ``dsn`` is a URL (``mysql://user:password@host:port/database``) or the driver's own connection string.
         ``fields`` are ``host``, ``port``, ``user``, ``password`` (a text, or a function that is called at every dial),
-        ``password_file``, ``database``, ``unix_socket``, ``via`` (what stands before the server:
-        "pgbouncer-transaction"), ``weight`` and ``priority`` (for the policies of these names), and any further
+        ``user_file``, ``password_file``, ``credentials`` (in place of both: ``provider(node, refused)``, called at
+        every dial, returns `clustersql.Credentials`), ``database``, ``unix_socket``, ``via`` (what stands before the
+        server: "pgbouncer-transaction"), ``weight`` and ``priority`` (for the policies of these names), and any further
         argument of the driver's ``connect``; they win over ``dsn``.  Raises `ConfigError`.
         """
         self._add(parse(name, dsn, fields))

@@ -21,19 +21,24 @@ from ..core.view.use import Use
 from ..drivers.contract import AsyncDriver
 from ..nodes.dial import (
     HOOK,
+    PROVIDER,
     Answer,
     Raised,
     Told,
     address_of,
     asking,
     is_hooks,
+    is_login_refused,
     is_refusal,
+    is_same_login,
     late,
     means_of,
     more_time,
+    place_of,
     recognized,
     target_of,
     told_at_connect,
+    with_credentials,
 )
 from ..nodes.topology import Topology
 from .mode import make
@@ -99,9 +104,19 @@ async def connect(
     ``on_connect``.  Raises what the driver raises, what those raise, and `ConfigError`.  Cancelled, it leaves nothing
     open.
     """
-    address = await _with_password(address_of(topology, name), told)
+    address, ends = await _with_login(address_of(topology, name), False, told)
     target = target_of(topology, driver, name, arguments, address)
-    raw = await driver.connect(target, topology.settings.connect_timeout)
+    try:
+        raw = await driver.connect(target, topology.settings.connect_timeout)
+    except Exception as exc:
+        if address.credentials is None or not is_login_refused(driver, exc):
+            raise
+        # At once, before any pause: the user or the password may have been changed a moment ago.
+        other, ends = await _with_login(address_of(topology, name), True, told)
+        if is_same_login(address, other):
+            raise
+        target = target_of(topology, driver, name, arguments, other)
+        raw = await driver.connect(target, topology.settings.connect_timeout)
     if entered is not None:
         entered()
     try:
@@ -115,25 +130,33 @@ async def connect(
     except BaseException:  # nobody would know of it any more
         driver.terminate(raw)
         raise
-    return Probe(raw, report)
+    return Probe(raw, report, ends=ends)
 
 
-async def _with_password(address: Address, told: Told | None) -> Address:
-    """Return the address with its password asked for: an async function is awaited, any other runs in a thread, for it
-    may block.
+async def _with_login(address: Address, refused: bool, told: Told | None) -> tuple[Address, float | None]:
+    """Return the address with its user and password asked for, and when they end (`with_credentials`).
+
+    ``refused``: what was given before is not accepted any more.
     """
+    if address.credentials is not None:
+        with asking(told, ENDS, PROVIDER):
+            given = await _called(address.credentials, place_of(address), refused)
+        return with_credentials(address, given)
     function = address.password
     if not callable(function):
-        return address
+        return address, None
     with asking(told, ENDS):
-        called = getattr(function, "__call__", None)  # noqa: B004 - an object may have an async one
-        if iscoroutinefunction(function) or iscoroutinefunction(called):
-            password = await function()
-        else:
-            password = await asyncio.to_thread(function)
-            if isinstance(password, Awaitable):
-                password = await password
-    return replace(address, password=lambda: password)
+        password = await _called(function)
+    return replace(address, password=lambda: password), None
+
+
+async def _called(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of the program's: an async one is awaited, any other runs in a thread, for it may block."""
+    called = getattr(function, "__call__", None)  # noqa: B004 - an object may have an async one
+    if iscoroutinefunction(function) or iscoroutinefunction(called):
+        return await function(*arguments)
+    given = await asyncio.to_thread(function, *arguments)
+    return await given if isinstance(given, Awaitable) else given
 
 
 async def _asked(topology: Topology, driver: AsyncDriver, name: str, raw: Any, in_full: bool) -> Report:

@@ -46,7 +46,7 @@ def commit_guard(
         try:
             if cluster in (None, one.name):
                 table = str(settings[one.name].settings.get("commit_guard_table", KNOBS["commit_guard_table"].default))
-                users = {str(address.user) for _, address in settings[one.name].nodes if address.user}
+                users = {address.user for _, address in settings[one.name].nodes if isinstance(address.user, str)}
                 database = next((a.database for _, a in settings[one.name].nodes if isinstance(a.database, str)), None)
                 good &= _Tables(one, table, database).do(create, sql, sorted(users))
         finally:

@@ -46,20 +46,23 @@ class Template(str):
 
 @dataclass(frozen=True, slots=True)
 class PasswordFile:
-    """A password that is the content of a file, read again at every dial; one newline at the end is not part of it."""
+    """A password, or a user, that is the content of a file, read again at every dial; one newline at the end is not
+    part of it.
+    """
 
     path: str
     node: str
+    what: str = "password"
 
     def __call__(self) -> str:
-        """Return the password.  Raises `ConfigError` naming the node and the file when it cannot be read."""
+        """Return the content.  Raises `ConfigError` naming the node and the file when it cannot be read."""
         try:
             with open(self.path, encoding="utf-8", newline="") as file:
                 return re.sub(r"\r?\n\Z", "", file.read())
         except (OSError, ValueError) as exc:
             # Only the error's class: the text of a UnicodeDecodeError shows bytes of the password.
             reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
-        raise ConfigError(f"node {self.node!r}: the password file {self.path!r} cannot be read: {reason}")
+        raise ConfigError(f"node {self.node!r}: the {self.what} file {self.path!r} cannot be read: {reason}")
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
@@ -74,10 +77,12 @@ class Address:
     """A name or an address."""
     port: int | None = None
     """None: the driver's default."""
-    user: str | None = None
-    """Who logs in."""
+    user: str | Callable[[], str] | None = None
+    """Who logs in; a `PasswordFile` is read at every dial."""
     password: str | Callable[[], Any] | None = None
     """A text, or a function that is called at every dial; never shown."""
+    credentials: Callable[[Any, bool], Any] | None = None
+    """Gives both at every dial, in their place (`config.credentials`)."""
     database: str | None = None
     """The database, or the path of the file."""
     unix_socket: str | None = None

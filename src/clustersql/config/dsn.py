@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import ConfigError
 from .address import Address, PasswordFile, Template, redacted
 from .checks import nearest, report
+from .credentials import ProviderName
 from .url import FIELDS, OWN, SCHEMES, read_url
 
 __all__ = [
@@ -100,12 +101,27 @@ def _field_mistakes(given: Mapping[str, object]) -> Iterator[Mistake]:
             yield key, complaint
     if {"password", "password_file"} <= given.keys():
         yield "password_file", "give either password or password_file, not both"
+    if {"user", "user_file"} <= given.keys():
+        yield "user_file", "give either user or user_file, not both"
+    if "credentials" in given and (also := sorted(_LOGIN & given.keys())):
+        yield "credentials", f"it gives the user and the password: leave {' and '.join(also)} out"
+
+
+_LOGIN = {"user", "user_file", "password", "password_file"}
+
+
+def _credentials(node: str, provider: Any) -> Any:
+    return ProviderName(provider, node) if isinstance(provider, str) else provider
 
 
 def _address(node: str, scheme: str | None, values: dict[str, Any]) -> Address:
     known = {key: values.pop(key) for key in FIELDS if key in values}
     if path := known.pop("password_file", None):
         known["password"] = PasswordFile(path, node)
+    if path := known.pop("user_file", None):
+        known["user"] = PasswordFile(path, node, "user")
+    if provider := known.pop("credentials", None):
+        known["credentials"] = _credentials(node, provider)
     return Address(node=node, scheme=scheme, **known, arguments=values)
 
 

@@ -35,6 +35,11 @@ PORT = Check("int", "a whole number from 1 to 65535", lambda value: is_int(value
 PASSWORD = Check(
     "str", "a text or a function that returns one", lambda v: isinstance(v, str) or callable(v), secret=True
 )
+PROVIDER = Check(
+    "str",
+    "a function of the node and whether its login was refused, or in a file module:function",
+    lambda v: callable(v) or (isinstance(v, str) and re.fullmatch(r"[\w.]+:\w+", v) is not None),
+)
 OWN = string(
     "the driver's own connection string, with one host", lambda v: v != "" and not _SEVERAL_HOSTS.search(v), secret=True
 )
@@ -48,6 +53,8 @@ FIELDS: Mapping[str, Check] = {
     "user": string("a text", secret=True),
     "password": PASSWORD,
     "password_file": string("the path of a file"),
+    "user_file": string("the path of a file"),
+    "credentials": PROVIDER,
     "database": string("a text", secret=True),
     "unix_socket": string("the path of a socket"),
     "dsn": OWN,

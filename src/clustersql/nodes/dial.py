@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, cast
 
 from ..config.address import Address, Template
+from ..config.credentials import NodeAddress, checked, lease_margin
 from ..config.pooler import check_arguments
 from ..core.booking.mode import Means
 from ..core.booking.shelf import Session
@@ -85,12 +86,12 @@ class Raised:
     """A function of the program's has raised in a dial, or has not answered, which is no news about the node."""
 
     who: str
-    """How errors name it: `HOOK` or `PASSWORD`."""
+    """How errors name it: `HOOK`, `PASSWORD` or `PROVIDER`."""
     answer: Answered | None = None
     """What the node had answered before; None: it was not asked yet."""
 
 
-HOOK, PASSWORD = "on_connect", "the password function"
+HOOK, PASSWORD, PROVIDER = "on_connect", "the password function", "the credentials provider"
 Told = Callable[["Raised | None"], object]
 """Is told which function of the program's a dial is in, or has failed in; None: in none any more."""
 
@@ -371,12 +372,42 @@ def resolve(address: Address) -> Target:
     that returns no text.  What a password function raises passes through.
     """
     texts = {name: _plain(getattr(address, name), address.node) for name in _TEXTS}
+    if callable(address.user):
+        texts["user"] = address.user()
     arguments = cast("dict[str, Any]", _plain(address.arguments, address.node))
     shared = address.via is not None
     return Target(**texts, port=address.port, password=resolve_password(address), shared=shared, arguments=arguments)
 
 
 _TEXTS = ("host", "user", "database", "unix_socket", "dsn")
+
+
+def place_of(address: Address) -> NodeAddress:
+    """Return what a credentials provider is told of the node.  Raises `ConfigError` as `resolve`."""
+    host, database = (_plain(value, address.node) for value in (address.host, address.database))
+    return NodeAddress(address.node, host, address.port, database)
+
+
+def with_credentials(address: Address, given: object) -> tuple[Address, float | None]:
+    """Return the address with what a provider has given for it, and when a connection that is opened with it is to be
+    retired, in monotonic seconds; None: never for this.  Raises `ConfigError` where that is nothing of the kind.
+    """
+    found = checked(given, address.node)
+    ends = None
+    if found.expires is not None:
+        seconds = found.expires - time.time()
+        ends = time.monotonic() + seconds - lease_margin(max(0.0, seconds))
+    return replace(address, user=found.user, password=lambda: found.password), ends
+
+
+def is_same_login(one: Address, other: Address) -> bool:
+    """Whether both log in as the same user with the same password: to try it again would be for nothing."""
+    return (one.user, resolve_password(one)) == (other.user, resolve_password(other))
+
+
+def is_login_refused(driver: AnyDriver, error: BaseException) -> bool:
+    """Whether the server has refused who logs in, or the password: other credentials may do."""
+    return isinstance(error, Exception) and connect_facts(driver, error).fault is Fault.MISCONFIGURED
 
 
 def resolve_password(address: Address) -> str | None:
@@ -396,9 +427,9 @@ def checked_password(password: object, node: str) -> str | None:
 
 
 @contextmanager
-def asking(told: Told | None, ends: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
-    """Call a password function within this: until it has answered, ``told`` is told that the dial is in it, as where it
-    raises.
+def asking(told: Told | None, ends: tuple[type[BaseException], ...] = (), who: str = PASSWORD) -> Iterator[None]:
+    """Call a function of the program's within this: until it has answered, ``told`` is told that the dial is in it, as
+    where it raises.  ``who``: how errors name it.
 
     Not for `ConfigError`, which names what is wrong with the configuration, nor for ``ends``, which end the dial
     itself.
@@ -406,7 +437,7 @@ def asking(told: Told | None, ends: tuple[type[BaseException], ...] = ()) -> Ite
     if told is None:
         yield
         return
-    told(Raised(PASSWORD))
+    told(Raised(who))
     try:
         yield
     except BaseException as exc:

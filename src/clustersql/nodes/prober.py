@@ -268,6 +268,9 @@ class BaseProber(Generic[D]):
         lock.
         """
         settings, now = self.topology.settings, time.monotonic()
+        address = self.topology.addresses.get(name)
+        if address is not None and address.credentials is not None:
+            return None  # nobody remembers when the lease ends under which it was opened
         spare = self._kept.spare(name, now)
         if spare is not None:
             self._last[name] = now - settings.probe_interval + settings.failover_probe

@@ -220,6 +220,8 @@ class Opening(Lending[D]):
         session = self._session(answer.raw, shelf)
         session.use, session.server = use, server_of(answer.report)
         session.identity = "" if session.shared else answer.report.identity
+        if answer.ends is not None:
+            session.expires = min(session.expires, answer.ends)
         misfit = unfit(topology.view, shelf.name, waiter)
         with self._lock:
             self._attempts.discard(attempt)

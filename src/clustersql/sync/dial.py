@@ -25,6 +25,7 @@ from ..drivers.contract import Driver
 from ..errors import ConfigError
 from ..nodes.dial import (
     HOOK,
+    PROVIDER,
     Answer,
     CalledOff,
     Raised,
@@ -32,13 +33,17 @@ from ..nodes.dial import (
     address_of,
     asking,
     is_hooks,
+    is_login_refused,
     is_refusal,
+    is_same_login,
     late,
     means_of,
     more_time,
+    place_of,
     recognized,
     target_of,
     told_at_connect,
+    with_credentials,
 )
 from ..nodes.topology import Topology
 from . import monitor
@@ -65,14 +70,23 @@ def connect(
     what those raise, and `ConfigError`.
     """
     settings = topology.settings
-    address = _with_password(address_of(topology, name), told)
+    address, ends = _with_login(address_of(topology, name), False, told)
     target = target_of(topology, driver, name, arguments, address)
     if driver.own_thread(target.arguments) and not (arguments and driver.own_thread(arguments)):
         raise ConfigError(
             f"node {name!r}: what the pool and the probes open is used by several threads; ask dial() or connect() for"
             " one of a thread"
         )
-    raw = driver.connect(target, settings.connect_timeout)
+    try:
+        raw = driver.connect(target, settings.connect_timeout)
+    except Exception as exc:
+        if address.credentials is None or not is_login_refused(driver, exc):
+            raise
+        # At once, before any pause: the user or the password may have been changed a moment ago.
+        other, ends = _with_login(address_of(topology, name), True, told)
+        if is_same_login(address, other):
+            raise
+        raw = driver.connect(target_of(topology, driver, name, arguments, other), settings.connect_timeout)
     try:
         if hold is not None:
             hold(raw)
@@ -88,17 +102,24 @@ def connect(
             hold(None)  # before it is closed: nobody may abort a descriptor that is somebody else's by then
         driver.close(raw)
         raise
-    return Probe(raw, report)
+    return Probe(raw, report, ends=ends)
 
 
-def _with_password(address: Address, told: Told | None) -> Address:
-    """Return the address with its password asked for."""
+def _with_login(address: Address, refused: bool, told: Told | None) -> tuple[Address, float | None]:
+    """Return the address with its user and password asked for, and when they end (`with_credentials`).
+
+    ``refused``: what was given before is not accepted any more.
+    """
+    if address.credentials is not None:
+        with asking(told, who=PROVIDER):
+            given = address.credentials(place_of(address), refused)
+        return with_credentials(address, given)
     function = address.password
     if not callable(function):
-        return address
+        return address, None
     with asking(told):
         password = function()
-    return replace(address, password=lambda: password)
+    return replace(address, password=lambda: password), None
 
 
 def _asked(topology: Topology, driver: Driver, name: str, raw: Any, in_full: bool) -> Report:

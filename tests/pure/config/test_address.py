@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,9 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clustersql.config.address import Address, PasswordFile, Template
+from clustersql.config.credentials import Credentials, NodeAddress, checked
 from clustersql.config.dsn import parse
 from clustersql.errors import ConfigError
-from clustersql.nodes.dial import resolve, resolve_password
+from clustersql.nodes.dial import resolve, resolve_password, with_credentials
 
 
 def test_a_password_function_is_asked_at_each_dial() -> None:
@@ -150,3 +152,46 @@ def _assert_hidden(text: str, fields: dict[str, object]) -> None:
         shown += str(exc) + repr(exc) + repr(exc.__cause__) + repr(exc.__context__)
     assert "QQQ" not in shown
     assert "WWW" not in shown
+
+
+def test_a_user_file_is_read_at_each_dial(tmp_path: Path) -> None:
+    file = tmp_path / "user"
+    address = parse("n", None, {"user_file": str(file)})
+    for user in ("one", "two"):
+        file.write_text(f"{user}\n")
+        assert resolve(address).user == user
+    file.unlink()
+    with pytest.raises(ConfigError, match=r"node 'n': the user file '.*user' cannot be read: No such file"):
+        resolve(address)
+
+
+def test_a_provider_s_answer_is_checked() -> None:
+    good = Credentials("app", "secret", 12)
+    assert checked(good, "n") is good
+    assert "secret" not in repr(good)
+    for wrong, told in (
+        (("app", "secret"), "must return Credentials, not tuple"),
+        (Credentials("app", b"secret"), "password of the provider's Credentials must not be of type bytes"),  # type: ignore[arg-type]
+        (Credentials(5, "secret"), "user of the provider's Credentials must not be of type int"),  # type: ignore[arg-type]
+        (Credentials("app", "secret", True), "expires of the provider's Credentials must not be of type bool"),
+    ):
+        with pytest.raises(ConfigError, match=f"node 'n': .*{told}") as raised:
+            checked(wrong, "n")
+        assert "secret" not in str(raised.value)
+
+
+def test_a_provider_that_a_file_names_is_imported_at_its_first_use() -> None:
+    place = NodeAddress("n", "db1", 5432, "shop")
+    for name in ("nothing_of_this_name:read", "os:nothing_of_this_name"):
+        address = parse("n", None, {"host": "db1", "credentials": name})
+        assert address.credentials is not None
+        with pytest.raises(ConfigError, match=rf"node 'n': credentials = '{name}' cannot be imported"):
+            address.credentials(place, False)
+
+
+def test_a_lease_is_left_before_its_end() -> None:
+    address = parse("n", None, {"host": "db1", "credentials": "vault:read"})
+    given, ends = with_credentials(address, Credentials("app", "secret", time.time() + 100.0))
+    assert (given.user, resolve(given).password) == ("app", "secret")
+    assert ends == pytest.approx(time.monotonic() + 90.0, abs=5.0)
+    assert with_credentials(address, Credentials("app", "secret"))[1] is None

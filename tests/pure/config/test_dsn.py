@@ -89,6 +89,10 @@ BAD: list[tuple[Any, dict[str, object], str]] = [
     (None, {"user": ""}, "user: must be a text, not an empty text"),
     (None, {"password": b"SECRET"}, "password: must be a text or a function that returns one, not the bytes"),
     (None, {"password": "SECRET", "password_file": "f"}, "either password or password_file"),
+    (None, {"user": "a", "user_file": "f"}, "either user or user_file"),
+    (None, {"credentials": "vault:read", "user": "a"}, "leave user out"),
+    (None, {"credentials": "vault:read", "password": "SECRET", "user_file": "f"}, "leave password and user_file out"),
+    (None, {"credentials": "no function"}, "in a file module:function"),
 ]
 
 

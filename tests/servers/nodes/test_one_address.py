@@ -144,16 +144,15 @@ def test_an_order_reaches_its_own_server_only(postgres: PostgresCluster, address
         assert isinstance(failures[0], psycopg.errors.QueryCanceled)
 
 
-@DRIVERS
 def test_another_database_behind_the_address(
-    postgres: PostgresCluster, address: FaultProxy, driver: str, caplog: pytest.LogCaptureFixture
+    postgres: PostgresCluster, address: FaultProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     """For a moment it is a stranger's; when nothing else has answered for ``lineage_after``, it is the cluster's."""
     caplog.set_level(logging.WARNING, "clustersql")
     postgres.execute("n1", "TRUNCATE events")
     with (
         PostgresCluster(1) as stranger,
-        face.cluster_of(driver, "one", timeout=30.0, lineage_after=0.5, **KNOBS) as cluster,
+        face.cluster_of("psycopg", "one", timeout=30.0, lineage_after=0.5, **KNOBS) as cluster,
     ):
         cluster.add_node("rw", at(postgres, address))
         db = cluster.open()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from typing import Any
 
@@ -74,7 +73,7 @@ def test_a_rotation_under_load(postgres: PostgresCluster, mariadb_server: MariaD
 
 @pytest.mark.parametrize("driver", POSTGRES)
 def test_a_session_is_retired_before_its_lease_ends(postgres: PostgresCluster, driver: str) -> None:
-    vault = Vault(lease=0.5)
+    vault = Vault(lease=1.5)
     rotate(postgres, vault, 1, "one")
     with face.cluster_of(driver, "vault", timeout=20.0) as cluster:
         cluster.add_node("n1", **at(postgres, vault))
@@ -99,25 +98,17 @@ def test_a_provider_that_raises_or_returns_nonsense_is_no_news_about_the_node(
     def locked(node: Any, refused: bool) -> Any:
         raise PermissionError("the vault is sealed")
 
-    end = threading.Event()
-
-    def hung(node: Any, refused: bool) -> Any:
-        end.wait(60)
-        return vault(node, refused)
-
-    with face.cluster_of(driver, "vault", timeout=0.5, connect_timeout=0.2) as cluster:
+    with face.cluster_of(driver, "vault", timeout=30.0) as cluster:
         cluster.add_node("n1", **at(postgres, provider))
         db = cluster.open()
-        reader = db.options(read_only=True)
+        reader, brief = db.options(read_only=True), db.options(timeout=0.5)
         reader.execute("SELECT 1")
         for wrong, told in (
             (locked, "the vault is sealed"),
             (lambda node, refused: "secret", "must return Credentials"),
-            (hung, "did not answer within"),
         ):
             answers.append(wrong)
             assert reader.execute("SELECT 1").fetchone()[0] == 1
-            with db.connection(read_only=True), pytest.raises(Exception, match=told) as raised, db.connection():
+            with db.connection(read_only=True), pytest.raises(Exception, match=told) as raised, brief.connection():
                 pass
             assert "secret" not in str(raised.value)
-        end.set()

@@ -21,6 +21,8 @@ class Probe:
     """What it says of itself."""
     dialled: bool = True
     """Whether that connection was opened for this: one that was open already says nothing about new ones."""
+    ends: float | None = None
+    """When what it was opened with ends, in monotonic seconds; None: not known, or never."""
     left: bool = False
     """Whether the connection that was open already has failed before."""
     running: Sequence[Sequence[Any]] | None = None

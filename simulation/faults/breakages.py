@@ -9,29 +9,38 @@ from typing import Any
 from unittest.mock import patch
 
 from clustersql import OutcomeUnknown
-from clustersql.connection import rerun
+from clustersql.connection import guard, rerun
+from clustersql.connection.guard import Token
 from clustersql.connection.state import State
 from clustersql.core.faults import Fault
+from clustersql.core.guard.resolve import Answer, Fence
 from clustersql.core.recovery import verdict as rules
 from clustersql.core.recovery.verdict import Phase, Situation, Standing, Verdict
+from clustersql.core.view.node import Epoch
+from clustersql.core.view.view import Want
+from clustersql.nodes.guard import CommitGuard
 
 
 @dataclass(frozen=True)
 class Breakage:
-    """What is replaced by what, and which sentence of the guarantee that breaks."""
+    """What is replaced by what, and which sentence of the guarantee that breaks.  ``twin``: where the rule's other name
+    is.
+    """
 
     why: str
     target: str
     broken: Callable[..., Any]
+    twin: str = ""
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Within the block the rule is gone."""
-        with patch(self.target, self.broken):
+        with patch(self.target, self.broken), patch(self.twin or self.target, self.broken):
             yield
 
 
 _verdict, _may_rerun = rules.verdict, rerun.may_rerun
+_fence_of, _prepared, _acknowledged = guard.fence_of, guard.prepared, CommitGuard.acknowledged
 
 
 def _retries_writes(s: Situation) -> Verdict:
@@ -103,6 +112,33 @@ def _never_in_doubt(s: Situation) -> bool:
     return False
 
 
+def _reads_before_its_commit(state: State, token: Token) -> tuple[Want, Fence]:
+    want, fence = _fence_of(state, token)
+    return want, replace(fence, statements=fence.statements[:-1])
+
+
+def _asks_for_its_number(state: State, token: Token) -> tuple[Want, Fence]:
+    want, fence = _fence_of(state, token)
+    number = 0 if state.session is None else state.session.raw.wire.transaction
+    status = (f"SELECT pg_xact_status('{number}')",)
+    return want, replace(fence, statements=status, answer=lambda rows: Answer(rows[0][0][0] == "committed"))
+
+
+def _any_history(told: Epoch | None, newest: Epoch | None) -> bool:
+    return False
+
+
+def _deletes_at_once(state: State, session: Any, text: bool) -> Token | None:
+    token = _prepared(state, session, text)
+    if token is not None and state.topology.guard is not None:
+        state.topology.guard._spent.append(token.value)
+    return token
+
+
+def _deletes_what_was_handed_out(self: CommitGuard, token: bytes, exported: bool) -> None:
+    _acknowledged(self, token, False)
+
+
 _VERDICT = "clustersql.core.recovery.recover.verdict"
 
 BREAKAGES = {
@@ -163,5 +199,33 @@ BREAKAGES = {
         "COMMIT of a failed transaction is sent: committed is never missing",
         "simulation.faults.driver.Simulated.failed_transaction",
         _never_refused,
+    ),
+    "fence-reads-early": Breakage(
+        "a fence's answer counts before its own COMMIT: committed is never missing, and void is for ever",
+        "clustersql.sync.settle.fence_of",
+        _reads_before_its_commit,
+        "clustersql.aio.settle.fence_of",
+    ),
+    "fence-on-old-epoch": Breakage(
+        "an old primary may answer a fence: void is for ever",
+        "clustersql.core.guard.resolve._is_older",
+        _any_history,
+    ),
+    "delete-unacknowledged": Breakage(
+        "a token is deleted before its COMMIT was acknowledged: void is for ever",
+        "clustersql.sync.guard.prepared",
+        _deletes_at_once,
+        "clustersql.aio.guard.prepared",
+    ),
+    "delete-exported": Breakage(
+        "a token is deleted though its id was handed out: what was settled as void has not happened",
+        "clustersql.nodes.guard.CommitGuard.acknowledged",
+        _deletes_what_was_handed_out,
+    ),
+    "resolve-by-xid": Breakage(
+        "a COMMIT is asked for by its transaction's number: committed is never missing",
+        "clustersql.sync.settle.fence_of",
+        _asks_for_its_number,
+        "clustersql.aio.settle.fence_of",
     ),
 }

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .flavours import INSERT
-from .history import OK
-from .programs import FAILURES, Client, Work, told
+from .history import OK, UNKNOWN
+from .programs import FAILURES, Client, Work, id_of, told
 
 Program = Callable[["TaskClient", Any, Work], Awaitable[None]]
 
@@ -45,12 +45,22 @@ class TaskClient(Client):
         error = await task
         for timer in timers:
             timer.cancel()
-        end = OK if error is None else told(error)
+        end = OK if error is None else await self._concluded(error, work)
         work.claim(end)
         self.history.outcomes[f"{name} {end}"] += 1
         self.history.note(self.name, f"{name} {end} {type(error).__name__}: {error}")
         if self.asked and not isinstance(error, asyncio.CancelledError):
             self.history.violated(f"{name} was cancelled, and ends as {error!r}")
+
+    async def _concluded(self, error: BaseException, work: Work) -> str:
+        end, text = told(error), id_of(error)
+        if end != UNKNOWN or text is None:
+            return end
+        try:
+            return work.settled(await self.database.settle(text, timeout=3.0), end)
+        except FAILURES as exc:
+            self.history.note(self.name, f"settle {type(exc).__name__}: {exc}")
+            return end
 
     def _soon(self) -> float:
         return self.chance.random() * self.chance.choice([0.01, 0.05, 0.5])

@@ -170,7 +170,16 @@ ABILITIES = Abilities(descriptor=True, transaction_status=True, autocommit=True,
 
 
 class Told:
-    """What the adapters of both APIs know of a connection, and nothing of what only the simulation knows."""
+    """What the adapters of both APIs know of a connection, and nothing of what only the simulation knows.
+
+    ``folding``: whether the driver notices a COMMIT inside a text.
+    """
+
+    folding = True
+
+    def folds(self, raw: Raw) -> bool:
+        """Tell whether a token and COMMIT may be sent in one text."""
+        return self.folding
 
     def codes(self, exc: BaseException) -> Codes:
         """Return what the exception carries."""

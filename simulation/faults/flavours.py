@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from clustersql.dialects import Dialect, by_name
+from clustersql.dialects.mysql import guard as mysql
+from clustersql.dialects.postgresql import guard as postgresql
 
 Code = tuple[str | None, int | None, str]
 """SQLSTATE, error number, text."""
@@ -37,6 +39,12 @@ class Family:
     recall: str
     put: str
     """A write that does no harm when it is done twice."""
+    waited: Code
+    """It has waited for somebody's row as long as it may."""
+    identify: tuple[str, ...]
+    """Asks a session which one it is, for the commit guard."""
+    born: Callable[[str, int, float], list[tuple[Any, ...]]]
+    """The answer, by the statement, the session's number and the server's clock."""
 
 
 def _postgresql_told(statement: str, replica: bool, epoch: int, length: int, since: str) -> list[tuple[Any, ...]]:
@@ -49,6 +57,14 @@ def _mysql_told(statement: str, replica: bool, epoch: int, length: int, since: s
     if "STATUS" in statement:
         return [("Ssl_cipher", "")]
     return [("read_only", "ON" if replica else "OFF"), ("version", "11.8.2-MariaDB"), ("max_connections", "151")]
+
+
+def _postgresql_born(statement: str, number: int, now: float) -> list[tuple[Any, ...]]:
+    return [(number, number * 1_000_000, now)]
+
+
+def _mysql_born(statement: str, number: int, now: float) -> list[tuple[Any, ...]]:
+    return [("Uptime", str(now))] if "STATUS" in statement else [(number, "server|3306|1", now)]
 
 
 INSERT = "INSERT INTO journal (place, token) VALUES (%s, %s)"
@@ -71,6 +87,9 @@ POSTGRESQL = Family(
     remember="SELECT set_config('app.who', %s, false)",
     recall="SELECT current_setting('app.who', true)",
     put="INSERT INTO journal (place, token) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+    waited=("55P03", None, "canceling statement due to lock timeout"),
+    identify=(postgresql.IDENTIFY,),
+    born=_postgresql_born,
 )
 
 MYSQL = Family(
@@ -93,4 +112,7 @@ MYSQL = Family(
     remember="SET @who = %s",
     recall="SELECT @who",
     put="REPLACE INTO journal (place, token) VALUES (%s, %s)",
+    waited=("HY000", 1205, "Lock wait timeout exceeded"),
+    identify=mysql.IDENTIFY,
+    born=_mysql_born,
 )

@@ -19,6 +19,8 @@ class History:
 
     ``claims``: token -> ok, failed, unknown.  ``groups``: tokens that one COMMIT was asked to make true together.
     ``harmless``: tokens that may be written twice.  ``wrong``: what is wrong, found on the way or at the end.
+    ``guarded``: the commit guard is on, and says of a COMMIT what holds in the newest history: what it has ended may be
+    in a journal that was thrown away.  ``void``: tokens of whose COMMIT it has said that it never will happen.
     """
 
     clock: Callable[[], float]
@@ -28,6 +30,8 @@ class History:
     harmless: set[str] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
+    guarded: bool = False
+    void: set[str] = field(default_factory=set)
 
     def note(self, who: str, text: str) -> None:
         """Write a line."""
@@ -43,8 +47,11 @@ def check(history: History, servers: Servers) -> None:
     """Compare what was reported with what happened, after everything has come to rest."""
     happened = Counter(token for entry in servers.every for _, token in entry.writes)
     kept = {token for entry in servers.leader.log for _, token in entry.writes}
+    excused = _unfenced(servers)
+    asked = {token for group in history.groups for token in group} if history.guarded else set()
     for token, claim in history.claims.items():
-        if claim == FAILED and happened[token]:
+        lost = token in asked and token in servers.lost and token not in kept
+        if claim == FAILED and happened[token] and not lost and token not in excused:
             history.violated(f"{token} was reported failed, but it happened")
         if claim == OK and not happened[token]:
             history.violated(f"{token} was reported committed, but it never happened")
@@ -53,9 +60,19 @@ def check(history: History, servers: Servers) -> None:
         if claim == OPEN:
             history.violated(f"{token} was never reported")
     for token in servers.twice:
-        if token not in history.harmless:
+        if token not in history.harmless and token not in excused:
             history.violated(f"{token} happened twice")
+    for token in sorted(history.void & kept - excused):
+        history.violated(f"{token} was settled as void, but it happened")
     _check_together(history, servers)
+
+
+def _unfenced(servers: Servers) -> set[str]:
+    """Return the tokens of the programs for which the servers have forgotten that their COMMIT was made void: nobody
+    can be held to that.
+    """
+    entries = [entry for entry in servers.every if any(name in servers.unfenced for name, _ in entry.rows)]
+    return {token for entry in entries for _, token in entry.writes}
 
 
 def _check_together(history: History, servers: Servers) -> None:

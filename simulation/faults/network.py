@@ -73,6 +73,11 @@ class Wire:
         self._waiting = self._owed.popleft()
         return self._waiting
 
+    @property
+    def transaction(self) -> int:
+        """The number of the transaction that the session has written in latest, as a server would tell it."""
+        return self._session.transaction
+
     def heard(self) -> None:
         """Nobody waits any more."""
         self._waiting = None

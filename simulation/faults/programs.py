@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -36,8 +37,18 @@ def told(error: BaseException) -> str:
     return UNKNOWN if noted or isinstance(error, OutcomeUnknown) else FAILED
 
 
+def id_of(error: BaseException) -> str | None:
+    """Return the id by which the guard settles what became of a COMMIT: the error has it, or its notes."""
+    notes = " ".join(getattr(error, "__notes__", ()))
+    found = re.search(r"db\.settle\('(.+?)'\)", notes)
+    return getattr(error, "commit_id", None) or (found[1] if found else None)
+
+
 class Work:
     """The tokens of one open transaction."""
+
+    handed_out = ""
+    """The id of its COMMIT, where it was taken in advance."""
 
     def __init__(self, client: Client, harmless: bool = False) -> None:
         self.client = client
@@ -60,6 +71,17 @@ class Work:
             self.client.history.claims[token] = claim
         self.open.clear()
 
+    def settled(self, answer: str, end: str) -> str:
+        """The guard has told what became of its COMMIT, which had ended so.  Returns what is claimed then."""
+        history, tokens = self.client.history, [token for _, token in self.open]
+        history.note(self.client.name, f"settled as {answer} {' '.join(tokens)}")
+        if answer == "void":
+            history.void.update(tokens)
+            return FAILED if end == UNKNOWN else end
+        if end == FAILED and tokens:
+            history.violated(f"{tokens[0]} was reported failed, and is settled as committed")
+        return OK
+
     def drop(self, write: tuple[str, str]) -> None:
         """This one statement has failed; the rest goes on."""
         self.open.remove(write)
@@ -79,6 +101,8 @@ class Client:
         self.running = True
         loop.busy += 1
         self.hurries = True
+        self.elsewhere: Callable[[], Any] | None = None
+        """Makes the cluster as another process knows it; None: the commit guard is off."""
         self._tokens = 0
 
     def new_token(self, harmless: bool = False) -> str:
@@ -94,7 +118,8 @@ class Client:
         """Do some things, one after the other."""
         for _ in range(operations):
             self.loop.sleep(self.chance.random() * 0.6)
-            self.do(self.chance.choices(PROGRAMS, WEIGHTS)[0])
+            guarded = self.elsewhere is not None and self.chance.random() < 0.2
+            self.do(in_advance if guarded else self.chance.choices(PROGRAMS, WEIGHTS)[0])
         self.end()
 
     def end(self) -> None:
@@ -112,12 +137,36 @@ class Client:
             program(self, database, work)
             end, why = OK, ""
         except FAILURES as exc:
-            end, why = told(exc), f"{type(exc).__name__}: {exc}"
+            end, why = self.conclude(exc, work), f"{type(exc).__name__}: {exc}"
         tokens = " ".join(token for _, token in work.open)
+        if work.handed_out:
+            self.think()
+            end = self.settle(work.handed_out, work, end)
         work.claim(end)
         self.history.outcomes[f"{name} {end}"] += 1
         self.history.note(self.name, f"{name} {end} {tokens} {why}")
         return end
+
+    def conclude(self, error: BaseException, work: Work) -> str:
+        """Return what it concludes from an error.  Where nobody knows, it may ask by the id of the COMMIT."""
+        end, text = told(error), id_of(error)
+        if end != UNKNOWN or text is None or work.handed_out or self.chance.random() < 0.2:
+            return end
+        return self.settle(text, work, end)
+
+    def settle(self, text: str, work: Work, end: str) -> str:
+        """Ask, here or in another process, what became of a COMMIT that has ended so."""
+        assert self.elsewhere is not None
+        cluster = self.elsewhere() if self.chance.random() < 0.5 else None
+        try:
+            database = self.database if cluster is None else cluster.open()
+            return work.settled(database.settle(text, timeout=self.chance.choice([0.5, 3.0])), end)
+        except FAILURES as exc:
+            self.history.note(self.name, f"settle {type(exc).__name__}: {exc}")
+            return end
+        finally:
+            if cluster is not None:
+                cluster.close()
 
     def _view(self, harmless: bool) -> Any:
         timeout = 0.05 + self.chance.random() if self.hurries and self.chance.random() < 0.15 else None
@@ -173,6 +222,14 @@ def transaction(client: Client, database: Any, work: Work) -> None:
         _statements(client, connection.cursor(), work, client.chance.random() < 0.2)
         if client.chance.random() < 0.1:
             raise GivenUp
+        work.together()
+
+
+def in_advance(client: Client, database: Any, work: Work) -> None:
+    """A transaction whose id was taken in advance, and is settled whatever became of it."""
+    with database.connection() as connection:
+        work.handed_out = connection.commit_id
+        _statements(client, connection.cursor(), work, False)
         work.together()
 
 
@@ -256,7 +313,7 @@ def run(client: Client, database: Any, work: Work) -> None:
     try:
         database.run(function)
     except FAILURES as exc:
-        work.open[:] = writes
+        work.open[:] = [one for one in writes if one[1] in group[0]] if id_of(exc) else writes
         if called and told(exc) != OK:
             client.history.violated(f"{client.name} on_commit was called, but run() says that it did not happen")
         raise
@@ -325,7 +382,7 @@ def _transaction_by_hand(client: Client, connection: Any, work: Work) -> None:
         connection.commit()
         work.claim(OK)
     except FAILURES as exc:
-        work.claim(told(exc))
+        work.claim(client.conclude(exc, work))
         connection.rollback()
 
 

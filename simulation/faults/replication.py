@@ -2,7 +2,8 @@
 
 Synchronous replication acknowledges a commit when one of the other two nodes has it, and promotes only with a majority
 in reach, whose longest journal wins: so nothing acknowledged is ever lost.  Asynchronous replication acknowledges at
-once and promotes whom it likes; what only the old primary had is lost, and so it says (`Servers.lost`).
+once and promotes whom it likes; what only the old primary had is lost, and so it says (`Servers.lost`), also where that
+was the place of a token that the commit guard had taken (`Servers.unfenced`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from .flavours import Family
 from .loop import Loop
 from .servers import Entry, Node, ServerSession
+from .tokens import VOID
 
 
 @dataclass
@@ -54,6 +56,8 @@ class Servers:
         self.every: list[Entry] = []
         self.twice: list[str] = []
         self.lost: set[str] = set()
+        self.fences: set[str] = set()
+        self.unfenced: set[str] = set()
         self.cuts: set[frozenset[str]] = set()
         self.nodes = [Node(f"n{number}", self) for number in range(3)]
         self.leader = self.nodes[0]
@@ -73,6 +77,8 @@ class Servers:
         self.twice += [token for _, token in entry.writes if token in there]
         node.log.append(entry)
         self.every.append(entry)
+        if node is self.leader:  # an old primary's fence binds nobody, so nobody is excused by its loss
+            self.fences.update(name for name, fate in entry.rows if fate == VOID)
         if self.chance.random() < 0.7:
             node.flushed = len(node.log)
         if self.synchronous:
@@ -198,6 +204,9 @@ class Servers:
 
     def _lose(self, node: Node, length: int) -> None:
         gone = [token for entry in node.log[length:] for _, token in entry.writes]
+        if not self.synchronous:
+            gone_rows = (row for entry in node.log[length:] for row in entry.rows)
+            self.unfenced.update(name for name, fate in gone_rows if fate == VOID and name in self.fences)
         del node.log[length:]
         node.flushed = min(node.flushed, length)
         self.lost.update(gone)

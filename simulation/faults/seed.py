@@ -8,8 +8,11 @@ import gc
 import logging
 import random
 import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import clustersql
 import clustersql.aio.connection
@@ -19,6 +22,8 @@ import clustersql.pool.outside
 import clustersql.sync.connection
 import clustersql.sync.database
 import clustersql.sync.pool
+from clustersql.core.guard.commit_id import BYTES
+from clustersql.nodes.guard import CommitGuard
 
 from .async_driver import MANNERS, SimulatedAsync
 from .cancelled import TaskClient
@@ -28,6 +33,7 @@ from .history import OK, History, check
 from .loop import START, Loop
 from .programs import Client, read, write
 from .replication import Servers
+from .servers import Node
 from .tasks import EventLoop
 from .trouble import LASTS, Storm
 
@@ -36,8 +42,16 @@ PATIENCE = 60.0
 TASKS = 0.25
 """How many of the runs have a client of the asyncio API too; it is drawn apart, so that the others stay what they are.
 """
+APART = ("tasks", "folds", "splits")
+"""What else as many of the runs have: a driver that notices no COMMIT inside a text; two primaries at once, with the
+guard.
+"""
+GUARDED = 0.4
+"""How many of the runs have the commit guard; drawn apart likewise."""
 REST = 3.0
 """Seconds in which what is on its way arrives."""
+SPENT = 0.1
+"""Seconds between two deletions of acknowledged tokens."""
 
 
 @dataclass
@@ -79,6 +93,7 @@ def simulate(seed: int) -> Outcome:
         durable=chance.random() < 0.7,
         told=lambda text: history.note("servers", text),
     )
+    history.guarded = _is_guarded(seed, servers)
     history.note(
         "servers", f"{servers.family.dialect.name}, {'synchronous' if servers.synchronous else 'asynchronous'}"
     )
@@ -90,8 +105,9 @@ def simulate(seed: int) -> Outcome:
     recovered = 0
     gc.disable()  # or the collector ends things at moments that the seed does not know
     try:
-        with loop.installed():
-            recovered = _run(loop, servers, history, tasks=random.Random(f"{seed} tasks").random() < TASKS)
+        with loop.installed(), _tokens(random.Random(f"{seed} tokens")):
+            tasks, folds, splits = (random.Random(f"{seed} {what}").random() < TASKS for what in APART)
+            recovered = _run(loop, servers, history, tasks, not folds, splits and history.guarded)
     except Exception:
         history.violated(traceback.format_exc())
     finally:
@@ -103,19 +119,35 @@ def simulate(seed: int) -> Outcome:
     return Outcome(seed, history, loop.events, recovered, len(servers.lost))
 
 
-def _run(loop: Loop, servers: Servers, history: History, tasks: bool) -> int:
+def _is_guarded(seed: int, servers: Servers) -> bool:
+    """Not where an old primary that is cut off would answer: MySQL's servers tell no history, and only their own COMMIT,
+    which waits for a second node, can tell that they are old.
+    """
+    return random.Random(f"{seed} guard").random() < GUARDED and (servers.family is POSTGRESQL or servers.synchronous)
+
+
+@contextmanager
+def _tokens(chance: random.Random) -> Iterator[None]:
+    """Within the block the tokens of the commit guard are the seed's."""
+    with patch.object(CommitGuard, "token", staticmethod(lambda: chance.randbytes(BYTES))):
+        yield
+
+
+def _run(loop: Loop, servers: Servers, history: History, tasks: bool, folding: bool, splits: bool) -> int:
     driver, chance = Simulated(servers), loop.chance
-    cluster = clustersql.Cluster("simulated", driver=driver, **_knobs(chance))
-    for node in servers.nodes:
-        cluster.add_node(node.name, host=node.name)
+    driver.folding = folding
+    knobs = _knobs(chance) | ({"commit_guard": True} if history.guarded else {})
+    cluster = _cluster("simulated", servers.nodes, knobs, driver=driver)
     database = cluster.open()
     clients = [Client("xyz"[n], database, servers.family, history, loop) for n in range(chance.randint(1, 3))]
     for client in clients:
+        if history.guarded:
+            client.elsewhere = lambda: _elsewhere(servers, knobs, driver)
         loop.spawn(lambda client=client: client.run(chance.randint(2, 6)))
     if tasks:
         clients.append(_tasks(loop, servers, driver, history))
     storm = Storm(servers, driver)
-    storm.begin()
+    storm.begin((Storm.isolate,) if splits else ())
     loop.run(START + LASTS + PATIENCE)
     for client in clients:
         if client.running:
@@ -127,13 +159,30 @@ def _run(loop: Loop, servers: Servers, history: History, tasks: bool) -> int:
     return sum(record.recovered for record in cluster._topology.records.values())
 
 
+def _elsewhere(servers: Servers, knobs: dict[str, Any], driver: Simulated) -> clustersql.Cluster:
+    """Make the cluster of another process, which may know one of the nodes only: one that says that it is primary."""
+    chance = servers.chance
+    primaries = [node for node in servers.nodes if node.primary and node.alive] or servers.nodes
+    nodes = [chance.choice(primaries)] if chance.random() < 0.7 else servers.nodes
+    return _cluster("elsewhere", nodes, knobs, driver=driver)
+
+
+def _cluster(name: str, nodes: Sequence[Node], knobs: dict[str, Any], **drivers: Any) -> clustersql.Cluster:
+    cluster = clustersql.Cluster(name, **drivers, **knobs)
+    for node in nodes:
+        cluster.add_node(node.name, host=node.name)
+    if (guard := cluster._topology.guard) is not None:
+        guard.rest = SPENT
+    return cluster
+
+
 def _tasks(loop: Loop, servers: Servers, driver: Simulated, history: History) -> Client:
     """Begin a client of the asyncio API, in an event loop of its own."""
     chance = loop.chance
     adapter = SimulatedAsync(servers, driver.opened, chance.choice(MANNERS))
-    cluster = clustersql.Cluster("tasks", async_driver=adapter, **_knobs(chance))
-    for node in servers.nodes:
-        cluster.add_node(node.name, host=node.name)
+    adapter.folding = driver.folding
+    knobs = _knobs(chance) | ({"commit_guard": True} if history.guarded else {})
+    cluster = _cluster("tasks", servers.nodes, knobs, async_driver=adapter)
     client = TaskClient("t", None, servers.family, history, loop)
     history.note("t", f"has a driver that, when it is cancelled, {adapter.manner}")
     loop.spawn(lambda: EventLoop(loop).run_to_the_end(client.run_tasks(cluster, chance.randint(3, 8))))

@@ -8,21 +8,28 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from . import tokens
 from .flavours import CALL, INSERT, SELECT, Code
 
 if TYPE_CHECKING:
     from .replication import Servers
 
 READ_ONLY_TRANSACTION: Code = ("25006", 1792, "Cannot execute statement in a READ ONLY transaction")
+BEGINS = ("BEGIN", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "START TRANSACTION")
 IN_FAILED: Code = ("25P02", None, "current transaction is aborted, commands ignored until end of transaction block")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """A committed transaction: where each token was written.  One object on every node that has it."""
+    """A committed transaction: where each token was written.  One object on every node that has it.
+
+    ``rows``: what became of tokens of the commit guard.  ``number``: of the transaction, given again after a failover.
+    """
 
     epoch: int
     writes: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str, str], ...] = ()
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -40,7 +47,11 @@ Reply = Callable[[Answer], None]
 
 @dataclass(eq=False)
 class ServerSession:
-    """A client's session on the server.  ``writes``: of the open transaction; None: none is open."""
+    """A client's session on the server.  ``writes``: of the open transaction; None: none is open.
+
+    ``rows``: of the commit guard, in it.  ``transaction``: the number of the latest one that wrote.  ``patience``: how
+    many seconds it waits for somebody else's row.
+    """
 
     cut: Callable[[], None]
     number: int = 0
@@ -50,6 +61,9 @@ class ServerSession:
     writes: list[tuple[str, str]] | None = None
     failed: bool = False
     ended: bool = False
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    transaction: int = 0
+    patience: float = 1.0
 
 
 @dataclass(eq=False)
@@ -73,6 +87,10 @@ class Node:
     sessions: list[ServerSession] = field(default_factory=list)
     waiting: list[tuple[int, Callable[[], None], ServerSession]] = field(default_factory=list)
     held: list[Callable[[], object]] = field(default_factory=list)
+    keys: dict[str, ServerSession] = field(default_factory=dict)
+    """Whose open transaction has written which row of the commit guard."""
+    given: int = 0
+    """The newest number of a transaction that was given here."""
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
@@ -98,49 +116,58 @@ class Node:
         if kind == "execute":
             self._execute(session, *request[1:], reply)
         elif kind == "commit":
-            self._commit(session, reply)
+            self.commit(session, reply)
         else:
-            session.writes, session.failed = None, False
-            reply(Answer())
+            self._roll_back(session, reply)
+
+    def _roll_back(self, session: ServerSession, reply: Reply) -> None:
+        session.writes, session.failed = None, False
+        tokens.free(self, session)
+        reply(Answer())
 
     def end(self, session: ServerSession) -> None:
         """The client has gone, and the server has seen it: what was open is rolled back."""
         session.ended = True
         if session in self.sessions:
             self.sessions.remove(session)
+        if not any(session is waiting for _, _, waiting in self.waiting):  # else its COMMIT goes on
+            tokens.free(self, session)
 
     # -- statements ----------------------------------------------------------------------------------------------------
 
     def _execute(self, session: ServerSession, sql: str, parameters: Any, autocommit: bool, reply: Reply) -> None:
         if not autocommit and session.writes is None:
-            session.writes = []
-        if sql == "BEGIN":
-            session.writes = []
-            reply(self._answer(session))
+            session.writes, session.transaction = [], 0
+        if sql in BEGINS:
+            session.writes, session.transaction = [], 0
+            reply(self.answer(session))
             return
         if sql == "COMMIT":
-            self._commit(session, reply)
+            self.commit(session, reply)
+            return
+        if sql == "ROLLBACK":
+            self._roll_back(session, reply)
             return
         if session.failed and session.writes is not None:
-            reply(self._answer(session, error=IN_FAILED))
+            reply(self.answer(session, error=IN_FAILED))
             return
         family = self.servers.family
         if sql in family.dialect.probe:
-            reply(self._answer(session, rows=self._told(sql)))
+            reply(self.answer(session, rows=self._told(sql)))
         elif sql in (*family.dialect.read_only_on, *family.dialect.read_only_off):
             session.read_only = sql in family.dialect.read_only_on
-            reply(self._answer(session))
+            reply(self.answer(session))
         elif sql == "DISCARD ALL":
             session.who, session.read_only = None, False
-            reply(self._answer(session))
+            reply(self.answer(session))
         elif sql in (family.remember, family.recall):
             if sql == family.remember:
                 session.who = parameters[0]
-            reply(self._answer(session, rows=[(session.who,)]))
+            reply(self.answer(session, rows=[(session.who,)]))
         elif sql in (SELECT, INSERT, CALL, family.put):
             self._data(session, sql, parameters, reply)
-        else:
-            reply(self._answer(session, rows=self._administer(sql)))
+        elif not tokens.execute(self, session, sql, reply):
+            reply(self.answer(session, rows=self._administer(sql)))
 
     def _told(self, sql: str) -> list[tuple[Any, ...]]:
         return self.servers.family.told(sql, not self.primary, self.epoch, len(self.log), f"{self.name} {self.starts}")
@@ -162,23 +189,34 @@ class Node:
 
     def _data(self, session: ServerSession, sql: str, parameters: Any, reply: Reply) -> None:
         writes = sql != SELECT
-        error = self._refusal(session, writes)
+        error = self.refusal(session, writes)
         if error is not None:
-            self._fail(session, error)
-            reply(self._answer(session, error=error))
+            self.refuse(session, error, reply)
         elif not writes:
             own = [token for place, token in session.writes or () if place == parameters[0]]
             seen = [(token,) for token in [*self.visible(parameters[0]), *own]]
-            reply(self._answer(session, rows=seen))
+            reply(self.answer(session, rows=seen))
         elif session.writes is None or sql == CALL:
             done = [*(session.writes or ()), parameters]
             session.writes = None
-            self._append(session, done, lambda: reply(self._answer(session)))
+            self.number(session)
+            self._append(session, done, lambda: reply(self.answer(session)))
         else:
             session.writes.append(parameters)
-            reply(self._answer(session))
+            self.number(session)
+            reply(self.answer(session))
 
-    def _refusal(self, session: ServerSession, writes: bool) -> Code | None:
+    def newest(self) -> int:
+        """Return the newest number of a transaction that is known here."""
+        return max([self.given, *(entry.number for entry in self.log)])
+
+    def number(self, session: ServerSession) -> None:
+        """The session's transaction writes: it gets its number."""
+        if not session.transaction:
+            session.transaction = self.given = self.newest() + 1
+
+    def refusal(self, session: ServerSession, writes: bool, duplicates: bool = True) -> Code | None:
+        """Return why a statement is refused, by its session's mode, the node's role, or by chance; None: it is not."""
         family, trouble, chance = self.servers.family, self.servers.trouble, self.servers.chance
         if writes and session.read_only:
             return READ_ONLY_TRANSACTION
@@ -186,9 +224,14 @@ class Node:
             return family.read_only
         if chance.random() < trouble.deadlocks:
             return family.deadlock
-        if writes and chance.random() < trouble.duplicates:
+        if writes and duplicates and chance.random() < trouble.duplicates:
             return family.duplicate
         return None
+
+    def refuse(self, session: ServerSession, error: Code, reply: Reply) -> None:
+        """Answer with an error, and do to the transaction what the family does."""
+        self._fail(session, error)
+        reply(self.answer(session, error=error))
 
     def _fail(self, session: ServerSession, error: Code) -> None:
         family = self.servers.family
@@ -196,22 +239,28 @@ class Node:
             return
         if family.fails_transactions:
             session.failed, session.writes = True, []
+            tokens.free(self, session)
         elif error == family.deadlock:
             session.writes = None
+            tokens.free(self, session)
 
-    def _commit(self, session: ServerSession, reply: Reply) -> None:
-        writes, failed = session.writes, session.failed
+    def commit(self, session: ServerSession, reply: Reply) -> None:
+        """Commit what is open."""
+        writes, failed = session.writes or [], session.failed
         session.writes, session.failed = None, False
-        if not writes or failed:
-            reply(self._answer(session))  # of a failed transaction: a rollback, reported as success
+        if not (writes or session.rows) or failed:
+            tokens.free(self, session)
+            reply(self.answer(session))  # of a failed transaction: a rollback, reported as success
             return
         error = self._refusal_at_commit()
         if error is None:
-            self._append(session, writes, lambda: reply(self._answer(session)))
+            self._append(session, writes, lambda: reply(self.answer(session)))
             return
         if error == self.servers.family.ambiguous and self.servers.chance.random() < 0.5:
             self._append(session, writes, lambda: None)
-        reply(self._answer(session, error=error))
+        else:
+            tokens.free(self, session)
+        reply(self.answer(session, error=error))
 
     def _refusal_at_commit(self) -> Code | None:
         family, trouble, chance = self.servers.family, self.servers.trouble, self.servers.chance
@@ -222,14 +271,21 @@ class Node:
         return family.ambiguous if chance.random() < trouble.ambiguous else None
 
     def _append(self, session: ServerSession, writes: list[tuple[str, str]], done: Callable[[], None]) -> None:
-        self.servers.commit(self, session, Entry(self.epoch, tuple(writes)), done)
+        entry = Entry(self.epoch, tuple(writes), tuple(session.rows), session.transaction)
+
+        def ended() -> None:
+            tokens.free(self, session)
+            done()
+
+        self.servers.commit(self, session, entry, ended)
 
     def visible(self, place: str) -> list[str]:
         """Return what a reader sees here: on a synchronous primary, only what another node has too."""
         entries = self.log[: self.confirmed] if self.servers.synchronous and self.primary else self.log
         return [token for entry in entries for where, token in entry.writes if where == place]
 
-    def _answer(
+    def answer(
         self, session: ServerSession, rows: list[tuple[Any, ...]] | None = None, error: Code | None = None
     ) -> Answer:
+        """Return what goes back to the client."""
         return Answer(rows, error, session.writes is not None, session.failed)

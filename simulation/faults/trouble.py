@@ -24,8 +24,8 @@ class Storm:
         self.chance = servers.chance
         self.over = False
 
-    def begin(self) -> None:
-        """Choose what goes wrong and when."""
+    def begin(self, more: tuple[Callable[[Storm], None], ...] = ()) -> None:
+        """Choose what goes wrong and when.  ``more`` does so too, at once."""
         chance, servers = self.chance, self.servers
         servers.loop.busy += 1
         some = [0.0, 0.0, 0.02, 0.1]
@@ -38,6 +38,8 @@ class Storm:
         )
         for _ in range(chance.randint(0, 7)):
             self._later(chance.random() * LASTS, chance.choice(FAULTS))
+        for fault in more:
+            self._later(chance.random() * 0.2, fault)
         servers.loop.at(LASTS, self._end)
 
     def _end(self) -> None:

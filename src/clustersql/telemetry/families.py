@@ -113,6 +113,19 @@ def _causal(told: Told) -> Iterator[Sample]:
         yield {CLUSTER: told.snapshot.cluster, "how": how}, count
 
 
+def _active(told: Told) -> Iterator[Sample]:
+    """Of the nodes of a cluster that has the commit guard."""
+    if (guard := told.figures.get("CommitGuard")) is not None:
+        for node in told.snapshot.nodes:
+            yield {CLUSTER: told.snapshot.cluster, NODE: node.name}, float(node.name not in guard["inactive"])
+
+
+def _commits(told: Told) -> Iterator[Sample]:
+    for outcome, count in told.figures.get("CommitGuard", {}).items():
+        if outcome != "inactive":
+            yield {CLUSTER: told.snapshot.cluster, "outcome": outcome}, count
+
+
 def _events(told: Told) -> Iterator[Sample]:
     for kind, count in sorted(told.events.items()):
         yield {CLUSTER: told.snapshot.cluster, "kind": kind}, count
@@ -161,6 +174,20 @@ FAMILIES: tuple[Family, ...] = (
         "{read}",
         "Causal reads, by how they were served, and refused bookmarks.",
         _causal,
+    ),
+    Family(
+        "clustersql.commit_guard.active",
+        GAUGE,
+        "1",
+        "1 where a node takes the commit guard's tokens, 0 where it has refused one.",
+        _active,
+    ),
+    Family(
+        "clustersql.commit_guard.commits",
+        COUNTER,
+        "{commit}",
+        "COMMITs that were acknowledged with a token, and what became of those whose answer was lost.",
+        _commits,
     ),
     Family("clustersql.serving", GAUGE, "{node}", "Nodes that may be given work now, by service.", _serving),
     Family("clustersql.events", COUNTER, "{event}", "Events, by kind, since the exporter first looked.", _events),

@@ -71,6 +71,24 @@ def test_a_scrape_tells_pool_nodes_and_events(cluster: Cluster) -> None:
     assert scraped(generate_latest(registry).decode()) == {}
 
 
+def test_the_commit_guard_says_where_it_is_active() -> None:
+    shop = Cluster("shop", driver="psycopg", commit_guard=True)
+    for name in "ab":
+        shop.add_node(name, host="localhost", port=1)
+    guard = shop._topology.guard
+    assert guard is not None
+    guard.refused("b", RuntimeError("no such table"))
+    guard.acknowledged(b"token", exported=False)
+    registry = CollectorRegistry()
+    register([shop], registry)
+    found = scraped(generate_latest(registry).decode())
+    active = {node: found[key("clustersql_commit_guard_active", cluster="shop", node=node)] for node in "ab"}
+    assert active == {"a": 1, "b": 0}
+    assert found[key("clustersql_commit_guard_commits_total", cluster="shop", outcome="guarded")] == 1
+    assert found[key("clustersql_commit_guard_commits_total", cluster="shop", outcome="unknown")] == 0
+    shop.close()
+
+
 def test_every_family_is_exported_with_its_type_and_help(cluster: Cluster) -> None:
     registry = CollectorRegistry()
     register([cluster], registry)

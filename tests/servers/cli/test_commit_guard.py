@@ -51,6 +51,49 @@ def test_a_table_that_this_user_may_not_work_with(
     assert "but this user may not work with it" in capsys.readouterr().out
 
 
+def checked(config: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    status = run(["check", config, "--max-connections", "1", "--timeout", "20"])
+    return status, " ".join(capsys.readouterr().out.split())
+
+
+WRONG = {
+    "missing": ("", "guarded.to'kens is missing"),
+    "unlogged": ('ALTER TABLE guarded."to\'kens" SET UNLOGGED', "a crash empties it"),
+    "of another form": ('ALTER TABLE guarded."to\'kens" DROP COLUMN seen', "cannot be worked with (column"),
+    "without a privilege": ('REVOKE UPDATE ON guarded."to\'kens" FROM app', "cannot be worked with (permission"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_check_finds_tables_that_cannot_guard(
+    config: str, postgres_cluster: PostgresCluster, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    file = Path(config)
+    file.write_text(file.read_text("utf-8").replace('driver = "psycopg"', 'driver = "psycopg"\ncommit_guard = true'))
+    statement, says = WRONG[wrong]
+    if statement:
+        assert run(["commit-guard", config, "--create"]) == 0
+        assert checked(config, capsys)[0] == 0
+        postgres_cluster.execute(postgres_cluster.primary, statement)
+    status, told = checked(config, capsys)
+    assert status == 1
+    assert says in told
+
+
+def test_check_tells_of_who_would_meet_the_tokens(
+    config: str, postgres_cluster: PostgresCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, primary = Path(config), postgres_cluster.primary
+    file.write_text(file.read_text("utf-8").replace('driver = "psycopg"', 'driver = "psycopg"\ncommit_guard = true'))
+    assert run(["commit-guard", config, "--create"]) == 0
+    postgres_cluster.execute(primary, "CREATE PUBLICATION everything FOR ALL TABLES")
+    try:
+        status, told = checked(config, capsys)
+    finally:
+        postgres_cluster.execute(primary, "DROP PUBLICATION everything")
+    assert (status, "publication everything is FOR ALL TABLES" in told) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [(["--create", "--sql"], "contradict each other"), (["--cluster", "shp"], "no cluster 'shp'; it has shop")],

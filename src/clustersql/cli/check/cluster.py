@@ -9,6 +9,7 @@ from ...core.view.epoch import older
 from ...core.view.position import ahead
 from ...nodes.topology import Topology
 from .capacity import crowd, pools
+from .guard import guarded
 from .members import discovered
 from .node import inspect
 from .result import ClusterResult, NodeResult
@@ -36,6 +37,8 @@ def check_cluster(
         _roles(topology, result)
         usable = [node for node in result.nodes if node.readiness == "ready" and not node.error]
         _durability(topology, [wires[node.name] for node in usable if node.role == "primary"], result)
+        writers = [] if topology.settings.read_only else [node.name for node in usable if node.role == "primary"]
+        guarded(topology, [wires[node.name] for node in usable], writers, result)
         _work(topology, usable, wires, result, max_connections, seconds, progress)
         result.pool = pools(topology.settings, result.nodes, len(result.nodes), processes, result)
     finally:

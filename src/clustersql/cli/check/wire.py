@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from ...core.view.members import Members
 from ...core.words import first_line
+from ...dialects import Dialect
 from ...drivers.contract import Driver
 from ...nodes.topology import Topology
 from ...sync.dial import connect
@@ -76,6 +77,15 @@ class Wire:
     def commit(self) -> None:
         """Commit what `execute` left open."""
         self._bounded(lambda: self._raw.commit())
+
+    def rollback(self) -> None:
+        """Undo what `execute` left open."""
+        self._bounded(lambda: self._raw.rollback())
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database at the other end."""
+        return self._driver.dialect
 
     def probe(self) -> Any:
         """Ask the dialect's probe; return its `Report`."""

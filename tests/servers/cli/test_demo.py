@@ -26,7 +26,7 @@ def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_standby_is_frozen_and_another_and_the_primary_are_killed_and_every_write_is_there_once() -> None:
-    with started("--seconds", "5", "--plain") as process:
+    with started("--seconds", "5", "--plain", "--guard") as process:
         out, err = process.communicate(timeout=150)
     assert (process.returncode, err) == (0, ""), out
     for words in (
@@ -38,6 +38,10 @@ def test_a_standby_is_frozen_and_another_and_the_primary_are_killed_and_every_wr
         "n1 is back, a standby of n2",
     ):
         assert words in out
+    assert re.search(r"after n1 got it\n.*it has committed, so commit\(\) returns\n", out), out
+    assert re.search(r"before n1 got it\n.*it never will commit, so TransactionLost", out), out
+    assert "of the two rows 1 is there: the guard was right" in out
+    assert "outcomes unknown" not in out
     assert out.count("every worker has a good answer again") == 3
     assert re.search(r"^standby n2 frozen:\n  reads good again after .*\n  writes good again after", out, re.M), out
     assert re.search(r"^PROVED: each of the \d\d+ acknowledged writes is in the database exactly once$", out, re.M)

@@ -14,6 +14,7 @@ from ... import Cluster
 from ...testing import FaultProxy
 from ...testing.workload import Proof, Workload
 from .frame import rows, summary, through
+from .guard import show
 from .screen import LiveScreen, PlainScreen, Screen
 from .story import ENGINES, ONE_ADDRESS, Engine, Stage
 from .tally import Tally
@@ -42,6 +43,10 @@ def demo(
         bool,
         typer.Option("--one-address", help="A promotion behind one address, as of a Kubernetes Service; postgres."),
     ] = False,
+    guard: Annotated[
+        bool,
+        typer.Option("--guard", help="With the commit guard: what became of COMMITs whose answers are cut."),
+    ] = False,
     plain: Annotated[
         bool, typer.Option("--plain", help="Lines in place of the live table, as where there is no terminal.")
     ] = False,
@@ -56,7 +61,7 @@ def demo(
     screen: Screen = PlainScreen(console) if plain or not console.is_terminal else LiveScreen(console)
     if one_address and engine is not EngineName.postgres:
         raise typer.BadParameter("--one-address is played with postgres alone", param_hint="--engine")
-    tally, proof = _perform(ONE_ADDRESS if one_address else ENGINES[engine], seconds, nodes, screen)
+    tally, proof = _perform(ONE_ADDRESS if one_address else ENGINES[engine], seconds, nodes, screen, guard)
     for text in (
         "",
         *summary(tally.phases, tally.faults, tally.errors, tally.examples),
@@ -69,10 +74,12 @@ def demo(
         raise typer.Exit(1)
 
 
-def _perform(engine: Engine, seconds: float, nodes: int, screen: Screen) -> tuple[Tally, Proof]:
+def _perform(engine: Engine, seconds: float, nodes: int, screen: Screen, guard: bool) -> tuple[Tally, Proof]:
     """Run the whole demo; the servers are stopped at its end, however it ends."""
     # breaker_cap: with the default of 30 s a node that is back would be noticed after the end of the demo.
-    cluster = Cluster("demo", driver=engine.driver, max_size=2 * (READERS + WRITERS), breaker_cap=2.0)
+    cluster = Cluster(
+        "demo", driver=engine.driver, max_size=2 * (READERS + WRITERS), breaker_cap=2.0, commit_guard=guard
+    )
     with screen:
         screen.say(f"starting {nodes} {engine.title} servers")
         with engine.start(nodes) as servers, FaultProxy(servers.port(servers.nodes[0])) as address:
@@ -84,6 +91,8 @@ def _perform(engine: Engine, seconds: float, nodes: int, screen: Screen) -> tupl
             screen.say(
                 "they are up on 127.0.0.1: " + ", ".join(f"{node} :{servers.port(node)}" for node in servers.nodes)
             )
+            if guard:
+                show(engine, servers, screen)
             with cluster.open() as db:
                 tally = Tally(READERS + WRITERS)
                 load = Workload(db, readers=READERS, writers=WRITERS, pause=PAUSE, name="demo", told=tally)

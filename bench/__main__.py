@@ -2,7 +2,7 @@
 
 Benchmarks: ``overhead`` (a statement, a checkout), ``aio`` (the same under asyncio), ``connect``, ``recovery``
 (faults), ``throughput`` (threads, memory, many nodes), ``concurrency`` (beside the peers' pools), ``causal`` (own
-writes on replicas), ``idle`` (the monitor at rest).  Each runs in a process of its own and leaves a table on the
+writes on replicas), ``guard`` (a guarded COMMIT), ``idle`` (the monitor at rest).  Each runs in a process of its own and leaves a table on the
 screen, JSON in ``bench/results`` and a plot in ``docs/performance``.  ``report`` measures nothing: it writes the page
 and the plots anew from the results that are kept.
 """
@@ -17,7 +17,7 @@ import time
 
 from . import report
 
-NAMES = ("overhead", "aio", "connect", "recovery", "throughput", "concurrency", "causal", "idle")
+NAMES = ("overhead", "aio", "connect", "recovery", "throughput", "concurrency", "causal", "guard", "idle")
 
 
 def main() -> int:

@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 
 from ..connection import rehearsal
 from ..connection.forwarded import mode_changed
-from ..connection.guard import refused
 from ..connection.hooks import call_hooks
 from ..connection.work import Callbacks
 from ..core.recovery.verdict import Phase
@@ -62,8 +61,8 @@ class Ending(Answering):
                         done = await driver.commit_folded(session.raw, token.fold)
             except BaseException as exc:
                 self._require_own(exc, phase=Phase.COMMIT)
-                if token is not None and (error := refused(self._state, session, token, exc)) is not None:
-                    await self._end_commit(error)
+                if token is not None:
+                    await guard.failed(self, session, token, exc)
                 await recover_commit(self, exc)
                 done = True
             if not done:

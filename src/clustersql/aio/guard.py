@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..connection.guard import Token, fence_of, insert_of, prepared, refused
+from ..connection.guard import Token, fence_of, insert_of, left_open, outdated, prepared, refused
 from ..connection.once import Claim, require_new, statements_of
 from ..connection.statements import LEFT
 from ..connection.tables import missing, questions_of, require_present
@@ -31,6 +31,8 @@ async def prepare(connection: Ending, session: Session, text: bool = False) -> T
     token = prepared(state, session, text)
     if token is None:
         return None
+    if token.exported and (error := outdated(state, token)) is not None:
+        await connection._end_commit(error)
     if session.birth is None and not session.shared:
         await _identify(connection, session)
     if not token.fold:
@@ -60,6 +62,19 @@ async def _within(connection: Ending, session: Session, statement: str, token: T
         return await recover_statement(connection, never, LEFT, Phase.EXECUTE, exc)
     session.count += 1
     return rows
+
+
+async def failed(connection: Ending, session: Session, token: Token, error: BaseException) -> None:
+    """As in `clustersql.sync.guard`."""
+    state = connection._state
+    if (told := refused(state, session, token, error)) is not None:
+        await connection._end_commit(told)
+    if left_open(state, session, token, error):
+        try:
+            with awaited(session):
+                await cancellable(connection._pool.driver.rollback(session.raw))
+        except BaseException as exc:
+            connection._require_own(exc, phase=Phase.COMMIT)
 
 
 async def write(connection: Ending, claim: Claim) -> None:

@@ -6,7 +6,8 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..connection.guard import ended, fence_of, note_id
+from ..connection.guard import broken_off, ended, fence_of
+from ..connection.interruption import CANCELLED
 from ..connection.recovery import BasePerformer, note_lost
 from ..connection.settling import terms
 from ..core.booking.shelf import UNDERWAY, Session
@@ -39,10 +40,7 @@ async def settled(performer: BasePerformer, lost: Lost) -> Any:
     try:
         told = await settle(connection._pool, want, fence, birth, performer.deadline)
     except BaseException as exc:
-        state.committed = True  # for all we know
-        note_id(state, exc)
-        state.doubtful_commit()
-        state.boundary(committed=False)
+        broken_off(state, exc, CANCELLED)
         raise
     return ended(state, token, lost, told)
 

@@ -12,11 +12,11 @@ Rules
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.faults import Facts, Fault
+from ..core.guard.commit_id import BYTES, CommitId
 from ..core.guard.fate import Stage
 from ..core.guard.way import Case, Way, way
 from ..core.recovery.recover import Lost
@@ -32,10 +32,17 @@ if TYPE_CHECKING:
     from ..nodes.topology import Topology
     from .state import State
 
+BLANK = bytes(BYTES).hex()
+"""Stands for a token in a text that is worked out once."""
+
 VOID = "a primary was asked, and nothing of the transaction has happened: run it again"
 REFUSED = (
     "the commit guard's token was refused, so nothing of the transaction has happened; "
     "the next one goes unguarded: run it again"
+)
+OUTDATED = (
+    "a newer primary has taken over since the commit id was handed out, so the id could not be settled; "
+    "nothing of the transaction has happened: run it again"
 )
 TAKEN = (
     "its commit id was settled before it was committed, so nothing of it has happened, and it never will: run it again"
@@ -76,8 +83,12 @@ def token_of(state: State, guard: CommitGuard) -> Token:
 
 
 def commit_id(state: State) -> str:
-    """Return the id of the open transaction's COMMIT, in advance: its row is never deleted by us."""
+    """Return the id of the open transaction's COMMIT, in advance: its row is never deleted by us.  Raises `ConfigError`
+    where it could not be written.
+    """
     guard = guard_of(state)
+    if state.session is not None and (why := guard.refusals.get(state.session.node)):
+        raise ConfigError(f"commit_id: the commit guard is inactive on node {state.session.node!r}: {why}")
     token = token_of(state, guard)
     token.exported = True
     state.touched = True
@@ -89,6 +100,22 @@ def id_of(state: State, token: Token) -> str:
     if not token.id:
         token.id = str(guard_of(state).commit_id(token.value, state.topology.view.epoch))
     return token.id
+
+
+def outdated(state: State, token: Token) -> ClusterError | None:
+    """Return what the caller is told where a newer history has begun since the id of the token was handed out; None:
+    none has, or nobody has it.
+
+    The id says which history it is of, so that an old primary is not asked: one that it would still name could say
+    "void" of what the new one has committed.
+    """
+    newest = state.topology.view.epoch
+    if not token.exported or newest is None or newest.shared:
+        return None
+    told = CommitId.parse(token.id)
+    if not told.lineage or (told.lineage, told.epoch) == (newest.lineage, newest.number):
+        return None
+    return state.error(TransactionLost, OUTDATED)
 
 
 def database_of(topology: Topology, node: str) -> str | None:
@@ -106,12 +133,12 @@ def prepared(state: State, session: Session, text: bool) -> Token | None:
     if chosen is Way.NONE:
         return None
     token = token_of(state, guard)
-    token.fold = _folded(state, session, guard, token) if chosen is Way.FOLDED else ""
+    token.fold = _texts(state, session, guard)[1].replace(BLANK, token.value.hex()) if chosen is Way.FOLDED else ""
     return token
 
 
 def _case(state: State, session: Session, guard: CommitGuard, text: bool) -> Case:
-    driver, now = state.driver, state.transaction
+    driver, now, token = state.driver, state.transaction, state.token
     # Some drivers cannot tell for sure (MySQL's): then COMMIT itself goes by our own bookkeeping too.
     told = driver.in_transaction(session.raw)
     return Case(
@@ -121,7 +148,7 @@ def _case(state: State, session: Session, guard: CommitGuard, text: bool) -> Cas
         may_commit=now.may_commit,
         alone=state.standing is Standing.NONE,
         writes=now.writes,
-        exported=state.token is not None and state.token.exported,
+        exported=token is not None and token.exported,
         text=text,
         open=told is True or (told is None and not driver.abilities.transaction_status),
         folds=driver.folds(session.raw),
@@ -130,13 +157,21 @@ def _case(state: State, session: Session, guard: CommitGuard, text: bool) -> Cas
 
 def insert_of(state: State, session: Session, token: Token) -> str:
     """Return the statement that writes the token."""
-    guard = guard_of(state)
-    return guard.sql.insert(guard.commits(database_of(state.topology, session.node)), token.value)
+    return _texts(state, session, guard_of(state))[0].replace(BLANK, token.value.hex())
 
 
-def _folded(state: State, session: Session, guard: CommitGuard, token: Token) -> str:
-    node = state.topology.view.by_name.get(session.node)
-    return guard.sql.fold(node.version if node is not None else "", insert_of(state, session, token))
+def _texts(state: State, session: Session, guard: CommitGuard) -> tuple[str, str]:
+    """Return what writes a token on the session's server, and what writes it and commits, with `BLANK` in its place:
+    each is worked out once per node and version.
+    """
+    name, topology = session.node, state.topology
+    node = topology.view.by_name.get(name)
+    key = (name, node.version if node is not None else "")
+    found = guard.texts.get(key)
+    if found is None:
+        insert = guard.sql.insert(guard.commits(database_of(topology, name)), bytes(BYTES))
+        found = guard.texts[key] = insert, guard.sql.fold(key[1], insert)
+    return found
 
 
 def refused(state: State, session: Session, token: Token, error: BaseException) -> ClusterError | None:
@@ -149,13 +184,20 @@ def refused(state: State, session: Session, token: Token, error: BaseException) 
         return _lost(state, TAKEN, error)
     if code not in guard.sql.refused and facts.errno not in guard.sql.refused:
         return None
-    guard.refused(session.node, error)
+    if not state.changed:  # else it is this session's user or mode that it was refused to
+        guard.refused(session.node, error)
     return _lost(state, REFUSED, error)
 
 
 def _ended(state: State, session: Session) -> bool:
     """Whether it was COMMIT that failed, so that nothing is open any more; where a driver cannot tell, it was not."""
     return state.driver.in_transaction(session.raw) is False
+
+
+def left_open(state: State, session: Session, token: Token, error: BaseException) -> bool:
+    """Tell whether a folded COMMIT has failed at its token, so that the server may hold the transaction open."""
+    facts = state.facts(error)
+    return bool(token.fold) and not facts.lost and facts.fault is not Fault.FOREIGN and not _ended(state, session)
 
 
 def _lost(state: State, words: str, cause: BaseException) -> ClusterError:
@@ -204,6 +246,17 @@ def ended(state: State, token: Token, lost: Lost, settled: Settled) -> Lost | No
     return replace(lost, note=f"clustersql: what became of the COMMIT could not be found out: {settled.why}")
 
 
+def broken_off(state: State, error: BaseException, words: str) -> None:
+    """Something that is not the driver's broke into the question: ``words`` is the note that nobody knows what became
+    of the COMMIT.
+    """
+    note(error, words)
+    note_id(state, error)
+    state.committed = True  # for all we know
+    state.doubtful_commit()
+    state.boundary(committed=False)
+
+
 def note_id(state: State, error: BaseException) -> None:
     """Say on an exception that passes by which id its COMMIT can be settled."""
     token: Token | None = state.token
@@ -211,13 +264,15 @@ def note_id(state: State, error: BaseException) -> None:
         note(error, f"clustersql: what became of it is told by db.settle({id_of(state, token)!r})")
 
 
-def watch(state: State, operation: Any) -> None:
+def watch(state: State, operation: str) -> None:
     """Note that a statement, which is about to be sent, takes the guard away: another user, or a transaction that is
     read-only.
     """
-    guard = state.topology.guard
-    if guard is not None and isinstance(operation, str) and re.search(guard.sql.unguards, operation.lower()):
-        state.changed = True
-        # It is to be noted each time, though it leaves nothing behind.
-        state.notes.plain.discard(operation)
-        state.notes.proven.discard(operation)
+    guard, notes = guard_of(state), state.notes
+    if not guard.sql.unguards.search(operation):
+        notes.keep(operation)
+        return
+    state.changed = True
+    # It is to be noted each time, though it leaves nothing behind.
+    notes.plain.discard(operation)
+    notes.proven.discard(operation)

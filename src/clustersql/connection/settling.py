@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..config.checks import is_number
 from ..core.guard.commit_id import CommitId, refusal
 from ..core.guard.fate import Stage
+from ..core.view.node import Epoch
 from ..core.view.view import Service, Want
 from ..errors import ConfigError, OutcomeUnknown, bind
 from .guard import database_of
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.guard.resolve import Fence, Settled
-    from ..core.view.node import Epoch
     from ..nodes.topology import Topology
 
 
@@ -34,7 +34,9 @@ def terms(
 
     def newest() -> Epoch | None:
         seen = topology.view.epoch
-        if seen is None or seen.shared or asked.epoch <= seen.number or asked.lineage != seen.lineage:
+        if seen is None:  # no node has told its own yet
+            return Epoch(asked.lineage, asked.epoch) if asked.epoch else None
+        if seen.shared or asked.epoch <= seen.number or asked.lineage != seen.lineage:
             return seen
         return replace(seen, number=asked.epoch)  # somebody has seen a newer one
 

@@ -133,7 +133,7 @@ class State(Work):
         # session, or to the guard.
         if now is not NOTHING_OPEN or not traits.plain or ((self.want.read_only or guarded) and not traits.read):
             self.transaction = now.noted(traits, standing)
-        if guarded:
+        if guarded and operation.__class__ is str and operation not in self.notes.keeping:
             watch(self, operation)
         if traits.leaves_state:
             self._pinned_by(operation, traits)

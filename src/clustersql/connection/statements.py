@@ -34,12 +34,14 @@ class StatementCache:
     twice.
 
     ``plain``: texts that leave nothing behind.  ``proven``: those that moreover have no effect in a read-only session.
+    ``keeping``: those that were found to leave the commit guard alone.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.plain: set[Any] = set()
         self.proven: set[Any] = set()
+        self.keeping: set[Any] = set()
         self._known: dict[Hashable, Traits] = {}
         self._bytes = 0
 
@@ -73,6 +75,7 @@ class StatementCache:
             self._known.clear()
             self.plain.clear()
             self.proven.clear()
+            self.keeping.clear()
             self._bytes = 0
         found = self._known[key] = traits(text, self.rules)
         self._bytes += getsizeof(key)
@@ -81,6 +84,13 @@ class StatementCache:
             if found.read:
                 self.proven.add(text)
         return found
+
+    def keep(self, operation: str) -> None:
+        """Remember that a statement leaves the commit guard alone."""
+        if len(self.keeping) >= MOST:  # each may end in another comment
+            self.keeping.clear()
+        if len(operation) <= LONG:
+            self.keeping.add(operation)
 
     @staticmethod
     def many(one: Traits) -> Traits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -50,5 +51,5 @@ class Guarding:
     unproven: frozenset[str | int] = field(default_factory=frozenset)
     """Codes of an error that, as the answer to a folded COMMIT, proves nothing: something follows COMMIT in the
     text."""
-    unguards: str = ""
-    """Finds, in a statement in lower case, what changes the session's user or makes its transactions read-only."""
+    unguards: re.Pattern[str] = re.compile(r"(?!)")
+    """Finds, in a statement, what changes the session's user or makes its transactions read-only."""

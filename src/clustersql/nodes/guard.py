@@ -56,6 +56,8 @@ class CommitGuard:
         """The nodes that refuse the token, by name, and why."""
         self.counts: dict[str, int] = dict.fromkeys(("guarded", "committed", "void", "unknown"), 0)
         """How many COMMITs carried a token, and what became of those that were in doubt."""
+        self.texts: dict[tuple[str, str], tuple[str, str]] = {}
+        """What writes a token, and what writes it and commits, by the node and its version."""
         self._quote = quote
         self._named = Table.parse(table)
         self._spent: deque[bytes] = deque(maxlen=WAITING)

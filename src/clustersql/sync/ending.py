@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 from ..connection import rehearsal
 from ..connection.forwarded import mode_changed
-from ..connection.guard import refused
 from ..connection.hooks import call_hooks
 from ..connection.interruption import broken_into, passes
 from ..connection.work import Callbacks
@@ -61,8 +60,8 @@ class Ending(Answering):
                     else:
                         to_the_end(session.raw, commit)
             except Exception as exc:
-                if token is not None and (error := refused(state, session, token, exc)) is not None:
-                    self._end_commit(error)
+                if token is not None:
+                    guard.failed(self, session, token, exc)
                 recover_commit(self, exc)
             except BaseException as exc:
                 broken_into(self, exc, phase=Phase.COMMIT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..connection.guard import Token, fence_of, insert_of, prepared, refused
+from ..connection.guard import Token, fence_of, insert_of, left_open, outdated, prepared, refused
 from ..connection.interruption import passes
 from ..connection.once import Claim, require_new, statements_of
 from ..connection.statements import LEFT
@@ -31,6 +31,8 @@ def prepare(connection: Ending, session: Session, text: bool = False) -> Token |
     token = prepared(state, session, text)
     if token is None:
         return None
+    if token.exported and (error := outdated(state, token)) is not None:
+        connection._end_commit(error)
     if session.birth is None and not session.shared:
         _identify(connection, session)
     if not token.fold:
@@ -61,6 +63,23 @@ def _within(connection: Ending, session: Session, statement: str, token: Token |
         return recover_statement(connection, never, LEFT, Phase.EXECUTE, exc)
     session.count += 1
     return rows
+
+
+def failed(connection: Ending, session: Session, token: Token, error: BaseException) -> None:
+    """The COMMIT of ``token`` has raised ``error``.  Where the token was refused, raise what that means.  Where the
+    server holds the transaction open, roll it back: nobody expects one after a COMMIT that failed, and the next one to
+    use the session would be in it.
+    """
+    state = connection._state
+    if (told := refused(state, session, token, error)) is not None:
+        connection._end_commit(told)
+    if left_open(state, session, token, error):
+        try:
+            with awaited(session):
+                session.raw.rollback()
+        except BaseException as exc:
+            if passes(connection, exc, phase=Phase.COMMIT):
+                raise
 
 
 def write(connection: Ending, claim: Claim) -> None:

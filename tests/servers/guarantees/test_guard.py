@@ -263,6 +263,57 @@ def test_a_missing_table_is_told_once(one_of_each: Guarded, caplog: pytest.LogCa
     assert set(one_of_each.cluster.metrics()["CommitGuard"]["inactive"]) == {"a"}
 
 
+def test_a_token_that_fails_leaves_no_transaction_behind(one_of_each: Guarded) -> None:
+    """Some errors mean that the server has rolled back, but in one text with COMMIT it still holds the transaction open:
+    the next one to use the session must not find it.
+    """
+    stage, table = one_of_each.stage, one_of_each.table
+    for statement in refusing(table) if stage.postgres else refusing_too(table):
+        stage.ask(statement)
+    try:
+        with one_of_each.db.connection() as conn:
+            stage.insert(conn)
+            error = failure(conn.commit)
+            stage.read(conn)
+    finally:
+        stage.ask(f"DROP TRIGGER refused{f' ON {table}' if stage.postgres else ''}")
+    assert isinstance(error, stage.errors.Error)
+    assert not isinstance(error, TransactionLost)
+    assert one_of_each.db.run(one_of_each.work) == "its value"
+    assert stage.count() == 1
+
+
+def refusing(table: str) -> tuple[str, ...]:
+    body = "BEGIN RAISE EXCEPTION 'ordered' USING ERRCODE = '40P01'; END"
+    function = f"CREATE OR REPLACE FUNCTION public.refused() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
+    return function, f"CREATE TRIGGER refused BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION public.refused()"
+
+
+def refusing_too(table: str) -> tuple[str, ...]:
+    signal = "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'ordered'"
+    return (f"CREATE TRIGGER refused BEFORE INSERT ON {table} FOR EACH ROW {signal}",)
+
+
+def test_an_id_is_not_given_where_no_token_is_taken(psycopg_stage: Stage) -> None:
+    """Who settled it would be told "void" of what went unguarded: no id is given there, and what has one does not
+    commit without its token.
+    """
+    guarded, stage = Guarded(psycopg_stage), psycopg_stage
+    stage.ask(f"REVOKE ALL ON {guarded.table} FROM app")
+    try:
+        with guarded.db.connection() as conn:
+            stage.insert(conn)
+            text = conn.commit_id
+            assert isinstance(failure(conn.commit), TransactionLost)
+            stage.insert(conn)
+            with pytest.raises(ConfigError, match="inactive on node 'a'"):
+                conn.commit_id  # noqa: B018
+            conn.rollback()
+    finally:
+        make_tables(stage)
+    assert (stage.count(), guarded.db.settle(text)) == (0, "void")
+
+
 @pytest.mark.parametrize("statement", ["SET ROLE nobody_here", "SET TRANSACTION READ ONLY"])
 def test_what_takes_the_token_s_rights_away(psycopg_stage: Stage, statement: str) -> None:
     """Seen, it goes unguarded: the token would be refused, and the transaction with it."""

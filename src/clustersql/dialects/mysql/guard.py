@@ -6,6 +6,7 @@ attempt that it has undone (``wsrep_retry_autocommit``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ...core.guard.resolve import Answer, Birth, Fence
@@ -169,5 +170,5 @@ GUARDING = Guarding(
     taken=frozenset({1062}),
     # END follows COMMIT: who is ended there (KILL QUERY, max_statement_time) may have committed.
     unproven=frozenset({1317, 1969, 3024}),
-    unguards=r"\bread[ _]only\b|\bset role\b|\btransaction_read_only\b|\btx_read_only\b",
+    unguards=re.compile(r"\bread[ _]only\b|\bset\s+role\b|\btransaction_read_only\b|\btx_read_only\b", re.IGNORECASE),
 )

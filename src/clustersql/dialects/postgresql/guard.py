@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ...core.guard.resolve import Answer, Birth, Fence
@@ -173,5 +174,8 @@ GUARDING = Guarding(
     persistent=persistent,
     refused=REFUSED,
     taken=frozenset({"23505"}),
-    unguards=r"\bread[ _]only\b|\bset (?:local |session )?(?:role|session authorization)\b|\bset_config\b.*\brole\b",
+    unguards=re.compile(
+        r"\bread[ _]only\b|\bset\s+(?:local\s+|session\s+)?(?:role|session\s+authorization)\b|\bset_config\b.*\brole\b",
+        re.IGNORECASE | re.DOTALL,
+    ),
 )

@@ -17,6 +17,7 @@ COLUMNS = (
     "later in a transaction, before COMMIT",
     "at COMMIT",
 )
+GUARDED = "at COMMIT, with the [commit guard](docs/guard.md)"
 ROWS = {
     "before anything was sent": Facts(Fault.LOST, lost=True, not_sent=True),
     "sent, no answer": Facts(Fault.LOST, lost=True),
@@ -54,7 +55,7 @@ def cell(row: str, column: str) -> str:
 
 def test_the_table_has_these_rows_and_columns() -> None:
     head, *body = shown()
-    assert head == ["the node fails ...", *COLUMNS]
+    assert head == ["the node fails ...", *COLUMNS, GUARDED]
     assert [line[0] for line in body] == list(ROWS)
 
 
@@ -63,6 +64,13 @@ def test_each_cell_begins_with_the_verdict(row: str, column: str) -> None:
     decided = verdict(situation(row, column))
     longest = max((words for words in WORDS.values() if cell(row, column).startswith(words)), key=len, default=None)
     assert longest == WORDS[decided], f"{row} / {column}: the code says {decided}"
+
+
+@pytest.mark.parametrize("row", [row for row, column in CELLS if column == "at COMMIT"])
+def test_the_guard_settles_what_is_unknown_and_leaves_the_rest(row: str) -> None:
+    decided = verdict(situation(row, "at COMMIT"))
+    settled = "success, or `TransactionLost`" if decided is Verdict.UNKNOWN else WORDS[decided]
+    assert cell(row, GUARDED).startswith(settled)
 
 
 def test_the_exceptions_in_the_cells() -> None:

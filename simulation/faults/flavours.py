@@ -50,7 +50,8 @@ class Family:
 def _postgresql_told(statement: str, replica: bool, epoch: int, length: int, since: str) -> list[tuple[Any, ...]]:
     timeline, follows = (None, epoch) if replica else (f"{epoch:08X}", None)
     state = (replica, "off", "18.0", "100", "3", False, False, length * 100)
-    return [(*state, "7300000000000000001", timeline, since, follows, follows, None)]
+    # No address of its own: each name leads to one server.
+    return [(*state, "7300000000000000001", timeline, since, follows, follows, None, None)]
 
 
 def _mysql_told(statement: str, replica: bool, epoch: int, length: int, since: str) -> list[tuple[Any, ...]]:

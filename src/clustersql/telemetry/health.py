@@ -14,7 +14,7 @@ from typing import Any
 from ..cluster import Cluster
 from ..core.view.view import Service
 from ..errors import ConfigError
-from ..reports.values import NodeReport
+from ..reports.values import NodeReport, Snapshot
 
 READY_AFTER = 15.0
 """Seconds for which a cluster that was ready may be without a usable node before ``/readyz`` says so: longer than a
@@ -34,7 +34,7 @@ def _health(cluster: Cluster) -> dict[str, Any]:
     told = cluster.snapshot()
     service = Service(told.wanted)
     try:
-        closed = cluster.open().closed
+        closed = _is_closed(cluster, told)
     except ConfigError as exc:
         return {"healthy": False, "wanted": service.value, "usable": [], "why": {"": str(exc)}}
     usable = [] if closed else list(cluster.view.candidates[service])
@@ -45,6 +45,15 @@ def _health(cluster: Cluster) -> dict[str, Any]:
         "usable": usable,
         "why": {"": "closed"} if closed else why,
     }
+
+
+def _is_closed(cluster: Cluster, told: Snapshot) -> bool:
+    """Whether the cluster serves nobody any more.  One without a driver for threads is probed by its event loops, once
+    they use it.
+    """
+    if cluster.driver is None and told.pools:
+        return all(pool.sizes["closed"] for pool in told.pools)
+    return cluster.open().closed
 
 
 def _why(node: NodeReport) -> str:

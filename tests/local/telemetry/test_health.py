@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from support.waiting import eventually
 
 from clustersql import Cluster, ConfigError
-from clustersql.telemetry.health import Readiness, Ready
+from clustersql.telemetry.health import Readiness, Ready, health
 from clustersql.telemetry.http import serve
 
 
@@ -90,3 +91,17 @@ def test_a_cluster_that_is_shown_no_more_is_forgotten(cluster: Cluster) -> None:
 def test_ready_after_is_seconds(seconds: Any) -> None:
     with pytest.raises(ConfigError, match="ready_after: must be a number of seconds"):
         serve(clusters=[], ready_after=seconds)
+
+
+def test_a_cluster_for_asyncio_alone_is_healthy_once_a_loop_uses_it(tmp_path: Path) -> None:
+    cluster = Cluster("books", async_driver="aiosqlite")
+    cluster.add_node("a", database=str(tmp_path / "books.db"))
+    good, found = health({"books": cluster})
+    assert (good, "has no driver for threads" in found["books"]["why"][""]) == (False, True)
+
+    async def main() -> None:
+        async with cluster.aopen() as db:
+            await db.execute("SELECT 1")
+            assert health({"books": cluster})[0]
+
+    asyncio.run(main())

@@ -127,9 +127,9 @@ def test_no_password_is_shown() -> None:
 def test_other_paths_and_methods() -> None:
     with serve(clusters=[]) as server:
         assert get(server, "/healthz?verbose=1") == (200, {"healthy": True, "clusters": {}})
-        assert get(server, "/") == (
+        assert get(server, "/nothing") == (
             404,
-            {"error": "there are /metrics, /debug/vars, /livez, /readyz, /healthz"},
+            {"error": "there are /, /live, /state.json, /metrics, /debug/vars, /livez, /readyz, /healthz"},
         )
         assert get(server, "/healthz", "HEAD") == (200, None)
 

@@ -23,6 +23,8 @@ from clustersql.reports.values import (
 NODE = NodeReport(
     "a",
     False,
+    "",
+    "",
     "up",
     "primary",
     "ready",

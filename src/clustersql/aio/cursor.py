@@ -126,6 +126,7 @@ class Cursor:
         ):
             if options:
                 operation, parameters, options = positional(state, operation, parameters, options, many=False)
+                state.reads_options(options)
             return await self._noted("execute", operation, parameters, options)
         session.statement = operation
         session.started = monotonic()
@@ -222,7 +223,7 @@ class Cursor:
         connection = self._connection
         connection._require_own(error, traits, phase_of(traits))
         connection._no_sample()
-        traits = self._state.told(operation, parameters, traits, method == "executemany")
+        traits = self._state.told(operation, parameters, options, traits, method == "executemany")
         if traits is None:  # it was not noted, so what the count was before it is not known
             self._state.cancelling = requests(connection._pool.loop)
         result = await recover_statement(connection, again, traits, phase_of(traits), error)

@@ -94,7 +94,7 @@ async def method(connection: Connection, name: str, *args: Any, **kwargs: Any) -
     except BaseException as exc:
         connection._require_own(exc, traits, phase_of(traits))
         connection._no_sample()
-        told = connection._state.told(operation, rows, traits, many)
+        told = connection._state.told(operation, rows, {}, traits, many)
         result = await recover_statement(
             connection, lambda session: function(session.raw, *args, **kwargs), told, phase_of(traits), exc
         )

@@ -8,6 +8,7 @@ that took its rows from there.
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
 from itertools import count, cycle, repeat
 from types import CellType, GeneratorType
 from typing import Any
@@ -33,6 +34,17 @@ def read_once(parameters: Any, many: bool) -> bool:
         return any(hasattr(type(row), "__next__") for row in parameters)
     kind = type(parameters)
     return many or (hasattr(kind, "__iter__") and not hasattr(kind, "__len__"))
+
+
+def used_up(options: Mapping[str, Any]) -> list[Any]:
+    """Return the driver's own options of a statement that one try may use up: a file or an iterator (the ``stream`` of
+    pg8000's COPY).
+    """
+    return [value for value in options.values() if _is_file(value) or read_once(value, many=False)]
+
+
+def _is_file(value: Any) -> bool:
+    return any(hasattr(value, name) for name in ("read", "readinto", "write"))
 
 
 def _lasts(rows: Any) -> bool:
@@ -74,7 +86,11 @@ def sources(rows: Any) -> list[Any]:
         if id(each) not in found:
             found[id(each)] = each
             left += [one for one in _held(each) if _may_read(one)]
-    return [one for one in found.values() if hasattr(type(one), "__next__") and not isinstance(one, _ENDLESS)]
+    return [one for one in found.values() if _is_read(one) and not isinstance(one, _ENDLESS)]
+
+
+def _is_read(one: Any) -> bool:
+    return hasattr(type(one), "__next__") or _is_file(one)
 
 
 def _held(each: Any) -> list[Any]:

@@ -17,7 +17,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ from ..core.view.node import Role
 from ..core.view.view import Want
 from ..errors import TransactionLost
 from .guard import watch
-from .rows import read_once
+from .rows import read_once, used_up
 from .work import Callbacks, Work
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _READ_BEFORE = (
     "a former attempt of run has read rows from the same iterator, and what it gives now is not known to be all: give"
-    " executemany a list, or make the iterator, and what it reads from, inside the function"
+    " executemany a list, or make the iterator or open the file, and what it reads from, inside the function"
 )
 
 
@@ -183,9 +183,17 @@ class State(Work):
         self.transaction = self.transaction.ended_by(error)
         raise error
 
-    def told(self, operation: Any, parameters: Any, traits: Traits | None, many: bool) -> Traits | None:
+    def reads_options(self, options: Mapping[str, Any]) -> None:
+        """``execute`` is about to be given ``options`` of the driver's; as `reads`, for those that it may use up."""
+        for one in used_up(options):
+            self.reads(one)
+
+    def told(
+        self, operation: Any, parameters: Any, options: Mapping[str, Any], traits: Traits | None, many: bool
+    ) -> Traits | None:
         """Return the traits of a statement that has failed, by which it is decided whether it is sent again."""
-        return self.notes.told_once(operation, traits) if read_once(parameters, many) else traits
+        once = read_once(parameters, many) or used_up(options)
+        return self.notes.told_once(operation, traits) if once else traits
 
     def leaves_results(self, operation: Any, cursor: Any) -> bool:
         """Note that the driver's ``cursor`` may have further results of a statement.  Returns whether they are to be

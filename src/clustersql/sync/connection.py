@@ -303,7 +303,7 @@ class Connection(Ending):
             session.started = session.ended = monotonic()
         if passes(self, exc, traits, phase_of(traits)):
             raise exc
-        traits = self._state.told(operation, parameters, traits, method == "executemany")
+        traits = self._state.told(operation, parameters, options, traits, method == "executemany")
         again = cursor._again(method, operation, parameters, options)
         result = recover_statement(self, again, traits, phase_of(traits), exc)
         if traits is None and self._state.behind is not None:

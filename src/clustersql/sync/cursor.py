@@ -205,6 +205,7 @@ class Cursor:
         if not known or options:
             if options:
                 operation, parameters, options = positional(self._state, operation, parameters, options, many=False)
+                self._state.reads_options(options)
             return self._noted("execute", operation, parameters, options)
         session.statement = operation
         session.started = monotonic()

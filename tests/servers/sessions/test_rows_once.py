@@ -1,8 +1,9 @@
-"""`executemany` with rows that can be read once only: never a part of them committed in silence."""
+"""Rows that can be read once only, of `executemany` or of COPY: never a part of them committed in silence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -18,6 +19,12 @@ before_or_after = pytest.mark.parametrize("before", [True, False], ids=["before"
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A stage for each driver that takes an iterator; mariadb takes lists and tuples only."""
     yield from _stage(request.param, request)
+
+
+@pytest.fixture
+def pg8000_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """A stage for pg8000."""
+    yield from _stage("pg8000", request)
 
 
 def rows_of(stage: Stage) -> list[tuple[str]]:
@@ -148,3 +155,20 @@ def test_returning(psycopg_stage: Stage) -> None:
         assert isinstance(failure(many, conn, generated(stage), returning=True), TransactionLost)
         conn.rollback()
     assert there(stage) == 0
+
+
+def test_a_stream_of_copy(pg8000_stage: Stage) -> None:
+    """pg8000's own option of ``execute``: the rest of it is never all that is committed, and ``run`` stops."""
+    stage = pg8000_stage
+    text = "".join(f"{stage.key}-{i}\n" for i in range(20_000)).encode()
+    statement, halfway = "COPY events (name) FROM STDIN", f"{stage.key}-10000\n".encode()
+
+    def copy(conn: Any, stream: Any) -> None:
+        conn.cursor().execute(statement, stream=stream)
+
+    stage.cut(halfway, before=True)
+    assert isinstance(failure(stage.db.run, copy, BytesIO(text)), TransactionLost)
+    assert there(stage) == 0
+    stage.cut(halfway, before=True)
+    stage.db.run(lambda conn: copy(conn, BytesIO(text)))
+    assert there(stage) == 20_000

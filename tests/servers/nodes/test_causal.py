@@ -6,8 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -288,6 +292,18 @@ def test_a_reader_that_is_cancelled_while_it_waits_leaves_nothing_behind(postgre
 
     cluster.loop.call(cancelled)
     assert eventually(lambda: db.stats()["in_flight"] == 0), db.stats()
+
+
+def test_a_fork_and_an_interrupt_in_the_middle_of_a_wait(postgres: PostgresCluster, make: Make) -> None:
+    """The child reads with the view, by sessions of its own; the parent's reader and its pool are as they were."""
+    for name in ("n2", "n3"):
+        hold_back(postgres, name, "50s")
+    program = Path(__file__).parent / "causal_waits.py"
+    command = [sys.executable, "-W", "error", str(program), *(postgres.dsn(name) for name in postgres.nodes)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    told = json.loads(ran.stdout)
+    assert told == {"child": 0, "seen": [1], "how": "interrupted", "late": False, "left": 0, "after": [1, 1]}
 
 
 def test_what_cannot_be_asked_for_is_said(postgres: PostgresCluster, make: Make) -> None:

@@ -85,6 +85,10 @@ def test_a_standby_of_another_history_is_never_fresh(postgres: PostgresCluster, 
     )
     assert postgres.execute("n2", "SELECT pg_promote(true, 30)") == [(True,)]
     postgres.execute("n2", "INSERT INTO events (name) VALUES ('v3')")
+    assert eventually(lambda: clusters["psycopg", True].view.switches)
+    s = opened["psycopg", True].causal()
+    s.execute("INSERT INTO events (name) VALUES ('v3')")
+    bookmark = s.bookmark
     for (driver, granted), db in opened.items():
         cluster = clusters[driver, granted]
         assert eventually(lambda cluster=cluster: cluster.view.switches), "what a server says at connect is no timeline"
@@ -92,6 +96,12 @@ def test_a_standby_of_another_history_is_never_fresh(postgres: PostgresCluster, 
         error = failure(served, db.options(role="replica", timeout=0.3, **FRESH), 1)
         assert isinstance(error, clustersql.NoNodeAvailable), (driver, granted)
         assert cluster.metrics()["Nodes"]["n3"]["Lag"] is None
+        read = {"read_only": True, "after": bookmark}
+        assert served(db.options(**read)) == ({"n2"}, {"v3"}), (
+            "its position is beyond the bookmark's, of another history"
+        )
+        behind = failure(served, db.options(role="replica", timeout=0.3, **read), 1)
+        assert isinstance(behind, clustersql.NoNodeAvailable), (driver, granted)
         if granted:  # proven: it follows the old primary still
             assert eventually(lambda cluster=cluster: "epoch" in kept_out(cluster, "n3"))
             error = failure(served, db.options(node="n3", read_only=True, timeout=0.3), 1)

@@ -72,7 +72,7 @@ def test_standbys_come_and_go(postgres: PostgresCluster, make: Make) -> None:
 
     postgres.stop("n3")
     assert eventually(lambda: cluster.nodes == sorted(["n1", n2])), cluster.view
-    assert set(db.stats()["nodes"]) == {"n1", n2}
+    assert eventually(lambda: set(db.stats()["nodes"]) == {"n1", n2}), db.stats()  # the pool is told after the view
     postgres.start("n3")
     assert has(cluster, "n1", n2, n3), cluster.view
 

@@ -53,8 +53,10 @@ def effect_of(state: State, name: str) -> Effect:
 
 
 def exception_of(state: State, name: str) -> Any:
-    """Return one of the driver's `EXCEPTIONS`, without a session: ``except conn.Error`` comes when it may be lost."""
-    return getattr(state.driver.module, name)
+    """Return one of the driver's `EXCEPTIONS`, its connection's, or its module's where there is none: ``except
+    conn.Error`` comes when the session may be lost.
+    """
+    return getattr(state.driver.module if state.session is None else state.session.raw, name)
 
 
 def text_of(state: State, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

@@ -282,17 +282,20 @@ def _own_monitor() -> Iterator[None]:
 
 @contextmanager
 def _ordered(loop: Loop) -> Iterator[None]:
-    """Sets of sessions and dials are gone through in the order of their hashes, which are addresses: make those the
-    seed's too.
+    """Sets of sessions, dials and pools are gone through in the order of their hashes, which are addresses: make those
+    the seed's too.
     """
     from clustersql.aio.dial import Attempt as Task
     from clustersql.core.booking.shelf import Session
+    from clustersql.pool.upkeep import Upkeep
     from clustersql.sync.dial import Attempt
 
     Session.__hash__ = lambda session: session.raw.serial  # type: ignore[method-assign]
-    for each in (Attempt, Task):
-        each.__hash__ = lambda attempt: loop.serial(attempt)  # type: ignore[method-assign]
+    numbered: tuple[Any, ...] = (Attempt, Task, Upkeep)
+    for each in numbered:
+        each.__hash__ = lambda one: loop.serial(one)
     try:
         yield
     finally:
-        del Session.__hash__, Attempt.__hash__, Task.__hash__
+        for each in (Session, *numbered):
+            del each.__hash__

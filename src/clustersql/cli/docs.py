@@ -68,8 +68,14 @@ Starts servers of its own on free ports of 127.0.0.1, below a temporary folder, 
 postgres` needs nothing but `pip install "clustersql[demo]"`; `--engine galera` needs `apt-get install mariadb-server galera-4 rsync` and
 `pip install "clustersql[pymysql]"`.
 
+With `--guard` the cluster has the [commit guard](guard.md), and before the story the answers of two COMMITs are cut on their way, of one after the
+server got it and of one before: the first `commit()` returns, the second raises `TransactionLost`, and the table has the one row.
+
 A node is frozen first (SIGSTOP: it accepts connections and answers nothing, as a hung host does) and continued, then others are killed. Whoever
 waits for the frozen one is woken after `stall_after` and a probe without an answer, some 3 seconds in all.
+
+With `--one-address` all servers stand [behind one address](address.md), as of a Kubernetes Service. The primary is demoted, lives on and keeps
+its sessions; a standby is promoted; the address leads to both for a while, then to the new primary alone.
 
 Each write inserts a row with a number of its own and raises a counter in the same transaction. At the end the rows and counters are read
 by an administrator's connection, not through clustersql, and compared with what the program was told: acknowledged writes are there

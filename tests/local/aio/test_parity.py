@@ -44,8 +44,8 @@ ONLY_ASYNC = {
 }  # fmt: skip
 ONLY_SYNC_NAMES = {
     # What is no API of threads: shared by both.
-    "AlreadyCommitted", "CausalityLost", "Cluster", "ClusterError", "ConfigError", "NoNodeAvailable", "OutcomeUnknown", "PoolClosed", "PoolTimeout",
-    "ReplayMismatch", "TransactionLost", "load", "metrics", "register", "registered", "unregister",
+    "AlreadyCommitted", "CausalityLost", "Cluster", "ClusterError", "ConfigError", "Credentials", "NoNodeAvailable", "OutcomeUnknown", "PoolClosed",
+    "PoolTimeout", "ReplayMismatch", "TransactionLost", "load", "metrics", "register", "registered", "unregister",
 }  # fmt: skip
 TWINS = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__", "__next__": "__anext__"}
 AWAITED = {

@@ -264,7 +264,7 @@ def test_close_on_accept(proxy: FaultProxy) -> None:
 
 
 def test_a_dead_target_looks_like_a_closed_connection(proxy: FaultProxy) -> None:
-    live, proxy.target_port = proxy.target_port, proxy.port + 1
+    live, proxy.target_port = proxy.target_port, free_ports(1)[0]
     with Client(proxy) as client:
         assert client.line() == b""
     proxy.target_port = live

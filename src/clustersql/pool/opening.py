@@ -14,6 +14,7 @@ from ..core.booking.book import dial_plan
 from ..core.booking.opening import GaveUp, fill
 from ..core.booking.shelf import Actions, Session, Shelf, Waiter
 from ..core.steps import Dial, Look, Picture, Step, Steps
+from ..core.view.observe import is_overtaken
 from ..core.view.probe import Probe
 from ..core.view.use import Use
 from ..core.view.view import Service, Want
@@ -222,6 +223,9 @@ class Opening(Lending[D]):
         session.identity = "" if session.shared else answer.report.identity
         if answer.ends is not None:
             session.expires = min(session.expires, answer.ends)
+        node = topology.view.by_name.get(name)
+        if node is not None and is_overtaken(node, answer.report):
+            session.generation = -1  # the node has refused others since: its smart shutdown would wait for this one
         misfit = unfit(topology.view, shelf.name, waiter)
         with self._lock:
             self._attempts.discard(attempt)

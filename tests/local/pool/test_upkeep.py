@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sqlite3
 import time
 import weakref
 from pathlib import Path
@@ -15,6 +16,10 @@ from support.fake import fake_cluster
 from support.waiting import eventually
 
 from clustersql import Cluster
+from clustersql.core.faults import Fault
+from clustersql.core.view.node import Report, Role
+from clustersql.core.view.observe import Unreachable
+from clustersql.core.view.probe import Probe
 from clustersql.sync.monitor import monitor
 
 
@@ -76,3 +81,24 @@ def test_a_loop_that_ends_without_a_word_takes_the_upkeep_along() -> None:
     with pytest.warns(ResourceWarning, match="the event loop ended while the database of cluster"):
         upkeep = asyncio.run(main())
     assert eventually(lambda: gone(upkeep))
+
+
+def test_what_was_let_in_before_the_node_refused_does_not_stay_open(make_sync: Make) -> None:
+    """At a smart shutdown: its answer comes late, and changes nothing; the server would wait for it to be closed."""
+
+    class Ended:
+        name, seconds = "a", 0.01
+
+    db = make_sync(nodes="a", probe_interval=60.0).open()
+    db.execute("SELECT 1")
+    pool: Any = db._pool
+    report = Report(Role.PRIMARY, asked=time.monotonic())
+    pool.topology.tell(Unreachable("a", Fault.NOT_READY, "the database system is shutting down"))
+    shelf = pool._book.shelves["a"]
+    shelf.dials += 1
+    pool._book.total += 1
+    raw = sqlite3.connect(":memory:", check_same_thread=False)
+    actions = pool._answered(Ended(), Probe(raw, report), shelf, None, None)
+    assert [session.raw for session in actions.close] == [raw]
+    assert shelf.idle == []
+    pool._act(actions)

@@ -269,7 +269,7 @@ def test_a_freeze_a_drain_and_a_demotion(driver: str, postgres_cluster: Any) -> 
         def ask() -> str:
             return ports[engines.ask(reads, "SELECT inet_server_port()")]
 
-        assert {ask() for _ in range(9)} == {"n1", "n2", "n3"}
+        assert eventually(lambda: {ask() for _ in range(9)} == {"n1", "n2", "n3"})  # each has answered by then
         postgres_cluster.freeze("n3")
         try:
             assert "n3" not in {ask() for _ in range(9)}

@@ -336,7 +336,7 @@ def _added(view: View, seen: Added, now: float) -> View:
 
 def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Breaker) -> Node:
     report = seen.report if seen.report.complete else _completed(node, seen.report)
-    if _is_overtaken(node, report):
+    if is_overtaken(node, report):
         return node
     was_primary = node.role is Role.PRIMARY or (node.role is Role.UNKNOWN and node.reach in (Reach.UP, Reach.SUSPECT))
     demoted = was_primary and report.role not in (Role.PRIMARY, node.role)  # unknown: it refused a write a moment ago
@@ -394,7 +394,7 @@ def _positioned(node: Node, seen: Positioned, now: float, jitter: float, breaker
     )
 
 
-def _is_overtaken(node: Node, report: Report) -> bool:
+def is_overtaken(node: Node, report: Report) -> bool:
     """Whether it was asked for before the node refused: it would be called ready again, and probed on a connection that
     it still serves.
 

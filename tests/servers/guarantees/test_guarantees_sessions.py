@@ -170,7 +170,9 @@ def test_a_session_that_was_read_only_once_obeys_a_demotion(stage: Stage) -> Non
     """What makes it writable again must not outlive the server's own setting, or it alone goes on writing to the old
     primary.
     """
-    db = stage.make(max_size=1).open().options(timeout=1.0)
+    cluster = stage.make(max_size=1, stagger=20.0)
+    db = cluster.open().options(timeout=1.0)
+    assert eventually(lambda: all(node.usable for node in cluster.view))  # or each of the two may be served by another
     which = "SELECT pg_backend_pid()" if stage.postgres else "SELECT connection_id()"
     reader = db.options(read_only=True).execute(which).fetchall()
     with db.connection() as conn:

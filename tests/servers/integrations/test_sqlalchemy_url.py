@@ -12,6 +12,7 @@ import pytest
 from servers.integrations.engines import POSTGRES, Engines, engines_of
 from sqlalchemy import JSON, bindparam, select, text, type_coerce
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError
+from support.waiting import eventually
 
 import clustersql
 from clustersql.integrations.sqlalchemy import cause, following

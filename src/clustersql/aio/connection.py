@@ -17,13 +17,12 @@ from typing import Any
 from ..config.options import Options
 from ..connection.forwarded import EXCEPTIONS, OWN, assign, effect_of, exception_of, looked_at
 from ..connection.hooks import call_hooks
-from ..connection.interruption import DONE
+from ..connection.interruption import in_return
 from ..connection.state import State, passing
 from ..connection.statements import UNSET, StatementCache
 from ..connection.work import Callbacks
 from ..core.statements.traits import Traits
 from ..core.view.view import Want
-from ..core.words import note
 from ..drivers.base.surface import Effect
 from . import guard, own
 from .cancellation import requests
@@ -153,8 +152,7 @@ class Connection(Ending):
             keep = await self._finish(session)
         except BaseException as exc:  # cancelled in the middle of an answer
             session.tainted = True
-            if state.done:
-                note(exc, DONE)
+            in_return(state, exc)
             raise
         finally:
             session.statements += session.count

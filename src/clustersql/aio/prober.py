@@ -12,7 +12,7 @@ from ..core.steps import Ask, Connect, LetGo, Query, Step
 from ..core.view.node import Report
 from ..core.view.probe import Probe, probe
 from ..drivers.contract import AsyncDriver
-from ..nodes.dial import Order, patience
+from ..nodes.dial import Order, is_answer, patience
 from ..nodes.inquiry import Told
 from ..nodes.prober import BaseProber, Heard
 from ..nodes.topology import Topology
@@ -102,7 +102,7 @@ class Prober(BaseProber[Attempt]):
         try:
             return Told(raw, await self.driver.ask(raw, statements))
         except Exception as exc:
-            if self.driver.is_closed(raw):
+            if not is_answer(self.driver, exc, raw):
                 raise
             return Told(raw, refused=exc)
 
@@ -162,8 +162,8 @@ class Prober(BaseProber[Attempt]):
                 if order.is_anothers(uptime, await ask(self.driver, raw)):
                     return
             await self.driver.ask(raw, (order.statement,))
-        except Exception:  # MySQL: the session is gone already
-            if self.driver.is_closed(raw):
+        except Exception as exc:  # MySQL: the session is gone already
+            if not is_answer(self.driver, exc, raw):
                 raise
 
     def _close(self, raw: Any) -> None:

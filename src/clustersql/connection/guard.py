@@ -261,7 +261,12 @@ def note_id(state: State, error: BaseException) -> None:
     """Say on an exception that passes by which id its COMMIT can be settled."""
     token: Token | None = state.token
     if token is not None and token.sent:
-        note(error, f"clustersql: what became of it is told by db.settle({id_of(state, token)!r})")
+        note(error, settled_by(id_of(state, token)))
+
+
+def settled_by(commit_id: str) -> str:
+    """Return the note that tells the id of a COMMIT whose outcome nobody knows."""
+    return f"clustersql: what became of it is told by db.settle({commit_id!r})"
 
 
 def watch(state: State, operation: str) -> None:

@@ -7,8 +7,8 @@ Rules
 * How far the call had come is not known, and an answer may be pending: so the session is closed at once, before anybody
   can read that as the answer to his next statement.  What was open in it is lost until the caller rolls back.
 * Where something may have been committed the exception has a note of it, and `run` does not call its function again.
-* In the return of a connection whose work is done and committed (`State.done`) it has a note of that: it looks like a
-  failure of the work.
+* In the return of a connection it takes the place of how the work has ended, so it has a note of that: where it is
+  done and committed (`State.done`) it looks like a failure, and where nobody knows, like a failure that is certain.
 
 Shared by both APIs; nothing here waits.
 """
@@ -22,7 +22,7 @@ from ..core.statements.traits import Traits
 from ..core.words import note
 from ..errors import OutcomeUnknown, TransactionLost
 from .base import BaseConnection
-from .guard import note_id
+from .guard import note_id, settled_by
 from .state import State
 
 CANCELLED = "clustersql: OutcomeUnknown: cancelled after it was sent, so it may have been committed or not"
@@ -94,6 +94,22 @@ def cancelled(
         connection._pool.interrupted(session)
     if state.session is session:
         _end(state, phase)
+
+
+def in_return(state: State, error: BaseException) -> None:
+    """Note on ``error``, which is raised in the return of a connection, how the work has ended."""
+    if state.done:
+        note(error, DONE)
+        return
+    hidden, seen = error.__context__, set[int]()
+    while hidden is not None and id(hidden) not in seen:
+        if isinstance(hidden, OutcomeUnknown):
+            note(error, f"clustersql: OutcomeUnknown: it broke into the return of the connection; before: {hidden}")
+            if hidden.commit_id is not None:
+                note(error, settled_by(hidden.commit_id))
+            return
+        seen.add(id(hidden))
+        hidden = hidden.__context__
 
 
 def _end(state: State, phase: Phase) -> None:

@@ -358,6 +358,16 @@ def is_refusal(driver: AnyDriver, error: Exception, raw: Any) -> bool:
     return facts.fault is Fault.STATEMENT and not facts.lost
 
 
+def is_answer(driver: AnyDriver, error: Exception, raw: Any) -> bool:
+    """Whether an error is what the node has answered to a question of ours, after which its connection works on.
+
+    After one that is not the driver's the answer may be on its way still: whoever is lent the connection next would
+    read it as the answer to his own statement.
+    """
+    facts = driver.facts(error, raw)
+    return facts.fault is not Fault.FOREIGN and not facts.lost and not driver.is_closed(raw)
+
+
 def connect_facts(driver: AnyDriver, error: BaseException) -> Facts:
     """Return what an error at connect proves."""
     if isinstance(error, ConfigError):

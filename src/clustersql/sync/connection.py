@@ -19,14 +19,13 @@ from typing import Any
 from ..config.options import Options
 from ..connection.forwarded import EXCEPTIONS, OWN, assign, effect_of, exception_of, looked_at, turns_on
 from ..connection.hooks import call_hooks
-from ..connection.interruption import DONE, passes
+from ..connection.interruption import in_return, passes
 from ..connection.state import State
 from ..connection.statements import StatementCache, phase_of
 from ..connection.work import Callbacks
 from ..core.recovery.verdict import Phase
 from ..core.statements.traits import Traits
 from ..core.view.view import Want
-from ..core.words import note
 from ..drivers.base.surface import Effect
 from ..errors import ConfigError
 from . import guard, own
@@ -131,8 +130,7 @@ class Connection(Ending):
                 self._finish(session)
             except BaseException as exc:
                 state.pool.give_back(session, False, state)  # it was already, unless that was broken off
-                if state.done:
-                    note(exc, DONE)
+                in_return(state, exc)
                 raise
 
     @property

@@ -13,7 +13,7 @@ from ..core.view.node import Report
 from ..core.view.observe import Answered
 from ..core.view.probe import Probe, probe
 from ..drivers.contract import Driver
-from ..nodes.dial import Order, patience
+from ..nodes.dial import Order, is_answer, patience
 from ..nodes.inquiry import Told
 from ..nodes.prober import BaseProber, Heard
 from ..nodes.topology import Topology
@@ -101,11 +101,15 @@ class Prober(BaseProber[Attempt]):
         try:
             return Told(raw, self.driver.ask(raw, statements))
         except Exception as exc:
-            if attempt.settled or self.driver.is_closed(raw):
+            if attempt.settled or not is_answer(self.driver, exc, raw):
                 attempt.let_go()
                 self.driver.close(raw)
                 raise
             return Told(raw, refused=exc)
+        except BaseException:  # nobody else knows of the connection
+            attempt.let_go()
+            self.driver.close(raw)
+            raise
         finally:
             self._inquiry.heard_out(attempt.name)
 
@@ -158,9 +162,12 @@ class Prober(BaseProber[Attempt]):
                 if question and order.is_anothers(self.driver.ask(raw, (question,))[0], ask(self.driver, raw)):
                     continue
                 self.driver.ask(raw, (order.statement,))
-            except Exception:  # MySQL: the session is gone already
-                if self.driver.is_closed(raw):
-                    raise
+            except BaseException as exc:
+                if isinstance(exc, Exception) and is_answer(self.driver, exc, raw):
+                    continue  # MySQL: the session is gone already
+                attempt.let_go()
+                self.driver.close(raw)
+                raise
 
     def _said(self, attempt: Attempt) -> None:
         with self._lock:

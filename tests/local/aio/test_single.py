@@ -148,3 +148,22 @@ def test_what_is_raised_ends_as_on_a_connection(
         assert isinstance(found, raised)
     assert note is None or note in notes
     assert gone == closed
+
+
+def test_a_return_that_is_broken_into_does_not_hide_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = OutcomeUnknown("node 'a' failed after COMMIT was sent")
+
+    async def broken_into(session: Any) -> bool:
+        raise Interrupted
+
+    async def main() -> None:
+        cluster, _ = fake_cluster("a")
+        async with cluster.aopen() as db:
+            monkeypatch.setattr(db._pool(), "reset", broken_into)
+            async with db.connection() as conn:
+                await conn.execute("CREATE TEMP TABLE mine (n INTEGER)")
+                raise unknown
+
+    with pytest.raises(Interrupted) as caught:
+        asyncio.run(main())
+    assert any("OutcomeUnknown: it broke into the return" in note for note in caught.value.__notes__)

@@ -12,6 +12,7 @@ import pytest
 from support.breaking import SoftLimit
 
 import clustersql
+from clustersql import OutcomeUnknown
 from clustersql.connection.interruption import DONE
 from clustersql.sync.database import Database
 
@@ -68,3 +69,20 @@ def test_the_exception_says_whether_the_work_is_done(
     assert (DONE in getattr(caught.value, "__notes__", [])) is done
     assert db.stats()["size"] == 0
     assert len(db.execute("SELECT n FROM t").fetchall()) == (done and work is not alone)
+
+
+def test_it_does_not_hide_that_nobody_knows_how_the_work_has_ended(db: Database) -> None:
+    """Else it would look like a failure that is certain."""
+    unknown = OutcomeUnknown("node 'file' failed after COMMIT was sent")
+    unknown.commit_id = "an-id"
+
+    def work() -> None:
+        with db.connection() as conn:
+            write(conn)
+            raise unknown
+
+    with pytest.raises(SoftLimit) as caught:
+        work()
+    notes = "\n".join(caught.value.__notes__)
+    assert "OutcomeUnknown: it broke into the return of the connection; before: node 'file' failed" in notes
+    assert "db.settle('an-id')" in notes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -16,14 +15,6 @@ from support.waiting import eventually
 from clustersql import Cluster, ConfigError
 from clustersql.telemetry.health import Readiness, Ready, health
 from clustersql.telemetry.http import serve
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster("books", driver="sqlite3", failover_probe=0.02)
-    cluster.add_node("a", database=str(tmp_path / "a.db"))
-    yield cluster
-    cluster.close()
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,6 @@ from clustersql.telemetry.http import Server, serve
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster("books", driver="sqlite3", failover_probe=0.02)
-    cluster.add_node("a", database=str(tmp_path / "a.db"))
-    yield cluster
-    cluster.close()
-
-
-@pytest.fixture
 def broken(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster("broken", driver="sqlite3")
     cluster.add_node("b", database=str(tmp_path / "no" / "such" / "folder.db"))

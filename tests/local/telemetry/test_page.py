@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,6 @@ from clustersql.telemetry.plots import plot
 from clustersql.telemetry.stream import MOST, news
 
 SECRET = "Sw0rdf1sh"
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster("books", driver="sqlite3", failover_probe=0.02)
-    cluster.add_node("a", database=str(tmp_path / "a.db"))
-    yield cluster
-    cluster.close()
 
 
 def ask(server: Server, path: str, **headers: str) -> tuple[int, dict[str, str], str]:

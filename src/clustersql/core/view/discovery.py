@@ -12,7 +12,8 @@ Rules
 4. A configured node is never removed, and of two names for one server its own is kept.
 5. A discovered node is removed when, for ``forget_after`` seconds without a break, a node that knows all members (the
    primary, a member of Galera's Primary component) has answered, no answering node has reported it, and it does not say
-   itself that it takes part.  So an outage, or the death of the only node that could tell, removes nothing.
+   itself that it takes part.  So an outage, or the death of the only node that could tell, removes nothing.  Who knows
+   all members is one of them: a standby that was promoted may have no standby itself that would report it.
 6. What the operator has removed is not discovered again until it is added.
 7. An address that only the server itself can use (loopback, a wildcard, none) is no address, unless the address map
    says what it means.
@@ -94,12 +95,12 @@ def _settled(view: View, now: float) -> View:
     nodes = {at: node_at(view.nodes, known, at, one.member.identity) for at, one in there.items()}
     unknown = [at for at in there if nodes[at] is None and at not in strangers and at not in known.excluded]
     vouched = {node.name for node in nodes.values() if node is not None}
-    vouched |= {node.name for node in view.nodes if _takes_part(node, known)}
-    authority = any(node.reach is Reach.UP and not node.outdated and _is_complete(node, known) for node in view.nodes)
+    authorities = {node.name for node in view.nodes if _is_authority(node, known)}
+    vouched |= authorities | {node.name for node in view.nodes if _takes_part(node, known)}
     missing = {
         node.name: known.missing.get(node.name, now)
         for node in view.nodes
-        if node.origin not in LISTED and authority and node.name not in vouched
+        if node.origin not in LISTED and authorities and node.name not in vouched
     }
     gone = {name for name, since in missing.items() if now - since >= known.forget_after}
     known = replace(known, missing={name: since for name, since in missing.items() if name not in gone})
@@ -115,9 +116,9 @@ def _takes_part(node: Node, known: Discovery) -> bool:
     return told is not None and told.attached and node.reach is Reach.UP
 
 
-def _is_complete(node: Node, known: Discovery) -> bool:
+def _is_authority(node: Node, known: Discovery) -> bool:
     told = known.told.get(node.name)
-    return told is not None and told.complete
+    return told is not None and told.complete and node.reach is Reach.UP and not node.outdated
 
 
 def _candidate(name: str, one: Reported, now: float) -> Node:

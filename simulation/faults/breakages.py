@@ -7,11 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
+from weakref import WeakKeyDictionary
 
 from clustersql import OutcomeUnknown
 from clustersql.connection import guard, rerun
 from clustersql.connection.guard import Token
 from clustersql.connection.state import State
+from clustersql.core.causal import reading
+from clustersql.core.causal.judge import REACHED
 from clustersql.core.faults import Fault
 from clustersql.core.guard.resolve import Answer, Fence
 from clustersql.core.recovery import verdict as rules
@@ -39,7 +42,7 @@ class Breakage:
             yield
 
 
-_verdict, _may_rerun = rules.verdict, rerun.may_rerun
+_verdict, _may_rerun, _proved = rules.verdict, rerun.may_rerun, reading._proved
 _fence_of, _prepared, _acknowledged = guard.fence_of, guard.prepared, CommitGuard.acknowledged
 
 
@@ -139,6 +142,22 @@ def _deletes_what_was_handed_out(self: CommitGuard, token: bytes, exported: bool
     _acknowledged(self, token, False)
 
 
+_furthest: WeakKeyDictionary[Any, dict[str, int]] = WeakKeyDictionary()
+"""Of the servers of a run, the furthest position that each node was known to be at."""
+
+
+def _known_of_any_start(search: Any, look: Any, view: Any) -> Iterator[Any]:
+    node, told = look.node, _furthest.setdefault(look.session.raw.wire.servers, {})
+    told[node.name] = max(told.get(node.name, 0), node.position or 0)
+    if search.mark is not None and reading._known(search, view, replace(node, position=told[node.name])):
+        return REACHED
+    return (yield from _proved(search, look, view))
+
+
+def _survives_all(timeline: int, place: int, to: int, switches: Any) -> bool:
+    return True
+
+
 _VERDICT = "clustersql.core.recovery.recover.verdict"
 
 BREAKAGES = {
@@ -227,5 +246,15 @@ BREAKAGES = {
         "clustersql.sync.settle.fence_of",
         _asks_for_its_number,
         "clustersql.aio.settle.fence_of",
+    ),
+    "position-survives-restart": Breakage(
+        "a position counts for a server that was started anew since: what was written is read",
+        "clustersql.core.causal.reading._proved",
+        _known_of_any_start,
+    ),
+    "timeline-ignored": Breakage(
+        "a position counts on every timeline: what was written is read",
+        "clustersql.core.causal.judge.survives",
+        _survives_all,
     ),
 }

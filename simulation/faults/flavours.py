@@ -9,6 +9,7 @@ from typing import Any
 from clustersql.dialects import Dialect, by_name
 from clustersql.dialects.mysql import guard as mysql
 from clustersql.dialects.postgresql import guard as postgresql
+from clustersql.dialects.postgresql.bookmarks import LOOK
 
 Code = tuple[str | None, int | None, str]
 """SQLSTATE, error number, text."""
@@ -30,9 +31,9 @@ class Family:
     keeps_sessions: bool
     fails_transactions: bool
     """After an error the transaction takes nothing more, and COMMIT rolls it back and reports success."""
-    told: Callable[[str, bool, int, int, str], list[tuple[Any, ...]]]
-    """The answer to a statement of the probe, by whether the node is a replica, its epoch, the length of its journal,
-    and which start of it this is.
+    told: Callable[[str, bool, int, tuple[int, int | None], str], list[tuple[Any, ...]]]
+    """The answer to a statement of the probe, or to `LOOK`, by whether the node is a replica, its epoch, the length of
+    its journal and that at which it was promoted, and which start of it this is.
     """
     remember: str
     """Leaves a value in the session."""
@@ -47,14 +48,24 @@ class Family:
     """The answer, by the statement, the session's number and the server's clock."""
 
 
-def _postgresql_told(statement: str, replica: bool, epoch: int, length: int, since: str) -> list[tuple[Any, ...]]:
+SYSTEM = "7300000000000000001"
+HISTORY = "pg_read_file"
+
+At = tuple[int, int | None]
+
+
+def _postgresql_told(statement: str, replica: bool, epoch: int, at: At, since: str) -> list[tuple[Any, ...]]:
     timeline, follows = (None, epoch) if replica else (f"{epoch:08X}", None)
+    length, forked_at = at
+    if statement == LOOK:
+        return [(replica, length * 100, timeline, follows, SYSTEM, since)]
     state = (replica, "off", "18.0", "100", "3", False, False, length * 100)
+    forked_at = None if replica or forked_at is None else forked_at * 100
     # No address of its own: each name leads to one server.
-    return [(*state, "7300000000000000001", timeline, since, follows, follows, None, None)]
+    return [(*state, SYSTEM, timeline, since, follows, follows, forked_at, None)]
 
 
-def _mysql_told(statement: str, replica: bool, epoch: int, length: int, since: str) -> list[tuple[Any, ...]]:
+def _mysql_told(statement: str, replica: bool, epoch: int, at: At, since: str) -> list[tuple[Any, ...]]:
     if "STATUS" in statement:
         return [("Ssl_cipher", "")]
     return [("read_only", "ON" if replica else "OFF"), ("version", "11.8.2-MariaDB"), ("max_connections", "151")]

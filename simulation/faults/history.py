@@ -18,7 +18,8 @@ class History:
     """Everything that happened in one run, in words, and what is claimed of each token.
 
     ``claims``: token -> ok, failed, unknown.  ``groups``: tokens that one COMMIT was asked to make true together.
-    ``harmless``: tokens that may be written twice.  ``wrong``: what is wrong, found on the way or at the end.
+    ``harmless``: tokens that may be written twice.  ``unseen``: who has read without which token that he must have
+    seen; ``again``: which he had seen before.  ``wrong``: what is wrong, found on the way or at the end.
     ``guarded``: the commit guard is on, and says of a COMMIT what holds in the newest history: what it has ended may be
     in a journal that was thrown away.  ``void``: tokens of whose COMMIT it has said that it never will happen.
     """
@@ -28,6 +29,8 @@ class History:
     claims: dict[str, str] = field(default_factory=dict)
     groups: list[tuple[str, ...]] = field(default_factory=list)
     harmless: set[str] = field(default_factory=set)
+    unseen: list[tuple[str, str]] = field(default_factory=list)
+    again: list[tuple[str, str]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     guarded: bool = False
@@ -65,6 +68,7 @@ def check(history: History, servers: Servers) -> None:
     for token in sorted(history.void & kept - excused):
         history.violated(f"{token} was settled as void, but it happened")
     _check_together(history, servers)
+    _check_seen(history, servers)
 
 
 def _unfenced(servers: Servers) -> set[str]:
@@ -81,3 +85,17 @@ def _check_together(history: History, servers: Servers) -> None:
             together = {token for _, token in entry.writes} & set(group)
             if together and together != set(group):
                 history.violated(f"of {' '.join(group)} only {' '.join(sorted(together))} happened in one transaction")
+
+
+def _check_seen(history: History, servers: Servers) -> None:
+    """A bookmark's promise: what was written through a view is seen by its reads, though a failover has lost it.
+
+    Where a crash loses the end of a journal, nobody can tell: its positions are given twice.  What was only read, and
+    lost since, may be missing; and a synchronous standby shows a commit before its primary does.
+    """
+    for who, token in history.unseen:
+        if servers.durable or token not in servers.lost:
+            history.violated(f"{who} reads without {token}, which was written through its view")
+    for who, token in history.again:
+        if not servers.synchronous and token not in servers.lost:
+            history.violated(f"{who} reads without {token}, which its view had shown")

@@ -43,7 +43,12 @@ class Servers:
         durable: bool,
         told: Callable[[str], None],
     ) -> None:
-        """``durable``: a crash loses nothing that was committed.  ``told`` is called with each event, in words."""
+        """``durable``: a crash loses nothing that was committed.  ``told`` is called with each event, in words.
+
+        With ``tells_positions``, which is set afterwards, a standby that was killed goes back for a while, a primary
+        says where it was promoted, and only who follows the newest one is promoted; ``shows_history``: whoever asks may
+        read where all were (``forks``: epochs, and the length of the journal at which each began).
+        """
         self.loop = loop
         self.chance = chance
         self.family = family
@@ -51,6 +56,9 @@ class Servers:
         self.durable = durable or synchronous
         self.trouble = Trouble()
         self.told = told
+        self.tells_positions = False
+        self.shows_history = False
+        self.forks: list[tuple[int, int]] = []
         self.epoch = 1
         self.sessions = 0
         self.every: list[Entry] = []
@@ -140,6 +148,8 @@ class Servers:
         voters = self._voters(reachable)
         old = self.leader
         others = [node for node in voters if node is not old]
+        if self.tells_positions:
+            others = [node for node in others if node.epoch == self.epoch]
         if not others:
             return
         new = self.chance.choice(others)
@@ -151,6 +161,9 @@ class Servers:
         self.epoch += 1
         new.primary, new.epoch, new.upstream, self.leader = True, self.epoch, None, new
         new.confirmed = len(new.log)
+        if self.tells_positions:
+            new.forked_at = len(new.log)
+            self.forks.append((self.epoch, len(new.log)))
         self.told(f"{new.name} is promoted, epoch {self.epoch}, {len(new.log)} entries")
         for node in others:
             self.follow(node)
@@ -234,6 +247,8 @@ class Servers:
             return
         node.alive = node.starting = True
         node.starts += 1
+        if self.tells_positions:
+            self._go_back(node)
         self.told(f"{node.name} starts")
         if node is self.leader:
             node.confirmed = len(node.log)
@@ -243,6 +258,14 @@ class Servers:
         else:
             node.primary, node.upstream = False, None
         self.loop.at(0.1 + 0.4 * self.chance.random(), self._started, node)
+
+    def _go_back(self, node: Node) -> None:
+        """A server that was killed tells no switch, or a wrong one; a standby of that kind replays its journal again,
+        and can be read meanwhile.  Drawn apart, so that all else stays what it is.
+        """
+        chance = random.Random(f"{node.name} {node.starts} {len(self.every)}")
+        node.forked_at = chance.choice([None, len(node.log) + 5])
+        node.rewound = int(len(node.log) * chance.random()), self.loop.now + 0.5 + chance.random() * 2.0
 
     @staticmethod
     def _started(node: Node) -> None:
@@ -269,7 +292,7 @@ class Servers:
         self.trouble = Trouble()
         self.cuts.clear()
         for node in self.nodes:
-            node.full, node.pace = False, 1.0
+            node.full, node.pace, node.rewound = False, 1.0, (0, 0.0)
             self.thaw(node)
             self.start(node)
         for node in self.nodes:

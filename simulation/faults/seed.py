@@ -27,6 +27,7 @@ from clustersql.nodes.guard import CommitGuard
 
 from .async_driver import MANNERS, SimulatedAsync
 from .cancelled import TaskClient
+from .causal import CausalClient
 from .driver import Simulated
 from .flavours import MYSQL, POSTGRESQL
 from .history import OK, History, check
@@ -48,6 +49,8 @@ guard.
 """
 GUARDED = 0.4
 """How many of the runs have the commit guard; drawn apart likewise."""
+CAUSAL = 0.25
+"""How many of the runs of PostgreSQL have a client with causal views; drawn apart as well."""
 REST = 3.0
 """Seconds in which what is on its way arrives."""
 SPENT = 0.1
@@ -94,6 +97,9 @@ def simulate(seed: int) -> Outcome:
         told=lambda text: history.note("servers", text),
     )
     history.guarded = _is_guarded(seed, servers)
+    apart = random.Random(f"{seed} causal")
+    causal = servers.family is POSTGRESQL and apart.random() < CAUSAL
+    servers.tells_positions, servers.shows_history = causal, apart.random() < 0.5
     history.note(
         "servers", f"{servers.family.dialect.name}, {'synchronous' if servers.synchronous else 'asynchronous'}"
     )
@@ -144,10 +150,15 @@ def _run(loop: Loop, servers: Servers, history: History, tasks: bool, folding: b
         if history.guarded:
             client.elsewhere = lambda: _elsewhere(servers, knobs, driver)
         loop.spawn(lambda client=client: client.run(chance.randint(2, 6)))
+    if servers.tells_positions:
+        clients.append(reader := CausalClient("r", database, servers.family, history, loop))
+        loop.spawn(lambda: reader.run(chance.randint(10, 25)))
     if tasks:
         clients.append(_tasks(loop, servers, driver, history))
     storm = Storm(servers, driver)
     storm.begin((Storm.isolate,) if splits else ())
+    if servers.tells_positions:
+        storm.restart_standbys()
     loop.run(START + LASTS + PATIENCE)
     for client in clients:
         if client.running:

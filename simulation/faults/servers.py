@@ -9,13 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import tokens
-from .flavours import CALL, INSERT, SELECT, Code
+from .flavours import CALL, HISTORY, INSERT, LOOK, SELECT, Code
 
 if TYPE_CHECKING:
     from .replication import Servers
 
 READ_ONLY_TRANSACTION: Code = ("25006", 1792, "Cannot execute statement in a READ ONLY transaction")
 BEGINS = ("BEGIN", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "START TRANSACTION")
+FORBIDDEN: Code = ("42501", None, "permission denied for function pg_read_file")
 IN_FAILED: Code = ("25P02", None, "current transaction is aborted, commands ignored until end of transaction block")
 
 
@@ -68,7 +69,11 @@ class ServerSession:
 
 @dataclass(eq=False)
 class Node:
-    """One server.  ``pace`` stretches all that it does: its clock is slow, or its disk is."""
+    """One server.  ``pace`` stretches all that it does: its clock is slow, or its disk is.
+
+    ``forked_at``: how long its journal was when it was promoted, as it says since.  ``rewound``: what a standby shows
+    of its journal until that moment, as one that was killed replays it again.
+    """
 
     name: str
     servers: Servers
@@ -86,6 +91,8 @@ class Node:
     confirmed: int = 0
     sessions: list[ServerSession] = field(default_factory=list)
     waiting: list[tuple[int, Callable[[], None], ServerSession]] = field(default_factory=list)
+    forked_at: int | None = None
+    rewound: tuple[int, float] = (0, 0.0)
     held: list[Callable[[], object]] = field(default_factory=list)
     keys: dict[str, ServerSession] = field(default_factory=dict)
     """Whose open transaction has written which row of the commit guard."""
@@ -152,7 +159,7 @@ class Node:
             reply(self.answer(session, error=IN_FAILED))
             return
         family = self.servers.family
-        if sql in family.dialect.probe:
+        if sql in (*family.dialect.probe, LOOK):
             reply(self.answer(session, rows=self._told(sql)))
         elif sql in (*family.dialect.read_only_on, *family.dialect.read_only_off):
             session.read_only = sql in family.dialect.read_only_on
@@ -166,11 +173,28 @@ class Node:
             reply(self.answer(session, rows=[(session.who,)]))
         elif sql in (SELECT, INSERT, CALL, family.put):
             self._data(session, sql, parameters, reply)
+        elif HISTORY in sql:
+            self._tell_history(session, reply)
         elif not tokens.execute(self, session, sql, reply):
             reply(self.answer(session, rows=self._administer(sql)))
 
     def _told(self, sql: str) -> list[tuple[Any, ...]]:
-        return self.servers.family.told(sql, not self.primary, self.epoch, len(self.log), f"{self.name} {self.starts}")
+        at = (self.applied(), self.forked_at)
+        return self.servers.family.told(sql, not self.primary, self.epoch, at, f"{self.name} {self.starts}")
+
+    def applied(self) -> int:
+        """Return how much of its journal a reader can see here."""
+        length, until = self.rewound
+        is_whole = self.primary or self.servers.loop.now >= until
+        return len(self.log) if is_whole else min(length, len(self.log))
+
+    def _tell_history(self, session: ServerSession, reply: Reply) -> None:
+        """The history file of its timeline, for a user who may read it."""
+        if not self.servers.shows_history:
+            reply(self.answer(session, error=FORBIDDEN))
+            return
+        lines = [f"{epoch - 1}\t0/{length * 100:X}\tno recovery target" for epoch, length in self.servers.forks]
+        reply(self.answer(session, rows=[("\n".join(lines),)]))
 
     def _administer(self, sql: str) -> list[tuple[Any, ...]]:
         """Answer which of some sessions still work on a statement, or end one; a statement is never cancelled alone."""
@@ -281,7 +305,7 @@ class Node:
 
     def visible(self, place: str) -> list[str]:
         """Return what a reader sees here: on a synchronous primary, only what another node has too."""
-        entries = self.log[: self.confirmed] if self.servers.synchronous and self.primary else self.log
+        entries = self.log[: self.confirmed if self.servers.synchronous and self.primary else self.applied()]
         return [token for entry in entries for where, token in entry.writes if where == place]
 
     def answer(

@@ -62,6 +62,18 @@ class Storm:
             self._later(self.chance.random() * 1.0, Storm.promote)
         self._later(self.chance.random() * 4.0, Storm.settle)
 
+    def restart_standbys(self) -> None:
+        """Let standbys be killed and started at once, now and then: nobody may have seen them go."""
+        for _ in range(self.chance.randint(0, 4)):
+            self._later(self.chance.random() * LASTS, Storm._restart)
+
+    def _restart(self) -> None:
+        node = self.chance.choice(self.servers.nodes)
+        if node.alive and node is not self.servers.leader:
+            self.servers.crash(node)
+            self._later(self.chance.random() * 0.2, lambda _: self.servers.start(node))
+            self._later(0.2 + self.chance.random() * 2.0, Storm.settle)
+
     def freeze(self) -> None:
         """A node is stopped, and goes on later with all that has arrived."""
         node = self.chance.choice(self.servers.nodes)

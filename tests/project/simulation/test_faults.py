@@ -122,6 +122,35 @@ def test_the_checker_finds_a_part_of_a_transaction() -> None:
     assert "only x1" in checked({"x1": OK, "x2": UNKNOWN}, [("x1",)], groups=[("x1", "x2")])[0]
 
 
+@pytest.mark.parametrize(
+    ("kind", "synchronous", "durable", "lost", "is_wrong"),
+    [
+        ("unseen", False, True, True, True),
+        ("unseen", True, True, False, True),
+        ("unseen", False, False, True, False),
+        ("unseen", False, False, False, True),
+        ("again", False, True, False, True),
+        ("again", False, True, True, False),
+        ("again", True, True, False, False),
+    ],
+)
+def test_the_checker_finds_what_a_view_did_not_show(
+    kind: str, synchronous: bool, durable: bool, lost: bool, is_wrong: bool
+) -> None:
+    """What a failover has lost is no excuse for what was written through it; the end of a journal that a crash has lost
+    is, for nobody can tell.
+    """
+    history = History(lambda: 0.0)
+    getattr(history, kind).append(("r", "r1"))
+    chance = random.Random(0)
+    servers = Servers(
+        Loop(chance), chance, POSTGRESQL, synchronous=synchronous, durable=durable, told=lambda text: None
+    )
+    servers.lost.update({"r1"} if lost else ())
+    check(history, servers)
+    assert bool(history.wrong) is is_wrong
+
+
 def test_what_asynchronous_replication_lost_is_not_our_fault() -> None:
     assert checked({"x1": OK}, [("x1",)], kept=0, lost={"x1"}) == []
 

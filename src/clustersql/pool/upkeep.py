@@ -160,10 +160,12 @@ class Upkeep:
     def _is_gone(self, one: Owed, running: Collection[int], identity: str) -> bool:
         """Whether nobody works on an answer that is owed, by the word of the server of that ``identity``.
 
-        Of another server's sessions that says nothing, but where the node stands for another one, or for another start
-        of the same, by now: then the session's own has gone.
+        An answer that has come, and waits for a thread of ours to read it, is not owed: after a standstill of the
+        process each caller has one, and the monitor may be faster.  Of another server's sessions the word says nothing,
+        but where the node stands for another one, or for another start of the same, by now: then the session's own has
+        gone.
         """
-        if one.number is None or not one.is_owed():
+        if one.number is None or not one.is_owed() or self.pool.reading.has_answered(one.session.raw, None):
             return False
         if not identity or one.session.identity in ("", identity):
             return one.number not in running

@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pg8000.core import CoreConnection
 from support.stage import Stage
 from support.waiting import eventually
 
+import clustersql
 from clustersql.aio import dial as aio_dial
+from clustersql.pool.upkeep import Upkeep
 from clustersql.sync import dial as sync_dial
+from clustersql.testing import PostgresCluster
 
 
 def test_a_node_whose_answer_we_do_not_heed_is_not_down(
@@ -65,3 +69,39 @@ def _until_judged(given: list[bool], over: threading.Event) -> Iterator[float]:
     before = len(given)
     while len(given) == before and not over.is_set():
         yield 0.01
+
+
+def test_an_answer_that_no_thread_has_read_yet_is_no_lost_path(
+    postgres: PostgresCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server does not work on it any more, for it has answered: seen where a process went on after a standstill,
+    with more threads than cores.
+    """
+    heard, read = threading.Event(), threading.Event()
+    handle, hear = CoreConnection.handle_messages, Upkeep.heard
+
+    def read_late(raw: Any, context: Any) -> Any:
+        if threading.current_thread() is caller:
+            assert read.wait(30)
+        return handle(raw, context)
+
+    def hear_of(upkeep: Upkeep, owed: Any, running: Any, identity: str = "") -> None:
+        hear(upkeep, owed, running, identity)
+        if owed and not running:
+            heard.set()
+
+    monkeypatch.setattr(Upkeep, "heard", hear_of)
+    cluster = clustersql.Cluster("unread", driver="pg8000", stall_after=0.3, probe_interval=0.1)
+    cluster.add_node("n1", postgres.dsn("n1"))
+    with cluster.open() as db:
+        db.execute("SELECT 1")
+        rows: list[Any] = []
+        caller = threading.Thread(target=lambda: rows.extend(db.execute("SELECT 2").fetchall()))
+        monkeypatch.setattr(CoreConnection, "handle_messages", read_late)
+        caller.start()
+        assert heard.wait(30)
+        read.set()
+        caller.join(30)
+        assert [tuple(row) for row in rows] == [(2,)]
+        assert cluster.metrics()["Pool"]["Hung"] == 0
+    cluster.close()

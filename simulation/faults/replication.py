@@ -45,9 +45,10 @@ class Servers:
     ) -> None:
         """``durable``: a crash loses nothing that was committed.  ``told`` is called with each event, in words.
 
-        With ``tells_positions``, which is set afterwards, a standby that was killed goes back for a while, a primary
-        says where it was promoted, and only who follows the newest one is promoted; ``shows_history``: whoever asks may
-        read where all were (``forks``: epochs, and the length of the journal at which each began).
+        Set afterwards: with ``promotes_newest`` only who follows the newest primary is promoted, so that no history is
+        thrown away in favour of an older one.  With ``tells_positions`` a standby that was killed goes back for a
+        while, and a primary says where it was promoted; ``shows_history``: whoever asks may read where all were
+        (``forks``: epochs, and the length of the journal at which each began).
         """
         self.loop = loop
         self.chance = chance
@@ -56,6 +57,7 @@ class Servers:
         self.durable = durable or synchronous
         self.trouble = Trouble()
         self.told = told
+        self.promotes_newest = False
         self.tells_positions = False
         self.shows_history = False
         self.forks: list[tuple[int, int]] = []
@@ -148,7 +150,7 @@ class Servers:
         voters = self._voters(reachable)
         old = self.leader
         others = [node for node in voters if node is not old]
-        if self.tells_positions:
+        if self.promotes_newest:
             others = [node for node in others if node.epoch == self.epoch]
         if not others:
             return

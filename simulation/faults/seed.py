@@ -100,6 +100,8 @@ def simulate(seed: int) -> Outcome:
     apart = random.Random(f"{seed} causal")
     causal = servers.family is POSTGRESQL and apart.random() < CAUSAL
     servers.tells_positions, servers.shows_history = causal, apart.random() < 0.5
+    # What an asynchronous failover to an older history throws away, a fence too, nobody can be held to.
+    servers.promotes_newest = causal or (history.guarded and not servers.synchronous)
     history.note(
         "servers", f"{servers.family.dialect.name}, {'synchronous' if servers.synchronous else 'asynchronous'}"
     )

@@ -10,9 +10,11 @@ from typing import Any
 from support.stage import Stage, execute, failure, rows
 from support.waiting import eventually
 
-BIG = "SELECT REPEAT('x', 1000) FROM seq_1_to_50000"
-"""50 MB, and what the buffers of sockets hold on their way through a proxy is less: up to 26 MB were seen."""
-HELD = 40_000_000
+BIG = "SELECT REPEAT('x', 1000) FROM seq_1_to_200000"
+"""200 MB, and what the buffers of sockets hold on their way through a proxy is less: twice 32 MB to read and 4 MB to
+write where Linux lets them grow.
+"""
+HELD = 150_000_000
 
 
 def half_read(stage: Stage, conn: Any) -> Any:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,7 +44,7 @@ class Cursor(sqlite3.Cursor):
 
 
 def raise_planned(place: str) -> None:
-    if place in Cursor.plan:
+    if place in Cursor.plan and threading.current_thread() is threading.main_thread():  # not in a probe
         raise Cursor.plan.pop(place)
 
 

@@ -119,13 +119,13 @@ class GaleraCluster(MariaDBServer):
     def bootstrap(self, name: str) -> None:
         """Make a running node that has lost the quorum a cluster of its own, which the others can join."""
         self.execute(name, "SET GLOBAL wsrep_provider_options = 'pc.bootstrap=yes'")
-        wait_until(lambda: self._synced(name), f"{name} forms a cluster", timeout=20)
+        wait_until(lambda: self._synced(name), f"{name} forms a cluster", timeout=60)
 
     def desync(self, name: str, on: bool = True) -> None:
         """Let the node fall behind the cluster (state Donor/Desynced; it still serves), or catch up and be synced."""
         self.execute(name, f"SET GLOBAL wsrep_desync = {int(on)}")
         if not on:
-            wait_until(lambda: self._synced(name), f"{name} is synced again", timeout=30)
+            wait_until(lambda: self._synced(name), f"{name} is synced again", timeout=60)
 
     def reject_queries(self, name: str, on: bool = True, *, kill: bool = False) -> None:
         """Make the node answer 1047 to every statement on a table, or end that; connects and ``SELECT 1`` still pass.
@@ -160,7 +160,7 @@ class GaleraCluster(MariaDBServer):
         try:
             self._ensure_quorum(running)
             self.start()
-            wait_until(lambda: all(map(self._healthy, self.nodes)), f"{self!r} is healthy", timeout=20)
+            wait_until(lambda: all(map(self._healthy, self.nodes)), f"{self!r} is healthy", timeout=60)
         except (StartError, self._error()):
             for name in self.nodes:
                 self.kill(name)

@@ -198,9 +198,9 @@ class Replication(Mode):
         self._execute(name, "START REPLICA")
 
     def _catch_up(self, name: str, gtids: str) -> None:
-        [(late,)] = self._execute(name, f"SELECT WAIT_FOR_EXECUTED_GTID_SET('{gtids}', 20)")
+        [(late,)] = self._execute(name, f"SELECT WAIT_FOR_EXECUTED_GTID_SET('{gtids}', 50)")
         if late:
-            raise StartError(f"{name} has not applied {gtids} within 20 s")
+            raise StartError(f"{name} has not applied {gtids} within 50 s")
 
     def _status(self, name: str) -> dict[str, object]:
         import pymysql.cursors
@@ -224,7 +224,7 @@ class Replication(Mode):
     def _wait_streaming(self, name: str, source: str) -> None:
         if self._cluster.state(source) != "running":
             return  # it comes back later, or another is promoted
-        wait_until(lambda: self._streams(name, source), f"{name} streams from {source}", timeout=30, every=0.03)
+        wait_until(lambda: self._streams(name, source), f"{name} streams from {source}", timeout=60, every=0.03)
 
 
 class Group(Mode):
@@ -332,12 +332,12 @@ class Group(Mode):
             primary = self.primary()
             self.set_read_only(primary, False)
             self.promote("n1")
-        wait_until(self.healthy, f"{self._cluster!r} is healthy", timeout=20, every=0.05)
+        wait_until(self.healthy, f"{self._cluster!r} is healthy", timeout=60, every=0.05)
 
     def _begin(self, name: str) -> None:
         self._cluster.execute(name, f"START GROUP_REPLICATION USER='repl', PASSWORD='{PASSWORD}'")
         state = f"SELECT MEMBER_STATE FROM {_MEMBERS} WHERE MEMBER_ID = @@server_uuid"
-        self._cluster._wait_for(name, state, "ONLINE", 30)
+        self._cluster._wait_for(name, state, "ONLINE", 60)
 
     def _online(self, asked: str | None = None) -> list[str]:
         """The members that are online, as ``asked`` or any node tells."""
@@ -355,7 +355,7 @@ class Group(Mode):
             return False
 
     def _wait_primary(self) -> None:
-        wait_until(self._has_primary, "the group has a primary", timeout=30, every=0.05)
+        wait_until(self._has_primary, "the group has a primary", timeout=60, every=0.05)
 
     def _settled(self) -> bool:
         running = [name for name in self._cluster.nodes if self._cluster.state(name) == "running"]

@@ -463,7 +463,7 @@ class PostgresCluster(BaseCluster):
         wait_until(
             lambda: set(names) <= set(self._health(primary).streaming),
             f"{', '.join(names)} streams from {primary} (logs in {self.directory})",
-            timeout=20,
+            timeout=60,
             every=0.03,
         )
 

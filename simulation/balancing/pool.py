@@ -24,9 +24,9 @@ from clustersql.core.view.view import Service, Want
 from clustersql.nodes.prober import BaseProber
 from clustersql.nodes.topology import Topology
 from clustersql.pool.base import BasePool
+from clustersql.pool.rounds import IDLE, LEAST
 from clustersql.pool.upkeep import Upkeep
 from clustersql.sync.drive import drive
-from clustersql.sync.monitor import IDLE, LEAST
 
 from .clock import Clock
 from .dial import Attempt, Network, dial

@@ -221,9 +221,8 @@ BREAKAGES = {
     ),
     "fence-reads-early": Breakage(
         "a fence's answer counts before its own COMMIT: committed is never missing, and void is for ever",
-        "clustersql.sync.settle.fence_of",
+        "clustersql.connection.asking.fence_of",
         _reads_before_its_commit,
-        "clustersql.aio.settle.fence_of",
     ),
     "fence-on-old-epoch": Breakage(
         "an old primary may answer a fence: void is for ever",
@@ -243,9 +242,8 @@ BREAKAGES = {
     ),
     "resolve-by-xid": Breakage(
         "a COMMIT is asked for by its transaction's number: committed is never missing",
-        "clustersql.sync.settle.fence_of",
+        "clustersql.connection.asking.fence_of",
         _asks_for_its_number,
-        "clustersql.aio.settle.fence_of",
     ),
     "position-survives-restart": Breakage(
         "a position counts for a server that was started anew since: what was written is read",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.booking.shelf import Session
 from ..core.causal.after import Remembers
 from ..core.causal.bookmark import Bookmark
-from ..core.steps import Borrow, Consult, Return, See, Sleep, Step, Steps, Tell
+from ..core.steps import Borrow, Consult, Sleep, Step, Steps
 from ..core.view.view import Want
 from ..pool import causal, reading
+from ..pool.borrowing import BaseBorrower
 from ..pool.session import awaited
 from .drive import drive
 
@@ -40,42 +40,35 @@ async def bookmark(pool: Pool, memory: Remembers, deadline: float) -> Bookmark |
 
 
 async def _drive(pool: Pool, steps: Steps[T], lend: Lend) -> T:
-    held: list[Session] = []
+    borrower = _Borrower(pool, lend)
     try:
-        return await drive(steps, lambda step: _perform(pool, step, lend, held))
-    except BaseException:  # nobody else knows of a session that was borrowed
-        for session in held:
-            pool.give_back(session, keep=False)
+        return await drive(steps, borrower.perform)
+    except BaseException:
+        borrower.let_go()
         raise
 
 
-async def _perform(pool: Pool, step: Step, lend: Lend, held: list[Session]) -> object:
-    """Perform a step; ``held``: the session that is borrowed now, if any."""
-    match step:
-        case See():
-            return time.monotonic(), pool.topology.view
-        case Borrow(want, seconds, apart):
-            held.append(await (pool.checkout if apart else lend)(want, seconds))
-            return held[0]
-        case Consult(session, statements):
-            return await _consult(pool, session, statements, held)
-        case Return(session):
-            held.clear()
-            pool.give_back(session)
-        case Sleep(seconds):
-            await asyncio.sleep(seconds)
-        case Tell(seen):
-            pool.topology.tell(seen)
-        case _:
-            raise AssertionError(step)
-    return None
+class _Borrower(BaseBorrower):
+    """Does what `pool.reading` asks for."""
 
+    pool: Pool
 
-async def _consult(pool: Pool, session: Session, statements: tuple[str, ...], held: list[Session]) -> Any:
-    try:
-        with awaited(session):
-            return await pool.driver.ask(session.raw, statements)
-    except Exception as exc:
-        held.clear()
-        pool.lost_in_switch(session, exc)
-        return exc
+    async def perform(self, step: Step) -> object:
+        match step:
+            case Borrow(want, seconds, apart):
+                self.held.append(await (self.pool.checkout if apart else self.lend)(want, seconds))
+                return self.held[0]
+            case Consult(session, statements):
+                return await self._consult(session, statements)
+            case Sleep(seconds):
+                await asyncio.sleep(seconds)
+            case _:
+                return self.at_once(step)
+        return None
+
+    async def _consult(self, session: Session, statements: tuple[str, ...]) -> Any:
+        try:
+            with awaited(session):
+                return await self.pool.driver.ask(session.raw, statements)
+        except Exception as exc:
+            return self.lost(session, exc)

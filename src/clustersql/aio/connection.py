@@ -159,15 +159,6 @@ class Connection(Ending):
             session.count = 0
             self._pool.give_back(session, keep)
 
-    @property
-    def driver_connection(self) -> Any:
-        """The driver's own connection.  What is done with it is not recovered, and it is closed instead of going back
-        to the pool.
-        """
-        session = self._live()
-        self._state.unmanaged("driver_connection")
-        return session.raw
-
     def __getattr__(self, name: str) -> Any:
         if name in _OURS or name.startswith("__"):
             raise AttributeError(name)

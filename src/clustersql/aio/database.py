@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from asyncio import current_task
-from collections.abc import Awaitable, Callable, Mapping, Set
-from dataclasses import replace
-from time import monotonic
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from ..config.knobs import Knobs
-from ..config.options import PER_CALL, Options, memory_of
-from ..config.percall import PerCall
+from ..config.options import PER_CALL
+from ..connection.database import BaseDatabase
 from ..connection.functions import check_async
 from ..connection.once import claimed
 from ..connection.result import Result
 from ..connection.running import Running
 from ..connection.settling import asked_for, told
 from ..connection.statements import UNSET
-from ..core.causal.after import Remembers
 from ..core.causal.bookmark import text_of
 from ..core.policies.choice import Route
 from ..pool.counts import unused
-from ..pool.memory import remembering
 from ..pool.routes import rehearsed
 from .causal import bookmark
 from .checkout import Checkout
@@ -58,14 +53,14 @@ class PoolSource(Protocol):
         """Return the pool of the running event loop, or the one there is; None: there is none."""
 
 
-class Database:
+class Database(BaseDatabase):
     """A pooled way into a cluster for asyncio.  `options` gives a view of it with other settings; in one event loop all
     share one pool.
 
     It is bound to no loop: each loop in which it is used has a pool of its own.
     """
 
-    __slots__ = ("_calls", "_cluster", "_given", "_knobs", "_known", "_last", "_options", "_single", "_want")
+    __slots__ = ("_cluster", "_last")
 
     def __init__(
         self,
@@ -80,76 +75,10 @@ class Database:
         """
         self._cluster = cluster
         self._last: list[Pool] = [] if last is None else last
-        self._given = given
-        self._knobs: Knobs | None = None
-        self._look()
+        super().__init__(cluster._topology, given)
 
-    def _look(self) -> None:
-        """Take over the cluster's knobs as they are now."""
-        if self._knobs is not (knobs := self._cluster._topology.settings):
-            self._options = options = Options.under(knobs, self._given)
-            self._want = options.want(autocommit=False)
-            self._single = options.want(autocommit=True)
-            self._known: Set[Any] | None = None
-            self._calls = PerCall(options, self._cluster._topology.check)
-            self._knobs = knobs
-
-    def options(
-        self,
-        *,
-        timeout: float | None = None,
-        read_only: bool | None = None,
-        idempotent: bool | None = None,
-        node: str | None = None,
-        role: str | None = None,
-        move: bool | None = None,
-        max_lag: float | str | None = None,
-        after: str | None = None,
-        keep: float | None = None,
-    ) -> Database:
-        """Return a view of this database with other settings; this one is left as it is.
-
-        ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.
-        ``read_only``: any ready node may serve, and the server refuses writes.  ``idempotent``: running a statement
-        twice does no harm.  ``node``, ``role`` ("primary", "replica", "any") and ``move=False`` pin the work.
-        ``max_lag``: how far behind a replica may be, in seconds, or as a size of its log ("16MB").  ``after``: the
-        bookmark that a read must have seen ("": none), as `bookmark` has told it.  ``keep``: for how many seconds
-        `once` keeps a key, 7 days if nothing is said.  Raises `ConfigError` naming every mistake.
-        """
-        given = {
-            "timeout": timeout,
-            "read_only": read_only,
-            "idempotent": idempotent,
-            "node": node,
-            "role": role,
-            "move": move,
-            "max_lag": max_lag,
-            "after": after,
-            "keep": keep,
-        }
-        given = {name: value for name, value in given.items() if value is not None}
-        self._look()
-        changed = self._options.changed(**given)
-        self._cluster._topology.check(changed)
-        return Database(self._cluster, {**self._given, **given}, self._last)
-
-    def causal(self, after: str = "", *, strict: bool = True) -> Database:
-        """Return a view that reads what was written through it, on any node; each has a memory of its own, so make one
-        per request.
-
-        Reads go to replicas with ``read_only=True``, as ever: to one that is known to have what this view has written;
-        else to one that is asked and waited for, `causal_wait` seconds at most; else to the primary.  ``after``: the
-        `bookmark` of another view, of another process too.  What cannot be read any more, as a write that a failover
-        has lost, is `CausalityLost`.  Raises `ConfigError` for what is no bookmark, and where the database tells no
-        positions.  ``strict`` False: an ``after`` that is no bookmark, or is lost, is no error but a read of the
-        primary, and is counted: for what comes from a browser.
-        """
-        self._look()
-        memory, wrong = remembering(after, strict)
-        self._cluster._topology.causal["refused"] += wrong
-        given = {"after": "", "memory": memory}
-        self._cluster._topology.check(replace(self._options, after=None, memory=memory))
-        return Database(self._cluster, {**self._given, **given}, self._last)
+    def _like(self, given: Mapping[str, Any]) -> Self:
+        return type(self)(self._cluster, given, self._last)
 
     @property
     def bookmark(self) -> Awaitable[str]:
@@ -161,9 +90,8 @@ class Database:
         return self._bookmark()
 
     async def _bookmark(self) -> str:
-        memory, pool = memory_of(self._options), self._pool()
-        wait = pool.timeout if self._options.timeout is None else self._options.timeout
-        return text_of(await bookmark(pool, memory, monotonic() + wait))
+        pool = self._pool()
+        return text_of(await bookmark(pool, *self._remembered(pool)))
 
     def connection(
         self,
@@ -181,7 +109,7 @@ class Database:
         ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`,
         `PoolClosed`.
         """
-        if self._knobs is not self._cluster._topology.settings:
+        if self._knobs is not self._topology.settings:
             self._look()
         options, want = self._options, self._want
         if (timeout, read_only, node, role, move, max_lag) != _NOTHING:
@@ -193,7 +121,7 @@ class Database:
 
         Raises the driver's errors, `OutcomeUnknown`, `NoNodeAvailable` or `PoolTimeout`.
         """
-        if self._knobs is not self._cluster._topology.settings:
+        if self._knobs is not self._topology.settings:
             self._look()
         pool, notes = self._pool(), self._cluster._notes
         if self._known is None:
@@ -223,7 +151,7 @@ class Database:
         raises, the driver's errors, and `OutcomeUnknown`.
         """
         check_async(function, "db.run()")
-        if self._knobs is not self._cluster._topology.settings:
+        if self._knobs is not self._topology.settings:
             self._look()
         pool, notes, deadline = self._pool(), self._cluster._notes, self._deadline()
 
@@ -245,9 +173,9 @@ class Database:
         key was committed before, and `ConfigError`.
         """
         check_async(function, "db.once()")
-        if self._knobs is not self._cluster._topology.settings:
+        if self._knobs is not self._topology.settings:
             self._look()
-        claim = claimed(self._cluster._topology, key, self._options)
+        claim = claimed(self._topology, key, self._options)
         pool, notes, deadline = self._pool(), self._cluster._notes, self._deadline()
 
         def connect() -> Checkout:
@@ -269,7 +197,7 @@ class Database:
         cluster's.  Raises `OutcomeUnknown` where no primary answers in time, and `ConfigError` for what is no id, too
         old, or of another database or table.
         """
-        pool, topology = self._pool(), self._cluster._topology
+        pool, topology = self._pool(), self._topology
         asked, want, fence, deadline = asked_for(topology, commit_id, timeout)
         found = await settle(pool, want, fence, None, deadline, asked)
         return told(topology, asked, found, pool.driver.operational_error)
@@ -282,13 +210,6 @@ class Database:
         pool = self._cluster._make_async_pool()
         self._last[:] = [pool]
         return pool
-
-    def _deadline(self) -> float:
-        """When an operation that begins now must end, in monotonic seconds; 0.0: only its waiting is bounded, by the
-        cluster's timeout.
-        """
-        timeout = self._options.timeout
-        return 0.0 if timeout is None else monotonic() + timeout
 
     async def close(self) -> None:
         """Close the pool of this event loop: idle connections now, the others when they are given back.  Twice does no
@@ -307,10 +228,10 @@ class Database:
         ``nodes``.
         """
         pool = self._cluster._seen_async_pool()
-        return unused(self._cluster._topology) if pool is None else pool.stats()
+        return unused(self._topology) if pool is None else pool.stats()
 
     async def __aenter__(self) -> Database:
-        if self._cluster._topology.settings.commit_guard_required:
+        if self._topology.settings.commit_guard_required:
             await require(self._pool())
         return self
 
@@ -319,15 +240,3 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<clustersql.aio.Database {self._cluster.name!r}{f': {self._last[0].words()}' if self._last else ''}>"
-
-
-def memory_behind(view: Database) -> tuple[object, Remembers]:
-    """Return of whom a causal view is, for `sharing`, and its memory.  Raises `ConfigError` for another view."""
-    return view._cluster._topology, memory_of(view._options)
-
-
-def sharing(database: Database, of: object, memory: Remembers) -> Database:
-    """Return ``database`` with the memory of a causal view of the same cluster; as it is, beside another cluster's."""
-    if database._cluster._topology is not of:
-        return database
-    return Database(database._cluster, {**database._given, "memory": memory}, database._last)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from ..connection import rehearsal
 from ..connection.forwarded import mode_changed
 from ..connection.hooks import call_hooks
+from ..connection.recovery import lose
 from ..connection.work import Callbacks
 from ..core.recovery.verdict import Phase
 from ..pool.session import awaited
@@ -88,7 +89,7 @@ class Ending(Answering):
                 self._require_own(exc, phase=Phase.FETCH)
                 if not state.facts(exc).lost:
                     raise
-                self._lose(exc)
+                lose(self, exc)
         state.forget_lost()
         if session is not None and (cancellation := outlived(state.cancelling)) is not None:
             session.tainted = True

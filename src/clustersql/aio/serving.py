@@ -93,13 +93,6 @@ class Serving(BaseConnection):
             raise
         return session
 
-    def _lose(self, error: BaseException) -> None:
-        """The session is gone, which is news about its node."""
-        session = self._state.session
-        if session is not None:
-            note_lost(self._pool, session, error)
-            self._drop()
-
     def _drop(self) -> None:
         """Close the session; nothing of it can be used again."""
         session = self._state.lose()

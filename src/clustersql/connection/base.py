@@ -48,6 +48,15 @@ class BaseConnection:
         raise NotImplementedError
 
     @property
+    def driver_connection(self) -> Any:
+        """The driver's own connection.  What is done with it is not recovered, and it is closed instead of going back
+        to the pool.
+        """
+        session = self._live()
+        self._state.unmanaged("driver_connection")
+        return session.raw
+
+    @property
     def node(self) -> str | None:
         """The name of the node that serves this connection now; None: none does."""
         session = self._state.session

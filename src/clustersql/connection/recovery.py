@@ -11,7 +11,7 @@ from ..core.recovery.aftermath import aftermath
 from ..core.recovery.recover import Lost, Unrestorable, blamed, recover
 from ..core.recovery.verdict import STALE, Phase, Situation, Verdict
 from ..core.statements.traits import Traits
-from ..core.steps import Steps
+from ..core.steps import Discard, Step, Steps, Tell
 from ..core.view.observe import SessionLost
 from ..drivers.contract import AnyDriver
 from ..errors import ClusterError, ConfigError, OutcomeUnknown, TransactionLost
@@ -59,6 +59,16 @@ class BasePerformer:
         own = self.connection._state.driver.error
         if not isinstance(error, (ClusterError, ConfigError, Unrestorable)) and not isinstance(error, own):
             self.passing = error
+
+    def at_once(self, step: Step) -> None:
+        """Perform a step that waits for nothing."""
+        match step:
+            case Tell(seen):
+                self.tell(seen)
+            case Discard():
+                self.connection._drop()
+            case _:
+                raise AssertionError(step)
 
     def steps(self) -> Steps[Any | Lost]:
         """Return the recovery from the error."""
@@ -122,6 +132,14 @@ def fail(connection: BaseConnection, lost: Lost) -> NoReturn:
         raised.commit_id = id_of(state, state.token)
     state.apply(after, raised)
     raise raised from error
+
+
+def lose(connection: BaseConnection, error: BaseException) -> None:
+    """The session of a connection is gone, which is news about its node."""
+    session = connection._state.session
+    if session is not None:
+        note_lost(connection._pool, session, error)
+        connection._drop()
 
 
 def note_lost(pool: BasePool[Any], session: Session, error: BaseException) -> None:

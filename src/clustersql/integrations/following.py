@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ..aio import database as for_tasks
+from ..connection.database import BaseDatabase, memory_behind, sharing
 from ..core.causal.after import Remembers
 from ..errors import ConfigError
-from ..sync import database as for_threads
 
 _followed: ContextVar[tuple[object, Remembers] | None] = ContextVar("clustersql_followed", default=None)
 """Of whom the view is, and its memory."""
@@ -39,16 +38,12 @@ def following(view: Any) -> Iterator[Any]:
 
 
 def _behind(view: Any) -> tuple[object, Remembers]:
-    if isinstance(view, for_threads.Database):
-        return for_threads.memory_behind(view)
-    if isinstance(view, for_tasks.Database):
-        return for_tasks.memory_behind(view)
-    raise ConfigError("following(): give a view that db.causal() has returned")
+    if not isinstance(view, BaseDatabase):
+        raise ConfigError("following(): give a view that db.causal() has returned")
+    return memory_behind(view)
 
 
 def taking_part(database: Any) -> Any:
     """Return ``database`` with the memory of the view that is followed here; as it is, where there is none."""
-    if (followed := _followed.get()) is None:
-        return database
-    api: Any = for_threads if isinstance(database, for_threads.Database) else for_tasks
-    return api.sharing(database, *followed)
+    followed = _followed.get()
+    return database if followed is None else sharing(database, *followed)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from time import monotonic
+from collections.abc import Callable, Mapping, Set
 from types import MappingProxyType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from ..config.knobs import Knobs
-from ..config.options import Options, memory_of
-from ..config.percall import PerCall
+from ..connection.database import BaseDatabase
 from ..connection.functions import check_plain
 from ..connection.once import claimed
 from ..connection.result import Result
 from ..connection.running import Running, here
 from ..connection.settling import asked_for, told
 from ..connection.statements import UNSET, StatementCache
-from ..core.causal.after import Remembers
 from ..core.causal.bookmark import text_of
 from ..core.policies.choice import Route
-from ..pool.memory import remembering
 from ..pool.routes import rehearsed
 from .causal import bookmark
 from .connection import Connection
@@ -34,87 +28,26 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Database:
+class Database(BaseDatabase):
     """A pooled, thread-safe way into a cluster.  `options` gives a view of it with other settings; all views share one
     pool.
     """
 
-    __slots__ = ("_calls", "_given", "_knobs", "_known", "_notes", "_options", "_pool", "_single", "_want")
+    __slots__ = ("_notes", "_pool")
+
+    _known: Set[Any]
 
     def __init__(self, pool: Pool, notes: StatementCache, given: Mapping[str, Any] = MappingProxyType({})) -> None:
         """``given``: the options that the caller has set; the others are the cluster's, as they are now."""
         self._pool = pool
         self._notes = notes
-        self._given = given
-        self._knobs: Knobs | None = None
-        self._look()
+        super().__init__(pool.topology, given)
 
-    def _look(self) -> None:
-        """Take over the cluster's knobs as they are now."""
-        if self._knobs is not (knobs := self._pool.topology.settings):
-            self._options = options = Options.under(knobs, self._given)
-            self._want = options.want(autocommit=False)
-            self._single = options.want(autocommit=True)
-            self._known = known(self._pool, options, self._single, self._notes)
-            self._calls = PerCall(options, self._pool.topology.check)
-            self._knobs = knobs
+    def _like(self, given: Mapping[str, Any]) -> Self:
+        return type(self)(self._pool, self._notes, given)
 
-    def options(
-        self,
-        *,
-        timeout: float | None = None,
-        read_only: bool | None = None,
-        idempotent: bool | None = None,
-        node: str | None = None,
-        role: str | None = None,
-        move: bool | None = None,
-        max_lag: float | str | None = None,
-        after: str | None = None,
-        keep: float | None = None,
-    ) -> Database:
-        """Return a view of this database with other settings; this one is left as it is.
-
-        ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.
-        ``read_only``: any ready node may serve, and the server refuses writes.  ``idempotent``: running a statement
-        twice does no harm.  ``node``, ``role`` ("primary", "replica", "any") and ``move=False`` pin the work.
-        ``max_lag``: how far behind a replica may be, in seconds, or as a size of its log ("16MB").  ``after``: the
-        bookmark that a read must have seen ("": none), as `bookmark` has told it.  ``keep``: for how many seconds
-        `once` keeps a key, 7 days if nothing is said.  Raises `ConfigError` naming every mistake.
-        """
-        given = {
-            "timeout": timeout,
-            "read_only": read_only,
-            "idempotent": idempotent,
-            "node": node,
-            "role": role,
-            "move": move,
-            "max_lag": max_lag,
-            "after": after,
-            "keep": keep,
-        }
-        given = {name: value for name, value in given.items() if value is not None}
-        self._look()
-        changed = self._options.changed(**given)
-        self._pool.topology.check(changed)
-        return Database(self._pool, self._notes, {**self._given, **given})
-
-    def causal(self, after: str = "", *, strict: bool = True) -> Database:
-        """Return a view that reads what was written through it, on any node; each has a memory of its own, so make one
-        per request.
-
-        Reads go to replicas with ``read_only=True``, as ever: to one that is known to have what this view has written;
-        else to one that is asked and waited for, `causal_wait` seconds at most; else to the primary.  ``after``: the
-        `bookmark` of another view, of another process too.  What cannot be read any more, as a write that a failover
-        has lost, is `CausalityLost`.  Raises `ConfigError` for what is no bookmark, and where the database tells no
-        positions.  ``strict`` False: an ``after`` that is no bookmark, or is lost, is no error but a read of the
-        primary, and is counted: for what comes from a browser.
-        """
-        self._look()
-        memory, wrong = remembering(after, strict)
-        self._pool.topology.causal["refused"] += wrong
-        given = {"after": "", "memory": memory}
-        self._pool.topology.check(replace(self._options, after=None, memory=memory))
-        return Database(self._pool, self._notes, {**self._given, **given})
+    def _learn(self) -> None:
+        self._known = known(self._pool, self._options, self._single, self._notes)
 
     @property
     def bookmark(self) -> str:
@@ -123,9 +56,7 @@ class Database:
         Where something was written since it was told last, the primary is asked.  Raises `CausalityLost` where that
         cannot be told any more, and `ConfigError` where `causal` has not made this view.
         """
-        memory, pool = memory_of(self._options), self._pool
-        wait = pool.timeout if self._options.timeout is None else self._options.timeout
-        return text_of(bookmark(pool, memory, monotonic() + wait))
+        return text_of(bookmark(self._pool, *self._remembered(self._pool)))
 
     def connection(
         self,
@@ -142,7 +73,7 @@ class Database:
         ``timeout``: seconds to wait for it.  The others are as for `options`.  Raises `NoNodeAvailable`, `PoolTimeout`,
         `PoolClosed`.
         """
-        if self._knobs is not self._pool.topology.settings:
+        if self._knobs is not self._topology.settings:
             self._look()
         options, want = self._options, self._want
         if (
@@ -161,7 +92,7 @@ class Database:
 
         Raises the driver's errors, `OutcomeUnknown`, `NoNodeAvailable` or `PoolTimeout`.
         """
-        if self._knobs is not self._pool.topology.settings:
+        if self._knobs is not self._topology.settings:
             self._look()
         if operation.__class__ is str and operation in self._known and not driver_options:
             return at_once(self._pool, self._options, self._single, self._notes, operation, parameters)
@@ -186,14 +117,14 @@ class Database:
         raises, the driver's errors, and `OutcomeUnknown`.
         """
         check_plain(function, "db.run()", "give a plain function, or use clustersql.aio")
-        if self._knobs is not self._pool.topology.settings:
+        if self._knobs is not self._topology.settings:
             self._look()
         deadline = self._deadline()
 
         def connect() -> Connection:
             return Connection(self._pool, self._options, self._want, self._notes, depth=4, deadline=deadline)
 
-        running = Running(self._pool, here(), self._pool.topology.name)
+        running = Running(self._pool, here(), self._topology.name)
         try:
             with running:
                 return run(connect, function, args, kwargs)
@@ -211,9 +142,9 @@ class Database:
         key was committed before, and `ConfigError`.
         """
         check_plain(function, "db.once()", "give a plain function, or use clustersql.aio")
-        if self._knobs is not self._pool.topology.settings:
+        if self._knobs is not self._topology.settings:
             self._look()
-        claim = claimed(self._pool.topology, key, self._options)
+        claim = claimed(self._topology, key, self._options)
         deadline = self._deadline()
 
         def connect() -> Connection:
@@ -223,7 +154,7 @@ class Database:
             write(conn, claim)
             return function(conn, *args, **kwargs)
 
-        running = Running(self._pool, here(), self._pool.topology.name)
+        running = Running(self._pool, here(), self._topology.name)
         try:
             with running:
                 return run(connect, work, (), {})
@@ -240,17 +171,10 @@ class Database:
         cluster's.  Raises `OutcomeUnknown` where no primary answers in time, and `ConfigError` for what is no id, too
         old, or of another database or table.
         """
-        topology = self._pool.topology
+        topology = self._topology
         asked, want, fence, deadline = asked_for(topology, commit_id, timeout)
         found = settle(self._pool, want, fence, None, deadline, asked)
         return told(topology, asked, found, self._pool.driver.operational_error)
-
-    def _deadline(self) -> float:
-        """When an operation that begins now must end, in monotonic seconds; 0.0: only its waiting is bounded, by the
-        cluster's timeout.
-        """
-        timeout = self._options.timeout
-        return 0.0 if timeout is None else monotonic() + timeout
 
     def close(self) -> None:
         """Close the pool: idle connections now, the others when they are given back.  Twice does no harm."""
@@ -274,16 +198,4 @@ class Database:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<clustersql.Database {self._pool.topology.name!r}: {self._pool.words()}>"
-
-
-def memory_behind(view: Database) -> tuple[object, Remembers]:
-    """Return of whom a causal view is, for `sharing`, and its memory.  Raises `ConfigError` for another view."""
-    return view._pool.topology, memory_of(view._options)
-
-
-def sharing(database: Database, of: object, memory: Remembers) -> Database:
-    """Return ``database`` with the memory of a causal view of the same cluster; as it is, beside another cluster's."""
-    if database._pool.topology is not of:
-        return database
-    return Database(database._pool, database._notes, {**database._given, "memory": memory})
+        return f"<clustersql.Database {self._topology.name!r}: {self._pool.words()}>"

@@ -10,6 +10,7 @@ from ..connection import rehearsal
 from ..connection.forwarded import mode_changed
 from ..connection.hooks import call_hooks
 from ..connection.interruption import broken_into, passes
+from ..connection.recovery import lose
 from ..connection.work import Callbacks
 from ..core.recovery.verdict import Phase
 from ..pool.session import awaited
@@ -84,7 +85,7 @@ class Ending(Answering):
                     raise
                 if not state.facts(exc).lost:
                     raise
-                self._lose(exc)
+                lose(self, exc)
         state.forget_lost()
 
     def _end_commit(self, error: BaseException) -> NoReturn:

@@ -13,7 +13,7 @@ from ..connection.recovery import BasePerformer
 from ..core.booking.shelf import Session
 from ..core.recovery.verdict import Phase
 from ..core.statements.traits import Traits
-from ..core.steps import Acquire, Discard, Execute, Failed, Rollback, Step, Tell
+from ..core.steps import Acquire, Execute, Failed, Rollback, Step
 from ..pool.session import awaited
 from .drive import drive
 from .settle import settled
@@ -59,19 +59,14 @@ class _Performer(BasePerformer):
 
     def perform(self, step: Step) -> object:
         match step:
-            case Tell(seen):
-                self.tell(seen)
-                return None
-            case Discard():
-                self.connection._drop()
-                return None
             case Rollback():
                 return self._rollback()
             case Acquire(avoid):
                 return self._acquire(avoid)
             case Execute(call):
                 return self._execute(call)
-        raise AssertionError(step)
+        self.at_once(step)
+        return None
 
     def _acquire(self, avoid: str | None) -> tuple[str, int]:
         try:

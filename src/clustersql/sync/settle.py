@@ -6,17 +6,15 @@ import time
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..connection.guard import broken_off, ended, fence_of
+from ..connection.asking import BaseAsker, doubt
+from ..connection.guard import broken_off, database_of, ended
 from ..connection.interruption import INTERRUPTED
-from ..connection.recovery import BasePerformer, note_lost
+from ..connection.recovery import BasePerformer
 from ..connection.settling import terms
-from ..core.booking.shelf import UNDERWAY, Session
-from ..core.faults import Facts, Fault
 from ..core.guard.resolve import Fence, Settled, resolve
 from ..core.recovery.recover import Lost
-from ..core.steps import Acquire, Discard, Failed, Look, Pause, Picture, Script, Step
+from ..core.steps import Acquire, Failed, Pause, Script, Step
 from ..core.view.view import Want
-from ..nodes.dial import address_of
 from ..pool.session import awaited
 from .dial import Attempt, connect
 from .drive import drive
@@ -31,13 +29,10 @@ if TYPE_CHECKING:
 def settled(performer: BasePerformer, lost: Lost) -> Any:
     """Return how a COMMIT has ended that was in doubt: a `Lost`, or None where it has happened."""
     connection: Any = performer.connection
-    state = connection._state
-    token, session = state.token, state.session
-    want, fence = fence_of(state, token)
-    birth = session.birth if session is not None else None
-    connection._drop()  # its socket is closed, so a server that still hears of it ends the transaction by itself
+    state, token = connection._state, connection._state.token
+    asked = doubt(connection)
     try:
-        told = settle(connection._pool, want, fence, birth, performer.deadline)
+        told = settle(connection._pool, *asked, performer.deadline)
     except BaseException as exc:
         broken_off(state, exc, INTERRUPTED)
         raise
@@ -58,59 +53,39 @@ def settle(
         asker.let_go()
 
 
-class _Asker:
+class _Asker(BaseAsker):
     """Does what `resolve` asks for."""
 
-    def __init__(self, pool: Pool, want: Want, deadline: float) -> None:
-        self._pool = pool
-        self._want = want
-        self._deadline = deadline
-        self._session: Session | None = None
+    pool: Pool
 
     def perform(self, step: Step) -> object:
         match step:
-            case Look():
-                return Picture(monotonic(), ())
             case Acquire():
                 return self._open()
             case Script(statements):
                 return self._ask(statements)
-            case Discard():
-                self.let_go()
             case Pause(seconds):
-                time.sleep(min(seconds, max(0.0, self._deadline - monotonic())))
+                time.sleep(min(seconds, self.left))
             case _:
-                raise AssertionError(step)
+                return self.at_once(step)
         return None
 
     def _open(self) -> Failed | None:
         try:
-            session = self._pool.open_outside(self._want, max(0.0, self._deadline - monotonic()), {}, None, UNDERWAY)
+            session = self.pool.open_outside(self.want, self.left, {})
         except Exception as exc:
-            return Failed(exc, Facts(Fault.LOST, lost=True))
-        self._session = session
-        session.deadline = self._deadline
-        self._pool.wake_by(self._deadline)
+            return self.unopened(exc)
+        self.opened(session)
         return None
 
     def _ask(self, statements: tuple[str, ...]) -> Any:
-        session, driver = self._session, self._pool.driver
+        session = self.session
         assert session is not None
         try:
             with awaited(session):
-                return driver.ask(session.raw, statements)
+                return self.pool.driver.ask(session.raw, statements)
         except Exception as exc:
-            facts = driver.facts(exc, session.raw)
-            if facts.fault is Fault.FOREIGN:
-                raise
-            note_lost(self._pool, session, exc)
-            return Failed(exc, facts)
-
-    def let_go(self) -> None:
-        """Close the connection."""
-        session, self._session = self._session, None
-        if session is not None:
-            self._pool.give_back(session, keep=False)
+            return self.unanswered(session, exc)
 
 
 def delete(pool: Pool, guard: CommitGuard, node: str) -> None:
@@ -118,8 +93,7 @@ def delete(pool: Pool, guard: CommitGuard, node: str) -> None:
     node.
     """
     topology, driver = pool.topology, pool.driver
-    named = address_of(topology, node).database
-    database = named if isinstance(named, str) else None
+    database = database_of(topology, node)
 
     def work(attempt: Attempt) -> Any:
         answer = connect(topology, driver, node, hold=attempt.entered)

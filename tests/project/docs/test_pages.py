@@ -65,7 +65,9 @@ def test_public_names_are_in_the_reference() -> None:
 
 
 def public(kind: type) -> Iterator[str]:
-    yield from (name for name in vars(kind) if not name.startswith("_") and name not in INSIDE)
+    """Its own names and those that it has from a base of ours."""
+    names = {name for base in kind.__mro__ if base is not object for name in vars(base)}
+    yield from sorted(name for name in names if not name.startswith("_") and name not in INSIDE)
 
 
 def test_knobs_options_and_their_values_are_in_the_reference() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from ...sync.database import memory_behind, sharing
+from ...connection.database import memory_behind, sharing
 
 READS = ("SELECT", "SHOW", "EXPLAIN", "DESCRIBE", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET ")
 """How statements begin that write nothing; all others count as writing, which costs a replica some reads and no reader

@@ -349,12 +349,36 @@ def private_in(file: Path) -> set[str]:
     return {name for name in stored if is_private(name)}
 
 
-def test_importing_clustersql_loads_no_driver_no_asyncio_no_third_party() -> None:
-    code = "import sys; before = set(sys.modules); import clustersql; print(*sorted(set(sys.modules) - before))"
+def loaded_by(code: str) -> list[str]:
+    """What a new interpreter has loaded after this, beyond what it begins with."""
+    code = f"import sys; before = set(sys.modules); {code}; print(*sorted(set(sys.modules) - before))"
     told = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
-    loaded = told.stdout.split()
+    return told.stdout.split()
+
+
+def test_importing_clustersql_loads_no_driver_no_asyncio_no_third_party() -> None:
+    loaded = loaded_by("import clustersql; clustersql.Cluster, clustersql.Credentials, clustersql.open")
+    assert "clustersql.cluster" in loaded
     tops = {name.split(".")[0] for name in loaded} - {"clustersql"}
     assert sorted(tops - set(sys.stdlib_module_names)) == []
     assert tops.isdisjoint({"asyncio", "sqlite3", "http", "socketserver"}), tops
     shared = {"contract", "base"}
     assert [m for m in loaded if m.startswith("clustersql.drivers.") and m.split(".")[2] not in shared] == []
+
+
+def test_importing_clustersql_alone_loads_less_than_asyncio() -> None:
+    """A time would depend on the machine: so what is loaded."""
+    loaded = loaded_by("import clustersql; from clustersql import ConfigError")
+    assert [name for name in loaded if name.startswith("clustersql")] == ["clustersql", "clustersql.errors"]
+    assert len(loaded) < len(loaded_by("import asyncio"))
+
+
+def test_the_front_tells_all_its_names_and_no_others() -> None:
+    code = "import clustersql; names = dir(clustersql); from clustersql import *; print(*names); print(open is clustersql.open)"
+    names, found, _ = subprocess.run(
+        [sys.executable, "-c", f"{code}; print()"], capture_output=True, text=True, check=True
+    ).stdout.split("\n", 2)
+    assert set(clustersql.__all__) <= set(names.split())
+    assert found == "True"
+    with pytest.raises(AttributeError, match=r"module 'clustersql' has no attribute 'opne'"):
+        clustersql.opne  # type: ignore[attr-defined]  # noqa: B018

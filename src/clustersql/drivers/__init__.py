@@ -30,8 +30,8 @@ _KNOWN = {
     "mysqlclient": ("MySQLdb", "mysqlclient"),
     "mysql-connector": ("mysql.connector", "mysqlconnector"),
     "mariadb": ("mariadb", "mariadb"),
-    "psycopg2": ("psycopg2", "dbapi"),
-    "pg8000": ("pg8000.dbapi", "dbapi"),
+    "psycopg2": ("psycopg2", "psycopg2"),
+    "pg8000": ("pg8000.dbapi", "pg8000"),
 }
 _ALIASES = {
     "MySQLdb": "mysqlclient",

@@ -41,6 +41,12 @@ def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+ONE_OF_EACH = pytest.mark.parametrize("driver", ["pymysql", "asyncmy"], indirect=True)
+"""One driver for threads and one of asyncio: for tests in which nothing breaks that a driver holds, so that what decides
+is the probe, or an answer that another test gets by each driver.
+"""
+
+
 @pytest.fixture
 def client(galera: GaleraCluster) -> Iterator[Callable[..., Cluster]]:
     """Makes a client of the three servers, as the unprivileged user; closed after the test.  `face` drives those of

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from servers.galera.conftest import ONE_OF_EACH
 from support import face
 
 import clustersql
@@ -25,6 +26,7 @@ def until(cluster: clustersql.Cluster, *nodes: str) -> None:
     wait_until(is_so, f"{cluster.nodes} are {nodes}: {cluster.snapshot().as_dict()}", timeout=30)
 
 
+@ONE_OF_EACH
 def test_members_come_and_go(galera: GaleraCluster, cluster: clustersql.Cluster) -> None:
     db = cluster.open()
     n1, n2, n3 = (f"127.0.0.1:{galera.port(name)}" for name in galera.nodes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
+from servers.galera.conftest import ONE_OF_EACH
 from servers.galera.workload import Workload
 
 from clustersql import Cluster
@@ -12,8 +12,7 @@ from clustersql.testing import GaleraCluster
 from clustersql.testing.processes import wait_until
 
 
-# Nobody is on a node that is drained when it stops, so it is all one to the driver: one for threads, one of asyncio.
-@pytest.mark.parametrize("driver", ["pymysql", "asyncmy"], indirect=True)
+@ONE_OF_EACH  # nobody is on a node that is drained when it stops
 def test_rolling_restart_under_load_shows_no_error(
     galera: GaleraCluster, client: Callable[..., Cluster], driver: str
 ) -> None:

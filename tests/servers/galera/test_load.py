@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from servers.galera.conftest import ONE_OF_EACH
 from servers.galera.workload import Workload
 
 from clustersql import Cluster
@@ -39,6 +40,7 @@ def test_kill_9_of_the_writer_under_load(
         assert conn.node == "n2"
 
 
+@ONE_OF_EACH
 def test_removal_of_a_node_under_load_shows_no_error(
     galera: GaleraCluster, client: Callable[..., Cluster], driver: str
 ) -> None:
@@ -78,6 +80,7 @@ def test_a_frozen_writer_under_load(galera: GaleraCluster, client: Callable[...,
     assert cluster.metrics()["Pool"]["Hung"] > 0
 
 
+@ONE_OF_EACH
 def test_refusal_and_desync_under_load_show_no_error(
     galera: GaleraCluster, client: Callable[..., Cluster], driver: str
 ) -> None:

@@ -4,7 +4,7 @@ drained or discovered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
@@ -16,6 +16,7 @@ from servers.galera import test_roles as roles
 from servers.tls.conftest import EncryptedGalera
 
 import clustersql
+from clustersql import Cluster
 from clustersql.testing import GaleraCluster
 
 galera = galera_fixtures.galera
@@ -48,11 +49,28 @@ def test_who_does_not_encrypt_is_not_let_in(galera: GaleraCluster) -> None:
 
 test_kill_9_of_the_writer_under_load = load.test_kill_9_of_the_writer_under_load
 test_a_frozen_writer_under_load = load.test_a_frozen_writer_under_load
-test_refusal_and_desync_under_load_show_no_error = load.test_refusal_and_desync_under_load_show_no_error
-test_a_node_that_does_not_want_work_is_rerouted_and_shown = (
-    roles.test_a_node_that_does_not_want_work_is_rerouted_and_shown
-)
-test_callers_wait_for_the_quorum = roles.test_callers_wait_for_the_quorum
 test_one_session_killed_does_not_take_its_node_out = roles.test_one_session_killed_does_not_take_its_node_out
 test_rolling_restart_under_load_shows_no_error = drain.test_rolling_restart_under_load_shows_no_error
-test_members_come_and_go = discovery.test_members_come_and_go
+
+
+# From here on a node answers no, or not at all, which is the same to each driver, whatever carries it.
+
+
+def test_refusal_and_desync_under_load_show_no_error(galera: GaleraCluster, client: Callable[..., Cluster]) -> None:
+    load.test_refusal_and_desync_under_load_show_no_error(galera, client, "aiomysql")
+
+
+@pytest.mark.parametrize("fault", ["reject", "read_only"])
+def test_a_node_that_does_not_want_work_is_rerouted_and_shown(
+    galera: GaleraCluster, client: Callable[..., Cluster], fault: str
+) -> None:
+    roles.test_a_node_that_does_not_want_work_is_rerouted_and_shown(galera, client, "pymysql", fault)
+
+
+def test_callers_wait_for_the_quorum(galera: GaleraCluster, client: Callable[..., Cluster]) -> None:
+    roles.test_callers_wait_for_the_quorum(galera, client, "pymysql")
+
+
+@pytest.mark.parametrize("driver", ["aiomysql"], indirect=True)
+def test_members_come_and_go(galera: GaleraCluster, cluster: Cluster) -> None:
+    discovery.test_members_come_and_go(galera, cluster)

@@ -20,16 +20,20 @@ TRIES = 8
 
 @dataclass
 class Row:
-    """One line of a table.  ``added``: what it takes more than the row it is compared with, the median of the rounds'
-    differences.
-    """
+    """One line of a table."""
 
     name: str
+    """What was measured."""
     median: float
+    """Of the rounds."""
     low: float
+    """The lower quartile of the rounds."""
     high: float
+    """The upper one."""
     added: float | None = None
+    """What it takes more than the row it is compared with: the median of the rounds' differences; None: with none."""
     note: str = ""
+    """What else there is to say."""
 
 
 @dataclass

@@ -24,33 +24,38 @@ def unusable(node: Node) -> bool:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong, or is done on purpose.
-
-    ``act`` does it, and stamps by `Scene.fault` when; ``before`` prepares it before the programs begin, ``after`` ends
-    it when they have recovered.  ``node``: the one that it happens to, and that the view is to take out, as ``noticed``
-    tells; None: none is to blame. ``reads``: the node that reads prefer.  ``slow``: a live node, on which a slow
-    statement must survive.  ``bare``: nodes that writes of the bare driver can reach, which tell how long the cluster
-    itself takes.  ``way``: how programs reach the servers: directly, through a ``proxy``, or over a ``network`` that
-    drops packets.  ``knobs`` and ``writing`` (options of writes) are for this fault only.
-    """
+    """One thing that goes wrong, or is done on purpose."""
 
     name: str
+    """By which it is chosen."""
     title: str
+    """What happens, as the page says it."""
     act: Act
+    """Does it, and stamps by `Scene.fault` when."""
     node: str | None
+    """The one that it happens to, and that the view is to take out; None: none is to blame."""
     reads: str = "n2"
+    """The node that reads prefer."""
     slow: str = "n3"
+    """A live node, on which a slow statement must survive."""
     bare: tuple[str, ...] = ("n2", "n3")
+    """Nodes that writes of the bare driver can reach, which tell how long the cluster itself takes."""
     before: Act | None = None
+    """Prepares it before the programs begin."""
     after: Act | None = None
+    """Ends it when the programs have recovered."""
     noticed: Callable[[Node], bool] = unusable
+    """Tells of the node whether the view has taken it out."""
     down: str | None = None
     """The node that ``before`` leaves down."""
     heed: float = 0.0
     """Seconds that a run waits for it to be noticed, where that hurries nobody."""
     way: str = "direct"
+    """How programs reach the servers: directly, through a ``proxy``, or over a ``network`` that drops packets."""
     knobs: Mapping[str, Any] = field(default_factory=dict)
+    """Those of the programs under this fault only."""
     writing: Mapping[str, Any] = field(default_factory=dict)
+    """Options of writes under this fault only."""
     clean: bool = False
     """Whether no error at all may be seen."""
     runs: int = 9

@@ -34,16 +34,20 @@ class Effort:
 
 @dataclass(frozen=True)
 class Row:
-    """One bar: its number on the list of bars, what was measured with how many nodes, per seed, and the limit for the
-    mean.
-    """
+    """One bar, and what was measured of it."""
 
     bar: int
+    """Its number on the list of bars."""
     what: str
+    """What was measured, in words."""
     nodes: int
+    """With how many nodes."""
     values: tuple[float, ...]
+    """What was measured, per seed."""
     limit: float
+    """What the mean may be at most."""
     unit: str = ""
+    """That of the values; "": they are ratios."""
 
     @property
     def value(self) -> float:

@@ -26,26 +26,32 @@ def _near(client: int, node: int) -> float:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A cluster under load, and what happens to it.
-
-    ``load``: the share of the capacity of the ``healthy`` nodes (by default all of them).  ``warm``: seconds before
-    anything is measured, ``seconds``: how long it is.  ``script``: (seconds after ``warm`` began, node, what is done to
-    it).  ``rtt``: of (client, node). ``drain``: seconds after the last arrival in which what is under way may end.
-    ``think``: mean seconds between the answer and the return of the connection.  ``pool``: ``max_size`` of each client.
-    """
+    """A cluster under load, and what happens to it."""
 
     nodes: int = 3
+    """How many servers there are."""
     clients: int = 50
+    """How many programs, each with a pool of its own."""
     load: float = 0.7
+    """The share of the healthy nodes' capacity that is asked for."""
     healthy: int | None = None
+    """How many nodes count as such; None: all."""
     warm: float = 4.0
+    """Seconds before anything is measured."""
     seconds: float = 20.0
+    """For how long it is measured."""
     script: tuple[tuple[float, int, Callable[[Server], object]], ...] = ()
+    """Each with the seconds after the end of `warm`, the node, and what is done to it."""
     rtt: Callable[[int, int], float] = _near
+    """The seconds of a round trip of (client, node)."""
     think: float = 0.002
+    """Mean seconds between the answer and the return of the connection."""
     pool: int = 10
+    """``max_size`` of each client."""
     slots: int = SLOTS
+    """How many statements a server works on at the same time."""
     drain: float = 5.0
+    """Seconds after the last arrival in which what is under way may end."""
 
     @property
     def rate(self) -> float:

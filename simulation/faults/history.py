@@ -15,26 +15,32 @@ OK, FAILED, UNKNOWN, OPEN = "ok", "failed", "unknown", "open"
 
 @dataclass
 class History:
-    """Everything that happened in one run, in words, and what is claimed of each token.
-
-    ``claims``: token -> ok, failed, unknown.  ``groups``: tokens that one COMMIT was asked to make true together.
-    ``harmless``: tokens that may be written twice.  ``unseen``: who has read without which token that he must have
-    seen; ``again``: which he had seen before.  ``wrong``: what is wrong, found on the way or at the end.
-    ``guarded``: the commit guard is on, and says of a COMMIT what holds in the newest history: what it has ended may be
-    in a journal that was thrown away.  ``void``: tokens of whose COMMIT it has said that it never will happen.
-    """
+    """Everything that happened in one run, in words, and what is claimed of each token."""
 
     clock: Callable[[], float]
+    """Tells the time of the run, in seconds."""
     lines: list[str] = field(default_factory=list)
+    """What happened, each with its time."""
     claims: dict[str, str] = field(default_factory=dict)
+    """What a client was told of each token: ok, failed, unknown."""
     groups: list[tuple[str, ...]] = field(default_factory=list)
+    """The tokens that one COMMIT was asked to make true together."""
     harmless: set[str] = field(default_factory=set)
+    """The tokens that may be written twice."""
     unseen: list[tuple[str, str]] = field(default_factory=list)
+    """Who has read without which token that he must have seen."""
     again: list[tuple[str, str]] = field(default_factory=list)
+    """The same of a token that he had seen before."""
     wrong: list[str] = field(default_factory=list)
+    """What is wrong, found on the way or at the end."""
     outcomes: Counter[str] = field(default_factory=Counter)
+    """How often an operation has ended in which way."""
     guarded: bool = False
+    """Whether the commit guard is on.  It says of a COMMIT what holds in the newest history: what it has ended may be in
+    a journal that was thrown away.
+    """
     void: set[str] = field(default_factory=set)
+    """The tokens of whose COMMIT the guard has said that it never will happen."""
 
     def note(self, who: str, text: str) -> None:
         """Write a line."""

@@ -22,15 +22,16 @@ IN_FAILED: Code = ("25P02", None, "current transaction is aborted, commands igno
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """A committed transaction: where each token was written.  One object on every node that has it.
-
-    ``rows``: what became of tokens of the commit guard.  ``number``: of the transaction, given again after a failover.
-    """
+    """A committed transaction: where each token was written.  One object on every node that has it."""
 
     epoch: int
+    """In which it was committed."""
     writes: tuple[tuple[str, str], ...]
+    """Place and token of each."""
     rows: tuple[tuple[str, str], ...] = ()
+    """What became of tokens of the commit guard."""
     number: int = 0
+    """Of the transaction; it is given again after a failover."""
 
 
 @dataclass(slots=True)
@@ -48,23 +49,30 @@ Reply = Callable[[Answer], None]
 
 @dataclass(eq=False)
 class ServerSession:
-    """A client's session on the server.  ``writes``: of the open transaction; None: none is open.
-
-    ``rows``: of the commit guard, in it.  ``transaction``: the number of the latest one that wrote.  ``patience``: how
-    many seconds it waits for somebody else's row.
-    """
+    """A client's session on the server."""
 
     cut: Callable[[], None]
+    """Ends the connection, as the client sees it."""
     number: int = 0
+    """The server's, by which others end it."""
     busy: bool = False
+    """Whether it works on a statement."""
     read_only: bool = False
+    """Whether its transactions refuse writes."""
     who: str | None = None
+    """What a setting of the session remembers."""
     writes: list[tuple[str, str]] | None = None
+    """Those of the open transaction; None: none is open."""
     failed: bool = False
+    """Whether the open transaction has failed."""
     ended: bool = False
+    """Whether the server has let it go."""
     rows: list[tuple[str, str]] = field(default_factory=list)
+    """Those of the commit guard in the open transaction."""
     transaction: int = 0
+    """The number of the latest one that wrote."""
     patience: float = 1.0
+    """How many seconds it waits for somebody else's row."""
 
 
 @dataclass(eq=False)

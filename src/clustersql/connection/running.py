@@ -21,18 +21,17 @@ from ..errors import ConfigError
 
 
 class Running:
-    """One call of ``run``, entered for as long as its function may be called.
-
-    ``pool``: the pool whose connections it is given, by its ``id``: a context may be kept for ever, and must not keep a
-    pool.
-    ``owner``: the thread and greenlet, or the task, in which it is called; None: it is over.
-    """
+    """One call of ``run``, entered for as long as its function may be called."""
 
     __slots__ = ("_cluster", "_token", "owner", "pool")
 
     def __init__(self, pool: object, owner: object, cluster: str) -> None:
         self.pool = id(pool)
+        """The pool whose connections it is given, by its ``id``: a context may be kept for ever, and must not keep a
+        pool.
+        """
         self.owner: object = owner
+        """The thread and greenlet, or the task, in which it is called; None: it is over."""
         self._cluster = cluster
         self._token: Any = None
 

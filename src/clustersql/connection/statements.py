@@ -32,16 +32,16 @@ noted of."""
 class StatementCache:
     """A cache of `core.statements.traits.traits`.  Shared by threads without a lock: the worst race works a text out
     twice.
-
-    ``plain``: texts that leave nothing behind.  ``proven``: those that moreover have no effect in a read-only session.
-    ``keeping``: those that were found to leave the commit guard alone.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.plain: set[Any] = set()
+        """The texts that leave nothing behind."""
         self.proven: set[Any] = set()
+        """Those of them that moreover have no effect in a read-only session."""
         self.keeping: set[Any] = set()
+        """The texts that were found to leave the commit guard alone."""
         self._known: dict[Hashable, Traits] = {}
         self._bytes = 0
 

@@ -29,9 +29,13 @@ class DialledFor:
     """What a connection was dialled for, where, and in which generation."""
 
     node: str
+    """The node's name."""
     generation: int
+    """The node's, when it was dialled."""
     want: Want
+    """What was asked for."""
     driver: AnyDriver
+    """By what it was dialled."""
 
 
 @dataclass(slots=True)

@@ -36,15 +36,7 @@ class Asked(Protocol):
 
 
 class Load:
-    """What one pool counts of one node.  Changed only under the pool's lock; read by the policies under the same lock.
-
-    ``in_flight``: connections checked out.  ``ewma``: seconds, 0.0 until the first dial; ``samples``: how many answers
-    are in it.  ``owing``: of the sessions that were found to owe an answer, the one that has owed it the longest.  It
-    is looked at when the load is compared: a time, noted once a second, would go on counting against the node after the
-    answer has come.  ``connect``: seconds of the quickest connect, 0.0 until there was one; ``failed``: the estimate is
-    the penalty of a failure, and no answer has followed.  ``weight`` and ``priority``: as configured, see
-    `core.policies.configured`.
-    """
+    """What one pool counts of one node.  It is changed and read under the pool's lock only."""
 
     __slots__ = (
         "connect",
@@ -63,17 +55,32 @@ class Load:
 
     def __init__(self, name: str, order: int = 0) -> None:
         self.name = name
+        """Of the node."""
         self.order = order
+        """Its place in the configuration."""
         self.in_flight = 0
+        """Connections that are checked out."""
         self.ewma = 0.0
+        """The estimate of an answer's time in seconds; 0.0 until the first dial."""
         self.sampled_at = 0.0
+        """When the latest answer came that says something of the node's speed, in monotonic seconds."""
         self.samples = 0
+        """How many answers are in the estimate."""
         self.connect = 0.0
+        """Seconds of the quickest connect; 0.0 until there was one."""
         self.failed = False
+        """Whether the estimate is the penalty of a failure, and no answer has followed."""
         self.owing: Asked | None = None
+        """Of the sessions that were found to owe an answer, the one that has owed it the longest.  It is looked at when
+        the load is compared: a time, noted once a second, would go on counting against the node after the answer has
+        come.
+        """
         self.slow_since: float | None = None
+        """When the node came back, in monotonic seconds: it gets its work little by little; None: it does not."""
         self.weight = 1.0
+        """As configured, see `core.policies.configured`."""
         self.priority = 1
+        """The same."""
 
     @property
     def oldest(self) -> float:

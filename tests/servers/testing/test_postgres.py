@@ -13,7 +13,7 @@ import pytest
 from support.stage import in_step
 
 from clustersql.testing import PostgresCluster, StartError
-from clustersql.testing.postgres import copy_server, find_binaries
+from clustersql.testing.binaries import copy_server, find_binaries
 from clustersql.testing.processes import wait_until
 
 

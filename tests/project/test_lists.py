@@ -17,6 +17,7 @@ import clustersql
 from clustersql import aio, dialects, drivers
 from clustersql.config.knobs import DIALECTS, KNOBS, POLICIES, Knobs
 from clustersql.config.options import OPTIONS, PER_CALL, ROLES
+from clustersql.config.percall import PerCall
 from clustersql.config.url import SCHEMES
 from clustersql.core.policies import configured, named
 from clustersql.core.policies.policy import Policy
@@ -86,6 +87,7 @@ def test_options_are_those_of_the_value_in_both_apis(face: type) -> None:
     given = [name for name in signature(face.options).parameters if name != "self"]
     assert given == list(OPTIONS)
     assert [name for name in signature(face.connection).parameters if name != "self"] == list(PER_CALL)
+    assert [name for name in signature(PerCall.options).parameters if name != "self"] == list(PER_CALL)
 
 
 def test_every_role_leads_to_a_service_of_its_own() -> None:

@@ -15,6 +15,7 @@ from ..core.words import first_line
 from ..errors import TransactionLost
 from ..pool.session import awaited
 from .cancellation import outlived, requests, swallowed
+from .mode import make
 from .pool import Pool
 
 
@@ -65,7 +66,8 @@ class Serving(BaseConnection):
         end = monotonic() + timeout
         while True:
             try:
-                await self._pool.restore(session, self._state.ledger, self._state.to_forget(session))
+                with awaited(session):
+                    await make(self._state.restoring(session), self._pool.driver, session.raw)
             except Exception as exc:
                 if not self._pool.lost_in_switch(session, exc):
                     raise Unrestorable(f"its settings could not be restored: {first_line(exc)}") from exc
@@ -87,7 +89,7 @@ class Serving(BaseConnection):
         autocommit = state.want.autocommit if state.mode_known else bool(session.autocommit)
         try:
             with awaited(session):
-                await pool.set_mode(session, autocommit, state.want.read_only)
+                await make(pool.switching(session, autocommit, state.want.read_only), pool.driver, session.raw)
         except BaseException:  # nobody else knows of it
             pool.give_back(session, keep=False)
             raise
@@ -134,7 +136,7 @@ class Serving(BaseConnection):
                     session.autocommit = self._pool.driver.autocommit(session.raw)
                 if rolled_back and (cancellation := outlived(state.cancelling)) is not None:
                     raise cancellation
-                return not unclean or await self._pool.reset(session)
+                return not unclean or await make(self._pool.resetting(session), self._pool.driver, session.raw)
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
             session.tainted = True
             if (cancellation := swallowed(state, session, exc)) is not None:

@@ -29,27 +29,29 @@ class PerCall:
         self._check = check
         self._kept: dict[tuple[object, ...], tuple[Options, Want]] = {}
 
-    def options(self, *values: Any) -> tuple[Options, Want]:
-        """Return the options with ``values``, those of `PER_CALL` in its order, and what a connection with them needs.
+    def options(
+        self, timeout: Any, read_only: Any, node: Any, role: Any, move: Any, max_lag: Any
+    ) -> tuple[Options, Want]:
+        """Return the options with these values, those of `PER_CALL` in its order, and what a connection with them
+        needs.
 
         None leaves an option as it is.  Raises `ConfigError`.
         """
-        # The types too, for 1 equals True, and only one of them is a mistake.
-        key = (values, *map(type, values))
+        # The types too, for 1 equals True, and only one of them is a mistake; no text equals what is none.
+        types = timeout.__class__, read_only.__class__, move.__class__, max_lag.__class__
+        key = timeout, read_only, node, role, move, max_lag, types
         try:
             kept = self._kept.get(key)
         except TypeError:  # not hashable, so it is a mistake, and is told as such
             kept = None
-        if kept is None:
-            given = dict(zip(PER_CALL, values, strict=True))
-            options = self._options.changed(**given)
-            self._check(options)
-            kept = options, options.want(autocommit=False)
-            if given["node"] is None:  # nodes come and go
-                self._keep(key, kept)
-        return kept
+        return kept or self._made(key, node)
 
-    def _keep(self, key: tuple[object, ...], found: tuple[Options, Want]) -> None:
-        if len(self._kept) >= MOST:
-            self._kept.clear()
-        self._kept[key] = found
+    def _made(self, key: tuple[object, ...], node: object) -> tuple[Options, Want]:
+        options = self._options.changed(**dict(zip(PER_CALL, key[:-1], strict=True)))
+        self._check(options)
+        made = options, options.want(autocommit=False)
+        if node is None:  # nodes come and go
+            if len(self._kept) >= MOST:
+                self._kept.clear()
+            self._kept[key] = made
+        return made

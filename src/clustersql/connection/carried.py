@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..config.pooler import one_by_one, refused
+from ..core.booking.mode import restore
 from ..core.statements.ledger import Ledger
 from ..core.statements.left import EVERYTHING, LAST, NOTHING, Left
 from ..core.statements.pins import Pin
@@ -17,6 +18,7 @@ from .binding import Binding
 if TYPE_CHECKING:
     from ..core.booking.shelf import Session
     from ..core.statements.traits import Traits
+    from ..core.steps import Steps
     from .borrowed import Borrowed
 
 MOST_PINS = 16
@@ -112,6 +114,12 @@ class Carried(Binding):
             return ()
         used = session.statements or session.use is not None or self.topology.settings.on_connect is not None
         return self.driver.dialect.forget_generated if used else ()
+
+    def restoring(self, session: Session) -> Steps[None]:
+        """Return what gives ``session`` the settings of the one that is gone, has it prove them, and has it forget what
+        was generated in it for others.  Raises the driver's errors, or `Unrestorable`.
+        """
+        return restore(session, self.ledger, self.to_forget(session))
 
     def answerable(self, generated: bool) -> None:
         """Whether something was generated on this session since the one before was lost."""

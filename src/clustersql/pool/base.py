@@ -17,9 +17,10 @@ from typing import Any
 
 from .. import fork
 from ..config.pooler import no_autocommit
-from ..core.booking.mode import Means, autocommit_of
+from ..core.booking.mode import Means, autocommit_of, reset, set_mode
 from ..core.booking.shelf import Actions, Session
 from ..core.faults import Fault
+from ..core.steps import Steps
 from ..core.view.observe import Refused, SessionLost
 from ..core.view.use import Use
 from ..core.view.view import View
@@ -49,6 +50,22 @@ class BasePool(Opening[D]):
         """Raise `ConfigError` when a caller asks for autocommit mode where it is not possible."""
         if not autocommit_of(session, self.means(), True, read_only):
             raise no_autocommit(session.node, read_only, self.reading.name)
+
+    def switching(self, session: Session, autocommit: bool | None, read_only: bool) -> Steps[None]:
+        """Return what makes a session read-only or not, and autocommit or not (None: as it is); what it is already
+        costs nothing.
+
+        Raises `ConfigError` where a connection outside the pool is asked for autocommit mode that is not possible.
+        """
+        if session.shared and session.outside and autocommit:
+            self.require_autocommit(session, read_only)
+        return set_mode(session, self.means(), autocommit, read_only)
+
+    def resetting(self, session: Session) -> Steps[bool]:
+        """Return what gives a session its first state back, and the pool's own settings; it ends with False where the
+        driver cannot, so that the connection must be closed.
+        """
+        return reset(session, self.means(session.use))
 
     def end_switch(self, session: Session, error: BaseException) -> None:
         """Setting the mode of a session that nobody holds yet raised.  Returns where it was lost, so that another one

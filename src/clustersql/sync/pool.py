@@ -14,10 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.booking import mode
 from ..core.booking.opening import open_
 from ..core.booking.shelf import UNDERWAY, Session, Shelf, Waiter
-from ..core.statements.ledger import Ledger
 from ..core.steps import Await, Served, Step, Steps
 from ..core.view.use import Use
 from ..core.view.view import Want
@@ -127,43 +125,21 @@ class Pool(BasePool[Attempt]):
         if want.read_only:
             try:
                 with awaited(session):
-                    self.set_mode(session, session.autocommit, True)
+                    make(self.switching(session, session.autocommit, True), self.driver, session.raw)
             except BaseException:
                 self.give_back(session, keep=False)
                 raise
         return self.hand_over(session, register, want)
 
-    def reset(self, session: Session) -> bool:
-        """Give a session its first state back, and the pool's own settings; False: the driver cannot, the connection
-        must be closed.
-        """
-        return make(mode.reset(session, self.means(session.use)), self.driver, session.raw)
-
-    def restore(self, session: Session, ledger: Ledger, forget: tuple[str, ...] = ()) -> None:
-        """Give a new session the settings of ``ledger``, and have it prove them.  Raises the driver's errors, or
-        `Unrestorable`.
-        """
-        with awaited(session):
-            make(mode.restore(session, ledger, forget), self.driver, session.raw)
-
     def _switch_mode(self, session: Session, want: Want) -> bool:
         """Set what differs from the mode that the session was left in; False: it was lost while we did."""
         try:
             with awaited(session):
-                self.set_mode(session, want.autocommit, want.read_only)
+                make(self.switching(session, want.autocommit, want.read_only), self.driver, session.raw)
         except BaseException as exc:
             self.end_switch(session, exc)
             return False
         return True
-
-    def set_mode(self, session: Session, autocommit: bool | None, read_only: bool) -> None:
-        """Make a session read-only or not, and autocommit or not (None: as it is); what it is already costs nothing.
-
-        Raises `ConfigError` where a connection outside the pool is asked for autocommit mode that is not possible.
-        """
-        if session.shared and session.outside and autocommit:
-            self.require_autocommit(session, read_only)
-        make(mode.set_mode(session, self.means(), autocommit, read_only), self.driver, session.raw)
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from ..core.faults import Fault
 from ..core.recovery.recover import Unrestorable
 from ..core.words import first_line
 from ..pool.session import awaited
+from .mode import make
 from .pool import Pool
 
 
@@ -63,7 +64,7 @@ class Serving(BaseConnection):
         autocommit = state.want.autocommit if state.mode_known else bool(session.autocommit)
         try:
             with awaited(session):
-                self._pool.set_mode(session, autocommit, state.want.read_only)
+                make(self._pool.switching(session, autocommit, state.want.read_only), state.driver, session.raw)
         except BaseException:  # nobody else knows of it
             self._pool.give_back(session, keep=False)
             raise
@@ -76,7 +77,8 @@ class Serving(BaseConnection):
         end = monotonic() + timeout
         while True:
             try:
-                self._pool.restore(session, self._state.ledger, self._state.to_forget(session))
+                with awaited(session):
+                    make(self._state.restoring(session), self._pool.driver, session.raw)
             except Exception as exc:
                 if not self._pool.lost_in_switch(session, exc):
                     raise Unrestorable(f"its settings could not be restored: {first_line(exc)}") from exc
@@ -160,7 +162,7 @@ class Serving(BaseConnection):
             if state.borrowed is not None:  # before the reset, which does what the driver's own object says
                 state.borrowed.put_back(session.raw)
                 session.autocommit = state.driver.autocommit(session.raw)
-            return not (state.pins or state.unclean) or bool(state.pool.reset(session))
+            return not (state.pins or state.unclean) or make(state.pool.resetting(session), state.driver, session.raw)
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
             if state.driver.facts(exc, session.raw).fault is Fault.FOREIGN:
                 raise

@@ -99,7 +99,7 @@ def test_with_connection_and_keywords(db: Database) -> None:
             pass
 
     counted = calls(block)
-    assert (counted["python"], counted["c"] <= 11) == (14, True), counted
+    assert (counted["python"], counted["c"] <= 10) == (14, True), counted
 
 
 def test_with_connection_and_one_statement(db: Database) -> None:

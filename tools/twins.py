@@ -1,15 +1,20 @@
 """How many lines of ``aio/`` also stand in ``sync/``, with async and await taken out: what is written twice.
 
-Usage: ``python tools/twins.py``; it prints the share, and that of each file, the largest first.
+Usage: ``python tools/twins.py``; it prints the share, and that of each file, the largest first.  A line such as
+``return self`` stands in both by chance; so the second share is that of runs of three lines and more, in files of the
+same name: whoever changes one of these changes its twin.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from difflib import SequenceMatcher
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "src" / "clustersql"
+RUN = 3
+"""Lines one after another that are not common by chance."""
 
 
 def lines(room: str) -> dict[str, list[str]]:
@@ -21,10 +26,17 @@ def lines(room: str) -> dict[str, list[str]]:
     return found
 
 
+def in_runs(one: list[str], other: list[str]) -> int:
+    """Return how many lines the two have in common, and in the same order, in runs of `RUN` and more."""
+    blocks = SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks if block.size >= RUN)
+
+
 def main() -> None:
     """Print the shares.  A line that stands once in ``sync/`` is common once only."""
-    left = Counter(line for written in lines("sync").values() for line in written)
-    rows, both, total = [], 0, 0
+    sync = lines("sync")
+    left = Counter(line for written in sync.values() for line in written)
+    rows, both, total, runs = [], 0, 0, 0
     for name, written in lines("aio").items():
         common = 0
         for line in written:
@@ -33,7 +45,9 @@ def main() -> None:
                 common += 1
         rows.append((common, len(written), name))
         both, total = both + common, total + len(written)
+        runs += in_runs(sync.get(name, []), written)
     print(f"{both} of {total} lines of aio/, {both / total:.0%}, also stand in sync/")
+    print(f"{runs} of them, {runs / total:.0%}, in runs of {RUN} lines and more of the file of the same name")
     for common, count, name in sorted(rows, reverse=True):
         print(f"{common:5} of {count:4}  {common / max(count, 1):4.0%}  {name}")
 

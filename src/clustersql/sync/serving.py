@@ -64,7 +64,7 @@ class Serving(BaseConnection):
         autocommit = state.want.autocommit if state.mode_known else bool(session.autocommit)
         try:
             with awaited(session):
-                make(self._pool.switching(session, autocommit, state.want.read_only), state.driver, session.raw)
+                make(self._pool.switching(session, autocommit, state.want.read_only), self._pool.driver, session.raw)
         except BaseException:  # nobody else knows of it
             self._pool.give_back(session, keep=False)
             raise
@@ -162,7 +162,9 @@ class Serving(BaseConnection):
             if state.borrowed is not None:  # before the reset, which does what the driver's own object says
                 state.borrowed.put_back(session.raw)
                 session.autocommit = state.driver.autocommit(session.raw)
-            return not (state.pins or state.unclean) or make(state.pool.resetting(session), state.driver, session.raw)
+            return not (state.pins or state.unclean) or make(
+                state.pool.resetting(session), state.pool.driver, session.raw
+            )
         except Exception as exc:  # the caller's work has ended already: this is the pool's to know
             if state.driver.facts(exc, session.raw).fault is Fault.FOREIGN:
                 raise

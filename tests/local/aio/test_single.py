@@ -153,13 +153,13 @@ def test_what_is_raised_ends_as_on_a_connection(
 def test_a_return_that_is_broken_into_does_not_hide_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = OutcomeUnknown("node 'a' failed after COMMIT was sent")
 
-    async def broken_into(session: Any) -> bool:
+    def broken_into(session: Any) -> Any:
         raise Interrupted
 
     async def main() -> None:
         cluster, _ = fake_cluster("a")
         async with cluster.aopen() as db:
-            monkeypatch.setattr(db._pool(), "reset", broken_into)
+            monkeypatch.setattr(db._pool(), "resetting", broken_into)
             async with db.connection() as conn:
                 await conn.execute("CREATE TEMP TABLE mine (n INTEGER)")
                 raise unknown

@@ -25,10 +25,10 @@ def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     with cluster.open() as database:
         database.execute("CREATE TABLE t (n INTEGER UNIQUE)")
 
-        def broken_into(session: Any) -> bool:
+        def broken_into(session: Any) -> Any:
             raise SoftLimit
 
-        monkeypatch.setattr(database._pool, "reset", broken_into)
+        monkeypatch.setattr(database._pool, "resetting", broken_into)
         yield database
 
 

@@ -60,7 +60,19 @@ def test_every_driver_has_its_file_and_every_file_its_driver() -> None:
 
 
 def test_every_driver_has_an_extra_and_every_extra_a_driver() -> None:
-    others = {"toml", "cli", "demo", "testing", "sqlalchemy", "django", "peewee", "prometheus", "opentelemetry", "all"}
+    others = {
+        "toml",
+        "cli",
+        "top",
+        "demo",
+        "testing",
+        "sqlalchemy",
+        "django",
+        "peewee",
+        "prometheus",
+        "opentelemetry",
+        "all",
+    }
     assert set(EXTRAS) - others == {*drivers.NAMES, *drivers.ASYNC_NAMES} - {"sqlite3"}
 
 

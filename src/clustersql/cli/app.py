@@ -15,6 +15,7 @@ from .demo.command import demo
 from .guard import commit_guard
 from .knobs import knobs
 from .route import route
+from .top.command import top
 from .version import version
 
 __all__ = ["COMMANDS", "app", "run"]
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "knobs": knobs,
     "route": route,
+    "top": top,
     "version": version,
 }
 

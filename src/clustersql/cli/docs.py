@@ -19,6 +19,7 @@ HEAD = """\
 # The command line
 
     pip install "clustersql[cli]"        # check, commit-guard, knobs, route, version
+    pip install "clustersql[top]"        # and top
     pip install "clustersql[demo]"       # and a PostgreSQL server for the demo
 
 `clustersql COMMAND`, or `python -m clustersql.cli COMMAND`. The exit status is 0 when all is good, 1 when `check` has findings or `demo`
@@ -62,6 +63,12 @@ On PostgreSQL the primary is written to and the standbys are watched; on Galera 
 axis, with why; a node of which it says that the policy put it behind could have served as well. With `--after` it says how the node is known to
 have what the bookmark stands for; with the commit guard, whether a COMMIT there is guarded. A program has the same of a connection that it holds
 (`conn.route`), of a result (`db.execute(...).route`) and in advance (`db.route()`).
+""",
+    "top": """\
+*per s* and *share* are of checkouts, over the last 5 s; *response* is the estimate of what a statement takes, as the latency policy has it. What is
+unwell is yellow, what is down or can serve nobody is red. The arrows mark a node, of which everything is told below the table, and scroll a table that
+is wider than the terminal. `--url` takes where `serve()` of a program listens, `http://127.0.0.1:8080`; a program that cannot be reached later is
+named at the top, and the screen goes on with the others.
 """,
     "demo": """\
 Starts servers of its own on free ports of 127.0.0.1, below a temporary folder, and stops them at the end, also after Ctrl-C. `--engine

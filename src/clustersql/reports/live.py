@@ -6,7 +6,7 @@ of a cluster of this process, and of one that another process tells of over HTTP
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,12 @@ LATE = 10.0
 """Seconds behind from which a replica is marked, where the cluster has no `max_lag` of its own."""
 WELL, WARN, ILL = "well", "warn", "ill"
 """How a line or a cluster is marked."""
+WORDS = {WELL: "healthy", WARN: "degraded", ILL: "unavailable"}
+"""How a cluster is called that is marked so."""
+LOUD = {"timeout": ILL, "outcome": ILL, "held": WARN, "recovery": WARN}
+"""How an event of a kind is marked; one of a node by what became of it."""
+LONG = 10.0
+"""Seconds from which a holder is marked."""
 
 State = Mapping[str, Any]
 
@@ -127,6 +133,28 @@ def holders(now: State) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda each: -each["seconds"])
 
 
+def loudness(kind: str, text: str) -> str:
+    """Return how an event is marked: `WELL`, `WARN`, `ILL`, or "" where it is neither good nor bad news."""
+    if kind != "node" or not text.startswith("is "):
+        return LOUD.get(kind, "")
+    if text.startswith("is up"):
+        return WELL if ", ready" in text and "outdated" not in text else WARN
+    return ILL if text.startswith("is down") else WARN
+
+
+def place_of(site: str) -> str:
+    """Return the end of ``file:line``, as much as a person needs: ``app/orders.py:88``."""
+    return "/".join(site.split("/")[-2:])
+
+
+def clock(moment: str, now: datetime) -> str:
+    """Return a moment (ISO 8601) as the time of day, with the day where it is not that of ``now``; "-" for ""."""
+    if not moment:
+        return "-"
+    when = datetime.fromisoformat(moment)
+    return f"{when:%H:%M:%S}" if when.date() == now.date() else f"{when:%d %b %H:%M}"
+
+
 def _judged(told: Mapping[str, Any], waiting: int) -> tuple[str, str]:
     wanted = told["wanted"]
     serving = [node["name"] for node in told["nodes"] if wanted in node["serves"]]
@@ -189,11 +217,3 @@ def _seconds(told: State) -> float:
 def _late(bound: float | str | None) -> float:
     seconds = None if bound is None else max_lag(bound).seconds
     return LATE if seconds is None else seconds
-
-
-def newest(states: Sequence[State], seconds: float) -> State | None:
-    """Return the latest of ``states`` that is at least ``seconds`` older than the last one; None: there is none."""
-    if not states:
-        return None
-    end = _seconds(states[-1])
-    return next((each for each in reversed(states) if end - _seconds(each) >= seconds), None)

@@ -15,7 +15,7 @@ from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
-from ..reports.live import Line, State, Summary, holders
+from ..reports.live import LONG, WORDS, Line, State, Summary, clock, holders, loudness, place_of
 from .history import EVERY, Moment, Shown
 from .plots import plot
 
@@ -26,11 +26,6 @@ EVENTS = 50
 """Events that the page shows."""
 HOLDERS = 20
 """Holders that it shows, the oldest."""
-LONG = 10.0
-"""Seconds from which a holder is marked."""
-LOUD = {"node": "warn", "timeout": "ill", "outcome": "ill", "held": "warn", "recovery": "warn"}
-"""How an event of a kind is marked."""
-WORDS = {"well": "healthy", "warn": "degraded", "ill": "unavailable"}
 
 
 def _hash(text: str) -> str:
@@ -159,7 +154,7 @@ def _holder(one: Mapping[str, Any]) -> str:
     who = one["thread"] or one["task"]
     by = f" by {escape(who)}" if who else ""
     statement = f"<code>{escape(one['statement'])}</code>" if one["statement"] else ""
-    place = f"<code>{escape(one['site'])}</code>"
+    place = f'<code title="{escape(one["site"])}">{escape(place_of(one["site"]))}</code>'
     return f"<li>{held} {escape(one['doing'])} on {escape(one['node'])}{by}<br>{place} {statement}</li>"
 
 
@@ -175,16 +170,12 @@ def _listed(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[str]:
     for group in groups:
         each, again = group[0], f" ({len(group)} times)" if len(group) > 1 else ""
         when = datetime.fromtimestamp(each["at"], UTC)
-        level = LOUD.get(each["kind"], "plain")
+        level = loudness(each["kind"], each["text"]) or "plain"
         node = f"<b>{escape(each['node'])}</b> " if each["node"] else ""
         time, mark = f'<time datetime="{when.isoformat()}">{when:%H:%M:%S}</time>', _mark(level, each["kind"])
         yield f"<li>{time} {mark} {node}{escape(each['text'])}{again}</li>"
 
 
 def _clock(moment: str) -> str:
-    """Return a moment as the time of day, with the day where it is not today's."""
-    if not moment:
-        return "-"
-    when, today = datetime.fromisoformat(moment), datetime.now(UTC).date()
-    text = f"{when:%H:%M:%S}" if when.date() == today else f"{when:%d %b %H:%M}"
-    return f'<time datetime="{escape(moment)}">{text}</time>'
+    text = clock(moment, datetime.now(UTC))
+    return f'<time datetime="{escape(moment)}">{text}</time>' if moment else text

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from clustersql.reports.live import ILL, WARN, WELL, holders, lines, summary
+from clustersql.reports.live import ILL, WARN, WELL, clock, holders, lines, loudness, place_of, summary
 
 
 def node(name: str, **fields: Any) -> dict[str, Any]:
@@ -81,3 +82,32 @@ def test_how_a_cluster_is(told: dict[str, Any], level: str, words: str) -> None:
 
 def test_the_oldest_holder_comes_first() -> None:
     assert [each["seconds"] for each in holders(state(holders=[{"seconds": 1}, {"seconds": 9}]))] == [9, 1]
+
+
+def test_a_place_is_told_by_its_end() -> None:
+    assert place_of("/srv/shop/app/orders.py:88") == "app/orders.py:88"
+    assert place_of("orders.py:88") == "orders.py:88"
+
+
+def test_a_moment_of_another_day_is_told_with_its_day() -> None:
+    now = datetime(2026, 3, 2, 0, 5, tzinfo=UTC)
+    assert clock("2026-03-02T00:04:59+00:00", now) == "00:04:59"
+    assert clock("2026-03-01T23:59:59+00:00", now) == "01 Mar 23:59"
+    assert clock("", now) == "-"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "level"),
+    [
+        ("node", "was added", ""),
+        ("node", "is up, replica, ready", WELL),
+        ("node", "is up, primary, ready, outdated", WARN),
+        ("node", "is up, replica, misconfigured: no right", WARN),
+        ("node", "is suspect, replica, ready: closed", WARN),
+        ("node", "is down, replica, ready: refused", ILL),
+        ("outcome", "is up", ILL),
+        ("wait", "14 checkouts waited", ""),
+    ],
+)
+def test_an_event_is_marked_by_what_it_tells(kind: str, text: str, level: str) -> None:
+    assert loudness(kind, text) == level

@@ -185,8 +185,11 @@ class Servers:
             self._copy(best, node)
 
     def demote(self, node: Node) -> None:
-        """Make a primary a replica of nobody yet; its sessions stay, or are ended, as the family does."""
+        """Make a primary a replica of nobody yet; its sessions stay, or are ended, as the family does.  A server that
+        tells positions was started anew for that: PostgreSQL knows no other way.
+        """
         node.primary = False
+        node.starts += self.tells_positions
         self.told(f"{node.name} is demoted")
         in_doubt = [session for _, _, session in node.waiting]
         node.waiting.clear()

@@ -20,6 +20,7 @@ from support.waiting import eventually
 
 import clustersql
 from clustersql import Cluster
+from clustersql.telemetry import opentelemetry
 from clustersql.telemetry.families import COUNTER, FAMILIES
 from clustersql.telemetry.http import serve
 from clustersql.telemetry.opentelemetry import observe
@@ -148,6 +149,25 @@ def test_opentelemetry_reads_the_same(cluster: Cluster) -> None:
         node = (("cluster", "books"), ("node", "a"))
         assert found["clustersql.node.checkouts", "{checkout}", node] == 1
         assert found["clustersql.node.state", "1", (*node, ("state", "up"))] == 1
+    finally:
+        provider.shutdown()
+
+
+def test_one_export_is_one_snapshot(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    observe([cluster], provider.get_meter("test"))
+    monkeypatch.setattr(opentelemetry, "TOGETHER", 3600.0)  # an export may take its time here
+    asked: list[int] = []
+    snapshot = cluster.snapshot
+    monkeypatch.setattr(cluster, "snapshot", lambda: asked.append(1) or snapshot())
+    try:
+        for _ in range(3):
+            assert reader.get_metrics_data() is not None
+        assert len(asked) == 3
+        monkeypatch.setattr(opentelemetry, "TOGETHER", 0.0)  # as two readers that ask at the same time
+        assert reader.get_metrics_data() is not None
+        assert len(asked) > 4
     finally:
         provider.shutdown()
 

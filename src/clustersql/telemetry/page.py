@@ -130,13 +130,14 @@ def _plots(moments: Sequence[Moment]) -> str:
         by_node = [{line.node: value(line) for line in moment.lines} for moment in moments]
         return {name: [each.get(name) for each in by_node] for name in names}
 
-    drawn = (
-        plot("response", series(lambda line: line.response), "ms", places),
-        plot("share", series(lambda line: line.share), "%", places),
-        plot("lag", series(lambda line: line.lag), "s", places),
-        plot("waiting", {"waiting": [float(moment.summary.waiting) for moment in moments]}, "", {}),
-    )
     minutes = max(1, round(len(moments) * EVERY / 60))
+    begins = f"{minutes} min ago"
+    drawn = (
+        plot("response", series(lambda line: line.response), "ms", places, begins),
+        plot("share", series(lambda line: line.share), "%", places, begins),
+        plot("lag", series(lambda line: line.lag), "s", places, begins),
+        plot("waiting", {"waiting": [float(moment.summary.waiting) for moment in moments]}, "", {}, begins),
+    )
     heading = "The last minute" if minutes == 1 else f"The last {minutes} minutes"
     return f'<h3>{heading}</h3><div class="plots">{"".join(drawn)}</div>'
 

@@ -15,10 +15,11 @@ POINTS = 150
 Values = Sequence[float | None]
 
 
-def plot(title: str, series: Mapping[str, Values], unit: str, places: Mapping[str, int]) -> str:
+def plot(title: str, series: Mapping[str, Values], unit: str, places: Mapping[str, int], begins: str = "") -> str:
     """Return a figure with one line per series; ``places``: which colour each has.  A value that is None is a gap.
 
-    ``unit``: ``ms``, ``s``, ``%`` or "", as it stands behind the greatest value.
+    ``unit``: ``ms``, ``s``, ``%`` or "", as it stands behind the greatest value; ``begins``: what stands below its left
+    end, in words.
     """
     most = max((value for values in series.values() for value in values if value is not None), default=0.0)
     top = _top(most)
@@ -28,7 +29,7 @@ def plot(title: str, series: Mapping[str, Values], unit: str, places: Mapping[st
         f'<figure class="plot"><figcaption>{escape(title)}<span>{_said(top, unit)}</span></figcaption>'
         f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" role="img" aria-label="{escape(label)}">'
         f'<path class="grid" d="M0 1H{WIDTH:g}M0 {HEIGHT / 2:g}H{WIDTH:g}M0 {HEIGHT - 1:g}H{WIDTH:g}"/>'
-        f"{drawn}</svg></figure>"
+        f'{drawn}</svg><p class="axis"><span>{escape(begins)}</span><span>now</span></p></figure>'
     )
 
 

@@ -2,7 +2,7 @@
 (() => {
   const live = document.getElementById("live");
   const main = document.querySelector("main");
-  // A timer of ours tells of a server that is gone: EventSource alone would try again in silence.
+  // EventSource tries again by itself, and in silence: what is shown meanwhile must not be taken for what is.
   let heard = Date.now();
   const say = (text, ill) => { live.textContent = text; live.className = ill ? "ill" : ""; };
   const source = new EventSource("live");
@@ -20,6 +20,8 @@
     }
     say("live, " + new Date().toISOString().slice(11, 19) + " UTC", false);
   };
+  source.onerror = () => say("the program cannot be reached: what is below is old", true);
+  // One that hangs ends no connection.
   setInterval(() => {
     const silent = Math.round((Date.now() - heard) / 1000);
     if (silent > 4) say("no news for " + silent + " s: what is below is old", true);

@@ -32,11 +32,16 @@ def in_runs(one: list[str], other: list[str]) -> int:
     return sum(block.size for block in blocks if block.size >= RUN)
 
 
+def share() -> float:
+    """Return the share of the lines of ``aio/`` that stand in ``sync/`` too, in runs of `RUN` and more."""
+    sync, written = lines("sync"), lines("aio")
+    return sum(in_runs(sync.get(name, []), text) for name, text in written.items()) / sum(map(len, written.values()))
+
+
 def main() -> None:
     """Print the shares.  A line that stands once in ``sync/`` is common once only."""
-    sync = lines("sync")
-    left = Counter(line for written in sync.values() for line in written)
-    rows, both, total, runs = [], 0, 0, 0
+    left = Counter(line for written in lines("sync").values() for line in written)
+    rows, both, total = [], 0, 0
     for name, written in lines("aio").items():
         common = 0
         for line in written:
@@ -45,9 +50,8 @@ def main() -> None:
                 common += 1
         rows.append((common, len(written), name))
         both, total = both + common, total + len(written)
-        runs += in_runs(sync.get(name, []), written)
     print(f"{both} of {total} lines of aio/, {both / total:.0%}, also stand in sync/")
-    print(f"{runs} of them, {runs / total:.0%}, in runs of {RUN} lines and more of the file of the same name")
+    print(f"{share():.0%} in runs of {RUN} lines and more of the file of the same name")
     for common, count, name in sorted(rows, reverse=True):
         print(f"{common:5} of {count:4}  {common / max(count, 1):4.0%}  {name}")
 

@@ -10,10 +10,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from inspect import iscoroutinefunction
 from typing import Any
 
-from ..config.address import Address
 from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
 from ..core.view.probe import Probe
@@ -21,26 +19,22 @@ from ..core.view.use import Use
 from ..drivers.contract import AsyncDriver
 from ..nodes.dial import (
     HOOK,
-    PROVIDER,
     Answer,
     Raised,
     Told,
     address_of,
-    asking,
     is_hooks,
     is_login_refused,
     is_refusal,
-    is_same_login,
     late,
     means_of,
     more_time,
-    place_of,
     recognized,
     target_of,
     told_at_connect,
-    with_credentials,
 )
 from ..nodes.topology import Topology
+from .login import ENDS, credentials_for
 from .mode import make
 
 PATIENCE = 1.0
@@ -104,19 +98,22 @@ async def connect(
     ``on_connect``.  Raises what the driver raises, what those raise, and `ConfigError`.  Cancelled, it leaves nothing
     open.
     """
-    address, ends = await _with_login(address_of(topology, name), False, told)
-    target = target_of(topology, driver, name, arguments, address)
+    given = await credentials_for(topology, address_of(topology, name), False, told)
+    target = target_of(topology, driver, name, arguments, given.address)
     try:
         raw = await driver.connect(target, topology.settings.connect_timeout)
     except Exception as exc:
-        if address.credentials is None or not is_login_refused(driver, exc):
+        if given.credentials is None or not is_login_refused(driver, exc):
             raise
+        given.settled(False)
         # At once, before any pause: the user or the password may have been changed a moment ago.
-        other, ends = await _with_login(address_of(topology, name), True, told)
-        if is_same_login(address, other):
+        other = await credentials_for(topology, address_of(topology, name), True, told)
+        if other.is_same(given):
             raise
-        target = target_of(topology, driver, name, arguments, other)
+        given = other
+        target = target_of(topology, driver, name, arguments, given.address)
         raw = await driver.connect(target, topology.settings.connect_timeout)
+    given.settled(True)
     if entered is not None:
         entered()
     try:
@@ -130,33 +127,7 @@ async def connect(
     except BaseException:  # nobody would know of it any more
         driver.terminate(raw)
         raise
-    return Probe(raw, report, ends=ends)
-
-
-async def _with_login(address: Address, refused: bool, told: Told | None) -> tuple[Address, float | None]:
-    """Return the address with its user and password asked for, and when they end (`with_credentials`).
-
-    ``refused``: what was given before is not accepted any more.
-    """
-    if address.credentials is not None:
-        with asking(told, ENDS, PROVIDER):
-            given = await _called(address.credentials, place_of(address), refused)
-        return with_credentials(address, given)
-    function = address.password
-    if not callable(function):
-        return address, None
-    with asking(told, ENDS):
-        password = await _called(function)
-    return replace(address, password=lambda: password), None
-
-
-async def _called(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of the program's: an async one is awaited, any other runs in a thread, for it may block."""
-    called = getattr(function, "__call__", None)  # noqa: B004 - an object may have an async one
-    if iscoroutinefunction(function) or iscoroutinefunction(called):
-        return await function(*arguments)
-    given = await asyncio.to_thread(function, *arguments)
-    return await given if isinstance(given, Awaitable) else given
+    return Probe(raw, report, ends=given.ends)
 
 
 async def _asked(topology: Topology, driver: AsyncDriver, name: str, raw: Any, in_full: bool) -> Report:
@@ -184,10 +155,6 @@ async def ask(driver: AsyncDriver, raw: Any) -> Report:
             raise
         return report  # the node is believed as far as it has told
     return dialect.further(report, answers)
-
-
-ENDS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
-"""What ends a task, or the loop, whoever raises it; any other BaseException is an error of whose function raises it."""
 
 
 class Attempt:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import iscoroutine
 from typing import Any
 
 from ..errors import ConfigError
@@ -65,6 +66,8 @@ class ProviderName:
 def checked(credentials: object, node: str) -> Credentials:
     """Return what a provider has returned; raises `ConfigError` where that is nothing of the kind."""
     if not isinstance(credentials, Credentials):
+        if iscoroutine(credentials):
+            credentials.close()  # or Python warns that it was never awaited, far from the cause
         found = type(credentials).__name__
         raise ConfigError(f"node {node!r}: the credentials provider must return Credentials, not {found}")
     for name, kind in (("user", str), ("password", str), ("expires", (int, float))):

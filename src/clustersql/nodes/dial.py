@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, cast
 
 from ..config.address import Address, Template
-from ..config.credentials import NodeAddress, checked, lease_margin
+from ..config.credentials import NodeAddress
 from ..config.pooler import check_arguments
 from ..core.booking.mode import Means
 from ..core.booking.shelf import Session
@@ -378,17 +378,31 @@ def connect_facts(driver: AnyDriver, error: BaseException) -> Facts:
 def resolve(address: Address) -> Target:
     """Return what the driver is given: the environment is read, the password asked for.  Call it at every dial.
 
-    Raises `ConfigError` for a variable that is not set, a password file that cannot be read, or a password function
-    that returns no text.  What a password function raises passes through.
+    Raises `ConfigError` for a variable that is not set, a password file that cannot be read, a password function that
+    returns no text, or a TLS context's that cannot make one.  What a password function raises passes through.
     """
     texts = {name: _plain(getattr(address, name), address.node) for name in _TEXTS}
     if callable(address.user):
         texts["user"] = address.user()
-    arguments = cast("dict[str, Any]", _plain(address.arguments, address.node))
+    arguments = _contexts(cast("dict[str, Any]", _plain(address.arguments, address.node)), address.node)
     shared = address.via is not None
     return Target(**texts, port=address.port, password=resolve_password(address), shared=shared, arguments=arguments)
 
 
+def _contexts(arguments: dict[str, Any], node: str) -> dict[str, Any]:
+    """Return a driver's arguments with a TLS context made where a function stands for it."""
+    made = {name: value for name in TLS_CONTEXTS if callable(value := arguments.get(name))}
+    if not made:
+        return arguments
+    try:
+        return arguments | {name: function() for name, function in made.items()}
+    except OSError as exc:  # a file that is not there, or is none; ssl.SSLError is one
+        raise ConfigError(f"node {node!r}: the function for {', '.join(made)} raised: {first_line(exc)}") from exc
+
+
+TLS_CONTEXTS = ("ssl", "ssl_context")
+"""Drivers' names for an `ssl.SSLContext`.  What it has read is never read again, so a function may stand for it, which
+is called at every dial."""
 _TEXTS = ("host", "user", "database", "unix_socket", "dsn")
 
 
@@ -396,23 +410,6 @@ def place_of(address: Address) -> NodeAddress:
     """Return what a credentials provider is told of the node.  Raises `ConfigError` as `resolve`."""
     host, database = (_plain(value, address.node) for value in (address.host, address.database))
     return NodeAddress(address.node, host, address.port, database)
-
-
-def with_credentials(address: Address, given: object) -> tuple[Address, float | None]:
-    """Return the address with what a provider has given for it, and when a connection that is opened with it is to be
-    retired, in monotonic seconds; None: never for this.  Raises `ConfigError` where that is nothing of the kind.
-    """
-    found = checked(given, address.node)
-    ends = None
-    if found.expires is not None:
-        seconds = found.expires - time.time()
-        ends = time.monotonic() + seconds - lease_margin(max(0.0, seconds))
-    return replace(address, user=found.user, password=lambda: found.password), ends
-
-
-def is_same_login(one: Address, other: Address) -> bool:
-    """Whether both log in as the same user with the same password: to try it again would be for nothing."""
-    return (one.user, resolve_password(one)) == (other.user, resolve_password(other))
 
 
 def is_login_refused(driver: AnyDriver, error: BaseException) -> bool:

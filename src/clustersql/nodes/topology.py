@@ -40,6 +40,7 @@ from ..drivers.contract import AnyDriver
 from ..errors import ConfigError
 from .events import Events
 from .guard import CommitGuard
+from .login import Login
 from .members import begun, derived, where
 
 log = logging.getLogger("clustersql")
@@ -87,6 +88,7 @@ class Topology:
         self.addresses: dict[str, Address] = {}
         self.records: dict[str, Record] = {}
         self.passwords: dict[str, str] = {}  # the latest that was used per node, only to keep it out of every text
+        self.logins: dict[str, Login] = {}
         self.latest: dict[str, BaseException] = {}
         self.budget = Budget(settings.retry_ratio, settings.retry_reserve)
         self.started = time.time()
@@ -181,6 +183,11 @@ class Topology:
         self.records.pop(name, None)
         self.latest.pop(name, None)
         self.passwords.pop(name, None)
+        self.logins.pop(name, None)
+
+    def login(self, name: str) -> Login:
+        """Return what is known of the credentials for a node."""
+        return self.logins.setdefault(name, Login())
 
     def drain(self, name: str, on: bool, grace: float | None = None) -> None:
         """Give a node no new work, or work again.  Raises `ConfigError` when there is none of that name."""
@@ -291,6 +298,8 @@ class Topology:
     def after_fork(self) -> None:
         """Give the child a lock of its own: the parent's may have been held by a thread that does not exist here."""
         self._lock = threading.Lock()
+        for login in self.logins.values():
+            login.after_fork()
         if self.guard is not None:
             self.guard.after_fork()
 

@@ -7,16 +7,13 @@ finishes with is closed.
 
 from __future__ import annotations
 
-import atexit
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from .. import fork
-from ..config.address import Address
 from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
 from ..core.view.probe import Probe
@@ -25,30 +22,25 @@ from ..drivers.contract import Driver
 from ..errors import ConfigError
 from ..nodes.dial import (
     HOOK,
-    PROVIDER,
     Answer,
     CalledOff,
     Raised,
     Told,
     address_of,
-    asking,
     is_hooks,
     is_login_refused,
     is_refusal,
-    is_same_login,
     late,
     means_of,
     more_time,
-    place_of,
     recognized,
     target_of,
     told_at_connect,
-    with_credentials,
 )
 from ..nodes.topology import Topology
-from . import monitor
+from .background import in_background
+from .login import credentials_for
 from .mode import make
-from .threads import start
 
 
 def connect(
@@ -70,8 +62,8 @@ def connect(
     what those raise, and `ConfigError`.
     """
     settings = topology.settings
-    address, ends = _with_login(address_of(topology, name), False, told)
-    target = target_of(topology, driver, name, arguments, address)
+    given = credentials_for(topology, address_of(topology, name), False, told)
+    target = target_of(topology, driver, name, arguments, given.address)
     if driver.own_thread(target.arguments) and not (arguments and driver.own_thread(arguments)):
         raise ConfigError(
             f"node {name!r}: what the pool and the probes open is used by several threads; ask dial() or connect() for"
@@ -80,14 +72,17 @@ def connect(
     try:
         raw = driver.connect(target, settings.connect_timeout)
     except Exception as exc:
-        if address.credentials is None or not is_login_refused(driver, exc):
+        if given.credentials is None or not is_login_refused(driver, exc):
             raise
+        given.settled(False)
         # At once, before any pause: the user or the password may have been changed a moment ago.
-        other, ends = _with_login(address_of(topology, name), True, told)
-        if is_same_login(address, other):
+        other = credentials_for(topology, address_of(topology, name), True, told)
+        if other.is_same(given):
             raise
-        raw = driver.connect(target_of(topology, driver, name, arguments, other), settings.connect_timeout)
+        given = other
+        raw = driver.connect(target_of(topology, driver, name, arguments, given.address), settings.connect_timeout)
     try:
+        given.settled(True)
         if hold is not None:
             hold(raw)
         report = _asked(topology, driver, name, raw, in_full)
@@ -102,24 +97,7 @@ def connect(
             hold(None)  # before it is closed: nobody may abort a descriptor that is somebody else's by then
         driver.close(raw)
         raise
-    return Probe(raw, report, ends=ends)
-
-
-def _with_login(address: Address, refused: bool, told: Told | None) -> tuple[Address, float | None]:
-    """Return the address with its user and password asked for, and when they end (`with_credentials`).
-
-    ``refused``: what was given before is not accepted any more.
-    """
-    if address.credentials is not None:
-        with asking(told, who=PROVIDER):
-            given = address.credentials(place_of(address), refused)
-        return with_credentials(address, given)
-    function = address.password
-    if not callable(function):
-        return address, None
-    with asking(told):
-        password = function()
-    return replace(address, password=lambda: password), None
+    return Probe(raw, report, ends=given.ends)
 
 
 def _asked(topology: Topology, driver: Driver, name: str, raw: Any, in_full: bool) -> Report:
@@ -147,41 +125,6 @@ def ask(driver: Driver, raw: Any) -> Report:
             raise
         return report  # the node is believed as far as it has told
     return dialect.further(report, answers)
-
-
-_running: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
-PATIENCE_AT_EXIT = 1.0
-"""Seconds that the end of the process waits, in all, for dials and probes under way."""
-
-
-@atexit.register
-def _wait_at_exit() -> None:
-    """A thread that ends while the interpreter is taken apart can crash it (Python 3.11: signal 11, after all was
-    done).
-    """
-    deadline = time.monotonic() + PATIENCE_AT_EXIT
-    monitor.stop()  # or it would begin new ones
-    for thread in list(_running):
-        thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def in_background(work: Callable[[], object], name: str) -> None:
-    """Do ``work`` in a thread that the end of the process waits for, though not for long."""
-    try:
-        thread = threading.Thread(target=_to_the_end, args=(work,), name=name, daemon=True)
-        start(thread)
-        _running.add(thread)
-    except RuntimeError:  # no thread can be started, as at interpreter shutdown: better to wait here than to fail
-        with fork.calls:
-            work()
-
-
-def _to_the_end(work: Callable[[], object]) -> None:
-    with fork.calls:
-        try:
-            work()
-        finally:
-            fork.calls.ends()
 
 
 class Attempt:

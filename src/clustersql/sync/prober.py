@@ -18,7 +18,8 @@ from ..nodes.inquiry import Told
 from ..nodes.prober import BaseProber, Heard
 from ..nodes.topology import Topology
 from . import monitor
-from .dial import Attempt, ask, connect, in_background
+from .background import in_background
+from .dial import Attempt, ask, connect
 from .drive import drive
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +15,7 @@ from clustersql.config.address import Address, PasswordFile, Template
 from clustersql.config.credentials import Credentials, NodeAddress, checked
 from clustersql.config.dsn import parse
 from clustersql.errors import ConfigError
-from clustersql.nodes.dial import resolve, resolve_password, with_credentials
+from clustersql.nodes.dial import resolve, resolve_password
 
 
 def test_a_password_function_is_asked_at_each_dial() -> None:
@@ -187,11 +186,3 @@ def test_a_provider_that_a_file_names_is_imported_at_its_first_use() -> None:
         assert address.credentials is not None
         with pytest.raises(ConfigError, match=rf"node 'n': credentials = '{name}' cannot be imported"):
             address.credentials(place, False)
-
-
-def test_a_lease_is_left_before_its_end() -> None:
-    address = parse("n", None, {"host": "db1", "credentials": "vault:read"})
-    given, ends = with_credentials(address, Credentials("app", "secret", time.time() + 100.0))
-    assert (given.user, resolve(given).password) == ("app", "secret")
-    assert ends == pytest.approx(time.monotonic() + 90.0, abs=5.0)
-    assert with_credentials(address, Credentials("app", "secret"))[1] is None

@@ -1,20 +1,27 @@
-"""Credentials that change under load: a provider is asked at every dial, and once more where the login is refused."""
+"""Credentials that change under load: a provider is asked at every dial, and once more where the login is refused.
+While it gives nothing, those of before stay in use.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support import face
 from support.load import load
+from support.stage import DRIVERS, POSTGRES
 from support.waiting import eventually
 
-from clustersql import Credentials
+from clustersql import Credentials, NoNodeAvailable
 from clustersql.testing import MariaDBServer, PostgresCluster
 
-POSTGRES, MARIADB = ("psycopg", "asyncpg"), ("pymysql", "asyncmy")
+BOTH = ("psycopg", "asyncpg")
+"""One driver for threads and one of asyncio: what does not depend on the driver."""
 
 
 class Vault:
@@ -52,7 +59,7 @@ def at(server: Any, vault: Any) -> dict[str, Any]:
     return {"host": host, "port": int(port), "database": database, "credentials": vault}
 
 
-@pytest.mark.parametrize("driver", [*POSTGRES, *MARIADB])
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_a_rotation_under_load(postgres: PostgresCluster, mariadb_server: MariaDBServer, driver: str) -> None:
     server: Any = postgres if driver in POSTGRES else mariadb_server
     vault = Vault()
@@ -71,7 +78,7 @@ def test_a_rotation_under_load(postgres: PostgresCluster, mariadb_server: MariaD
     assert (asked.name, asked.host, asked.port) == ("n1", at(server, vault)["host"], at(server, vault)["port"])
 
 
-@pytest.mark.parametrize("driver", POSTGRES)
+@pytest.mark.parametrize("driver", BOTH)
 def test_a_session_is_retired_before_its_lease_ends(postgres: PostgresCluster, driver: str) -> None:
     vault = Vault(lease=1.5)
     rotate(postgres, vault, 1, "one")
@@ -83,32 +90,120 @@ def test_a_session_is_retired_before_its_lease_ends(postgres: PostgresCluster, d
         assert eventually(lambda: reader.execute(pid).fetchone()[0] != first)
 
 
-@pytest.mark.parametrize("driver", POSTGRES)
-def test_a_provider_that_raises_or_returns_nonsense_is_no_news_about_the_node(
-    postgres: PostgresCluster, driver: str
-) -> None:
-    """The connections that are open work on; a new one is refused by what the provider said."""
-    vault = Vault()
-    rotate(postgres, vault, 1, "one")
-    answers: list[Any] = [vault]
+class Failing:
+    """A provider that fails in one way after the other, and gives what the vault knows when that is None."""
 
-    def provider(node: Any, refused: bool) -> Any:
-        return answers[-1](node, refused)
+    def __init__(self, vault: Vault) -> None:
+        self.vault, self.fails = vault, None
+        self.let_go = threading.Event()
+        self.hanging = 0
 
-    def locked(node: Any, refused: bool) -> Any:
+    def __call__(self, node: Any, refused: bool) -> Any:
+        fails: Callable[[], Any] | None = self.fails
+        return self.vault(node, refused) if fails is None else fails()
+
+    def raises(self) -> Any:
         raise PermissionError("the vault is sealed")
 
-    with face.cluster_of(driver, "vault", timeout=30.0) as cluster:
+    def gives_nonsense(self) -> Any:
+        return "secret"
+
+    def hangs(self) -> Any:
+        self.hanging += 1
+        self.let_go.wait(60)
+        return None
+
+    async def hangs_in_the_loop(self) -> Any:
+        self.hanging += 1
+        await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("driver", "way"),
+    [(driver, way) for driver in BOTH for way in ("raises", "gives_nonsense", "hangs")]
+    + [("asyncpg", "hangs_in_the_loop")],
+)
+def test_while_a_provider_fails_the_old_credentials_stay_in_use(
+    postgres: PostgresCluster, driver: str, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    vault = Vault()
+    rotate(postgres, vault, 1, "one")
+    provider = Failing(vault)
+    told = {
+        "raises": "PermissionError: the vault is sealed",
+        "gives_nonsense": "must return Credentials, not str",
+        "hangs": "it did not answer within 0.5 s",
+        "hangs_in_the_loop": "it did not answer within 0.5 s",
+    }
+    try:
+        with face.cluster_of(driver, "vault", timeout=20.0, connect_timeout=1.0, probe_interval=30.0) as cluster:
+            cluster.add_node("n1", **at(postgres, provider))
+            db = cluster.open()
+            provider.fails = getattr(provider, way)
+            held = [db.connection(read_only=True) for _ in range(6)]
+            for conn in held:
+                cursor = conn.cursor()
+                cursor.execute("SELECT current_user")
+                assert cursor.fetchone()[0] == "rotated_1"
+            assert provider.hanging <= 3, "once it hangs nobody else is sent there"
+            [event] = [event for event in cluster.events() if "those that have logged in last stay" in event.text]
+            assert (told[way] in event.text, event.node) == (True, "n1")
+            [line] = [text for _, _, text in caplog.record_tuples if "stay in use" in text]
+            assert "secret" not in line.replace("secret'", "")
+            provider.fails = None
+            provider.let_go.set()
+            for conn in held:
+                conn.close()
+            rotate(postgres, vault, 2, "two")
+            whom = "SELECT current_user"
+            assert eventually(lambda: db.options(read_only=True).execute(whom).fetchone()[0] == "rotated_2")
+    finally:
+        provider.let_go.set()
+
+
+@pytest.mark.parametrize("driver", BOTH)
+def test_a_provider_that_hangs_where_nothing_has_logged_in_yet_is_late(postgres: PostgresCluster, driver: str) -> None:
+    """That is no news about the node, and it serves as soon as the provider answers."""
+    vault = Vault()
+    rotate(postgres, vault, 1, "one")
+    provider = Failing(vault)
+    provider.fails = provider.hangs
+    try:
+        with face.cluster_of(driver, "vault", timeout=20.0, connect_timeout=0.3) as cluster:
+            cluster.add_node("n1", **at(postgres, provider))
+            reader = cluster.open().options(read_only=True)
+            with pytest.raises(NoNodeAvailable, match=r"did not answer within 0\.3 s"):
+                reader.execute("SELECT 1")
+            assert "misconfigured" not in cluster.view.by_name["n1"].why
+            provider.fails = None
+            assert eventually(lambda: cluster.view.by_name["n1"].usable)
+            assert reader.execute("SELECT current_user").fetchone()[0] == "rotated_1"
+    finally:
+        provider.let_go.set()
+
+
+def failure(function: Callable[[], object]) -> str:
+    """What it fails with, and what that came of; "": it does not."""
+    try:
+        function()
+    except Exception as exc:
+        return f"{exc} {exc.__cause__}"
+    return ""
+
+
+@pytest.mark.parametrize("driver", BOTH)
+def test_old_credentials_that_the_server_refuses_are_used_no_more(postgres: PostgresCluster, driver: str) -> None:
+    """What is told then is what the provider said, and the first answer of its mends it."""
+    vault = Vault()
+    rotate(postgres, vault, 1, "one")
+    provider = Failing(vault)
+    with face.cluster_of(driver, "vault", timeout=20.0, connect_timeout=2.0) as cluster:
         cluster.add_node("n1", **at(postgres, provider))
-        db = cluster.open()
-        reader, brief = db.options(read_only=True), db.options(timeout=0.5)
-        reader.execute("SELECT 1")
-        for wrong, told in (
-            (locked, "the vault is sealed"),
-            (lambda node, refused: "secret", "must return Credentials"),
-        ):
-            answers.append(wrong)
-            assert reader.execute("SELECT 1").fetchone()[0] == 1
-            with db.connection(read_only=True), pytest.raises(Exception, match=told) as raised, brief.connection():
-                pass
-            assert "secret" not in str(raised.value)
+        db = cluster.open().options(read_only=True)
+        assert db.execute("SELECT current_user").fetchone()[0] == "rotated_1"
+        provider.fails = provider.raises
+        rotate(postgres, vault, 2, "two")
+        brief = db.options(timeout=2.0)
+        assert eventually(lambda: "the vault is sealed" in failure(lambda: brief.execute("SELECT 1")))
+        provider.fails = None
+        assert db.execute("SELECT current_user").fetchone()[0] == "rotated_2"

@@ -21,7 +21,7 @@ from .errors import (
 if TYPE_CHECKING:
     from .cluster import Cluster
     from .config.credentials import Credentials
-    from .registry import connect, load, metrics, open, register, registered, unregister
+    from .registry import connect, load, metrics, open, register, registered, reload, unregister
 
 __version__ = "0.1.0"
 
@@ -44,13 +44,16 @@ __all__ = [
     "open",
     "register",
     "registered",
+    "reload",
     "unregister",
 ]
 
 _LATER = {
     "Cluster": "cluster",
     "Credentials": "config.credentials",
-    **dict.fromkeys(("connect", "load", "metrics", "open", "register", "registered", "unregister"), "registry"),
+    **dict.fromkeys(
+        ("connect", "load", "metrics", "open", "register", "registered", "reload", "unregister"), "registry"
+    ),
 }
 """Names that are imported when they are first asked for (PEP 562), and where from.  All of the package is behind them,
 which takes several times as long as `import asyncio`: a command, a migration or a module that only catches our errors

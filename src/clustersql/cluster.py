@@ -5,7 +5,7 @@ module stood.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,9 +13,9 @@ from weakref import WeakValueDictionary
 
 from . import fork
 from .config.address import Address
-from .config.checks import is_number, report
+from .config.checks import report
 from .config.dsn import check_family, parse, several
-from .config.knobs import NODE_KEYS, YEAR, changed, settings, unused
+from .config.knobs import NODE_KEYS, changed, check_seconds, settings, unused
 from .config.options import Options, check_options
 from .config.pooler import check as check_via
 from .connection.functions import check_plain
@@ -26,6 +26,8 @@ from .drivers import asyncio_of, load_async
 from .drivers import load as load_driver
 from .errors import ConfigError
 from .nodes.members import check_discovery
+from .nodes.reread import after as after_reading
+from .nodes.reread import listing, taken
 from .nodes.topology import Topology
 from .pool.outside import OutsideConnections
 from .pool.uses import Uses
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from .aio.database import Database as AsyncDatabase
     from .aio.pool import Pool as AsyncPool
     from .config.knobs import Knobs
+    from .config.reread import Changes, Reading
     from .core.view.use import Claim
     from .core.view.view import View
     from .drivers.contract import AnyDriver, AsyncDriver, Driver
@@ -94,6 +97,7 @@ class Cluster:
         self._dialled = OutsideConnections(self._topology)
         self._uses = Uses(name)
         self._closed = False
+        self._read: Reading | None = None
         fork.track(self)
 
     # -- nodes ---------------------------------------------------------------------------------------------------------
@@ -132,13 +136,16 @@ class Cluster:
         self._topology.add(address.node, address)
 
     def _check(self, address: Address) -> None:
-        check_family(address.node, address, self._reading.family, self._reading.name)
-        check_via(address, self._reading.name, self._reading.abilities.shared)
+        self._check_dialled(address)
         given = [key for key in NODE_KEYS if getattr(address, key) is not None]
         if found := [
             f"node {address.node!r}: {key}: {what}" for key, what in unused(self._topology.settings.policy, given)
         ]:
             raise report(f"node {address.node!r}", found)
+
+    def _check_dialled(self, address: Address) -> None:
+        check_family(address.node, address, self._reading.family, self._reading.name)
+        check_via(address, self._reading.name, self._reading.abilities.shared)
 
     def remove_node(self, name: str) -> None:
         """Take a node out: it gets no new work and its idle connections are closed; work in progress there ends
@@ -156,8 +163,7 @@ class Cluster:
         then recovered as after any lost connection.  None: never by us.  Returns at once; `snapshot` tells how many are
         left.  Raises `ConfigError`.
         """
-        if grace is not None and not (is_number(grace) and 0 <= grace <= YEAR):
-            raise ConfigError(f"grace: must be a number of seconds from 0 to a year, or None, not {grace!r}")
+        check_seconds("grace", grace)
         self._topology.drain(name, True, grace)
 
     def undrain(self, name: str) -> None:
@@ -335,15 +341,18 @@ class Cluster:
         """Return the cluster's figures, ready for JSON; the names are in the reference."""
         return measured(self._topology, [pool.stats() for _, pool in self._pools()])
 
-    def close(self) -> None:
+    def close(self, timeout: float | None = None) -> None:
         """Close the pool of `open`.  Connections that are in use are closed when they are given back.  Twice does no
         harm.
 
-        A pool of `clustersql.aio` belongs to its event loop, and is closed there: ``await db.close()``.
+        ``timeout``: for how many seconds at most to wait before that for those that are in use, while nobody gets
+        another one; None: not at all.  A pool of `clustersql.aio` belongs to its event loop, and is closed there:
+        ``await db.close()``.  Raises `ConfigError` for a timeout that is none.
         """
+        check_seconds("close(): timeout", timeout)
         self._closed = True
         if (pool := self._pool) is not None:
-            pool.refuse()
+            pool.finish(timeout)
         apart(self._shut)
 
     def _shut(self) -> None:
@@ -359,11 +368,38 @@ class Cluster:
         checked as at construction.  A smaller ``max_size`` closes idle connections at once, the others as they are
         given back.  Raises one `ConfigError` naming every mistake; then nothing is changed.
         """
-        self._topology.reconfigure(lambda before: self._reconfigured(before, knobs))
+        topology = self._topology
+        topology.reconfigure(lambda before: self._reconfigured(before, knobs, tuple(topology.addresses.values())))
 
-    def _reconfigured(self, before: Knobs, values: Mapping[str, Any]) -> Knobs:
+    def _reread(self, found: Changes, publish: bool) -> None:
+        """Check what a file says now, and ``publish`` it.  Raises one `ConfigError` naming every mistake; then nothing
+        is changed.
+        """
+        topology = self._topology
+        wrong = [str(exc) for exc in map(self._wrong, found.addresses.values()) if exc is not None]
+        wrong += taken(topology, found)
+
+        def change(before: Knobs) -> Knobs:
+            return self._reconfigured(before, found.knobs, after_reading(topology, found), wrong)
+
+        if not publish:
+            change(topology.settings)
+        elif found.knobs or found.relisted:
+            topology.reconfigure(change, lambda known: listing(topology, found, known))
+
+    def _wrong(self, address: Address) -> ConfigError | None:
+        try:
+            self._check_dialled(address)
+        except ConfigError as exc:
+            return exc
+        return None
+
+    def _reconfigured(
+        self, before: Knobs, values: Mapping[str, Any], addresses: Collection[Address], wrong: Sequence[str] = ()
+    ) -> Knobs:
         after, found = changed(before, values)
-        for address in tuple(self._topology.addresses.values()):
+        found += wrong
+        for address in addresses:
             given = [key for key in NODE_KEYS if getattr(address, key) is not None]
             found += [
                 f"policy: node {address.node!r} has {key}, but {text}" for key, text in unused(after.policy, given)
@@ -505,3 +541,19 @@ def from_config(
     for _, address in nodes:
         cluster._add(address)
     return cluster
+
+
+def reading_of(cluster: Cluster) -> Reading | None:
+    """Return how a cluster was read from a file; None: it was not."""
+    return cluster._read
+
+
+def was_read(cluster: Cluster, reading: Reading) -> Cluster:
+    """Remember how a cluster was read from a file, and return it."""
+    cluster._read = reading
+    return cluster
+
+
+def reread(cluster: Cluster, found: Changes, publish: bool) -> None:
+    """Check what a file says now of a cluster, and ``publish`` it.  Raises `ConfigError`; then nothing is changed."""
+    cluster._reread(found, publish)

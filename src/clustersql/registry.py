@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from .cluster import Cluster, from_config
+from .cluster import Cluster, from_config, was_read
 from .config.checks import nearest
 from .errors import ConfigError
 
 if TYPE_CHECKING:
+    from .config.reread import Reloaded
     from .sync.connection import Connection
     from .sync.database import Database
 
@@ -81,15 +83,34 @@ def load(
     file in the ancestor's form, which has neither (default: "default", and PyMySQL); in ours they pick one cluster and
     replace its driver.  Raises `ConfigError` with every mistake.
     """
-    from .config.file import read
+    from .config.file import default_path, read
+    from .config.reread import Reading
 
+    file = os.path.abspath(path if path is not None else default_path())
     clusters = [
-        from_config(c.name, driver_of(c.driver, c.async_driver), c.async_driver, c.settings, c.nodes)
+        was_read(
+            from_config(c.name, driver_of(c.driver, c.async_driver), c.async_driver, c.settings, c.nodes),
+            Reading(file, name, driver, c),
+        )
         for c in read(path, name=name, driver=driver)
     ]
     for cluster in clusters:
         register(cluster)
     return clusters
+
+
+def reload(path: str | PathLike[str] | None = None) -> tuple[Reloaded, ...]:
+    """Read a file again that clusters were loaded from, and let them be as it says now, while traffic runs.
+
+    ``path``: the file; None: every one that a registered cluster was loaded from.  Only the nodes of the file are
+    touched: those that are new in it are added, those that went are drained, and those that changed are replaced;
+    knobs that can change while traffic runs do.  Returns for each cluster what was done, and what only a new process
+    can take.  Raises one `ConfigError` naming every mistake in all of it, which the log tells too; then nothing is
+    changed.  It takes locks: a signal handler calls it in a thread.
+    """
+    from .rereading import reload_all
+
+    return reload_all(registered(), None if path is None else os.path.abspath(path))
 
 
 def metrics() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
+from ..config.knobs import check_seconds
 from ..config.options import PER_CALL
 from ..connection.database import BaseDatabase
 from ..connection.functions import check_async
@@ -211,11 +212,17 @@ class Database(BaseDatabase):
         self._last[:] = [pool]
         return pool
 
-    async def close(self) -> None:
+    async def close(self, timeout: float | None = None) -> None:
         """Close the pool of this event loop: idle connections now, the others when they are given back.  Twice does no
         harm.
+
+        ``timeout``: for how many seconds at most to wait before that for those that are in use, while nobody gets
+        another one; None: not at all.  Raises `ConfigError` for a timeout that is none.
         """
-        await self._pool().aclose()
+        check_seconds("close(): timeout", timeout)
+        pool = self._pool()
+        await pool.finish(timeout)
+        await pool.aclose()
 
     @property
     def closed(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..config.address import Address
 from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
 from ..core.view.probe import Probe
@@ -98,7 +99,34 @@ async def connect(
     ``on_connect``.  Raises what the driver raises, what those raise, and `ConfigError`.  Cancelled, it leaves nothing
     open.
     """
-    given = await credentials_for(topology, address_of(topology, name), False, told)
+    while True:
+        address = address_of(topology, name)
+        try:
+            answer = await _connected(topology, driver, name, address, arguments, in_full, entered, use, told)
+        except Exception:
+            if topology.is_at(name, address):
+                raise
+            if told is not None:
+                told(None)
+        else:
+            if topology.is_at(name, address):
+                return answer
+            driver.terminate(answer.raw)
+
+
+async def _connected(
+    topology: Topology,
+    driver: AsyncDriver,
+    name: str,
+    address: Address,
+    arguments: Mapping[str, Any] | None,
+    in_full: bool,
+    entered: Callable[[], object] | None,
+    use: Use | None,
+    told: Told | None,
+) -> Probe:
+    """As `connect`, to the address that the node has at this moment: it may have another one when this returns."""
+    given = await credentials_for(topology, address, False, told)
     target = target_of(topology, driver, name, arguments, given.address)
     try:
         raw = await driver.connect(target, topology.settings.connect_timeout)
@@ -107,7 +135,7 @@ async def connect(
             raise
         given.settled(False)
         # At once, before any pause: the user or the password may have been changed a moment ago.
-        other = await credentials_for(topology, address_of(topology, name), True, told)
+        other = await credentials_for(topology, address, True, told)
         if other.is_same(given):
             raise
         given = other

@@ -27,7 +27,7 @@ from ..core.view.use import Use
 from ..core.view.view import View, Want
 from ..drivers.contract import AsyncDriver
 from ..nodes.topology import Topology
-from ..pool.base import BasePool
+from ..pool.base import LOOKS, BasePool
 from ..pool.holders import NOBODY
 from ..pool.outside import OutsideConnections
 from ..pool.session import awaited
@@ -177,6 +177,13 @@ class Pool(BasePool[Attempt]):
         return self._step(step, waiter, arguments)
 
     # -- the end -------------------------------------------------------------------------------------------------------
+
+    async def finish(self, timeout: float | None) -> None:
+        """Give out nothing more, and wait for what is in use, for so many seconds at most; None: not at all."""
+        self.refuse()
+        deadline = time.monotonic() + (timeout or 0.0)
+        while timeout and self.stats()["in_flight"] and time.monotonic() < deadline:
+            await asyncio.sleep(LOOKS)
 
     async def aclose(self) -> None:
         """Close idle connections and wait for it; the others are closed when they are given back; whoever waits gets

@@ -27,7 +27,7 @@ from .schema import Path, load, structure
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["ClusterConfig", "default_path", "read"]
+__all__ = ["ClusterConfig", "default_path", "read", "read_all"]
 
 Mistake = tuple[Path, str]
 
@@ -65,12 +65,17 @@ def read(
     Raises `ConfigError` for a file that cannot be read, is empty, is no TOML or has a mistake in it.
     """
     file = os.fspath(path if path is not None else default_path())
+    return tuple(_picked(file, read_all(file, name=name, driver=driver), name))
+
+
+def read_all(file: str, *, name: str | None = None, driver: str | None = None) -> list[ClusterConfig]:
+    """Read every cluster of a TOML file, whichever ``name`` picks; arguments and errors otherwise as for `read`."""
     data = load(file)
     found: list[Mistake] = []
     clusters = list(_clusters(data, name or "default", found.append))
     if found:
         raise report(file, [": ".join(filter(None, (file, _key_path(where), what))) for where, what in found])
-    return tuple(_replaced(cluster, driver) for cluster in _picked(file, clusters, name))
+    return [_replaced(cluster, driver) for cluster in clusters]
 
 
 def _clusters(data: dict[str, Any], name: str, wrong: Callable[[Mistake], None]) -> Iterator[ClusterConfig]:

@@ -20,9 +20,22 @@ from ..core.policies.named import NAMED
 from ..core.view.endpoint import endpoint
 from ..core.view.freshness import max_lag
 from ..dialects import KNOWN
+from ..errors import ConfigError
 from .checks import Check, count, is_number, nearest, one_of, report
 
-__all__ = ["DIALECTS", "KNOBS", "POLICIES", "WRITERS", "Knob", "Knobs", "changed", "mistakes", "settings", "unused"]
+__all__ = [
+    "DIALECTS",
+    "KNOBS",
+    "POLICIES",
+    "WRITERS",
+    "Knob",
+    "Knobs",
+    "changed",
+    "check_seconds",
+    "mistakes",
+    "settings",
+    "unused",
+]
 
 T = TypeVar("T")
 
@@ -83,6 +96,12 @@ TABLE = Check(
 POLICY = one_of(POLICIES, also=" (or, in code, a function)", accepts=callable)
 WRITER = one_of(WRITERS)
 DIALECT = one_of(DIALECTS, accepts=lambda v: v is None)
+
+
+def check_seconds(what: str, value: object) -> None:
+    """Raise `ConfigError` where ``value`` is neither a number of seconds to wait nor None; ``what``: whose it is."""
+    if value is not None and not WAIT.accepts(value):
+        raise ConfigError(f"{what}: must be a number of seconds from 0 to a year, or None, not {value!r}")
 
 
 def _wrong_table(text: str) -> str:

@@ -22,7 +22,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 
 from ..config.address import Address
@@ -32,7 +32,7 @@ from ..config.options import MeasuredLag, Options, check_options
 from ..core.recovery.budget import Budget
 from ..core.view.discovery import complaints
 from ..core.view.node import Node, Origin, Report
-from ..core.view.observe import Added, Answered, Breaker, Draining, Observation, Removed, observe
+from ..core.view.observe import Added, Answered, Breaker, Draining, Listed, Observation, Removed, observe
 from ..core.view.servers import LISTED, group, reached
 from ..core.view.view import View
 from ..core.words import in_one_line
@@ -63,6 +63,16 @@ class Record:
     """That error, in one line and without the password."""
     recovered: int = 0
     """How many statements went on there after an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The nodes that a configuration names now."""
+
+    addresses: Mapping[str, Address]
+    """Their addresses, by their names, in its order."""
+    seen: Listed
+    """The same as the view is told."""
 
 
 class Topology:
@@ -100,14 +110,19 @@ class Topology:
         self._complained: set[str] = set()
         self._lock = threading.Lock()
 
-    def reconfigure(self, change: Callable[[Knobs], Knobs]) -> None:
-        """Publish what ``change`` makes of the knobs, together with a view that goes by them.
+    def reconfigure(
+        self,
+        change: Callable[[Knobs], Knobs],
+        addresses: Callable[[Mapping[str, Address]], Addresses | None] = lambda known: None,
+    ) -> None:
+        """Publish what ``change`` makes of the knobs, and ``addresses`` of the nodes, together with a view that goes by
+        them.
 
-        An error of ``change`` passes, and nothing has changed then.
+        An error of either passes, and nothing has changed then.
         """
         with self._lock:
             before, old = self.settings, self.view
-            knobs = change(before)
+            knobs, listing = change(before), addresses(self.addresses)
             known = old.discovery
             if known is not None:
                 known = replace(known, forget_after=knobs.forget_after)
@@ -124,12 +139,35 @@ class Topology:
                 lineage_after=knobs.lineage_after,
                 version=old.version + 1,
             )
+            if listing is not None:
+                after = self._relist(listing, after)
         changes = [(each.name, getattr(before, each.name), getattr(knobs, each.name)) for each in fields(knobs)]
         if text := ", ".join(f"{name}: {a} -> {b}" for name, a, b in changes if a != b):
             log.info("cluster %s: %s", self.name, text)
             self.events.note("reconfigured", "", text)
+        if listing is not None:
+            self._log(old, after)
         for listener in tuple(self.listeners):
             listener(after)
+
+    def _relist(self, listing: Addresses, view: View) -> View:
+        """Take the addresses over that the configuration has now, and return the view that follows; under the lock."""
+        for name in listing.seen.gone | listing.seen.moved | listing.seen.altered:
+            self._forget_login(name)
+        for name in listing.seen.gone:
+            self._forget(name)
+        for name, address in listing.addresses.items():
+            self.addresses[name] = address
+            self.records.setdefault(name, Record())
+        after = observe(view, listing.seen, time.monotonic())
+        for node in view:
+            if node.behind and node.name not in after.by_name:
+                self._forget(node.name)
+            elif node.behind in listing.addresses:
+                self.addresses[node.name] = listing.addresses[node.behind]
+        self._locate(after)
+        self.view = after
+        return after
 
     def check(self, options: Options) -> None:
         """Raise `ConfigError` for options that name a node that is not here, or a lag that cannot be told."""
@@ -159,9 +197,13 @@ class Topology:
                 )
             self.addresses[name] = address
             self.records[name] = Record()
+        self.tell(self.added(address))
+
+    def added(self, address: Address) -> Added:
+        """Return what the view is told of a configured node."""
         weight = 1.0 if address.weight is None else float(address.weight)
         priority = 1 if address.priority is None else address.priority
-        self.tell(Added(name, where(address, self.driver.dialect.port), weight, priority))
+        return Added(address.node, where(address, self.driver.dialect.port), weight, priority)
 
     def is_shared(self, name: str) -> bool:
         """Whether the sessions of a node's server are shared with other clients, by a pooler in between."""
@@ -183,7 +225,14 @@ class Topology:
         self.records.pop(name, None)
         self.latest.pop(name, None)
         self.passwords.pop(name, None)
+        self._forget_login(name)
+
+    def _forget_login(self, name: str) -> None:
         self.logins.pop(name, None)
+
+    def is_at(self, name: str, address: Address) -> bool:
+        """Whether a node still has this address."""
+        return self.addresses.get(name, address) == address
 
     def login(self, name: str) -> Login:
         """Return what is known of the credentials for a node."""

@@ -29,6 +29,9 @@ from .counts import counted
 from .holders import NOBODY, holders, waiters
 from .opening import Opening
 
+LOOKS = 0.01
+"""Seconds between two looks whether something is in use still, when the pool is to be closed."""
+
 
 class BasePool(Opening[D]):
     """Connections to every node of one cluster, handed out best node first: all but the waiting."""

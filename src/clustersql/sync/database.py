@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Set
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from ..config.knobs import check_seconds
 from ..connection.database import BaseDatabase
 from ..connection.functions import check_plain
 from ..connection.once import claimed
@@ -176,8 +177,14 @@ class Database(BaseDatabase):
         found = settle(self._pool, want, fence, None, deadline, asked)
         return told(topology, asked, found, self._pool.driver.operational_error)
 
-    def close(self) -> None:
-        """Close the pool: idle connections now, the others when they are given back.  Twice does no harm."""
+    def close(self, timeout: float | None = None) -> None:
+        """Close the pool: idle connections now, the others when they are given back.  Twice does no harm.
+
+        ``timeout``: for how many seconds at most to wait before that for those that are in use, while nobody gets
+        another one; None: not at all.  Raises `ConfigError` for a timeout that is none.
+        """
+        check_seconds("close(): timeout", timeout)
+        self._pool.finish(timeout)
         self._pool.close()
 
     @property

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from .. import fork
+from ..config.address import Address
 from ..core.booking.mode import greet
 from ..core.view.node import Report, Role
 from ..core.view.probe import Probe
@@ -61,8 +62,37 @@ def connect(
     where a function of the program's raises, its password function or ``on_connect``.  Raises what the driver raises,
     what those raise, and `ConfigError`.
     """
+    while True:
+        address = address_of(topology, name)
+        try:
+            answer = _connected(topology, driver, name, address, arguments, hold, in_full, use, told)
+        except Exception:
+            if topology.is_at(name, address):
+                raise
+            if told is not None:
+                told(None)
+        else:
+            if topology.is_at(name, address):
+                return answer
+            if hold is not None:
+                hold(None)
+            driver.close(answer.raw)
+
+
+def _connected(
+    topology: Topology,
+    driver: Driver,
+    name: str,
+    address: Address,
+    arguments: Mapping[str, Any] | None,
+    hold: Callable[[Any], None] | None,
+    in_full: bool,
+    use: Use | None,
+    told: Told | None,
+) -> Probe:
+    """As `connect`, to the address that the node has at this moment: it may have another one when this returns."""
     settings = topology.settings
-    given = credentials_for(topology, address_of(topology, name), False, told)
+    given = credentials_for(topology, address, False, told)
     target = target_of(topology, driver, name, arguments, given.address)
     if driver.own_thread(target.arguments) and not (arguments and driver.own_thread(arguments)):
         raise ConfigError(
@@ -76,7 +106,7 @@ def connect(
             raise
         given.settled(False)
         # At once, before any pause: the user or the password may have been changed a moment ago.
-        other = credentials_for(topology, address_of(topology, name), True, told)
+        other = credentials_for(topology, address, True, told)
         if other.is_same(given):
             raise
         given = other

@@ -21,7 +21,7 @@ from ..core.view.use import Use
 from ..core.view.view import Want
 from ..drivers.contract import Driver
 from ..nodes.topology import Topology
-from ..pool.base import BasePool
+from ..pool.base import LOOKS, BasePool
 from ..pool.outside import OutsideConnections
 from ..pool.session import awaited
 from ..pool.upkeep import Upkeep
@@ -191,6 +191,13 @@ class Pool(BasePool[Attempt]):
 
     def _is_locked(self) -> bool:
         return self._lock.locked()
+
+    def finish(self, timeout: float | None) -> None:
+        """Give out nothing more, and wait for what is in use, for so many seconds at most; None: not at all."""
+        self.refuse()
+        deadline = time.monotonic() + (timeout or 0.0)
+        while timeout and self.stats()["in_flight"] and time.monotonic() < deadline:
+            time.sleep(LOOKS)
 
     def close(self) -> None:
         """As `shut`, and from anywhere: a signal handler may come in the middle of what holds the lock."""

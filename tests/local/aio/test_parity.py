@@ -45,7 +45,7 @@ ONLY_ASYNC = {
 ONLY_SYNC_NAMES = {
     # What is no API of threads: shared by both.
     "AlreadyCommitted", "CausalityLost", "Cluster", "ClusterError", "ConfigError", "Credentials", "NoNodeAvailable", "OutcomeUnknown", "PoolClosed",
-    "PoolTimeout", "ReplayMismatch", "TransactionLost", "load", "metrics", "register", "registered", "unregister",
+    "PoolTimeout", "ReplayMismatch", "TransactionLost", "load", "metrics", "register", "registered", "reload", "unregister",
 }  # fmt: skip
 TWINS = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__", "__next__": "__anext__"}
 AWAITED = {

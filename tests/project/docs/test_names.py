@@ -35,6 +35,7 @@ NAMES = [
     "open",
     "register",
     "registered",
+    "reload",
     "unregister",
 ]
 
@@ -45,6 +46,7 @@ FUNCTIONS = {
     "open": "(name, dsn=None, /)",
     "register": "(cluster)",
     "registered": "()",
+    "reload": "(path=None)",
     "unregister": "(name)",
 }
 
@@ -61,7 +63,7 @@ METHODS: dict[type, dict[str, str]] = {
         "add_node": "(self, name, dsn=None, /, **fields)",
         "add_nodes": "(self, url, /, **fields)",
         "aopen": "(self, *, arguments=None, on_connect=None)",
-        "close": "(self)",
+        "close": "(self, timeout=None)",
         "connect": "(self, *args, **kwargs)",
         "dial": DIAL,
         "drain": "(self, name, grace=None)",
@@ -81,7 +83,7 @@ METHODS: dict[type, dict[str, str]] = {
     Database: {
         "bookmark": "property",
         "causal": "(self, after='', *, strict=True)",
-        "close": "(self)",
+        "close": "(self, timeout=None)",
         "closed": "property",
         "connection": f"(self, *, {SETTINGS}, {PINS})",
         "execute": "(self, operation, parameters, /, **driver_options)",

@@ -25,7 +25,7 @@ from .freshness import Track
 from .members import Members
 from .node import AXES, Epoch, Mark, Node, Origin, Reach, Readiness, Report, Role
 from .position import Position
-from .servers import is_alone, met, reached, remembered
+from .servers import LISTED, is_alone, met, reached, remembered
 from .view import View
 
 
@@ -127,6 +127,23 @@ class Removed:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """The configuration was read again: other nodes, other addresses, or another order."""
+
+    nodes: tuple[Added, ...]
+    """All that it names, in its order; those that it does not name and that are not ``gone`` follow."""
+    gone: frozenset[str] = frozenset()
+    """Those that it names no more."""
+    moved: frozenset[str] = frozenset()
+    """Those that are somewhere else now: of the server there nothing is known."""
+    altered: frozenset[str] = frozenset()
+    """Those that are dialled otherwise, as another user for one, at the same place."""
+
+    node: str = ""
+    """It is about all of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Draining:
     """A node gets no new work from now on, or gets it again."""
 
@@ -174,6 +191,7 @@ Observation = (
     | Refused
     | Added
     | Removed
+    | Listed
     | Draining
     | Members
     | Positioned
@@ -211,8 +229,10 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
         return _added(view, seen, now)
     if isinstance(seen, Members):
         return learned(view, seen, now)
+    if isinstance(seen, Listed):
+        return _listed(view, seen, now)
     node = view.by_name.get(seen.node)
-    if node is None:
+    if node is None or (isinstance(seen, Answered) and _is_of_before(node, seen.report)):
         return view
     if isinstance(seen, Answered):
         view, seen, node = _routed(view, seen, node, now)
@@ -221,8 +241,7 @@ def observe(view: View, seen: Observation, now: float, jitter: float = 0.5, brea
     if isinstance(seen, Unreachable) and not seen.own and not is_alone(view.nodes, node):
         return view  # the dial of an address that leads to several servers says nothing of any one
     if isinstance(seen, Removed):
-        left, known = tuple(n for n in view.nodes if n.address != node.name), view.discovery
-        return replace(view, nodes=left, discovery=known and excluded(known, node), version=view.version + 1)
+        return _removed(view, node)
     if isinstance(seen, SessionLost | Refused) and seen.generation != node.generation:
         return view  # rule 3
     after = _TRANSITIONS[type(seen)](node, seen, now, jitter, breaker)
@@ -332,6 +351,50 @@ def _added(view: View, seen: Added, now: float) -> View:
         known = replace(known, excluded=known.excluded - {at})
     left = [n for n in view.nodes if n.origin is Origin.CONFIGURED or (n.name not in (seen.node, at))]
     return replace(view, nodes=in_order([*left, added]), discovery=known, version=view.version + 1)
+
+
+def _removed(view: View, node: Node) -> View:
+    left, known = tuple(n for n in view.nodes if n.address != node.name), view.discovery
+    return replace(view, nodes=left, discovery=known and excluded(known, node), version=view.version + 1)
+
+
+def _listed(view: View, seen: Listed, now: float) -> View:
+    """All in one view: whoever looks sees the nodes of before, or those of now."""
+    for name in sorted(seen.gone & view.by_name.keys()):
+        view = _removed(view, view.by_name[name])
+    for one in seen.nodes:
+        view = _added(view, one, now)
+    place = {one.node: i for i, one in enumerate(seen.nodes)}
+    listed = [node for node in view.nodes if node.origin in LISTED]
+    heads = {node.name: place.get(node.name, len(place) + node.order) for node in listed if not node.behind}
+    order = {name: i for i, name in enumerate(sorted(heads, key=heads.__getitem__))}
+    told = {one.node: one for one in seen.nodes}
+    kept = [node for node in listed if not node.behind or node.behind not in seen.moved]
+    after = [_relisted(node, seen, told.get(node.address), order[node.address], now) for node in kept]
+    after.sort(key=lambda node: node.order)
+    others = [node for node in view.nodes if node.origin not in LISTED]
+    return replace(view, nodes=in_order([*after, *others]), at=now, version=view.version + 1)
+
+
+def _relisted(node: Node, seen: Listed, told: Added | None, order: int, now: float) -> Node:
+    """What is under way there ends normally; no new work goes by a connection of before, where that is dialled
+    otherwise now.
+    """
+    if told is None:
+        return _changed(node, order=order)
+    same = {"order": order, "endpoint": told.endpoint, "weight": told.weight, "priority": told.priority}
+    if node.name in seen.moved:
+        kept = {"generation": node.generation + 1, "draining": node.draining, "ends_at": node.ends_at}
+        return Node(node.name, since=now, why="its address was changed", **same, **kept)  # type: ignore[arg-type]
+    if node.address in seen.altered:
+        anew = {"generation": node.generation + 1, "peers": frozenset(), "retry_at": now}
+        return _changed(node, **same, **anew)
+    return _changed(node, **same)
+
+
+def _is_of_before(node: Node, report: Report) -> bool:
+    """Whether it was asked before the node was listed with the address that it has: then it is another server's."""
+    return node.reach is Reach.UNKNOWN and report.asked is not None and report.asked < node.since
 
 
 def _answered(node: Node, seen: Answered, now: float, jitter: float, breaker: Breaker) -> Node:

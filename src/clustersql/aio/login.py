@@ -66,7 +66,7 @@ async def _in_time(
 ) -> tuple[Any, BaseException | None]:
     """Call the provider in a task of its own, and wait so long; return what it returns, or what it raises."""
     if not seconds:
-        return None, Hangs("it has not answered yet")
+        return None, Hangs("has not answered yet")
     task = asyncio.get_running_loop().create_task(call(), name=f"clustersql-credentials-{name}")
     try:
         await asyncio.wait({task}, timeout=seconds)
@@ -76,7 +76,7 @@ async def _in_time(
             _late.add(task)
             task.add_done_callback(_ended)
     if not task.done():
-        return None, Late(f"it did not answer within {seconds:g} s")
+        return None, Late(f"did not answer within {seconds:g} s")
     error = task.exception()
     return (None, error) if error is not None else (task.result(), None)
 

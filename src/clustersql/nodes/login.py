@@ -144,10 +144,8 @@ def answered(
             login.answered()
             return given
     if login.missed(error):
-        text = (
-            f"the credentials provider raised {type(error).__name__}: {first_line(error)}; those that have logged in"
-            " last stay in use"
-        )
+        said = str(error) if isinstance(error, Late) else f"raised {type(error).__name__}: {first_line(error)}"
+        text = f"the credentials provider {said}; those that have logged in last stay in use"
         topology.events.note("dial", address.node, text)
         log.warning("cluster %s: node %s: %s", topology.name, address.node, topology.without_passwords(text))
     return given_of(address, last, login)

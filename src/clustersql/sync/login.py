@@ -57,7 +57,7 @@ def _provided(topology: Topology, address: Address, refused: bool, told: Told | 
 def _in_time(call: Callable[[], Any], seconds: float, name: str) -> tuple[Any, BaseException | None]:
     """Call the provider in a thread of its own, and wait so long; return what it returns, or what it raises."""
     if not seconds:
-        return None, Hangs("it has not answered yet")
+        return None, Hangs("has not answered yet")
     ends: list[tuple[Any, BaseException | None]] = []
     ended = threading.Event()
 
@@ -71,5 +71,5 @@ def _in_time(call: Callable[[], Any], seconds: float, name: str) -> tuple[Any, B
 
     in_background(work, f"clustersql-credentials-{name}")
     if not ended.wait(seconds):
-        return None, Late(f"it did not answer within {seconds:g} s")
+        return None, Late(f"did not answer within {seconds:g} s")
     return ends[0]

@@ -115,6 +115,20 @@ def test_a_wrong_password_on_one_node_is_a_finding_without_the_password(
     assert "Wr0ng" not in ran.out + ran.err
 
 
+def test_a_credentials_provider_that_fails_is_a_finding(
+    servers: PostgresCluster, tmp_path: Path, cli: Callable
+) -> None:
+    """What it said is told; the other nodes, which have none, are checked."""
+    where = f'host = "127.0.0.1"\nport = {servers.port("n2")}\ndatabase = "app"\n'
+    file = config(tmp_path, servers)
+    text = file.read_text().replace(f'url = "{servers.dsn("n2")}"\n', where + 'credentials = "getpass:getuser"\n')
+    file.write_text(text)
+    ran = cli("check", file, "--json", "--max-connections", 2, "--timeout", 20)
+    [(node, what)] = ran.findings
+    assert (ran.status, node) == (1, "n2")
+    assert "TypeError" in what or "getuser() takes 0 positional arguments" in what
+
+
 def test_a_frozen_node_costs_one_deadline(servers: PostgresCluster, tmp_path: Path, cli: Callable) -> None:
     servers.freeze("n3")
     began = time.monotonic()

@@ -74,7 +74,8 @@ def test_gunicorn_preload(postgres: PostgresCluster, tmp_path: Path) -> None:
     [port] = free_ports(1)
     log, master = tmp_path / "gunicorn.log", tmp_path / "master.json"
     bind = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "2"]
-    command = ["gunicorn", "--preload", "--workers", "3", "--timeout", "90", *bind, "preloaded:app"]
+    command = ["gunicorn", "--preload", "--workers", "3", "--timeout", "90", *bind]
+    command += ["--config", "gunicorn_conf.py", "preloaded:app"]
 
     def ask(path: str = "/", method: str = "GET") -> dict[str, Any]:
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
@@ -114,6 +115,9 @@ def test_gunicorn_preload(postgres: PostgresCluster, tmp_path: Path) -> None:
             ask(f"/{number}", "PUT")
         promotion.join()
         assert eventually(lambda: ask()["numbers"] == list(range(20))), "all that was answered is there, once"
+        serving = set(workers)
+    assert {told.read_text() for told in tmp_path.glob("closed-*")} == {"0"}, "each has closed its pool at its end"
+    assert {int(told.name.removeprefix("closed-")) for told in tmp_path.glob("closed-*")} >= serving
     rows = postgres.execute("n2", "SELECT number FROM preloaded ORDER BY number")
     assert [number for (number,) in rows] == list(range(20))
 
@@ -150,5 +154,8 @@ def test_celery_prefork(postgres: PostgresCluster, tmp_path: Path, monkeypatch: 
         tasks = sent(range(10, 20))
         postgres.promote("n2")
         results(tasks)
+    assert {told.read_text() for told in tmp_path.glob("closed-*")} == {"0"}, (
+        "each worker has closed its pool at its end"
+    )
     rows = postgres.execute("n2", "SELECT number FROM prefork ORDER BY number")
     assert [number for (number,) in rows] == list(range(20))

@@ -132,8 +132,8 @@ def test_while_a_provider_fails_the_old_credentials_stay_in_use(
     told = {
         "raises": "PermissionError: the vault is sealed",
         "gives_nonsense": "must return Credentials, not str",
-        "hangs": "it did not answer within 1.5 s",
-        "hangs_in_the_loop": "it did not answer within 1.5 s",
+        "hangs": "the credentials provider did not answer within 1.5 s",
+        "hangs_in_the_loop": "the credentials provider did not answer within 1.5 s",
     }
     try:
         with face.cluster_of(driver, "vault", timeout=20.0, connect_timeout=3.0, probe_interval=30.0) as cluster:

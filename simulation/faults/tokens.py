@@ -26,7 +26,10 @@ _UPSERT = re.compile(rf"INSERT INTO \S+ \(token, fate\) VALUES \({_TOKEN}, 'v'\)
 _LOOK = re.compile(rf"SELECT fate FROM \S+ WHERE token = {_TOKEN}")
 _STATUS = re.compile(r"SELECT pg_xact_status\('(\d+)'\)")
 _WAIT = re.compile(r"SET (?:LOCAL lock_timeout = (\d+)|SESSION innodb_lock_wait_timeout = (\d+))")
-_END = re.compile(r"SELECT pg_catalog.pg_terminate_backend\(pid\).* WHERE pid = (\d+) AND .*'idle in transaction'")
+_END = re.compile(
+    r"SELECT pg_catalog.pg_terminate_backend\(pid\).* WHERE pid = (\d+) AND .*'idle in transaction'"
+    r"|SET @clustersql_end = .* WHERE ID = (\d+) AND COMMAND = 'Sleep'\)"
+)
 
 
 def execute(node: Node, session: ServerSession, sql: str, reply: Reply) -> bool:
@@ -72,7 +75,7 @@ def _upsert(node: Node, session: ServerSession, found: re.Match[str], reply: Rep
     def written() -> None:
         said = fate(node, token) or VOID
         session.rows.append((token, said))  # it writes, also where the row was there
-        reply(node.answer(session, rows=[(said, "7300000000000000001", f"{node.epoch:08X}")]))
+        reply(node.answer(session, rows=[(said, "7300000000000000001", f"{node.epoch:08X}", True)]))
 
     _take(node, session, token, node.servers.loop.now + session.patience, written, reply)
 
@@ -99,6 +102,10 @@ def _look(node: Node, session: ServerSession, found: re.Match[str], reply: Reply
     reply(node.answer(session, rows=[(own or fate(node, found[1]),)]))
 
 
+def _form(node: Node, session: ServerSession, found: re.Match[str], reply: Reply) -> None:
+    reply(node.answer(session, rows=[("clustersql_commit", "CREATE TABLE ... PRIMARY KEY (`token`)) ENGINE=InnoDB")]))
+
+
 def _status(node: Node, session: ServerSession, found: re.Match[str], reply: Reply) -> None:
     """By the number of a transaction, which says nothing of whose it was."""
     number = int(found[1])
@@ -117,9 +124,15 @@ def _wait(node: Node, session: ServerSession, found: re.Match[str], reply: Reply
 
 
 def _end(node: Node, session: ServerSession, found: re.Match[str], reply: Reply) -> None:
-    idle = [one for one in node.sessions if one.writes is not None and not one.busy and one.number == int(found[1])]
+    number = int(found[1] or found[2])
+    idle = [one for one in node.sessions if one.writes is not None and not one.busy and one.number == number]
     node.servers.end_sessions(node, idle)
     reply(node.answer(session, rows=[(True,) for _ in idle]))
+
+
+def _nothing(node: Node, session: ServerSession, found: re.Match[str], reply: Reply) -> None:
+    """The text that `_end` has made is executed there."""
+    reply(node.answer(session))
 
 
 def _delete(node: Node, session: ServerSession, found: re.Match[str], reply: Reply) -> None:
@@ -139,8 +152,10 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[Node, ServerSession, Any, Reply],
     (_INSERT, _insert),
     (_UPSERT, _upsert),
     (_LOOK, _look),
+    (re.compile(r"SHOW CREATE TABLE "), _form),
     (_STATUS, _status),
     (_WAIT, _wait),
     (_END, _end),
+    (re.compile(r"(?:PREPARE|EXECUTE) clustersql_end"), _nothing),
     (re.compile(r"DELETE FROM "), _delete),
 )

@@ -67,6 +67,7 @@ def test_every_driver_has_an_extra_and_every_extra_a_driver() -> None:
         "demo",
         "testing",
         "sqlalchemy",
+        "alembic",
         "django",
         "peewee",
         "prometheus",

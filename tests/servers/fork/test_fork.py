@@ -13,6 +13,7 @@ import pytest
 from clustersql.testing import MariaDBServer, PostgresCluster
 
 PROGRAM = Path(__file__).parent / "preforking.py"
+GUARDING = PROGRAM.with_name("guarding.py")
 DRIVERS = ["sqlite3", "psycopg", "psycopg2", "pg8000", "pymysql", "mysqlclient", "mysql-connector", "mariadb"]
 
 
@@ -32,14 +33,19 @@ def address(driver: str, request: pytest.FixtureRequest, tmp_path: Path) -> dict
     return {"host": "127.0.0.1", "port": server.port("n1"), "user": "app", "password": "secret", "database": "app"}
 
 
-def test_a_parent_with_a_used_pool_and_four_children(driver: str, address: dict[str, Any]) -> None:
-    command = [sys.executable, "-W", "error", str(PROGRAM), driver, json.dumps(address)]
+def outcome(program: Path, driver: str, address: dict[str, Any]) -> dict[str, Any]:
+    command = [sys.executable, "-W", "error", str(program), driver, json.dumps(address)]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except subprocess.TimeoutExpired as late:
         pytest.fail(f"it hangs: {(late.stderr or b'').decode()}")
     assert (ran.returncode, ran.stderr) == (0, "")
-    told = json.loads(ran.stdout)
+    told: dict[str, Any] = json.loads(ran.stdout)
+    return told
+
+
+def test_a_parent_with_a_used_pool_and_four_children(driver: str, address: dict[str, Any]) -> None:
+    told = outcome(PROGRAM, driver, address)
     assert told["ends"] == [0, 0, 0, 0]
     assert told["rows"] == [[4]], "each child did its work, once"
     assert told["after"] == told["before"], "the parent's sessions are the ones that it had"
@@ -56,3 +62,13 @@ def test_a_parent_with_a_used_pool_and_four_children(driver: str, address: dict[
             "dialled": True,
             "monitor": True,
         }
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "pymysql"])
+def test_the_commit_guard_of_two_children(driver: str, address: dict[str, Any]) -> None:
+    """One of two processes does the work of a key; the parent's open transaction, its id and its tokens are its own."""
+    told = outcome(GUARDING, driver, address)
+    assert (told["ends"], told["settled"], told["to delete"]) == ([0, 0], "committed", 1)
+    assert told["rows"] == ["before", "child", "child", "held", "once"]
+    assert sorted(child.pop("once") for child in told["children"]) == ["AlreadyCommitted", "none"]
+    assert told["children"] == 2 * [{"to delete": 0, "deleting": False, "held": "PoolClosed"}]

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from servers.conftest import _stage
 from servers.guarantees.test_commit_held import held, waiting  # noqa: F401 -- a fixture
@@ -172,3 +173,57 @@ def test_a_failover_to_a_standby_that_has_not_got_it(postgres: PostgresCluster) 
         assert db.settle(text) == "void"
     found = "SELECT count(*) FROM events WHERE name IN ('acknowledged', 'in doubt')"
     assert postgres.execute("n2", found) == [(0,)]
+
+
+HANG = 77
+"""The advisory lock that a deferred trigger waits for, so that a COMMIT is under way for as long as somebody has it."""
+
+
+def hanging() -> tuple[str, ...]:
+    body = f"BEGIN PERFORM pg_advisory_xact_lock({HANG}); RETURN NEW; END"
+    return (
+        "DROP TABLE IF EXISTS hanging",
+        "CREATE TABLE hanging (name text NOT NULL)",
+        f"CREATE OR REPLACE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
+        "CREATE CONSTRAINT TRIGGER hang AFTER INSERT ON hanging DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION hang()",
+        "GRANT ALL ON hanging TO app",
+    )
+
+
+def test_a_primary_that_was_frozen_in_a_commit(postgres: PostgresCluster) -> None:
+    """The new primary says that it did not happen, and it is run again there.  Thawed, the old one commits for itself
+    alone, and what it says of any id counts for nothing.
+    """
+    for statement in (*tables(), *hanging()):
+        postgres.execute("n1", statement)
+    in_step(postgres)
+    shop, ids = clustersql.Cluster("frozen", driver="psycopg", **KNOBS), []
+    for name in postgres.nodes:
+        shop.add_node(name, postgres.dsn(name))
+
+    def work(conn: Any) -> None:
+        ids.append(conn.commit_id)
+        conn.cursor().execute("INSERT INTO hanging VALUES (%s)", (f"attempt {conn.attempt}",))
+
+    with shop.open() as db, psycopg.connect(postgres.dsn("n1")) as holder:
+        holder.execute(f"SELECT pg_advisory_lock({HANG})")
+        assert eventually(lambda: all(node.usable for node in shop.view.nodes))
+        working = threading.Thread(target=db.run, args=(work,))
+        working.start()
+        at_work = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%COMMIT'"
+        assert eventually(lambda: postgres.execute("n1", at_work) == [(1,)])
+        postgres.freeze("n1")
+        postgres.promote("n2")
+        working.join(30)
+        assert postgres.execute("n2", "SELECT name FROM hanging") == [("attempt 2",)]
+        postgres.thaw("n1")
+        holder.close()
+        assert eventually(lambda: postgres.execute("n1", "SELECT name FROM hanging") == [("attempt 1",)])
+        assert [db.settle(text) for text in ids] == ["void", "committed"]
+    old = clustersql.Cluster("old", driver="psycopg", **KNOBS)  # of a process that has seen nothing but the old one
+    old.add_node("n1", postgres.dsn("n1"))
+    with old.open() as db:
+        error = failure(lambda: db.settle(ids[1], timeout=1.0))
+    assert isinstance(error, OutcomeUnknown)
+    assert "the answer came from an older history" in str(error)

@@ -90,16 +90,16 @@ def test_flask_sqlalchemy(shop: clustersql.Cluster) -> None:
     assert served(shop) > 0
 
 
-def migrations(folder: Path) -> alembic.config.Config:
+def migrations(folder: Path, url: str = URL, revision: str = MIGRATION) -> alembic.config.Config:
     """What `alembic init` makes, with our URL in its file and one revision."""
     config = alembic.config.Config(folder / "alembic.ini")
     alembic.command.init(config, str(folder / "migrations"), "generic")
-    (folder / "migrations" / "versions" / "1_item.py").write_text(MIGRATION)
+    (folder / "migrations" / "versions" / "1_first.py").write_text(revision)
     env = folder / "migrations" / "env.py"
     # It would silence the loggers of this process for all further tests.
     env.write_text(env.read_text().replace("fileConfig(config.config_file_name)", "pass"))
     made = (folder / "alembic.ini").read_text()
-    (folder / "alembic.ini").write_text(re.sub("^sqlalchemy.url = .*$", f"sqlalchemy.url = {URL}", made, flags=re.M))
+    (folder / "alembic.ini").write_text(re.sub("^sqlalchemy.url = .*$", f"sqlalchemy.url = {url}", made, flags=re.M))
     return alembic.config.Config(folder / "alembic.ini")
 
 

@@ -151,6 +151,22 @@ def test_a_reader_sees_what_a_bookmark_stands_for(engines: Engines, postgres_clu
         engines.reads(engines.make(f"{NAMED}&clustersql_pool=sqlalchemy"), after="")
 
 
+@over("psycopg", "asyncpg")
+def test_an_engine_that_takes_no_part_says_so(engines: Engines, caplog: pytest.LogCaptureFixture) -> None:
+    """SQLAlchemy's own pool, in the block of a view of its cluster: a warning, once."""
+    cluster = engines.cluster  # type: ignore[attr-defined]
+    engine, other = engines.make(f"{NAMED}&clustersql_pool=sqlalchemy"), clustersql.Cluster("other", driver="psycopg")
+    other.add_node("n1", "postgresql://127.0.0.1:1/app")
+    views = [other.open().causal(), (cluster.aopen() if engines.is_async else cluster.open()).causal()]
+    warned = lambda: len([one for one in caplog.messages if "takes no part in the causal view" in one])  # noqa: E731
+    with caplog.at_level("WARNING", "clustersql"):
+        assert (engines.ask(engine, "SELECT 1"), warned()) == (1, 0)
+        for view, expected in ((views[0], 0), (views[1], 1), (views[1], 1)):
+            with following(view):
+                assert (engines.ask(engine, "SELECT 1"), warned()) == (1, expected)
+    other.close()
+
+
 @over(*BOTH_APIS)
 def test_a_session_that_ends_between_is_no_error(engines: Engines, request: pytest.FixtureRequest) -> None:
     """And one that ends in the middle is our error, SQLAlchemy's OperationalError on every driver; `run` does

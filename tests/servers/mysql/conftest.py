@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pymysql
@@ -58,16 +58,23 @@ def each_api(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@contextmanager
+def staged(servers: MySQLCluster, driver: str) -> Iterator[Stage]:
+    """Two ways to the node that takes writes, for one driver."""
+    with ExitStack() as stack:
+        a, b = (stack.enter_context(FaultProxy(servers.port("n1"))) for _ in "ab")
+        if driver == "mysql-connector":
+            # It can log in without TLS only where the server has seen the password since its start.
+            pymysql.connect(host="127.0.0.1", port=servers.port("n1"), user="app", password="secret").close()
+        stage = Stage(driver, servers, a, b)
+        stack.callback(stage.end)
+        yield stage
+
+
 @pytest.fixture
 def stage(replication: MySQLCluster, driver: str) -> Iterator[Stage]:
     """Two ways to the source, for each driver."""
-    with ExitStack() as stack:
-        a, b = (stack.enter_context(FaultProxy(replication.port("n1"))) for _ in "ab")
-        if driver == "mysql-connector":
-            # It can log in without TLS only where the server has seen the password since its start.
-            pymysql.connect(host="127.0.0.1", port=replication.port("n1"), user="app", password="secret").close()
-        stage = Stage(driver, replication, a, b)
-        stack.callback(stage.end)
+    with staged(replication, driver) as stage:
         yield stage
 
 

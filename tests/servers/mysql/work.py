@@ -14,10 +14,14 @@ from support.stage import INSERT, MARIADB, execute
 from support.waiting import eventually
 
 from clustersql import Cluster, OutcomeUnknown
+from clustersql.dialects import by_name
 from clustersql.testing import MySQLCluster
 
 TUNED = {"probe_interval": 0.2, "stall_after": 0.5, "connect_timeout": 3.0, "breaker_base": 0.2, "breaker_cap": 0.5}
 TUNED |= {"slow_start": 0.5, "timeout": 60.0}
+
+GUARDED = MARIADB[::2]
+"""Drivers whose COMMITs carry a token: to these no outcome is unknown."""
 
 
 class Work:
@@ -28,7 +32,12 @@ class Work:
     def __init__(self, servers: MySQLCluster, client: Callable[..., Cluster], **knobs: Any) -> None:
         self.servers = servers
         servers.execute("n1", "TRUNCATE events")
-        self.clusters = {driver: client(servers, driver, **(TUNED | knobs)) for driver in MARIADB}
+        guard = by_name("mysql").guard
+        assert guard is not None
+        for statement in guard.create("clustersql_commit", "clustersql_key"):
+            servers.execute("n1", statement)
+        tuned = {driver: TUNED | {"commit_guard": driver in GUARDED} | knobs for driver in MARIADB}
+        self.clusters = {driver: client(servers, driver, **tuned[driver]) for driver in MARIADB}
         self.dbs = {driver: cluster.open() for driver, cluster in self.clusters.items()}
         self.acknowledged: dict[str, set[str]] = {driver: set() for driver in MARIADB}
         self.unknown: set[str] = set()
@@ -75,11 +84,16 @@ class Work:
         assert eventually(more, timeout=60), ({d: len(k) for d, k in self.acknowledged.items()}, before, self.views())
 
     def check(self, node: str) -> None:
-        """What was acknowledged is there once, what is unknown once or not at all, and nothing else."""
+        """What was acknowledged is there once, what is unknown once or not at all, and nothing else; with the commit
+        guard nothing is unknown, and every COMMIT had its token.
+        """
         present = Counter(name for (name,) in self.servers.execute(node, "SELECT name FROM events"))
         acknowledged = set().union(*self.acknowledged.values())
         assert max(present.values()) == 1
         assert acknowledged <= present.keys() <= acknowledged | self.unknown, acknowledged - present.keys()
+        assert [key for key in self.unknown if key.rpartition("-")[0] in GUARDED] == []
+        for driver in GUARDED:
+            assert self.clusters[driver].metrics()["CommitGuard"]["inactive"] == {}
 
     def writers(self) -> set[str | None]:
         """The nodes that serve work that may write."""

@@ -295,15 +295,31 @@ def test_a_reader_that_is_cancelled_while_it_waits_leaves_nothing_behind(postgre
 
 
 def test_a_fork_and_an_interrupt_in_the_middle_of_a_wait(postgres: PostgresCluster, make: Make) -> None:
-    """The child reads with the view, by sessions of its own; the parent's reader and its pool are as they were."""
+    """The child reads with the view, by sessions of its own; the parent's reader and its pool are as they were.  A
+    bookmark of another process counts there, and its own counts here.
+    """
+    db = make("psycopg", causal_wait=0.02).open()
+    view = db.causal()
+    assert add(view) == 1
     for name in ("n2", "n3"):
         hold_back(postgres, name, "50s")
     program = Path(__file__).parent / "causal_waits.py"
-    command = [sys.executable, "-W", "error", str(program), *(postgres.dsn(name) for name in postgres.nodes)]
+    arguments = [view.bookmark, *(postgres.dsn(name) for name in postgres.nodes)]
+    command = [sys.executable, "-W", "error", str(program), *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     told = json.loads(ran.stdout)
-    assert told == {"child": 0, "seen": [1], "how": "interrupted", "late": False, "left": 0, "after": [1, 1]}
+    bookmark = told.pop("bookmark")
+    assert told == {
+        "brought": 1,
+        "child": 0,
+        "seen": [2],
+        "how": "interrupted",
+        "late": False,
+        "left": 0,
+        "after": [2, 2],
+    }
+    assert shown(db.options(read_only=True, after=bookmark)) == 2
 
 
 def test_what_cannot_be_asked_for_is_said(postgres: PostgresCluster, make: Make) -> None:

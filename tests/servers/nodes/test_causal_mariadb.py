@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
+import pymysql.cursors
 import pytest
 from support import face
 from support.replication import Pair, replication
@@ -13,6 +15,8 @@ from support.stage import MARIADB, execute, failure, rows
 from support.waiting import eventually
 
 import clustersql
+from clustersql.dialects import by_name
+from clustersql.testing import MariaDBServer
 
 KNOBS: dict[str, Any] = {"probe_interval": 0.2, "breaker_base": 0.2, "breaker_cap": 0.5}
 
@@ -82,6 +86,54 @@ def test_a_replica_is_waited_for_and_then_left_for_the_primary(pair: Pair, make:
         pair[1].execute("n1", "START SLAVE SQL_THREAD")
     assert type(failure(shown, db.options(read_only=True, after="1~b~0-77-1"))) is clustersql.CausalityLost
     assert type(failure(shown, db.options(read_only=True, after="1~p~1~1~1"))) is clustersql.CausalityLost
+
+
+def test_a_commit_that_was_settled_is_not_applied_from_the_relay_log(pair: Pair) -> None:
+    """Promoted before it has applied what it has received, the replica says that nothing happened; what it has received
+    then fails, and loudly.
+    """
+    source, replica = pair
+    guard = by_name("mysql").guard
+    assert guard is not None
+    names = ("app.clustersql_commit", "app.clustersql_key")
+    for statement in (*guard.create(*names), "CREATE TABLE app.settled (n INT)"):
+        source.execute("n1", statement)
+    assert eventually(lambda: replica.execute("n1", "SHOW TABLES FROM app LIKE 'settled'"))
+    replica.execute("n1", "STOP SLAVE SQL_THREAD")
+    try:
+        with face.cluster_of("pymysql", "before", commit_guard=True) as cluster:
+            cluster.add_node("source", source.dsn("n1"))
+            with cluster.open().connection() as conn:
+                text = conn.commit_id
+                execute(conn, "INSERT INTO settled VALUES (1)")
+                conn.commit()
+        written = source.execute("n1", "SHOW MASTER STATUS")[0][:2]
+        assert eventually(lambda: received(replica) == written)
+        replica.set_read_only("n1", False)
+        with face.cluster_of("pymysql", "after", commit_guard=True) as cluster:
+            cluster.add_node("replica", replica.dsn("n1"))
+            assert cluster.open().settle(text) == "void"
+        replica.execute("n1", "START SLAVE SQL_THREAD")
+        assert eventually(lambda: status(replica)["Last_SQL_Errno"] == 1062)
+        assert replica.execute("n1", "SELECT n FROM settled") == []
+    finally:
+        replica.set_read_only("n1")
+        replica.execute("n1", "STOP SLAVE SQL_THREAD")
+        replica.execute("n1", "SET GLOBAL sql_slave_skip_counter = 1")
+        replica.execute("n1", "START SLAVE SQL_THREAD")
+
+
+def status(replica: MariaDBServer) -> dict[str, Any]:
+    made = pymysql.connect(host="127.0.0.1", port=replica.port("n1"), user="root")
+    with closing(made) as conn, conn.cursor(pymysql.cursors.DictCursor) as cursor:
+        cursor.execute("SHOW SLAVE STATUS")
+        return dict(cursor.fetchone())
+
+
+def received(replica: MariaDBServer) -> tuple[Any, ...]:
+    """How far it has received the source's log."""
+    told = status(replica)
+    return told["Master_Log_File"], told["Read_Master_Log_Pos"]
 
 
 def test_after_a_failover_what_survived_is_read_and_what_did_not_is_lost(pair: Pair, make: Any) -> None:

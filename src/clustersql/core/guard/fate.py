@@ -10,7 +10,9 @@ Rules
 2. Held: the question waits, so the old transaction lives still, and may commit yet.  Nothing follows from that but to
    ask again.
 3. An answer counts only from a server of the newest history.  One of an older history tells what was, not what is.
-4. Committed and void are for ever; unknown is what there is to say when the time is over, and the same id may be
+4. A table of another form tells nothing: one that a crash empties would make "void" of what has committed, one whose
+   tokens are no key would let both be true.
+5. Committed and void are for ever; unknown is what there is to say when the time is over, and the same id may be
    settled later.
 """
 
@@ -48,6 +50,7 @@ class Event(Enum):
     OLD_HISTORY = "the answer came from an older history"
     FOUND = "the token was there"
     TAKEN = "the token's place was taken by the question"
+    UNFIT = "the table of the tokens has another form, and cannot tell"
     LATE = "the time is over"
 
 
@@ -60,6 +63,7 @@ _ASKED: Mapping[Event, Stage] = {
     Event.OLD_HISTORY: Stage.IN_DOUBT,
     Event.FOUND: Stage.COMMITTED,
     Event.TAKEN: Stage.VOID,
+    Event.UNFIT: Stage.UNKNOWN,
     Event.LATE: Stage.UNKNOWN,
 }
 

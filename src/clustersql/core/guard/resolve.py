@@ -59,6 +59,8 @@ class Answer:
     """The token was there; False: the fence has taken its place."""
     epoch: Epoch | None = None
     """The history of the server that answered; None: it tells none."""
+    unfit: str = ""
+    """What is wrong with the form of the table, so that it proves nothing; "": nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ def event_of(answer: Sequence[Rows] | Failed, fence: Fence, newest: Epoch | None
     told = fence.answer(answer)
     if _is_older(told.epoch, newest):
         return Event.OLD_HISTORY
+    if told.unfit:
+        return Event.UNFIT
     return Event.FOUND if told.committed else Event.TAKEN
 
 
@@ -131,7 +135,8 @@ def resolve(
         if not held:
             opened = yield Acquire(None)
             if isinstance(opened, Failed):
-                return Settled(after(stage, Event.LATE), f"no primary could be asked ({opened.error})")
+                before = f"{why}; then " if why else ""
+                return Settled(after(stage, Event.LATE), f"{before}no primary could be asked ({opened.error})")
             held = True
         if admits is not None:
             told = yield Script(fence.identify)
@@ -146,12 +151,16 @@ def resolve(
         answer = yield Script(fence.statements)
         event = event_of(answer, fence, newest())
         stage = after(stage, event)
-        if stage in FINAL:
+        if stage in FINAL and stage is not Stage.UNKNOWN:
             return Settled(stage)
-        why = _words(event, answer)
+        missing = _is_missing(answer, fence)
+        if event is not Event.CONFLICT or missing or not why:  # a question that is lost says less than the one before
+            why = _words(event, answer, fence)
+        if stage is Stage.UNKNOWN:
+            return Settled(stage, why)
         if event is Event.BLOCKED:
             held = yield from _unblock(fence, old)
-        elif _is_missing(answer, fence):
+        elif missing:
             return Settled(after(stage, Event.LATE), why)
         else:
             held = yield from _let_go(answer)
@@ -194,5 +203,6 @@ def _is_missing(answer: Any, fence: Fence) -> bool:
     return facts is not None and (facts.sqlstate in fence.missing or facts.errno in fence.missing)
 
 
-def _words(event: Event, answer: Any) -> str:
-    return f"{event.value}: {answer.error}" if isinstance(answer, Failed) else event.value
+def _words(event: Event, answer: Any, fence: Fence) -> str:
+    detail = answer.error if isinstance(answer, Failed) else fence.answer(answer).unfit
+    return f"{event.value}: {detail}" if detail else event.value

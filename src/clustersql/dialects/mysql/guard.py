@@ -19,6 +19,8 @@ WAIT = 1
 """Seconds that a fence waits for the old transaction before that is looked at: the least that InnoDB takes."""
 SAME_START = 3.0
 """Seconds by which two answers about the start of one server may differ: each is rounded to seconds."""
+KEY = re.compile(r"(?:PRIMARY|UNIQUE) KEY(?: `[^`]+`)? \(`token`\)")
+"""Finds, in the answer to SHOW CREATE TABLE, that no two rows have the same token: else a fence would take no place."""
 
 
 def create(commits: str, keys: str) -> tuple[str, ...]:
@@ -55,6 +57,7 @@ def fence(table: str, token: bytes) -> Fence:
     return Fence(
         (
             f"SET SESSION innodb_lock_wait_timeout = {WAIT}",
+            f"SHOW CREATE TABLE {table}",
             "START TRANSACTION",
             f"INSERT INTO {table} (token, fate) VALUES ({name}, 'v') "
             "ON DUPLICATE KEY UPDATE seen = CURRENT_TIMESTAMP(6)",
@@ -71,7 +74,9 @@ def fence(table: str, token: bytes) -> Fence:
 
 
 def _answer(answers: Sequence[Rows]) -> Answer:
-    return Answer(text(answers[3][0][0]) == "c")
+    form = text(answers[1][0][1])
+    unfit = "" if "ENGINE=InnoDB" in form else "its engine is not InnoDB"
+    return Answer(text(answers[4][0][0]) == "c", unfit=unfit or ("" if KEY.search(form) else "its token is no key"))
 
 
 IDENTIFY = (
@@ -87,9 +92,17 @@ def _born(answers: Sequence[Rows]) -> Birth:
 
 
 def _end(old: Birth, here: Birth) -> tuple[str, ...]:
+    """Only where it waits for its client.  One that commits may wait for a replica's word (semi-synchronous), and KILL
+    would end that wait: everybody would see rows that one server only has.
+    """
     if old.server != here.server or abs(old.since - here.since) > SAME_START:
         return ()
-    return (f"KILL {old.number}",)
+    idle = f"SELECT 'KILL {old.number}' FROM information_schema.PROCESSLIST WHERE ID = {old.number}"
+    return (
+        f"SET @clustersql_end = COALESCE(({idle} AND COMMAND = 'Sleep'), 'DO 0')",
+        "PREPARE clustersql_end FROM @clustersql_end",
+        "EXECUTE clustersql_end",
+    )
 
 
 def _alone(statement: str) -> tuple[str, ...]:
@@ -142,11 +155,16 @@ def present(named: Table) -> tuple[str, ...]:
 
 def persistent(named: Table) -> str:
     """Ask for its engine."""
-    schema = f"'{named.schema}'" if named.schema else "DATABASE()"
+    schema = _literal(named.schema) if named.schema else "DATABASE()"
     return (
         f"SELECT COALESCE(MAX(engine = 'InnoDB'), 0), '' FROM information_schema.tables "
-        f"WHERE table_schema = {schema} AND table_name = '{named.name}'"
+        f"WHERE table_schema = {schema} AND table_name = {_literal(named.name)}"
     )
+
+
+def _literal(name: str) -> str:
+    """In hexadecimal: what a backslash is in a text depends on the session's sql_mode."""
+    return f"_utf8mb4 X'{name.encode().hex()}'"
 
 
 REFUSED: frozenset[str | int] = frozenset(

@@ -44,9 +44,12 @@ def insert(table: str, token: bytes) -> str:
 
 def fence(table: str, token: bytes) -> Fence:
     """READ COMMITTED whatever the session's default: above it, an upsert that has waited is refused (40001)."""
+    lasting = (
+        f"(SELECT relpersistence = 'p' FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass({_quoted(table)}))"
+    )
     upsert = (
         f"INSERT INTO {table} (token, fate) VALUES ('{token.hex()}', 'v') "
-        f"ON CONFLICT (token) DO UPDATE SET seen = clock_timestamp() RETURNING fate::text, {_HISTORY}"
+        f"ON CONFLICT (token) DO UPDATE SET seen = clock_timestamp() RETURNING fate::text, {_HISTORY}, {lasting}"
     )
     return Fence(
         ("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", f"SET LOCAL lock_timeout = {WAIT}", upsert, "COMMIT"),
@@ -60,8 +63,9 @@ def fence(table: str, token: bytes) -> Fence:
 
 
 def _answer(answers: Sequence[Rows]) -> Answer:
-    fate, system, timeline = answers[2][0]
-    return Answer(fate == "c", Epoch(f"system identifier {system}", int(timeline, 16)))
+    fate, system, timeline, lasting = answers[2][0]
+    epoch = Epoch(f"system identifier {system}", int(timeline, 16))
+    return Answer(fate == "c", epoch, "" if lasting else "a crash empties it (UNLOGGED)")
 
 
 IDENTIFY = (
@@ -150,8 +154,12 @@ def persistent(named: Table) -> str:
 
 
 def _literal(named: Table) -> str:
-    text = named.quoted('"').replace("'", "''")
-    return f"'{text}'"
+    return _quoted(named.quoted('"'))
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
 
 
 REFUSED: frozenset[str | int] = frozenset(

@@ -7,6 +7,7 @@ way when its node dies ends with the driver's error there, as without a cluster;
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Mapping
@@ -20,9 +21,16 @@ from sqlalchemy.exc import DisconnectionError, OperationalError
 from ...cluster import Cluster
 from ...core.recovery.observed import During, Outcome
 from ...errors import OutcomeUnknown
+from ..following import is_followed
+
+log = logging.getLogger("clustersql")
 
 _followed: WeakKeyDictionary[Any, Cluster] = WeakKeyDictionary()
 UNKNOWN = "the connection was lost before COMMIT was answered; whether the transaction was committed is unknown"
+TAKES_NO_PART = (
+    "cluster %s: an engine over SQLAlchemy's own pool takes no part in the causal view that is followed: what it writes"
+    " is not remembered, and what it reads may be older; leave clustersql_pool=sqlalchemy out of its URL"
+)
 
 
 def followed(engine: Any) -> Cluster:
@@ -34,6 +42,7 @@ def follow(engine: Engine, cluster: Cluster, timeout: float, options: Mapping[st
     """Let the engine dial by the cluster, its pool learn from the cluster, and the cluster from the engine's errors."""
     _followed[engine] = cluster
     wanted = {"timeout": timeout, **options}
+    told: list[str] = []
 
     def dial(dialect: Any, record: Any, cargs: Any, cparams: dict[str, Any]) -> Any:
         arguments = {name: value for name, value in cparams.items() if name not in wanted}
@@ -46,6 +55,9 @@ def follow(engine: Engine, cluster: Cluster, timeout: float, options: Mapping[st
     def check(adapted: Any, record: Any, proxy: Any) -> None:
         if not cluster.is_current(record.driver_connection):  # SQLAlchemy closes it, and dials again
             raise DisconnectionError("its node is gone or has another role now")
+        if not told and is_followed(cluster):
+            told.append(cluster.name)
+            log.warning(TAKES_NO_PART, cluster.name)
 
     def report(context: Any) -> Any:
         # One lost connection says nothing about those to other nodes: `check` finds the ones that are lost too.

@@ -46,7 +46,7 @@ def test_way(case: dict[str, Any]) -> None:
 
 FENCE = Fence(
     ("fence",),
-    lambda told: Answer(told[0], Epoch("L", told[1])),  # type: ignore[arg-type]
+    lambda told: Answer(told[0], Epoch("L", told[1]), *told[2:]),  # type: ignore[arg-type, misc]
     blocked=frozenset({"55P03"}),
     missing=frozenset({"42P01"}),
     identify=("identify",),
@@ -158,7 +158,37 @@ def test_the_fence_of_mysql_is_a_transaction() -> None:
     guard = by_name("mysql").guard
     assert guard is not None
     statements = guard.fence("t", b"0" * 16).statements
-    assert (statements[1], statements[-1]) == ("START TRANSACTION", "COMMIT")
+    assert (statements[2], statements[-1]) == ("START TRANSACTION", "COMMIT")
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ("PRIMARY KEY (`token`)\n) ENGINE=InnoDB DEFAULT", ""),
+        ("UNIQUE KEY `t` (`token`)\n) ENGINE=InnoDB DEFAULT", ""),
+        ("KEY `t` (`token`)\n) ENGINE=InnoDB DEFAULT", "no key"),
+        ("PRIMARY KEY (`token`(8))\n) ENGINE=InnoDB DEFAULT", "no key"),
+        ("PRIMARY KEY (`token`,`at`)\n) ENGINE=InnoDB DEFAULT", "no key"),
+        ("PRIMARY KEY (`token`)\n) ENGINE=MyISAM DEFAULT", "not InnoDB"),
+    ],
+)
+def test_a_table_of_mysql_that_proves_nothing(form: str, says: str) -> None:
+    guard = by_name("mysql").guard
+    assert guard is not None
+    unfit = guard.fence("t", b"0" * 16).answer([(), [("t", form)], (), (), [("c",)], ()]).unfit
+    assert says in unfit
+    assert bool(says) is bool(unfit)
+
+
+def test_a_table_of_postgresql_that_a_crash_empties() -> None:
+    guard = by_name("postgresql").guard
+    assert guard is not None
+    answer = guard.fence("t", b"0" * 16).answer
+    assert [bool(answer([(), (), [("c", "7", "00000001", lasting)], ()]).unfit) for lasting in (True, False, None)] == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_only_mariadb_is_given_a_compound_statement() -> None:
@@ -173,7 +203,8 @@ def test_a_session_is_ended_on_its_own_server_only() -> None:
     assert guard is not None
     end = guard.fence("t", b"0" * 16).end
     old = Birth("db1|3306|1", 1000.0, 7)
-    assert end(old, Birth("db1|3306|1", 1001.5, 9)) == ("KILL 7",)
+    look, *_ = end(old, Birth("db1|3306|1", 1001.5, 9))
+    assert "'KILL 7' FROM information_schema.PROCESSLIST WHERE ID = 7 AND COMMAND = 'Sleep'" in look
     assert end(old, Birth("db1|3306|1", 1010.0, 9)) == ()
     assert end(old, Birth("db2|3306|1", 1000.0, 9)) == ()
 

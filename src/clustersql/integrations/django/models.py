@@ -1,0 +1,1 @@
+"""No model.  Only an application with this file is told that a migration begins (`apps`)."""

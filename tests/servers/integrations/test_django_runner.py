@@ -20,12 +20,12 @@ execute_from_command_line(sys.argv)
 """,
     "test_settings.py": """
 DATABASES = {
-    "default": {"ENGINE": "%(engine)s", "NAME": "app", "USER": "app", "PASSWORD": "secret", "NODES": %(nodes)s, "ATOMIC_REQUESTS": True},
+    "default": {"ENGINE": "%(engine)s", "NAME": "app", "USER": "app", "PASSWORD": "secret", "NODES": %(nodes)s, "ATOMIC_REQUESTS": True, "KNOBS": {"commit_guard": True}},
     "replica": {"ENGINE": "%(engine)s", "REPLICA_OF": "default"},
 }
 DATABASE_ROUTERS = ["clustersql.integrations.django.ReadRouter"]
 MIDDLEWARE = ["clustersql.integrations.django.PinningMiddleware"]
-INSTALLED_APPS = ["stock"]
+INSTALLED_APPS = ["stock", "clustersql.integrations.django"]
 ROOT_URLCONF = "stock.views"
 ALLOWED_HOSTS = ["*"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -85,6 +85,9 @@ class Flushed(TransactionTestCase):  # at its end every table is emptied
         with transaction.atomic():
             self.assertEqual(Order.objects.select_for_update().get().n, 3)
         self.assertEqual([order.n for order in Order.objects.iterator(chunk_size=1)], [3])
+        guard = connection.cluster.metrics()["CommitGuard"]  # its tables are in this database
+        self.assertGreater(guard["guarded"], 0)
+        self.assertEqual(guard["inactive"], {})
         with connection.cursor() as cursor:
             cursor.execute("SELECT %(name)s")
             self.assertRegex(cursor.fetchall()[0][0], "^test_app")  # each process has a copy of its own

@@ -81,6 +81,8 @@ class Opening(Lending[D]):
 
     def _served(self, waiter: Waiter, session: Session) -> Session:
         """Return what was put into the hands of ``waiter``, and note how long it has waited."""
+        if session.lent_at < waiter.since:  # other news came first, and then it was handed over without a stamp
+            session.lent_at = time.monotonic()
         waited = session.lent_at - waiter.since
         session.chosen = self._book.view, waited
         self.topology.events.waited(session.node, waited, session.lent_at)

@@ -92,6 +92,27 @@ def test_how_long_a_caller_waited_is_said(cluster: Any) -> None:
         assert conn.route.waited == 0
 
 
+@pytest.mark.parametrize("cluster", ["sqlite3"], indirect=True)
+def test_how_long_one_waited_who_had_other_news_meanwhile(cluster: Any) -> None:
+    """It is served by another way then, which leaves the stamp of whoever had the connection before."""
+    db = cluster.open()
+    with db.connection():
+        found: list[float] = []
+
+        def wait() -> None:
+            with db.connection() as conn:
+                found.append(conn.route.waited)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert eventually(lambda: db.stats()["waiting"] == 1)
+        with db._pool._lock:
+            for waiter in db._pool.book.waiters:
+                waiter.general()
+    waiting.join()
+    assert found[0] > 0
+
+
 def test_a_copy_of_a_result_has_the_rows_alone(cluster: Any) -> None:
     result = cluster.open().execute("SELECT 1")
     for other in (pickle.loads(pickle.dumps(result)), copy.copy(result)):

@@ -92,8 +92,8 @@ def _born(answers: Sequence[Rows]) -> Birth:
 
 
 def _end(old: Birth, here: Birth) -> tuple[str, ...]:
-    """Only where it waits for its client.  One that commits may wait for a replica's word (semi-synchronous), and KILL
-    would end that wait: everybody would see rows that one server only has.
+    """Only where it waits for its client.  One that commits is at work, perhaps waits for a replica's word
+    (semi-synchronous), and is left to that.
     """
     if old.server != here.server or abs(old.since - here.since) > SAME_START:
         return ()

@@ -73,7 +73,8 @@ named at the top, and the screen goes on with the others.
     "demo": """\
 Starts servers of its own on free ports of 127.0.0.1, below a temporary folder, and stops them at the end, also after Ctrl-C. `--engine
 postgres` needs nothing but `pip install "clustersql[demo]"`; `--engine galera` needs `apt-get install mariadb-server galera-4 rsync` and
-`pip install "clustersql[pymysql]"`.
+`pip install "clustersql[pymysql]"`. `--svg FILE` draws the run: what clustersql believed of each node, who served which share, how the operations of
+each second ended, and what was done to the nodes.
 
 With `--guard` the cluster has the [commit guard](guard.md), and before the story the answers of two COMMITs are cut on their way, of one after the
 server got it and of one before: the first `commit()` returns, the second raises `TransactionLost`, and the table has the one row.

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -25,8 +27,11 @@ def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_a_standby_is_frozen_and_another_and_the_primary_are_killed_and_every_write_is_there_once() -> None:
-    with started("--seconds", "5", "--plain", "--guard") as process:
+def test_a_standby_is_frozen_and_another_and_the_primary_are_killed_and_every_write_is_there_once(
+    tmp_path: Path,
+) -> None:
+    picture = tmp_path / "run.svg"
+    with started("--seconds", "5", "--plain", "--guard", "--svg", str(picture)) as process:
         out, err = process.communicate(timeout=150)
     assert (process.returncode, err) == (0, ""), out
     for words in (
@@ -45,7 +50,16 @@ def test_a_standby_is_frozen_and_another_and_the_primary_are_killed_and_every_wr
     assert out.count("every worker has a good answer again") == 3
     assert re.search(r"^standby n2 frozen:\n  reads good again after .*\n  writes good again after", out, re.M), out
     assert re.search(r"^PROVED: each of the \d\d+ acknowledged writes is in the database exactly once$", out, re.M)
-    assert out.rstrip().endswith("through: standby n2 frozen, standby n3 killed, primary n1 killed"), out
+    assert out.rstrip().endswith(
+        f"through: standby n2 frozen, standby n3 killed, primary n1 killed\n        drawn: {picture}"
+    ), out
+    drawn = ElementTree.fromstring(picture.read_text("utf-8"))
+    texts = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    for words in ("n1", "n2", "n3", "standby n2 frozen", "standby n3 killed", "primary n1 killed", "n2 promoted"):
+        assert words in texts
+    assert any("PROVED: each of the" in str(text) for text in texts)
+    shown = [each.get("class") for each in drawn.iter("{http://www.w3.org/2000/svg}rect")]
+    assert {"primary", "replica", "down", "s0", "s1", "s2", "read", "write"} <= set(shown)
     assert "errors that the program saw: none" in out, out
     assert all(re.match(r" {0,5}\d+\.\d s  ", line) for line in out.partition("\n\n")[0].splitlines())
 

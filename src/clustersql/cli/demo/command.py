@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 from enum import StrEnum
+from pathlib import Path
 from time import monotonic
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from ... import Cluster
+from ... import Cluster, ConfigError
 from ...testing import FaultProxy
 from ...testing.workload import Proof, Workload
+from .drawing import svg as picture
 from .frame import rows, summary, through
 from .guard import show
 from .screen import LiveScreen, PlainScreen, Screen
 from .story import ENGINES, ONE_ADDRESS, Engine, Stage
 from .tally import Tally
+from .timeline import Recorder, Timeline
 
 __all__ = ["demo"]
 
@@ -47,6 +51,10 @@ def demo(
         bool,
         typer.Option("--guard", help="With the commit guard: what became of COMMITs whose answers are cut."),
     ] = False,
+    svg: Annotated[
+        Path | None,
+        typer.Option("--svg", help="Draw the run there: what each node was, who served, how operations ended."),
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Lines in place of the live table, as where there is no terminal.")
     ] = False,
@@ -61,7 +69,10 @@ def demo(
     screen: Screen = PlainScreen(console) if plain or not console.is_terminal else LiveScreen(console)
     if one_address and engine is not EngineName.postgres:
         raise typer.BadParameter("--one-address is played with postgres alone", param_hint="--engine")
-    tally, proof = _perform(ONE_ADDRESS if one_address else ENGINES[engine], seconds, nodes, screen, guard)
+    if svg is not None and not (svg.parent.is_dir() and os.access(svg.parent, os.W_OK) and not svg.is_dir()):
+        raise typer.BadParameter(f"{svg} cannot be written", param_hint="--svg")
+    played = ONE_ADDRESS if one_address else ENGINES[engine]
+    tally, proof, run = _perform(played, seconds, nodes, screen, guard)
     for text in (
         "",
         *summary(tally.phases, tally.faults, tally.errors, tally.examples),
@@ -70,11 +81,25 @@ def demo(
         through(tally.faults),
     ):
         typer.echo(text)
+    if svg is not None:
+        _draw(svg, run, played, tally, proof)
     if not proof.holds:
         raise typer.Exit(1)
 
 
-def _perform(engine: Engine, seconds: float, nodes: int, screen: Screen, guard: bool) -> tuple[Tally, Proof]:
+def _draw(file: Path, run: Timeline, engine: Engine, tally: Tally, proof: Proof) -> None:
+    proved, *_ = proof.lines()
+    done = sum(phase.operations for phase in tally.phases)
+    errors = sum(tally.errors.values())
+    words = f"{done} operations of {READERS + WRITERS} threads ended well, {errors} in an error. {proved}"
+    try:
+        file.write_text(picture(run, f"clustersql demo: {engine.title}, {len(run.nodes)} nodes", words), "utf-8")
+    except OSError as exc:
+        raise ConfigError(f"--svg: {file} cannot be written: {exc.strerror}") from exc
+    typer.echo(f"        drawn: {file}")
+
+
+def _perform(engine: Engine, seconds: float, nodes: int, screen: Screen, guard: bool) -> tuple[Tally, Proof, Timeline]:
     """Run the whole demo; the servers are stopped at its end, however it ends."""
     # breaker_cap: with the default of 30 s a node that is back would be noticed after the end of the demo.
     cluster = Cluster(
@@ -96,13 +121,14 @@ def _perform(engine: Engine, seconds: float, nodes: int, screen: Screen, guard: 
             with cluster.open() as db:
                 tally = Tally(READERS + WRITERS)
                 load = Workload(db, readers=READERS, writers=WRITERS, pause=PAUSE, name="demo", told=tally)
-                _work(engine, cluster, load, Stage(servers, tally, screen, seconds, address))
+                with Recorder(cluster.metrics, tally.started) as recorder:
+                    _work(engine, cluster, load, Stage(servers, tally, screen, seconds, address))
             screen.say("looking up every write")
             # Asked by the administrator's own connection, and not through clustersql.
             node = getattr(servers, "primary", servers.nodes[0])
             proof = load.prove(lambda query: servers.execute(node, query))
             screen.say("stopping the servers")
-    return tally, proof
+    return tally, proof, recorder.timeline(tally.counts, tally.marks)
 
 
 def _work(engine: Engine, cluster: Cluster, load: Workload, stage: Stage) -> None:

@@ -119,6 +119,7 @@ def _promote(stage: Stage, fault: Fault) -> None:
     stage.screen.say(f"promoting {best}")
     servers.promote(best)
     fault.mended = monotonic()
+    stage.tally.mark(f"{best} promoted")
     stage.screen.say(f"{best} is the primary and accepts writes")
 
 

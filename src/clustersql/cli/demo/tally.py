@@ -9,6 +9,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from ...testing.workload import Told
+from .timeline import ERROR
 
 __all__ = ["Fault", "Phase", "Sample", "Tally"]
 
@@ -71,6 +72,8 @@ class Tally(Told):
         self.faults: list[Fault] = []
         self.errors: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
+        self.counts: Counter[tuple[int, str, str]] = Counter()
+        self.marks: list[tuple[float, str]] = []
 
     def phase(self, name: str) -> None:
         """Begin a phase."""
@@ -82,7 +85,13 @@ class Tally(Told):
         found = Fault(name, monotonic())
         with self.changed:
             self.faults.append(found)
+        self.mark(name)
         return found
+
+    def mark(self, text: str) -> None:
+        """Note what was done to a node, for the picture."""
+        with self.changed:
+            self.marks.append((monotonic(), text))
 
     def done(self, fault: Fault) -> None:
         """Note that the node is gone: what ended well before proves nothing."""
@@ -95,6 +104,7 @@ class Tally(Told):
         sample = Sample(ended, ended - began, node, kind)
         with self.changed:
             self.recent.append(sample)
+            self.counts[int(ended - self.started), node, kind] += 1
             phase = self.phases[-1]
             phase.operations += 1
             if phase.slowest is None or phase.slowest.seconds < sample.seconds:
@@ -110,6 +120,7 @@ class Tally(Told):
         first = str(error).strip().partition("\n")[0]
         with self.changed:
             self.errors[name] += 1
+            self.counts[int(monotonic() - self.started), "", ERROR] += 1
             self.examples.setdefault(name, f"{monotonic() - self.started:.1f} s, {kind}: {first}")
         super().bad(error, kind, number)
 

@@ -1,4 +1,5 @@
-"""The figures for OpenTelemetry, read by its SDK when it exports: observable instruments of a meter.
+"""The figures for OpenTelemetry, read by its SDK when it exports: observable instruments of a meter.  And what befalls
+an operation, on the span of whoever runs it.
 
 ``pip install "clustersql[opentelemetry]"``.  Only the API is needed here; what collects and exports is the program's
 choice.
@@ -9,17 +10,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
+from opentelemetry.trace import get_current_span
 
 from ..cluster import Cluster
 from ..registry import registered
 from .families import COUNTER, FAMILIES, Family, Told, Watching
 
-__all__ = ["observe"]
+__all__ = ["annotate", "observe"]
 
 TOGETHER = 1.0
 """Seconds within which the instruments of one export are read."""
+BEFALLS = {"recovery", "timeout", "outcome"}
+"""The kinds of events that happen to one operation, where its caller waits for it; the others are of a node, or of
+several callers together.
+"""
 
 
 def observe(clusters: Iterable[Cluster] | None = None, meter: Meter | None = None) -> None:
@@ -70,3 +77,32 @@ def _callback(family: Family, export: _Export) -> Callable[[CallbackOptions], It
                 yield Observation(value, dict(labels))
 
     return observed
+
+
+def annotate(clusters: Iterable[Cluster] | None = None) -> Callable[[], None]:
+    """Add what befalls an operation to the span in which it runs, as a span event.
+
+    The events are ``clustersql.recovery`` (a statement failed and went on), ``clustersql.timeout`` (no connection was
+    to be had) and ``clustersql.outcome`` (a transaction was lost, or nobody can know), with the attributes
+    ``clustersql.cluster``, ``clustersql.node`` ("" where there is none) and ``clustersql.text``.  ``clusters``: whose;
+    None: all that are registered now.  Without a span that records nothing happens, and an operation that goes well
+    costs nothing.  Returns the function that ends this.
+    """
+    chosen = list(registered().values() if clusters is None else clusters)
+    ends = [each.on_event(_annotation(each.name)) for each in chosen]
+
+    def end() -> None:
+        for each in ends:
+            each()
+
+    return end
+
+
+def _annotation(cluster: str) -> Callable[[Any], None]:
+    def told(event: Any) -> None:
+        span = get_current_span()
+        if event.kind in BEFALLS and span.is_recording():
+            what = {"clustersql.cluster": cluster, "clustersql.node": event.node, "clustersql.text": event.text}
+            span.add_event(f"clustersql.{event.kind}", what)
+
+    return told

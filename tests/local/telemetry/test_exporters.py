@@ -14,16 +14,19 @@ from urllib.request import urlopen
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from support.waiting import eventually
 
 import clustersql
-from clustersql import Cluster
+from clustersql import Cluster, PoolTimeout
 from clustersql.telemetry import opentelemetry
 from clustersql.telemetry.families import COUNTER, FAMILIES
 from clustersql.telemetry.http import serve
-from clustersql.telemetry.opentelemetry import observe
+from clustersql.telemetry.opentelemetry import annotate, observe
 from clustersql.telemetry.prometheus import register, spelled
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
@@ -216,3 +219,29 @@ def test_no_password_is_exported() -> None:
         assert "s3cr3t" not in generate_latest(registry).decode()
     finally:
         cluster.close()
+
+
+def test_what_befalls_an_operation_is_on_the_span_of_its_caller(cluster: Cluster) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    end = annotate([cluster])
+    db = cluster.open()
+    held = [db.connection() for _ in range(7)]
+    with provider.get_tracer("test").start_as_current_span("order"):
+        cluster.drain("a")  # of a node, and nobody's operation
+        cluster.undrain("a")
+        with pytest.raises(PoolTimeout):
+            db.connection(timeout=0.01)
+    end()
+    with provider.get_tracer("test").start_as_current_span("later"), pytest.raises(PoolTimeout):
+        db.connection(timeout=0.01)
+    for each in held:
+        each.close()
+    order, later = exporter.get_finished_spans()
+    [event] = order.events
+    assert event.name == "clustersql.timeout"
+    assert event.attributes["clustersql.cluster"] == "books"
+    assert "7 of 7 in use" in event.attributes["clustersql.text"]
+    assert later.events == ()
+    provider.shutdown()

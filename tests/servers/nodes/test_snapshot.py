@@ -7,10 +7,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support import face
 from support.waiting import eventually
 
 from clustersql import TransactionLost
+from clustersql.telemetry.opentelemetry import annotate
 from clustersql.testing import PostgresCluster
 
 
@@ -27,6 +31,9 @@ def test_a_kill_is_an_event_and_so_is_the_recovery(postgres: PostgresCluster, dr
             assert (held.node, held.outside) == ("n1", False)
         told: list[Any] = []
         cluster.on_event(told.append)
+        spans, tracing = InMemorySpanExporter(), TracerProvider()
+        tracing.add_span_processor(SimpleSpanProcessor(spans))
+        annotate([cluster])
         with db.connection() as conn:
             conn.execute("SELECT 1").fetchone()
             number = conn.execute("SELECT pg_backend_pid()").fetchone()[0]
@@ -35,7 +42,11 @@ def test_a_kill_is_an_event_and_so_is_the_recovery(postgres: PostgresCluster, dr
             assert eventually(
                 lambda: not postgres.execute("n1", f"SELECT 1 FROM pg_stat_activity WHERE pid = {number}")
             )
-            assert conn.execute("SELECT 42").fetchone()[0] == 42
+            with tracing.get_tracer("test").start_as_current_span("read"):
+                assert conn.execute("SELECT 42").fetchone()[0] == 42
+        [span] = spans.get_finished_spans()
+        assert [event.name for event in span.events] == ["clustersql.recovery"]
+        assert span.events[0].attributes["clustersql.node"] in postgres.nodes
         assert {"node", "recovery"} <= {event.kind for event in told}
         with db.connection(node="n1") as conn:
             number = conn.execute("SELECT pg_backend_pid()").fetchone()[0]

@@ -14,6 +14,7 @@ from support.stage import DRIVERS, INSERT, Stage, failure
 from support.waiting import eventually
 
 from clustersql import OutcomeUnknown, TransactionLost
+from clustersql.core.view.node import Reach
 
 SETTINGS = {
     "postgresql": (
@@ -283,7 +284,7 @@ def test_hooks_and_mode_are_set_again_after_a_reset(every: Stage) -> None:
         first = run(conn, asked)
         run(conn, theirs)
         assert run(conn, asked) != first
-    calls = counted(stage)
+    calls = counted(stage, cluster)
     with db.connection() as conn:
         assert calls() == 0 or stage.driver == "mysqlclient"  # it cannot reset a session: this is a new one
         assert run(conn, asked) == first
@@ -291,8 +292,9 @@ def test_hooks_and_mode_are_set_again_after_a_reset(every: Stage) -> None:
         conn.rollback()
 
 
-def counted(stage: Stage) -> Any:
+def counted(stage: Stage, cluster: Any) -> Any:
     """Return a function that tells how many packets went to the server by either way since."""
+    assert eventually(lambda: all(node.reach is Reach.UP for node in cluster.view)), cluster.view
     before = -1
     while before != (now := stage.a.packets + stage.b.packets):  # the first probes are still under way
         before = now
@@ -311,7 +313,7 @@ def test_a_return_costs_nothing_when_nothing_was_changed(every: Stage) -> None:
     for _ in range(2):
         with db.connection() as conn:
             stage.insert(conn)
-    calls = counted(stage)
+    calls = counted(stage, cluster)
     for _ in range(3):
         with db.connection():
             pass

@@ -126,7 +126,7 @@ def test_deaf_node_at_connect(postgres: PostgresCluster, driver: str) -> None:
             deaf.bind(("127.0.0.1", 0))
             deaf.listen(64)
             port = deaf.getsockname()[1]
-            async with crowd(driver, postgres, deaf=port, connect_timeout=1.0) as load, load:
+            async with crowd(driver, postgres, deaf=port, connect_timeout=3.0) as load, load:
                 await load.progress()
         return load
 

@@ -28,8 +28,8 @@ TUNED = {"stall_after": 0.5, "probe_interval": 0.2, "connect_timeout": 3.0}
 
 @pytest.fixture(params=DRIVERS)
 def database(postgres: PostgresCluster, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A cluster that notices quickly."""
-    with face.cluster_of(request.param, "frozen", **TUNED) as cluster:
+    """A cluster that notices quickly, and whose reads go to the nodes in turn, so that each has some."""
+    with face.cluster_of(request.param, "frozen", policy="round-robin", **TUNED) as cluster:
         for name in postgres.nodes:
             cluster.add_node(name, postgres.dsn(name))
         yield cluster.open()

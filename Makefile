@@ -6,8 +6,10 @@ demo:            ## a real PostgreSQL cluster, a workload, nodes killed and brou
 	tools/venv.sh demo
 	.venv/bin/clustersql demo $(ARGS)
 
+# chromium shows the page of `serve()` to the tests, with the fonts that it is drawn with
 setup:
 	tools/servers.sh
+	tools/apt-install.sh chromium fonts-dejavu-core
 	tools/venv.sh all dev
 	.venv/bin/python tools/mysql.py
 

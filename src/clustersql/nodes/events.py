@@ -40,6 +40,7 @@ KINDS = (
     "discovery",
     "database",
     "reconfigured",
+    "commit guard",
 )
 
 

@@ -191,6 +191,8 @@ def bound(error: Any, base: Any) -> Any:
     """Return ``error`` as a class that is also a ``base``, in its form.  One class per pair."""
     if issubclass(error, base):
         return error
+    if not _finders:  # a process that has read a pickle, and used nothing else of ours yet
+        import_module(".drivers", __package__)
     root = next((one for one in reversed(base.__mro__) if _is_of_a_driver(one)), None)
     form = next((form for finder in _finders if (form := finder(base)) is not None), Form())
     members: dict[str, Any] = {

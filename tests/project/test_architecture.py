@@ -22,7 +22,7 @@ ROOT = Path(clustersql.__file__).parent
 CORE = "core core/view core/causal core/policies core/recovery core/booking core/statements core/guard"
 GROUND = "errors fork"
 DRIVEN = f"{GROUND} {CORE} dialects drivers config"
-EVERYTHING = f"{DRIVEN} nodes pool connection sync aio reports cluster rereading registry __init__"
+EVERYTHING = f"{DRIVEN} nodes pool connection sync aio reports cluster registry __init__"
 READING = f"errors {CORE} config reports cluster registry __init__"
 """For what shows a cluster: a snapshot, figures and events are values of `reports` and `core`, so it has no use for
 more.
@@ -50,7 +50,6 @@ ROOMS: dict[str, str] = {
     "reports": f"errors {CORE} nodes",
     "cluster": EVERYTHING,
     "registry": EVERYTHING,
-    "rereading": EVERYTHING,
     "__init__": EVERYTHING,
     "telemetry": READING,
     "cli": EVERYTHING,
@@ -65,7 +64,7 @@ OWN_FILES = {"from_config", "driver_of", "DEFAULT_DRIVER"}
 """What `check` needs of the front beside the public names: it makes clusters of a file and registers none."""
 
 LEAVES = {"telemetry", "cli", "testing", "integrations", "dashboard"}
-FLAT = {"__init__.py", "cluster.py", "registry.py", "rereading.py", "errors.py", "fork.py", "py.typed"}
+FLAT = {"__init__.py", "cluster.py", "registry.py", "errors.py", "fork.py", "py.typed"}
 
 ALLOWED = {
     (

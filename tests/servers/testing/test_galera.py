@@ -22,6 +22,11 @@ def cluster(galera_cluster: GaleraCluster) -> Iterator[GaleraCluster]:
     galera_cluster.heal()
 
 
+MAKE = "CREATE OR REPLACE TABLE t (a int PRIMARY KEY)"
+SYNCED = "SET wsrep_sync_wait = 15"
+"""A statement waits until its node has applied what the others have committed: their tables too."""
+
+
 def connect(cluster: MariaDBServer, name: str = "n1", **options: Any) -> pymysql.Connection[Any]:
     arguments: dict[str, Any] = {"user": "app", "password": "secret", "database": "app", "ssl_disabled": True} | options
     return pymysql.connect(
@@ -78,9 +83,9 @@ def test_a_single_server_with_tls() -> None:
 def test_three_synced_nodes_with_their_users(cluster: GaleraCluster) -> None:
     assert cluster.nodes == ["n1", "n2", "n3"]
     assert {cluster.status(name)["wsrep_cluster_size"] for name in cluster.nodes} == {"3"}
-    ask(cluster, "n1", "CREATE TABLE t (a int PRIMARY KEY)")
-    ask(cluster, "n2", "INSERT INTO t VALUES (1)")
-    with connect(cluster, "n3", init_command="SET wsrep_sync_wait = 1") as conn, conn.cursor() as cursor:
+    ask(cluster, "n1", MAKE)
+    ask(cluster, "n2", "INSERT INTO t VALUES (1)", init_command=SYNCED)
+    with connect(cluster, "n3", init_command=SYNCED) as conn, conn.cursor() as cursor:
         cursor.execute("SELECT a FROM t")
         assert cursor.fetchall() == ((1,),)
     ask(cluster, "n3", "DROP TABLE t")
@@ -90,7 +95,7 @@ def test_three_synced_nodes_with_their_users(cluster: GaleraCluster) -> None:
 
 
 def test_flags_and_heal(cluster: GaleraCluster) -> None:
-    ask(cluster, "n1", "CREATE TABLE t (a int PRIMARY KEY)")
+    ask(cluster, "n1", MAKE)
     cluster.set_read_only("n1")
     assert refusal(cluster, "n1", "INSERT INTO t VALUES (1)") == 1290
     cluster.desync("n2")
@@ -100,7 +105,7 @@ def test_flags_and_heal(cluster: GaleraCluster) -> None:
     assert refusal(cluster, "n3", "SELECT * FROM t") == 1047
     cluster.heal()
     for name in cluster.nodes:
-        ask(cluster, name, f"INSERT INTO t VALUES ({name[1]})")
+        ask(cluster, name, f"INSERT INTO t VALUES ({name[1]})", init_command=SYNCED)
     conn = connect(cluster, "n3")
     cluster.reject_queries("n3", kill=True)
     with pytest.raises(pymysql.MySQLError), conn.cursor() as cursor:
@@ -112,7 +117,7 @@ def test_flags_and_heal(cluster: GaleraCluster) -> None:
 
 
 def test_kill_refuses_and_start_brings_back(cluster: GaleraCluster) -> None:
-    ask(cluster, "n1", "CREATE TABLE t (a int PRIMARY KEY)")
+    ask(cluster, "n1", MAKE)
     cluster.kill("n3")
     assert refusal(cluster, "n3", "SELECT 1") == 2003
     ask(cluster, "n1", "INSERT INTO t VALUES (1)")  # stalls until n3 is expelled
@@ -133,7 +138,7 @@ def test_freeze_hangs_and_thaw_comes_back(cluster: GaleraCluster) -> None:
 
 
 def test_lost_quorum_and_bootstrap(cluster: GaleraCluster) -> None:
-    ask(cluster, "n1", "CREATE TABLE t (a int PRIMARY KEY)")
+    ask(cluster, "n1", MAKE)
     cluster.kill("n2")
     cluster.kill("n3")
     deadline = time.monotonic() + 10
@@ -150,9 +155,9 @@ def test_lost_quorum_and_bootstrap(cluster: GaleraCluster) -> None:
 
 
 def test_total_outage_starts_from_the_most_advanced_node(cluster: GaleraCluster) -> None:
-    ask(cluster, "n1", "CREATE TABLE t (a int PRIMARY KEY)")
+    ask(cluster, "n1", MAKE)
     cluster.stop("n1")
-    ask(cluster, "n2", "INSERT INTO t VALUES (1)")
+    ask(cluster, "n2", "INSERT INTO t VALUES (1)", init_command=SYNCED)
     cluster.kill("n2")
     cluster.kill("n3")
     cluster.start()

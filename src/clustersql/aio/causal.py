@@ -43,7 +43,7 @@ async def _drive(pool: Pool, steps: Steps[T], lend: Lend) -> T:
     borrower = _Borrower(pool, lend)
     try:
         return await drive(steps, borrower.perform)
-    except BaseException:
+    except BaseException:  # nobody else knows of what was borrowed
         borrower.let_go()
         raise
 

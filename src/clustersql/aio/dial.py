@@ -104,6 +104,7 @@ async def connect(
         try:
             answer = await _connected(topology, driver, name, address, arguments, in_full, entered, use, told)
         except Exception:
+            # The node was given another address meanwhile: what the old one did is no news about the new one.
             if topology.is_at(name, address):
                 raise
             if told is not None:

@@ -67,6 +67,7 @@ def connect(
         try:
             answer = _connected(topology, driver, name, address, arguments, hold, in_full, use, told)
         except Exception:
+            # The node was given another address meanwhile: what the old one did is no news about the new one.
             if topology.is_at(name, address):
                 raise
             if told is not None:

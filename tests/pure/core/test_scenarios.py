@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -141,6 +141,8 @@ def test_breaker_delay(case: list[float]) -> None:
 def test_probe_due(case: dict[str, Any]) -> None:
     readiness = Readiness(case.get("readiness", "ready"))
     node = Node("a", 0, Reach(case["reach"]), readiness=readiness, retry_at=case.get("retry_at", 0.0))
+    if "epoch" in case:
+        node = replace(node, outdated=True, since=case["outdated_since"], epoch=Epoch(*case["epoch"]))
     due = probe_due(node, case["now"], case["last"], 1.0, case.get("waited"), 0.1)
     assert due == pytest.approx(case["due"])
 

@@ -17,7 +17,8 @@ from clustersql.testing.processes import wait_until
 def test_kill_9_of_the_writer_under_load(
     galera: GaleraCluster, client: Callable[..., Cluster], driver: str, say: Callable[[str], None]
 ) -> None:
-    load = Workload(galera, client(driver).open())
+    cluster = client(driver)
+    load = Workload(galera, cluster.open())
     load.prepare()
     with load:
         load.progress()
@@ -36,6 +37,8 @@ def test_kill_9_of_the_writer_under_load(
         f" four runs within {writing:.2f} s; slowest read {1e3 * load.told.slowest['read']:.0f} ms, slowest run"
         f" {load.told.slowest['write']:.2f} s; {len(load.told.acknowledged)} runs acknowledged, {len(load.told.unknown)} unknown"
     )
+    # It is out for a moment where the others have come to the new configuration before it.
+    wait_until(lambda: cluster.view.by_name["n2"].usable, "n2 is used again", timeout=60)
     with load.db.connection() as conn:
         assert conn.node == "n2"
 

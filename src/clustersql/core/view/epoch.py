@@ -12,7 +12,8 @@ Rules
    switch was, is believed only of a primary that this process has seen as a standby since the same start: later it
    tells another position.
 4. Where the members share the number (Galera's configuration), it begins anew with a restart of them all, so it is
-   compared among those that answer now and not remembered.
+   compared among those that answer now and not remembered.  A member that comes to a new one some milliseconds after
+   another is out for as long, and asked again soon (`observe.probe_due`).
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def older(epoch: Epoch | None, newest: Epoch | None) -> str:
         return f"another database: {epoch.lineage} instead of {newest.lineage}"
     if 0 < epoch.number < newest.number:
         seen = f"{epoch.name} {epoch.number}, and {newest.number} was seen"
-        return f"an old history: {seen}; rebuild the node from the primary"
+        advice = "it has not come to the newest yet" if epoch.shared else "rebuild the node from the primary"
+        return f"an old history: {seen}; {advice}"
     return ""
 
 

@@ -650,10 +650,13 @@ def probe_due(node: Node, now: float, last: float, interval: float, waited: floa
     ``waited``: for how many seconds a wanted role has had no node at all; None: each has one.  Then the breaker does
     not count, one prober asks for all waiters, and ``hurry`` are the seconds between questions at most: a node that
     answers is asked again after a fifth of the time that was waited so far, for its new role shortens the wait, and a
-    question costs little there; one that must be dialled is not.
+    question costs little there; one that must be dialled is not.  A member that has only just been found behind the
+    others' common number is asked again after ``hurry``: mostly it comes to it some milliseconds after them.
     """
     if waited is not None:
         return last + (min(hurry, max(SOONEST, waited / SHARE)) if node.reach is Reach.UP else hurry)
+    if node.reach is Reach.UP and node.outdated and node.epoch and node.epoch.shared and now - node.since < CALM:
+        return last + hurry
     if node.reach is Reach.UP and node.readiness is not Readiness.MISCONFIGURED:
         return node.retry_at if 0.0 < node.retry_at <= now and last < node.retry_at else last + interval
     if node.reach is Reach.UNKNOWN:

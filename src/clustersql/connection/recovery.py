@@ -12,7 +12,7 @@ from ..core.recovery.recover import Lost, Unrestorable, blamed, recover
 from ..core.recovery.verdict import STALE, Phase, Situation, Verdict
 from ..core.statements.traits import Traits
 from ..core.steps import Discard, Step, Steps, Tell
-from ..core.view.observe import SessionLost
+from ..core.view.observations import SessionLost
 from ..drivers.contract import AnyDriver
 from ..errors import ClusterError, ConfigError, OutcomeUnknown, TransactionLost
 from ..pool.base import BasePool

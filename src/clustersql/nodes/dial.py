@@ -17,7 +17,7 @@ from ..core.booking.mode import Means
 from ..core.booking.shelf import Session
 from ..core.faults import Facts, Fault
 from ..core.view.node import Report, Role
-from ..core.view.observe import Answered, Silent, Unreachable
+from ..core.view.observations import Answered, Silent, Unreachable
 from ..core.view.servers import group, reached
 from ..core.view.use import Use
 from ..core.words import first_line

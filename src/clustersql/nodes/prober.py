@@ -17,8 +17,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic
 
+from ..core.view.cadence import hurried, probe_due
 from ..core.view.node import Node, Reach, Report
-from ..core.view.observe import Missed, SessionLost, hurried, probe_due
+from ..core.view.observations import Missed, SessionLost
 from ..core.view.probe import Probe
 from ..core.view.servers import is_alone
 from ..drivers.contract import AnyDriver

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from ..config.address import Address
 from ..config.reread import Changes
 from ..core.view.node import Origin
-from ..core.view.observe import Listed
+from ..core.view.observations import Listed
 from .topology import Addresses, Topology
 
 

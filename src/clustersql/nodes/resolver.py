@@ -2,8 +2,8 @@
 connections end.
 
 * Names are resolved at every dial, by the driver; nothing is cached here.  But a pool may not dial for half an hour.
-* What is looked up is compared with the addresses at the other ends of the connections (`core.view.observe.Resolved`).
-  A lookup that fails, or hangs, says nothing.
+* What is looked up is compared with the addresses at the other ends of the connections
+  (`core.view.observations.Resolved`).  A lookup that fails, or hangs, says nothing.
 * Addresses, sockets and drivers' own connection strings are not looked up: there `max_lifetime` replaces each
   connection in the end.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..core.view.endpoint import plain
-from ..core.view.observe import Resolved
+from ..core.view.observations import Resolved
 from .topology import Topology
 
 EVERY = 10

@@ -30,9 +30,11 @@ from ..config.checks import nearest
 from ..config.knobs import Knobs
 from ..config.options import MeasuredLag, Options, check_options
 from ..core.recovery.budget import Budget
+from ..core.view.cadence import Breaker
 from ..core.view.discovery import complaints
 from ..core.view.node import Node, Origin, Report
-from ..core.view.observe import Added, Answered, Breaker, Draining, Listed, Observation, Removed, observe
+from ..core.view.observations import Added, Answered, Draining, Listed, Observation, Removed
+from ..core.view.observe import observe
 from ..core.view.servers import LISTED, group, reached
 from ..core.view.view import View
 from ..core.words import in_one_line

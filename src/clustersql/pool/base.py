@@ -21,7 +21,7 @@ from ..core.booking.mode import Means, autocommit_of, reset, set_mode
 from ..core.booking.shelf import Actions, Session
 from ..core.faults import Fault
 from ..core.steps import Steps
-from ..core.view.observe import Refused, SessionLost
+from ..core.view.observations import Refused, SessionLost
 from ..core.view.use import Use
 from ..core.view.view import View
 from ..nodes.dial import D, Order, means_of

@@ -14,8 +14,8 @@ from ..core.booking.book import dial_plan
 from ..core.booking.opening import GaveUp, fill
 from ..core.booking.shelf import Actions, Session, Shelf, Waiter
 from ..core.steps import Dial, Look, Picture, Step, Steps
-from ..core.view.observe import is_overtaken
 from ..core.view.probe import Probe
+from ..core.view.transitions import is_overtaken
 from ..core.view.use import Use
 from ..core.view.view import Service, Want
 from ..errors import PoolClosed

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.steps import Ask, Connect, LetGo, Query, Step
 from ..core.view.node import Report
-from ..core.view.observe import Answered
+from ..core.view.observations import Answered
 from ..core.view.probe import Probe, probe
 from ..drivers.contract import Driver
 from ..nodes.dial import Order, is_answer, patience

@@ -13,7 +13,7 @@ from support.waiting import eventually
 
 import clustersql
 from clustersql.aio.gate import SHORT, Deadlines, Gate
-from clustersql.core.view.observe import SessionLost
+from clustersql.core.view.observations import SessionLost
 from clustersql.sync.gate import Gate as ThreadGate
 
 Make = Callable[..., clustersql.Cluster]

@@ -18,7 +18,7 @@ from support.waiting import eventually
 from clustersql import Cluster
 from clustersql.core.faults import Fault
 from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Unreachable
+from clustersql.core.view.observations import Unreachable
 from clustersql.core.view.probe import Probe
 from clustersql.sync.monitor import monitor
 

@@ -17,7 +17,8 @@ from clustersql.core.booking.shelf import Session, Waiter
 from clustersql.core.policies.named import policy
 from clustersql.core.steps import Served
 from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Added, Answered, observe
+from clustersql.core.view.observations import Added, Answered
+from clustersql.core.view.observe import observe
 from clustersql.core.view.use import Use
 from clustersql.core.view.view import View, Want
 from clustersql.pool.uses import MOST

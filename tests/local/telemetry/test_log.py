@@ -8,7 +8,7 @@ import pytest
 
 from clustersql import Cluster
 from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Answered, SessionLost
+from clustersql.core.view.observations import Answered, SessionLost
 
 
 def test_a_change_of_state_is_one_line_though_the_driver_said_three(caplog: pytest.LogCaptureFixture) -> None:

@@ -27,7 +27,7 @@ from clustersql.core.steps import (
     Served,
     Tell,
 )
-from clustersql.core.view.observe import Refused, SessionLost
+from clustersql.core.view.observations import Refused, SessionLost
 
 ERROR = RuntimeError("boom")
 LOST = Situation(Facts(Fault.LOST, lost=True), proven=True)

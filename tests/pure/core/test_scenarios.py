@@ -23,15 +23,15 @@ from clustersql.core.recovery.transaction import NOTHING_OPEN
 from clustersql.core.recovery.verdict import Phase, Situation, Standing, Verdict, rerunnable, verdict
 from clustersql.core.statements.traits import traits
 from clustersql.core.steps import Served
+from clustersql.core.view.cadence import Breaker, probe_due
 from clustersql.core.view.discovery import complaints, reported
 from clustersql.core.view.endpoint import endpoint
 from clustersql.core.view.freshness import KEEP, Track, max_lag
 from clustersql.core.view.members import Discovery, Member, Members
 from clustersql.core.view.node import Epoch, Node, Reach, Readiness, Report, Role
-from clustersql.core.view.observe import (
+from clustersql.core.view.observations import (
     Added,
     Answered,
-    Breaker,
     Draining,
     Missed,
     Observation,
@@ -41,9 +41,8 @@ from clustersql.core.view.observe import (
     SessionLost,
     Silent,
     Unreachable,
-    observe,
-    probe_due,
 )
+from clustersql.core.view.observe import observe
 from clustersql.core.view.obstacles import behind, obstacles
 from clustersql.core.view.position import Position
 from clustersql.core.view.view import SLOW_START, Service, View, Want

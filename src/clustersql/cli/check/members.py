@@ -11,7 +11,7 @@ from ...core.faults import Fault
 from ...core.view.discovery import complaints, left_out, reported
 from ...core.view.endpoint import plain
 from ...core.view.node import Report
-from ...core.view.observe import Answered, Unreachable
+from ...core.view.observations import Answered, Unreachable
 from ...nodes.resolver import hosts_of, is_address
 from ...nodes.topology import Topology
 from .result import ClusterResult, NodeResult

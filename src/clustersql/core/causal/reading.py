@@ -22,7 +22,7 @@ from ...errors import CausalityLost, NoNodeAvailable, PoolTimeout
 from ..steps import Borrow, Consult, Return, See, Sleep, Steps, Tell
 from ..view.epoch import Switch
 from ..view.node import Node, Role
-from ..view.observe import Positioned
+from ..view.observations import Positioned
 from ..view.position import Transactions
 from ..view.view import View, Want
 from ..words import first_line

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..faults import Facts, Fault
 from ..steps import Acquire, Discard, Execute, Failed, Rollback, Steps, Tell
-from ..view.observe import Refused, SessionLost
+from ..view.observations import Refused, SessionLost
 from ..words import first_line
 from .verdict import Situation, Standing, Verdict, in_doubt, uncertain_end, undone, verdict
 

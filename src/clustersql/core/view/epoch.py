@@ -13,7 +13,7 @@ Rules
    tells another position.
 4. Where the members share the number (Galera's configuration), it begins anew with a restart of them all, so it is
    compared among those that answer now and not remembered.  A member that comes to a new one some milliseconds after
-   another is out for as long, and asked again soon (`observe.probe_due`).
+   another is out for as long, and asked again soon (`cadence.probe_due`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..steps import Ask, Connect, LetGo, Query, Steps
 from .node import Report
-from .observe import Answered
+from .observations import Answered
 
 
 @dataclass(frozen=True, slots=True)

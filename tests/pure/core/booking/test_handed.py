@@ -14,7 +14,8 @@ from clustersql.core.policies.named import policy
 from clustersql.core.steps import Changed
 from clustersql.core.view.freshness import MaxLag
 from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Added, Answered, Draining, SessionLost, observe
+from clustersql.core.view.observations import Added, Answered, Draining, SessionLost
+from clustersql.core.view.observe import observe
 from clustersql.core.view.view import Service, View, Want
 
 READ = Want(Service.READ, read_only=True)

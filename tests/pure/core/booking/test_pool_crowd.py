@@ -12,7 +12,8 @@ from clustersql.core.booking.shelf import Actions, Session, Waiter
 from clustersql.core.policies.named import policy
 from clustersql.core.steps import Await, Changed, Dial, Look, Picture, Served
 from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Added, Answered, observe
+from clustersql.core.view.observations import Added, Answered
+from clustersql.core.view.observe import observe
 from clustersql.core.view.view import Service, View, Want
 
 READ = Want(Service.READ, read_only=True)

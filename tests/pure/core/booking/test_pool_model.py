@@ -25,7 +25,7 @@ from clustersql.core.policies.named import NAMED, policy
 from clustersql.core.recovery.budget import Budget
 from clustersql.core.steps import Await, Changed, Dial, DialFailed, Look, Picture
 from clustersql.core.view.node import Readiness, Report, Role
-from clustersql.core.view.observe import (
+from clustersql.core.view.observations import (
     Added,
     Answered,
     Draining,
@@ -34,8 +34,8 @@ from clustersql.core.view.observe import (
     Removed,
     SessionLost,
     Unreachable,
-    observe,
 )
+from clustersql.core.view.observe import observe
 from clustersql.core.view.view import Service, View, Want
 
 FOREVER = 1e9

@@ -7,7 +7,8 @@ from clustersql.core.booking.shelf import Session, Waiter
 from clustersql.core.policies.named import policy
 from clustersql.core.steps import Changed
 from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Added, Answered, observe
+from clustersql.core.view.observations import Added, Answered
+from clustersql.core.view.observe import observe
 from clustersql.core.view.view import View, Want
 
 WRITE = Want()

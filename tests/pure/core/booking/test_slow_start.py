@@ -9,7 +9,8 @@ from clustersql.core.booking.shelf import Session
 from clustersql.core.faults import Fault
 from clustersql.core.policies.named import policy
 from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Added, Answered, Unreachable, observe
+from clustersql.core.view.observations import Added, Answered, Unreachable
+from clustersql.core.view.observe import observe
 from clustersql.core.view.view import Service, View, Want
 
 READ = Want(Service.READ, read_only=True)

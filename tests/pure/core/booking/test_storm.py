@@ -10,7 +10,8 @@ from clustersql.core.faults import Fault
 from clustersql.core.policies.named import policy
 from clustersql.core.view.freshness import max_lag
 from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Added, Answered, Refused, Unreachable, observe
+from clustersql.core.view.observations import Added, Answered, Refused, Unreachable
+from clustersql.core.view.observe import observe
 from clustersql.core.view.view import Service, View, Want
 
 READ = Want(Service.READ, read_only=True)

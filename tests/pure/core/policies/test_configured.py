@@ -19,7 +19,8 @@ from clustersql.core.policies.load import Load
 from clustersql.core.policies.named import policy
 from clustersql.core.steps import Served
 from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Added, Answered, Refused, Unreachable, observe
+from clustersql.core.view.observations import Added, Answered, Refused, Unreachable
+from clustersql.core.view.observe import observe
 from clustersql.core.view.view import Service, View, Want
 
 READ = Want(Service.READ, read_only=True)

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from clustersql.core.view.endpoint import HostPort
 from clustersql.core.view.node import Origin, Reach, Report, Role
-from clustersql.core.view.observe import Added, Answered, Draining, Listed, observe
+from clustersql.core.view.observations import Added, Answered, Draining, Listed
+from clustersql.core.view.observe import observe
 from clustersql.core.view.view import View
 
 

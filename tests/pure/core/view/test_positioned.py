@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Added, Answered, Positioned, Removed, SessionLost, observe
+from clustersql.core.view.observations import Added, Answered, Positioned, Removed, SessionLost
+from clustersql.core.view.observe import observe
 from clustersql.core.view.view import View
 
 POSITION = 300

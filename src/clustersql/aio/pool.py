@@ -339,7 +339,11 @@ async def _next_event(waiter: Waiter, seconds: float) -> object:
     """
     waiter.signal.clear()
     if not waiter.events:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await waiter.signal.wait()
+        # Not `asyncio.timeout`: in a task that was cancelled before, as one that cleans up, the first releases of Python
+        # 3.11 take its end for another cancellation.
+        timer = asyncio.get_running_loop().call_later(seconds, waiter.signal.set)
+        try:
+            await waiter.signal.wait()
+        finally:
+            timer.cancel()
     return waiter.events.popleft() if waiter.events else None

@@ -13,7 +13,7 @@ import pytest
 from support.stage import Stage
 from support.waiting import eventually
 
-SLOW = 1.0
+SLOW = 1.6
 """Seconds that a connect takes: more than ``stall_after``, less than ``connect_timeout``."""
 
 
@@ -28,7 +28,7 @@ def test_a_live_node_is_not_down_because_the_probe_has_to_dial(
         return None
 
     stage = psycopg_stage
-    cluster = stage.make(stall_after=0.4, probe_interval=0.1, connect_timeout=20.0, on_connect=hook)
+    cluster = stage.make(stall_after=1.0, probe_interval=0.1, connect_timeout=20.0, on_connect=hook)
     cluster.open().execute("SELECT 1")
     assert eventually(lambda: all(node.usable for node in cluster.view))
     slow.set()

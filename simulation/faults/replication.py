@@ -216,6 +216,9 @@ class Servers:
         while common < min(len(node.log), len(source.log)) and node.log[common] is source.log[common]:
             common += 1
         if len(node.log) > common:
+            if self.tells_positions:  # PostgreSQL goes back with its server stopped (pg_rewind)
+                node.starts += 1
+                self.end_sessions(node, node.sessions)
             self._lose(node, common)
         node.log.extend(source.log[common:])
         node.flushed = len(node.log)

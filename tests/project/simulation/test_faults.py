@@ -24,13 +24,13 @@ from simulation.faults.servers import Entry
 
 ROOT = Path(__file__).parents[3]
 CORPUS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "corpus.json").read_text())
-FOUND = (73443, 139, 9767, 22150, 23176, 28113, 10429, 10629)
+FOUND = (73443, 139, 9767, 22150, 23176, 28113, 10429, 10629, 16852, 24010)
 """Seeds that found a defect: a deadlock that the function of `run` had swallowed was forgotten for a later error, and
 the rest committed; an exception that broke into the return of a connection, after its COMMIT, looked like a failure of
 the work; the simulated standby itself that slept through two promotions (below); a connection for orders that was lent
 with an answer pending; an exception that broke into a return, and hid that nobody knew how its COMMIT had ended; and
-three of the simulation itself: a failover to an older history, an attempt in a journal that was thrown away, and a
-primary that was demoted without a start.
+five of the simulation itself: a failover to an older history, an attempt in a journal that was thrown away, a primary
+that was demoted without a start, two attempts that an old primary held back, and a standby that went back without one.
 """
 SEEDS = 300
 ENOUGH = 600

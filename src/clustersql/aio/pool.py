@@ -339,8 +339,8 @@ async def _next_event(waiter: Waiter, seconds: float) -> object:
     """
     waiter.signal.clear()
     if not waiter.events:
-        # Not `asyncio.timeout`: in a task that was cancelled before, as one that cleans up, the first releases of Python
-        # 3.11 take its end for another cancellation.
+        # Not `asyncio.timeout`: in a task that was cancelled before, as one that cleans up, the first releases of
+        # Python 3.11 take its end for another cancellation.
         timer = asyncio.get_running_loop().call_later(seconds, waiter.signal.set)
         try:
             await waiter.signal.wait()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.fake import CancelledAt, FakeDriver, OperationalError, fake_cluster
 
+from clustersql import NoNodeAvailable
 from clustersql.aio import Database
 from clustersql.connection.interruption import DONE
 from clustersql.core.faults import Facts, Fault
@@ -389,3 +390,24 @@ def test_run_stops_at_an_error_once_its_task_was_cancelled() -> None:
 
     assert asyncio.run(main(cancels=False)) == (3, [])
     assert asyncio.run(main(cancels=True)) == (1, ["clustersql: not run again, the task was cancelled meanwhile"])
+
+
+def test_a_task_that_was_cancelled_before_may_still_wait() -> None:
+    """As one that cleans up: the end of a wait of ours is no other cancellation of it."""
+
+    async def refused(target: Any, timeout: float) -> Any:
+        raise OperationalError("connection refused")
+
+    async def main() -> None:
+        cluster, driver = fake_cluster("a", timeout=0.3, failover_probe=0.05)
+        driver.connect = refused  # type: ignore[method-assign]
+        task = asyncio.current_task()
+        assert task is not None
+        async with cluster.aopen() as db:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            with pytest.raises(NoNodeAvailable):
+                await db.execute("SELECT 1")
+
+    asyncio.run(main())

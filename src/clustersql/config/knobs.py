@@ -166,7 +166,9 @@ class Knobs:
     connect_timeout: float = _time(5.0, "How long one node may take to accept a connection and log us in.")
     stagger: float = _time(0.25, "How long the best node may take to connect before the next one is dialled as well.")
     max_size: int = _knob(10, count(1), "The most connections that the pool holds, over all nodes together.")
-    min_idle: int = _knob(0, count(0), "How many idle connections the pool keeps ready for the next callers.")
+    min_idle: int = _knob(
+        0, count(0), "How many idle connections the pool keeps ready for the next callers, with each set of arguments."
+    )
     max_lifetime: float = _time(1800.0, "The age at which a connection is replaced when it is next idle, with jitter.")
     max_idle_time: float = _time(600.0, "How long a connection may stay unused before it is closed, with jitter.")
     max_dials_per_node: int = _knob(

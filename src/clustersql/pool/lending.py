@@ -18,6 +18,7 @@ from typing import Any, Generic
 
 from ..core.booking.book import Book
 from ..core.booking.shelf import Actions, Session, Shelf, Waiter
+from ..core.view.use import Use
 from ..core.view.view import View, Want
 from ..drivers.contract import AnyDriver
 from ..errors import ClusterError, bind
@@ -51,6 +52,8 @@ class Lending(Generic[D]):
         self._lock = self._new_lock()
         self._book = self._empty_book()
         self._attempts: set[D] = set()
+        self._asked: set[Use | None] = set()
+        """The uses that callers have waited for, of which ``min_idle`` connections are kept; None: a plain one."""
         self._outside: weakref.WeakSet[Session] = weakref.WeakSet()  # in no book: only a forked child asks
 
     # -- what the two APIs do in their own ways ------------------------------------------------------------------------

@@ -51,6 +51,8 @@ class Opening(Lending[D]):
         self.take_in_orphans()
         waiter.since = time.monotonic()
         with self._lock:
+            if not waiter.outside:
+                self._asked.add(waiter.want.use)
             self._book.enqueue(waiter)
 
     def _step(self, step: Step, waiter: Waiter, arguments: Mapping[str, Any] | None) -> object:
@@ -133,9 +135,15 @@ class Opening(Lending[D]):
     # -- dials ---------------------------------------------------------------------------------------------------------
 
     def begin_dial(
-        self, name: str, waiter: Waiter | None = None, arguments: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        waiter: Waiter | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        use: Use | None = None,
     ) -> bool | None:
-        """Begin to dial ``name``, in the background.  Returns what `Dial` is answered by."""
+        """Begin to dial ``name``, in the background; ``use`` is the waiter's, where there is one.  Returns what `Dial`
+        is answered by.
+        """
         actions, attempt = Actions(), None
         try:
             with self._lock:
@@ -143,7 +151,7 @@ class Opening(Lending[D]):
             self._act(actions)
             shelf = actions.dial
             if shelf is not None and not (actions.spare is not None and self._use_spare(shelf, waiter, actions)):
-                use = waiter.want.use if waiter is not None else None
+                use = waiter.want.use if waiter is not None else use
                 attempt = self._attempt(shelf, waiter, arguments if use is None else use.arguments, use)
                 with self._lock:
                     self._attempts.add(attempt)
@@ -195,8 +203,9 @@ class Opening(Lending[D]):
             if attempt.raised is not None and waiter is not None:
                 waiter.refused |= {name}
                 waiter.raised[name] = attempt.raised.who, attempt.error
-            if attempt.raised is None and own and waiter is not None and is_callers(self.reading, attempt.error):
-                waiter.refused |= {name}
+            if attempt.raised is None and own and is_callers(self.reading, attempt.error):
+                if waiter is not None:
+                    waiter.refused |= {name}
             elif attempt.raised or isinstance(attempt.error, Exception):  # a cancellation is no news about the node
                 # Before the waiter is told: its next look must not see the node up.
                 tell_failure(topology, self.reading, attempt, attempt.error, own=False)
@@ -222,6 +231,8 @@ class Opening(Lending[D]):
         shelf = self._book.shelves.get(name, asked)
         session = self._session(answer.raw, shelf)
         session.use, session.server = use, server_of(answer.report)
+        if use is not None:
+            use.is_proven = True
         session.identity = "" if session.shared else answer.report.identity
         if answer.ends is not None:
             session.expires = min(session.expires, answer.ends)
@@ -246,21 +257,31 @@ class Opening(Lending[D]):
         return session
 
     def fill_up(self) -> None:
-        """Dial until ``min_idle`` connections are idle."""
+        """Dial until ``min_idle`` connections of each use are idle that callers have asked for; before the first of
+        them, of none in particular.
+        """
         settings = self.topology.settings
         if settings.min_idle:
-            want = Want(Service.READ if settings.read_only else Service.WRITE, settings.read_only)
+            service = Service.READ if settings.read_only else Service.WRITE
             with self._lock:
-                shelves = self._book.shelves
-                ready = self._book.chosen(want)  # an idle connection to another node is ready for nobody
-                idle = sum(session.use is None for shelf in ready for session in shelf.idle) + sum(
-                    shelf.dials for shelf in shelves.values()
-                )
-                room = (
-                    self._book.max_size - self._book.total if ready else 0
-                )  # the prober is asking; its answer comes by here again
-            self._drive_fill(fill(idle, settings.min_idle, room), Waiter(want))
+                # Arguments that no server has taken yet are dialled with for their caller alone, who is told.
+                self._asked = {use for use in self._asked if use is None or use.is_claimed}
+                uses = [use for use in self._asked if use is None or use.is_proven] if self._asked else [None]
+            for use in uses:
+                self._fill_up(Want(service, settings.read_only, use=use), settings.min_idle)
+
+    def _fill_up(self, want: Want, min_idle: int) -> None:
+        with self._lock:
+            shelves = self._book.shelves
+            ready = self._book.chosen(want)  # an idle connection to another node is ready for nobody
+            idle = sum(session.use is want.use for shelf in ready for session in shelf.idle) + sum(
+                shelf.dials for shelf in shelves.values()
+            )
+            room = (
+                self._book.max_size - self._book.total if ready else 0
+            )  # the prober is asking; its answer comes by here again
+        self._drive_fill(fill(idle, min_idle, room), Waiter(want))
 
     def _fill_step(self, step: Step, waiter: Waiter) -> object:
         """Perform a step of `fill`, whose dials are nobody's in particular."""
-        return self.begin_dial(step.node) if isinstance(step, Dial) else self._look(waiter)
+        return self.begin_dial(step.node, use=waiter.want.use) if isinstance(step, Dial) else self._look(waiter)

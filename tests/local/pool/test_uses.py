@@ -5,6 +5,7 @@ both APIs.
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -94,6 +95,38 @@ def test_sessions_of_a_use_that_nobody_has_any_more_are_closed(make: Make) -> No
     del db, conn
     gc.collect()
     assert eventually(lambda: plain.stats()["size"] == 1), "the session of the use is closed"
+
+
+def test_min_idle_is_kept_of_each_use_that_was_asked_for(make: Make) -> None:
+    """But not of one whose hook no session has survived: it is called for its own callers only."""
+    cluster = make(nodes="a", min_idle=2, max_size=12)
+    calls: list[Any] = []
+
+    def fails(raw: Any) -> None:
+        calls.append(raw)
+        raise RuntimeError("not yet")
+
+    never = cluster.open(on_connect=fails)
+    with pytest.raises((RuntimeError, clustersql.NoNodeAvailable)):
+        never.connection(timeout=0.5)
+    called = len(calls)
+    uses = [cluster.open(arguments={"cached_statements": number}) for number in (5, 6)]
+    for db in uses:
+        with db.connection() as conn:
+            conn.execute("SELECT 1")
+
+    def idle() -> Counter[Use | None]:
+        shelves = uses[0]._pool.book.shelves.values()
+        return Counter(session.use for shelf in shelves for session in tuple(shelf.idle))
+
+    wanted = [db._want.use for db in uses]
+    assert eventually(lambda: all(idle()[use] >= 2 for use in wanted))
+    assert len(calls) == called
+    gone = wanted.pop()
+    del uses[1], db, conn
+    gc.collect()
+    assert eventually(lambda: idle()[gone] == 0), "nobody can ask for it any more"
+    assert eventually(lambda: idle()[wanted[0]] >= 2)
 
 
 def test_too_many_uses_are_refused_unless_they_are_dropped(make: Make) -> None:

@@ -13,13 +13,15 @@ from typing import Any
 class Use:
     """One way in which a cluster's sessions are made.  Compared by identity."""
 
-    __slots__ = ("arguments", "is_claimed", "on_connect")
+    __slots__ = ("arguments", "is_claimed", "is_proven", "on_connect")
 
     def __init__(self, arguments: Mapping[str, Any], on_connect: Callable[[Any], object] | None) -> None:
         self.arguments = dict(arguments)
         self.on_connect = on_connect
         # Somebody can still ask for its sessions; once nobody can, those that are idle are closed.
         self.is_claimed = True
+        # A server has taken the arguments: only then more connections are dialled than callers ask for.
+        self.is_proven = False
 
     def is_for(self, arguments: Mapping[str, Any], on_connect: Callable[[Any], object] | None) -> bool:
         """Whether these are equal arguments, and the same hook."""

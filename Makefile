@@ -12,6 +12,7 @@ setup:
 	tools/apt-install.sh chromium fonts-dejavu-core
 	tools/venv.sh all dev
 	.venv/bin/python tools/mysql.py
+	tools/older.sh
 
 test: setup lint ## lint, types and all tests, on SQLite, PostgreSQL, MariaDB, three-node Galera and MySQL
 	.venv/bin/python $(if $(ARGS),-m pytest $(ARGS),tools/tests.py)

@@ -53,6 +53,22 @@ def make(query: str, scheme: str = "sqlite+pysqlite", rest: str = "/", **options
         (SHOP, {"pool_use_lifo": True}, r"pool_use_lifo has no effect"),
         (SHOP, {"pool_reset_on_return": None}, None),
         ("x=1", {"scheme": "postgresql+psycopg"}, r"the URL names no server: give hosts"),
+        (
+            f"{SHOP}&clustersql_pool=sqlalchemy",
+            {"creator": print},
+            r"creator: it would be asked .* in place of the cluster",
+        ),
+        (
+            SHOP,
+            {"connect_args": {"host": "db9", "password": "s3cret"}},
+            r"connect_args: host, password: address and cred",
+        ),
+        (
+            f"{SHOP}&clustersql_pool=sqlalchemy",
+            {"connect_args": {"user": "me"}},
+            r"connect_args: user: address and cred",
+        ),
+        ("host=db1&user=me", {"scheme": "postgresql+psycopg"}, r"the URL, behind \?: user: .*before the @"),
         ("host=db1:x", {"scheme": "postgresql+psycopg"}, r"each host= is NAME or NAME:PORT"),
         ("host=db2", {"scheme": "postgresql+psycopg", "rest": "app:s3cret@db1/shop"}, r"name all by host="),
         ("host=db1&port=5432", {"scheme": "postgresql+psycopg"}, r"port= stands alone"),
@@ -195,9 +211,23 @@ def test_another_major_version_is_told_once(raw: Any, version: int | None, caplo
     assert len(caplog.records) == (0 if version is None else 1)
 
 
-def test_asyncio_over_our_pool_needs_2_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sqlalchemy.__version__", "2.0.44")
-    url = f"sqlite+aiosqlite:///?plugin=clustersql&{SHOP}"
-    with pytest.raises(clustersql.ConfigError, match=r"asyncio over the cluster's pool needs SQLAlchemy 2\.1"):
-        create_async_engine(url)
-    create_async_engine(url + "&clustersql_pool=sqlalchemy")
+def test_the_autocommit_mode_of_either_api(shop: clustersql.Cluster) -> None:
+    """On aiosqlite too, whose dialect sets it past the connection: what is written there is not rolled back."""
+    with make(SHOP, isolation_level="AUTOCOMMIT").connect() as conn:
+        conn.execute(text("CREATE TABLE items (name TEXT)"))
+        conn.execute(text("INSERT INTO items VALUES ('apple')"))
+
+    async def main() -> list[str]:
+        lazy = create_async_engine(f"sqlite+aiosqlite:///?plugin=clustersql&{SHOP}")
+        loose = lazy.execution_options(isolation_level="AUTOCOMMIT")
+        async with loose.connect() as conn:
+            await conn.execute(text("INSERT INTO items VALUES ('pear')"))
+        async with lazy.connect() as conn:
+            await conn.execute(text("INSERT INTO items VALUES ('plum')"))
+        async with lazy.connect() as conn:
+            names = list((await conn.execute(text("SELECT name FROM items"))).scalars())
+        await lazy.dispose()
+        await shop.aopen().close()
+        return names
+
+    assert asyncio.run(main()) == ["apple", "pear"]

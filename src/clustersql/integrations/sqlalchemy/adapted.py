@@ -1,17 +1,13 @@
-"""SQLAlchemy's plain faces of asyncio drivers' connections, over a handle of the cluster's pool.
-
-Its own classes are kept wherever they ask the driver's connection for nothing but what a handle has, too.
-"""
+"""What SQLAlchemy's plain faces of asyncio drivers' connections have in common over a handle of the cluster's pool."""
 
 from __future__ import annotations
 
 import contextlib
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from inspect import isawaitable
+import sys
 from typing import Any, NoReturn
 
-from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.engine import AdaptedConnection
+from sqlalchemy.util import await_only
 
 from ...errors import (
     CausalityLost,
@@ -32,7 +28,17 @@ def handle_of(connection: Any) -> Any:
     """Return the handle, or the driver's own connection, that SQLAlchemy's face of it holds; what is no face is it
     already.
     """
-    return getattr(connection, "_connection", connection) if hasattr(type(connection), "_cursor_cls") else connection
+    return getattr(connection, "_connection", connection) if isinstance(connection, AdaptedConnection) else connection
+
+
+def is_2_1(base: Any) -> bool:
+    """Whether SQLAlchemy's face ``base`` is one of 2.1, which names the class of its cursors, as 2.0's do for MySQL."""
+    return hasattr(base, "_cursor_cls")
+
+
+def beside(base: Any, name: str) -> Any:
+    """Return what stands in the module of SQLAlchemy's face ``base``."""
+    return getattr(sys.modules[base.__module__], name)
 
 
 def as_operational(dbapi: Any, error: Exception) -> Exception:
@@ -80,7 +86,23 @@ class OverHandle:
             await_only(handle_of(self).close())
 
 
-class _Cursor:
+class OverSQLite(OverHandle):
+    """The mixin for aiosqlite, whose own face sets its mode past the handle, which would then begin transactions."""
+
+    __slots__ = ()
+
+    @property
+    def isolation_level(self) -> str | None:
+        """None: the autocommit mode."""
+        level: str | None = handle_of(self).isolation_level
+        return level
+
+    @isolation_level.setter
+    def isolation_level(self, value: str | None) -> None:
+        await_only(handle_of(self).set_autocommit(value is None))
+
+
+class PlainCursor:
     """The mixin before SQLAlchemy's face of a cursor."""
 
     __slots__ = ()
@@ -90,149 +112,8 @@ class _Cursor:
         self._rows.clear()  # type: ignore[attr-defined]
 
 
-def _psycopg(base: Any) -> Any:
-    cursor = type("AdaptedCursor", (_Cursor, base._cursor_cls), {"__slots__": ()})
-
-    class Adapted(OverHandle, base):  # type: ignore[misc]
-        __slots__ = ()
-
-        def cursor(self, name: str | None = None, /) -> Any:
-            return cursor(self) if not name else super().cursor(name)
-
-    return Adapted
-
-
-def _asyncpg(base: Any) -> Any:
-    class AdaptedCursor(base._cursor_cls):  # type: ignore[misc]
-        async def _prepare_and_execute(self, operation: str, parameters: Sequence[Any] | None) -> None:
-            adapted = self._adapt_connection
-            async with getattr(adapted, "_execute_mutex"):  # noqa: B009 - SQLAlchemy's
-                try:
-                    await adapted.begin()
-                    cursor = handle_of(adapted).cursor()
-                    await cursor.execute(operation, tuple(parameters or ()))
-                    self._description = cursor.description
-                    self._rows = deque(await cursor.fetchall())
-                    counts = (cursor.statusmessage or "").startswith(("SELECT", "UPDATE", "DELETE", "INSERT"))
-                    self._rowcount = cursor.rowcount if counts else -1
-                except Exception as exc:
-                    adapted._handle_exception(exc)
-
-        async def _executemany(self, operation: str, rows: Any) -> None:
-            adapted = self._adapt_connection
-            self._description = None
-            async with getattr(adapted, "_execute_mutex"):  # noqa: B009 - SQLAlchemy's
-                try:
-                    await adapted.begin()
-                    await handle_of(adapted).cursor().executemany(operation, list(rows))
-                except Exception as exc:
-                    adapted._handle_exception(exc)
-
-    class Adapted(OverHandle, base):  # type: ignore[misc]
-        _transaction: Any
-
-        _cursor_cls = AdaptedCursor
-
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            self.mode = False
-
-        async def begin(self) -> None:
-            """Give the handle the mode that is wanted; the transaction is begun by it, and told its properties here."""
-            autocommit = self.isolation_level == "autocommit"
-            if autocommit is not self.mode:
-                await self._connection.set_autocommit(autocommit)
-                self.mode = autocommit
-            if autocommit or self._transaction is not None:
-                return
-            words = (
-                [f"ISOLATION LEVEL {self.isolation_level.replace('_', ' ').upper()}"] if self.isolation_level else []
-            )
-            words += (["READ ONLY"] if self.readonly else []) + (["DEFERRABLE"] if self.deferrable else [])
-            if words:
-                await self._connection.cursor().execute(f"SET TRANSACTION {', '.join(words)}")
-            self._transaction = True
-
-        async def _start_transaction(self) -> None:  # of a cursor on the server, which is the driver's own
-            await self.begin()
-
-        def commit(self) -> None:
-            self._end("commit")
-
-        def rollback(self) -> None:
-            self._end("rollback")
-
-        def _end(self, how: str) -> None:
-            self._transaction = None
-            try:
-                await_only(getattr(self._connection, how)())
-            except Exception as exc:
-                self._handle_exception(exc)
-
-        def ping(self) -> None:
-            self.cursor().execute("SELECT 1")
-
-    return Adapted
-
-
-def _plain(base: Any) -> Any:
-    return type("Adapted", (OverHandle, base), {"__slots__": ()})
-
-
-_MAKERS: dict[str, Callable[[Any], Any]] = {"psycopg": _psycopg, "asyncpg": _asyncpg}
-
-
-_classes: dict[tuple[type, str], Any] = {}
-
-
-def _base_of(dbapi_class: type) -> Any:
-    """Return SQLAlchemy's face of the connection, which stands in the module of its face of the driver."""
-    import sys
-
-    module = sys.modules[dbapi_class.__module__]
-    [found] = [
-        one
-        for name, one in vars(module).items()
-        if isinstance(one, type)
-        and name.startswith("AsyncAdapt_")
-        and name.endswith("_connection")
-        and name != "AsyncAdapt_dbapi_connection"
-    ]
-    return found
-
-
-def adapted_class(dialect: Any) -> Any:
-    """Return the face of a handle for this dialect."""
-    key = type(dialect.dbapi), dialect.driver
-    if key not in _classes:
-        _classes[key] = _MAKERS.get(dialect.driver, _plain)(_base_of(key[0]))
-    return _classes[key]
-
-
 def forget_notices(raw: Any) -> None:
     """Take away the handlers of notices that the dialect has set before a reset, or each reset would add another."""
     handlers = getattr(raw, "_notice_handlers", None)  # psycopg's, which has no other way to ask
     if handlers:
         handlers[:] = [one for one in handlers if not getattr(one, "__module__", "").startswith("sqlalchemy.")]
-
-
-def adapted_raw(
-    dialect: Any, hooks: Sequence[Callable[[Any], object]], look: Callable[[Any], None]
-) -> Callable[[Any], Awaitable[None]]:
-    """Return a hook of the cluster that calls SQLAlchemy's with its own face of the driver's connection, and first
-    ``look`` with that itself.
-    """
-    base = _base_of(type(dialect.dbapi))
-
-    def call(raw: Any) -> None:
-        face = base(dialect.dbapi, raw)
-        for hook in hooks:
-            result = hook(face)
-            assert not isawaitable(result)
-
-    async def on_connect(raw: Any) -> None:
-        look(raw)
-        forget_notices(raw)
-        await greenlet_spawn(call, raw)
-
-    return on_connect

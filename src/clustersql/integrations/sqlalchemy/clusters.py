@@ -6,8 +6,6 @@ import os
 import threading
 from typing import Any
 
-import sqlalchemy
-
 from ...cluster import Cluster
 from ...config.checks import nearest
 from ...drivers import asyncio_of, load_async
@@ -32,11 +30,6 @@ def cluster_of(asked: Asked, url: Any, driver: str, is_async: bool) -> Cluster:
     `ConfigError`.
     """
     name = DRIVERS.get(driver, driver)
-    if is_async and asked.pool == "clustersql" and sqlalchemy.__version__.startswith("2.0."):
-        raise ConfigError(
-            "the URL: asyncio over the cluster's pool needs SQLAlchemy 2.1: update it, or use"
-            " clustersql_pool=sqlalchemy"
-        )
     if asked.config is not None:
         cluster = _from_file(asked.config, asked.cluster)
     elif asked.cluster is not None:

@@ -26,7 +26,8 @@ from sqlalchemy.util.concurrency import in_greenlet
 from ...errors import ConfigError, PoolClosed
 from ..attempts import note
 from ..link import Link
-from .adapted import adapted_class, adapted_raw, forget_notices, handle_of
+from .adapted import forget_notices, handle_of
+from .faces import adapted_class, adapted_raw
 from .versions import Versions
 
 TWO_PHASE = (

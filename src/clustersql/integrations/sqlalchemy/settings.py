@@ -17,6 +17,7 @@ from typing import Any
 from ...config.checks import nearest
 from ...config.knobs import KNOBS
 from ...errors import ConfigError
+from ...nodes.dial import NODE_ARGUMENTS
 from ..attempts import TIMEOUT
 
 PREFIX = "clustersql_"
@@ -36,6 +37,8 @@ REFUSED = {
     "pool_reset_on_return": "a connection is always rolled back and made clean at its return",
 }
 """Keywords of ``create_engine`` that our pool cannot do what they say."""
+PAST_THE_CLUSTER = ("pool", "creator")
+"""Those of them by which no pool would ask the cluster for a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,18 @@ def read(url: Any, keywords: dict[str, Any]) -> Asked:
         raise ConfigError(f"the URL: {PREFIX}pool must be one of {', '.join(POOLS)}")
     knobs = {name: _value(text) for name, text in given.items()}
     timeout = knobs.pop("timeout", None)
+    if cluster or config:
+        check_no_address(url)
+    _check_arguments(url, keywords)
     if pool == "clustersql":
         _refuse(keywords)
         pooled = _pool_knobs(keywords)
         timeout = pooled.pop("timeout", timeout) if timeout is None else timeout
         knobs = pooled | knobs
+    elif found := [name for name in PAST_THE_CLUSTER if keywords.get(name) is not None]:
+        raise ConfigError(
+            f"create_engine(): {found[0]}: it would be asked for connections in place of the cluster; leave it out"
+        )
     if (cluster or config) and knobs:
         raise ConfigError(
             f"{', '.join(knobs)}: a cluster with a name has its knobs from where it was made, and other engines share"
@@ -82,8 +92,6 @@ def read(url: Any, keywords: dict[str, Any]) -> Asked:
         )
     if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout < 1e9):
         raise ConfigError("the timeout (pool_timeout, clustersql_timeout) must be a number of seconds above 0")
-    if cluster or config:
-        check_no_address(url)
     return Asked(cluster, config, pool, knobs, TIMEOUT if timeout is None else float(timeout))
 
 
@@ -97,6 +105,18 @@ def check_no_address(url: Any) -> None:
             " credentials are the nodes' of that cluster; leave them out"
             " (postgresql+psycopg:///database?plugin=clustersql&clustersql_cluster=NAME)"
         )
+
+
+def _check_arguments(url: Any, keywords: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` for an address or a user among the driver's arguments: every dial would go there."""
+    in_query = {name for name in url.query if name in NODE_ARGUMENTS and name not in ("host", "port")}
+    given = {"connect_args": set(keywords.get("connect_args") or ()) & NODE_ARGUMENTS, "the URL, behind ?": in_query}
+    for where, found in given.items():
+        if found:
+            raise ConfigError(
+                f"{where}: {', '.join(sorted(found))}: address and credentials are the nodes': give them where the"
+                " cluster is made, or before the @ of a URL with hosts, or leave them out"
+            )
 
 
 def _refuse(keywords: Mapping[str, Any]) -> None:

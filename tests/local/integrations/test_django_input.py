@@ -46,6 +46,8 @@ def beside(**entry: Any) -> dict[str, dict[str, Any]]:
     ("databases", "expected"),
     [
         (over(HOST="db3"), r"NODES and HOST together: name all servers by NODES"),
+        (over(KNOB={"max_size": 3}), r"KNOB: there is no such key; did you mean KNOBS\?"),
+        (beside(REPLICA="default"), r"REPLICA: there is no such key; did you mean REPLICA_OF\?"),
         (over(NODES=None), r"it names no server: give NODES = "),
         (over(NODES="db1"), r"NODES must be a list of texts"),
         (over(NODES=["db1:x"]), r"each server must be NAME, NAME:PORT or the path of a socket"),

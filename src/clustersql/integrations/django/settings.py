@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -66,6 +67,7 @@ def is_ours(entry: Mapping[str, Any]) -> bool:
 def read(alias: str, databases: Mapping[str, Mapping[str, Any]]) -> Asked:
     """Return what ``alias`` asks for.  Raises `ImproperlyConfigured` naming the alias and the mistake."""
     entry = databases[alias]
+    _check_names(alias, entry)
     source = entry.get("REPLICA_OF") or alias
     if entry.get("REPLICA_OF"):
         _check_replica(alias, source, databases)
@@ -91,6 +93,13 @@ def adopt(alias: str, databases: Mapping[str, MutableMapping[str, Any]]) -> None
 def wrong(alias: str, text: str) -> ImproperlyConfigured:
     """Return the error of a mistake in an alias."""
     return ImproperlyConfigured(f"DATABASES[{alias!r}]: {text}")
+
+
+def _check_names(alias: str, entry: Mapping[str, Any]) -> None:
+    """Tell of a key that is nearly one of ours: Django ignores what it does not know."""
+    for key in entry:
+        if key not in OURS and (near := get_close_matches(str(key), OURS, 1, 0.8)):
+            raise wrong(alias, f"{key}: there is no such key; did you mean {near[0]}?")
 
 
 def _check_replica(alias: str, source: str, databases: Mapping[str, Mapping[str, Any]]) -> None:

@@ -13,6 +13,8 @@ from ..postgresql.base import ClusteredPostgreSQL
 class ClusteredPostGIS(ClusteredPostgreSQL):
     """The mixin for PostGIS."""
 
+    _type_infos: dict[str, dict[str, Any]]
+
     def set_up(self, raw: Any) -> None:
         """Set a new session up, and register the geometry types in it."""
         super().set_up(raw)
@@ -21,7 +23,13 @@ class ClusteredPostGIS(ClusteredPostgreSQL):
             raw.commit()
 
     def register_geometry_adapters(self, pg_connection: Any, clear_caches: bool = False) -> None:
-        """Register the types, when the extension was made just now, on the driver's own connection."""
+        """Register the types, when the extension was made just now, on the driver's own connection.
+
+        Django remembers for each alias that a type is not there: a session's hook may be that of another alias.
+        """
+        if clear_caches:
+            for infos in self._type_infos.values():
+                infos.clear()
         super().register_geometry_adapters(pg_connection.peek(), clear_caches)  # type: ignore[misc]
 
 

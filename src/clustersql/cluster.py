@@ -15,9 +15,10 @@ from . import fork
 from .config.address import Address
 from .config.checks import report
 from .config.dsn import check_family, parse, several
-from .config.knobs import NODE_KEYS, changed, check_seconds, settings, unused
+from .config.knobs import BALANCING, changed, check_seconds, settings, unused
 from .config.options import Options, check_options
 from .config.pooler import check as check_via
+from .config.zones import node_zone
 from .connection.functions import check_plain
 from .connection.statements import StatementCache
 from .core.recovery.observed import DURING, During, Observed
@@ -109,8 +110,8 @@ class Cluster:
         ``fields`` are ``host``, ``port``, ``user``, ``password`` (a text, or a function that is called at every dial),
         ``user_file``, ``password_file``, ``credentials`` (in place of both: ``provider(node, refused)``, called at
         every dial, returns `clustersql.Credentials`), ``database``, ``unix_socket``, ``via`` (what stands before the
-        server: "pgbouncer-transaction"), ``weight`` and ``priority`` (for the policies of these names), and any further
-        argument of the driver's ``connect``; they win over ``dsn``.  Raises `ConfigError`.
+        server: "pgbouncer-transaction"), ``weight`` and ``priority`` (for the policies of these names), ``zone``, and
+        any further argument of the driver's ``connect``; they win over ``dsn``.  Raises `ConfigError`.
         """
         self._add(parse(name, dsn, fields))
 
@@ -137,15 +138,14 @@ class Cluster:
 
     def _check(self, address: Address) -> None:
         self._check_dialled(address)
-        given = [key for key in NODE_KEYS if getattr(address, key) is not None]
-        if found := [
-            f"node {address.node!r}: {key}: {what}" for key, what in unused(self._topology.settings.policy, given)
-        ]:
+        given, knobs = [key for key in BALANCING if getattr(address, key) is not None], self._topology.settings
+        if found := [f"node {address.node!r}: {key}: {what}" for key, what in unused(knobs.policy, given, knobs.zone)]:
             raise report(f"node {address.node!r}", found)
 
     def _check_dialled(self, address: Address) -> None:
         check_family(address.node, address, self._reading.family, self._reading.name)
         check_via(address, self._reading.name, self._reading.abilities.shared)
+        node_zone(address)
 
     def remove_node(self, name: str) -> None:
         """Take a node out: it gets no new work and its idle connections are closed; work in progress there ends
@@ -256,6 +256,7 @@ class Cluster:
         *,
         read_only: bool = False,
         node: str | None = None,
+        role: str | None = None,
         timeout: float | None = None,
         max_lag: float | str | None = None,
         after: str | None = None,
@@ -263,13 +264,13 @@ class Cluster:
     ) -> Any:
         """Return the driver's own connection, from the best node, for frameworks that have a pool of their own.
 
-        ``read_only``: from any ready node, and the session is read-only.  ``timeout``: seconds in all.  ``max_lag`` and
-        ``after``: as among the options.  Further arguments are the driver's.  The connection is remembered weakly, for
-        `is_current` and `observe`.  Raises `NoNodeAvailable`.
+        ``read_only``: from any ready node, or one of ``read_role``, and the session is read-only.  ``timeout``: seconds
+        in all.  ``role``, ``max_lag`` and ``after``: as among the options.  Further arguments are the driver's.  The
+        connection is remembered weakly, for `is_current` and `observe`.  Raises `NoNodeAvailable`.
         """
         self._require_nodes()
         options = self._options.changed(
-            read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag, after=after
+            read_only=read_only or None, node=node, role=role, timeout=timeout, max_lag=max_lag, after=after
         )
         self._topology.check(options)
         wait = self._topology.settings.timeout if options.timeout is None else options.timeout
@@ -280,6 +281,7 @@ class Cluster:
         *,
         read_only: bool = False,
         node: str | None = None,
+        role: str | None = None,
         timeout: float | None = None,
         max_lag: float | str | None = None,
         after: str | None = None,
@@ -288,7 +290,7 @@ class Cluster:
         """Return the asyncio driver's own connection, from the best node; arguments and errors as for `dial`."""
         self._require_nodes()
         options = self._options.changed(
-            read_only=read_only or None, node=node, timeout=timeout, max_lag=max_lag, after=after
+            read_only=read_only or None, node=node, role=role, timeout=timeout, max_lag=max_lag, after=after
         )
         self._topology.check(options)
         wait = self._topology.settings.timeout if options.timeout is None else options.timeout
@@ -400,9 +402,10 @@ class Cluster:
         after, found = changed(before, values)
         found += wrong
         for address in addresses:
-            given = [key for key in NODE_KEYS if getattr(address, key) is not None]
+            given = [key for key in BALANCING if getattr(address, key) is not None]
             found += [
-                f"policy: node {address.node!r} has {key}, but {text}" for key, text in unused(after.policy, given)
+                f"{'zone' if key == 'zone' else 'policy'}: node {address.node!r} has {key}, but {text}"
+                for key, text in unused(after.policy, given, after.zone)
             ]
         if after.max_lag is not None:
             lag = replace(self._topology.measured_lag, probe_interval=after.probe_interval)

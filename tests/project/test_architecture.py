@@ -104,7 +104,8 @@ BLIND = {
 """Files that do not know another one of their room, each with its reason."""
 
 VALUES = set(
-    "__future__ abc bisect collections dataclasses enum functools heapq itertools math operator re types typing".split()
+    "__future__ abc bisect collections copy dataclasses enum functools heapq ipaddress itertools math operator re types"
+    " typing".split()
 )
 QUIET = ("nodes", "pool", "connection", "reports", "config")
 WAITING = {

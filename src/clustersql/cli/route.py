@@ -24,7 +24,9 @@ def route(
         typer.Argument(help="A TOML file; default: what DBCONFIG names, or config.toml.", show_default=False),
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="For reads: any ready node may serve.")] = False,
-    role: Annotated[str | None, typer.Option(help="The only role that may serve: primary, replica or any.")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="Which nodes may serve: primary, replica, any, or prefer-replica.")
+    ] = None,
     node: Annotated[str | None, typer.Option(help="The only node that may serve.")] = None,
     max_lag: Annotated[
         str | None, typer.Option(help="How far behind a replica may be: seconds, 2s, 500ms, or a size (16MB).")

@@ -95,6 +95,8 @@ class Address:
     """How much of the work the node gets, under the policy of this name."""
     priority: int | None = None
     """Which group the node is in, under the policy of this name."""
+    zone: str | None = None
+    """Where the node is; None: not told."""
     arguments: Mapping[str, object] = field(default_factory=dict, hash=False)
     """The driver's own connect arguments, such as its TLS options."""
 
@@ -112,7 +114,7 @@ class Address:
         return f"Address({', '.join(shown)})"
 
 
-_SHOWN = ("node", "scheme", "host", "port", "user", "database", "unix_socket", "via", "weight", "priority")
+_SHOWN = ("node", "scheme", "host", "port", "user", "database", "unix_socket", "via", "weight", "priority", "zone")
 
 
 def redacted(dsn: str) -> str:

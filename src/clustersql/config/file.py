@@ -106,7 +106,10 @@ def _ours(clusters: object) -> Iterator[ClusterConfig | Mistake]:
             address, wrong = _node(where, node, shared)
             nodes.append((where, address))
             yield from wrong
-            yield from (((*where, key), what) for key, what in unused(raw.get("policy", KNOBS["policy"].default), node))
+            yield from (
+                ((*where, key), what)
+                for key, what in unused(raw.get("policy", KNOBS["policy"].default), node, raw.get("zone"))
+            )
         yield from _twice(nodes, "name")
         named = tuple((address.node, address) for _, address in nodes)
         yield ClusterConfig(name, raw.get("driver"), raw.get("async_driver"), MappingProxyType(knobs), named)

@@ -17,16 +17,19 @@ from typing import Any, TypeVar, cast
 from ..core.guard.table import DEFAULT, Table
 from ..core.policies.configured import THRESHOLD
 from ..core.policies.named import NAMED
+from ..core.policies.zoned import PREFERENCE as TIMES
 from ..core.view.endpoint import endpoint
 from ..core.view.freshness import max_lag
 from ..dialects import KNOWN
 from ..errors import ConfigError
 from .checks import Check, count, is_number, nearest, one_of, report
+from .zones import PREFERENCE, ZONE, ZONE_MAP, expanded
 
 __all__ = [
     "DIALECTS",
     "KNOBS",
     "POLICIES",
+    "READ_ROLES",
     "WRITERS",
     "Knob",
     "Knobs",
@@ -41,6 +44,7 @@ T = TypeVar("T")
 
 POLICIES = tuple(NAMED)
 WRITERS = ("single", "any")
+READ_ROLES = ("any", "prefer-replica", "replica")
 DIALECTS = tuple(KNOWN)
 YEAR = 31_536_000.0  # s; far more, and the wait of a lock raises OverflowError in the middle of a failover
 
@@ -95,6 +99,7 @@ TABLE = Check(
 )
 POLICY = one_of(POLICIES, also=" (or, in code, a function)", accepts=callable)
 WRITER = one_of(WRITERS)
+READ_ROLE = one_of(READ_ROLES)
 DIALECT = one_of(DIALECTS, accepts=lambda v: v is None)
 
 
@@ -208,7 +213,31 @@ class Knobs:
         "Causal reads: how long a replica is waited for that has not seen what was written; then the primary serves.",
         "s",
     )
-    read_only: bool = _knob(False, FLAG, "Whether the whole cluster is only read: then every ready node serves.")
+    read_only: bool = _knob(
+        False, FLAG, "Whether the whole cluster is only read: then every ready node serves, or those of read_role."
+    )
+    read_role: str = _knob(
+        "any",
+        READ_ROLE,
+        "Who serves read-only work where no role is asked for: any ready node, a replica as long as one serves, or"
+        " replicas only.",
+    )
+    zone: str | None = _knob(
+        cast("str | None", None),
+        ZONE,
+        "The zone that this program runs in: its nodes are preferred as long as they can carry the load.  Empty: none.",
+    )
+    zone_preference: float = _knob(
+        TIMES,
+        PREFERENCE,
+        "With zone: how many times longer than the best node elsewhere the best node of the zone may take to answer.",
+    )
+    zone_map: Mapping[str, str] | None = _knob(
+        cast("Mapping[str, str] | None", None),
+        ZONE_MAP,
+        "With zone: the zone of a server by what it tells of itself (its name, host, host:port or network), as behind"
+        " one address.",
+    )
     retry_limit: int = _knob(2, count(0), "How often one operation may be tried again on another node.")
     retry_ratio: float = _knob(0.2, SHARE, "The share of operations that may be retries, so that an outage stays one.")
     retry_reserve: int = _knob(10, count(0), "How many retries are allowed beyond that share.")
@@ -326,6 +355,7 @@ def mistakes(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     if values.get("address_map") and not values.get("discover") and not wrong.keys() & {"discover", "address_map"}:
         yield "address_map", "is for the members that discover finds: set discover as well, or leave it out"
     yield from _guards_nothing(values, wrong.keys())
+    yield from _without_zone(values, wrong.keys())
     if not wrong.keys() & {"local_threshold", "policy"} and values.get("local_threshold", THRESHOLD) != THRESHOLD:
         chosen = values.get("policy", KNOBS["policy"].default)
         if chosen != "nearest":
@@ -340,12 +370,35 @@ def _guards_nothing(values: Mapping[str, Any], wrong: Collection[str]) -> Iterat
         yield "commit_guard_required", "is for the commit guard: set commit_guard as well, or leave it out"
 
 
+def _without_zone(values: Mapping[str, Any], wrong: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the name and the mistake of what counts only where the program has a zone."""
+    for name in ("zone_preference", "zone_map"):
+        given = values.get(name, KNOBS[name].default) not in (KNOBS[name].default, {})
+        if given and values.get("zone") is None and not {name, "zone"} & set(wrong):
+            yield (
+                name,
+                'is for the zone that the program runs in: set zone as well, as in zone = "${ZONE}", or leave it out',
+            )
+
+
 NODE_KEYS = {"weight": "weighted", "priority": "priority"}
 """What stands at a node and counts under one policy only, or in a function of the user's."""
 
 
-def unused(policy: object, given: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield the key and the mistake for each of a node's ``given`` keys that ``policy`` would ignore in silence."""
+BALANCING = (*NODE_KEYS, "zone")
+"""What stands at a node and says how much work it gets."""
+
+
+def unused(policy: object, given: Collection[str], zone: object) -> Iterator[tuple[str, str]]:
+    """Yield the key and the mistake for each of a node's ``given`` keys that would be ignored in silence: by
+    ``policy``, or for want of the cluster's own ``zone``.
+    """
+    if "zone" in given and zone is None:
+        yield (
+            "zone",
+            'the cluster has no zone to compare it with: set the cluster\'s zone too, as in zone = "${ZONE}" (it may'
+            " be empty), or leave it out",
+        )
     for key, name in NODE_KEYS.items():
         if key in given and isinstance(policy, str) and policy in POLICIES and policy != name:
             yield (
@@ -366,4 +419,6 @@ def _mistake(name: str, value: object) -> str | None:
 def _stored(knob: Knob, value: object) -> object:
     if knob.type == "table" and value is not None:
         return MappingProxyType(dict(cast("Mapping[str, str]", value)))
+    if knob.check is ZONE and isinstance(value, str):
+        return expanded(value)
     return float(cast(float, value)) if knob.type == "float" else value

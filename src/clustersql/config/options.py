@@ -16,7 +16,13 @@ from ..errors import ConfigError
 from .checks import is_number, nearest, report
 from .knobs import LAG, SECONDS, Knobs
 
-ROLES = {"primary": Service.WRITE, "replica": Service.REPLICA, "any": Service.READ}
+ROLES = {
+    "primary": Service.WRITE,
+    "replica": Service.REPLICA,
+    "any": Service.READ,
+    "prefer-replica": Service.PREFER_REPLICA,
+}
+"""What a caller may ask for, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Options:
     node: str | None = None
     """The only node that may serve it."""
     role: str | None = None
-    """The only role of a node that may serve it: one of `ROLES`."""
+    """Which nodes may serve it, by their role: one of `ROLES`; None: by ``read_only``."""
     move: bool = True
     """False: the work stays in its session."""
     max_lag: float | str | None = None
@@ -45,6 +51,8 @@ class Options:
     """What its sessions are made with, as `Cluster.open` was told; no caller sets it later."""
     memory: Remembers | None = None
     """What a causal view remembers; no caller sets it later."""
+    read_role: str = "any"
+    """What read-only work means where no role was given, one of `ROLES`: the cluster's knob; no caller sets it."""
 
     def changed(self, **values: Any) -> Options:
         """Return these options with ``values`` instead; None leaves a value as it is.  Raises `ConfigError` naming
@@ -59,11 +67,12 @@ class Options:
     @classmethod
     def under(cls, knobs: Knobs, given: Mapping[str, Any] = MappingProxyType({})) -> Options:
         """Return what a caller has ``given``, and the cluster's knobs where nothing was given."""
-        return cls(**({"read_only": knobs.read_only, "max_lag": knobs.max_lag} | dict(given)))
+        own = {"read_only": knobs.read_only, "max_lag": knobs.max_lag, "read_role": knobs.read_role}
+        return cls(**(own | dict(given)))
 
     def want(self, autocommit: bool) -> Want:
         """Return what a connection with these options needs."""
-        service = ROLES[self.role] if self.role else Service.READ if self.read_only else Service.WRITE
+        service = ROLES[self.role or (self.read_role if self.read_only else "primary")]
         if self.node is not None and self.role is None:
             # A node that is named is wanted whatever its role; the server refuses what it cannot do.
             service = Service.READ
@@ -84,7 +93,7 @@ def memory_of(options: Options) -> Remembers:
     return options.memory
 
 
-OPTIONS = tuple(name for name in Options.__dataclass_fields__ if name not in ("claim", "memory"))
+OPTIONS = tuple(name for name in Options.__dataclass_fields__ if name not in ("claim", "memory", "read_role"))
 """What a caller may set."""
 PER_CALL = tuple(name for name in OPTIONS if name not in ("idempotent", "after", "keep"))
 """What `Database.connection` takes too, in this order.

@@ -81,7 +81,7 @@ class Reloaded:
 
 PLACE = ("host", "port", "unix_socket", "dsn", "via", "database")
 """What of an address says which server and database it is."""
-BALANCE = ("weight", "priority")
+BALANCE = ("weight", "priority", "zone")
 """What of it says how much work the node gets: its connections stay."""
 
 
@@ -119,4 +119,4 @@ def _differ(one: Address, other: Address, names: tuple[str, ...]) -> bool:
 
 
 def _balanced(address: Address) -> Address:
-    return replace(address, weight=None, priority=None)
+    return replace(address, weight=None, priority=None, zone=None)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..dialects import KNOWN
 from .checks import Check, count, is_int, is_number, one_of, string
+from .zones import NODE_ZONE
 
 __all__ = ["FIELDS", "HOST", "OWN", "PORT", "SCHEMES", "TRANSACTION", "read_url"]
 
@@ -61,6 +62,7 @@ FIELDS: Mapping[str, Check] = {
     "via": one_of((TRANSACTION,)),
     "weight": WEIGHT,
     "priority": count(0),
+    "zone": NODE_ZONE,
 }
 
 

@@ -72,7 +72,8 @@ class BaseDatabase:
 
         ``timeout``: seconds for an operation as a whole: choosing, dialling, waiting, the statement and its recovery.
         ``read_only``: any ready node may serve, and the server refuses writes.  ``idempotent``: running a statement
-        twice does no harm.  ``node``, ``role`` ("primary", "replica", "any") and ``move=False`` pin the work.
+        twice does no harm.  ``node``, ``role`` ("primary", "replica", "any",
+        "prefer-replica": a replica as long as one serves) and ``move=False`` pin the work.
         ``max_lag``: how far behind a replica may be, in seconds, or as a size of its log ("16MB").  ``after``: the
         bookmark that a read must have seen ("": none), as `bookmark` has told it.  ``keep``: for how many seconds
         `once` keeps a key, 7 days if nothing is said.  Raises `ConfigError` naming every mistake.

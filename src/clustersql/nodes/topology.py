@@ -29,6 +29,7 @@ from ..config.address import Address
 from ..config.checks import nearest
 from ..config.knobs import Knobs
 from ..config.options import MeasuredLag, Options, check_options
+from ..config.zones import node_zone
 from ..core.recovery.budget import Budget
 from ..core.view.cadence import Breaker
 from ..core.view.discovery import complaints
@@ -96,6 +97,7 @@ class Topology:
             discovery=begun(settings, driver.dialect),
             forget_after=settings.forget_after,
             lineage_after=settings.lineage_after,
+            zones=settings.zone_map or {},
         )
         self.addresses: dict[str, Address] = {}
         self.records: dict[str, Record] = {}
@@ -139,6 +141,7 @@ class Topology:
                 discovery=known,
                 forget_after=knobs.forget_after,
                 lineage_after=knobs.lineage_after,
+                zones=knobs.zone_map or {},
                 version=old.version + 1,
             )
             if listing is not None:
@@ -202,10 +205,12 @@ class Topology:
         self.tell(self.added(address))
 
     def added(self, address: Address) -> Added:
-        """Return what the view is told of a configured node."""
+        """Return what the view is told of a configured node.  Raises `ConfigError` where its zone is that of a variable
+        which is not set.
+        """
         weight = 1.0 if address.weight is None else float(address.weight)
         priority = 1 if address.priority is None else address.priority
-        return Added(address.node, where(address, self.driver.dialect.port), weight, priority)
+        return Added(address.node, where(address, self.driver.dialect.port), weight, priority, node_zone(address))
 
     def is_shared(self, name: str) -> bool:
         """Whether the sessions of a node's server are shared with other clients, by a pooler in between."""

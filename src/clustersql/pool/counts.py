@@ -8,6 +8,7 @@ from typing import Any
 from ..config.knobs import Knobs
 from ..core.booking.book import Book
 from ..core.policies.named import Policy, policy
+from ..core.policies.zoned import Zoned
 from ..nodes.topology import Topology
 
 
@@ -18,8 +19,9 @@ def empty_book(topology: Topology) -> Book:
 
 
 def policy_of(knobs: Knobs) -> Policy:
-    """Return the policy that the knobs name, with a seed of its own."""
-    return policy(knobs.policy, knobs.local_threshold, random.randrange(1 << 16))
+    """Return the policy that the knobs name, with a seed of its own; within the zone that they name."""
+    chosen = policy(knobs.policy, knobs.local_threshold, random.randrange(1 << 16))
+    return Zoned(chosen, knobs.zone, knobs.zone_preference) if knobs.zone else chosen
 
 
 def counted(book: Book, waits: int = 0, hung: int = 0) -> dict[str, Any]:

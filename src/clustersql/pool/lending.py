@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Generic
 
+from ..config.knobs import Knobs
 from ..core.booking.book import Book
 from ..core.booking.shelf import Actions, Session, Shelf, Waiter
 from ..core.view.use import Use
@@ -118,7 +119,7 @@ class Lending(Generic[D]):
         """Take the knobs over that were published with the view; the others are read where they are."""
         before, knobs = self.knobs, self.topology.settings
         chosen = None
-        if (before.policy, before.local_threshold) != (knobs.policy, knobs.local_threshold):
+        if _policy(before) != _policy(knobs):
             chosen = policy_of(knobs)
         self.knobs, self.timeout = knobs, knobs.timeout
         return self._book.resize(knobs.max_size, knobs.max_dials_per_node, chosen, knobs.slow_start)
@@ -226,3 +227,8 @@ class Lending(Generic[D]):
             for session in self._book.lost(is_unreachable):
                 self._book.take_in(session, actions)
         self._act(actions)
+
+
+def _policy(knobs: Knobs) -> tuple[object, ...]:
+    """Return the knobs that a policy is made of."""
+    return knobs.policy, knobs.local_threshold, knobs.zone, knobs.zone_preference

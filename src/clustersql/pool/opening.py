@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import fork
+from ..config.options import ROLES
 from ..core.booking.book import dial_plan
 from ..core.booking.opening import GaveUp, fill
 from ..core.booking.shelf import Actions, Session, Shelf, Waiter
@@ -17,7 +18,7 @@ from ..core.steps import Dial, Look, Picture, Step, Steps
 from ..core.view.probe import Probe
 from ..core.view.transitions import is_overtaken
 from ..core.view.use import Use
-from ..core.view.view import Service, Want
+from ..core.view.view import Want
 from ..errors import PoolClosed
 from ..nodes.dial import CalledOff, D, is_callers, server_of, tell_failure
 from .lending import Lending
@@ -262,7 +263,7 @@ class Opening(Lending[D]):
         """
         settings = self.topology.settings
         if settings.min_idle:
-            service = Service.READ if settings.read_only else Service.WRITE
+            service = ROLES[settings.read_role if settings.read_only else "primary"]
             with self._lock:
                 # Arguments that no server has taken yet are dialled with for their caller alone, who is told.
                 self._asked = {use for use in self._asked if use is None or use.is_claimed}

@@ -17,7 +17,7 @@ from .. import fork
 from ..core.recovery.observed import During, Observed, Outcome, outcome
 from ..core.recovery.recover import blamed
 from ..core.recovery.verdict import Situation
-from ..core.view.node import Reach
+from ..core.view.node import Reach, Role
 from ..core.view.view import Service, Want
 from ..drivers.base import sockets
 from ..drivers.contract import AnyDriver
@@ -94,8 +94,11 @@ class OutsideConnections:
         node = view.by_name.get(origin.node)
         if node is None or node.generation != origin.generation or node.draining:
             return False
+        if origin.want.service is Service.PREFER_REPLICA and node.role is not Role.REPLICA:
+            # Those of a framework's pool would stay on the primary for as long as it keeps them.
+            return not view.serving(replace(origin.want, service=Service.REPLICA), time.monotonic())
         return origin.node in view.serving(origin.want) or (
-            origin.want.service is Service.READ
+            origin.want.service in (Service.READ, Service.PREFER_REPLICA)
             and node.usable
             and view.fresh(node, origin.want.max_lag, time.monotonic())
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,21 @@ def measured(topology: Topology, pools: Sequence[dict[str, Any]]) -> dict[str, A
         "RetriesRefused": topology.budget.refused,
         "CausalReads": dict(topology.causal),
         "Panic": _panic(topology),
+        "Zone": topology.settings.zone or "",
+        "Zones": _zones(topology, per_node),
         "Pool": {_title(name): value for name, value in stats.items()},
         "Nodes": {name: _node(topology, name, per_node.get(name, {})) for name in sorted(topology.servers)},
     }
+
+
+def _zones(topology: Topology, per_node: Mapping[str, dict[str, Any]]) -> dict[str, int]:
+    """Return how many checkouts the nodes of each zone have served, "" where it is not known; empty: no node has a
+    zone.
+    """
+    view, served = topology.view, Counter[str]()
+    for node in view:
+        served[view.zone(node)] += per_node.get(node.name, {}).get("checkouts", 0)
+    return dict(sorted(served.items())) if any(served) else {}
 
 
 def _together(stats: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -76,6 +89,7 @@ def _node(topology: Topology, name: str, counts: dict[str, Any]) -> dict[str, An
             "Discovered": node.origin is Origin.DISCOVERED,
             "Server": node.server,
             "Behind": node.behind,
+            "Zone": topology.view.zone(node),
             "State": node.reach.value,
             "Role": node.role.value,
             "Readiness": node.readiness.value,
@@ -102,7 +116,8 @@ def _panic(topology: Topology) -> list[str]:
     view = topology.view
     if all(node.reach is Reach.UNKNOWN for node in view):
         return []
-    return sorted(s.value for s in (Service.READ, Service.WRITE) if not view.candidates[s])
+    wanted = {Service.READ, Service.WRITE} | ({Service.REPLICA} if topology.settings.read_role == "replica" else set())
+    return sorted(s.value for s in wanted if not view.candidates[s])
 
 
 def _policy(topology: Topology) -> str:

@@ -31,6 +31,8 @@ from .values import (
 if TYPE_CHECKING:
     from ..nodes.topology import Topology
 
+SERVED = (Service.WRITE, Service.READ, Service.REPLICA)
+"""The services that a node has or has not; to prefer a replica is an order among those of any role."""
 IN_WORDS = dict(zip(AXES, ("reachability", "role", "readiness", "drain", "epoch"), strict=True))
 
 
@@ -40,7 +42,7 @@ def snapshot(topology: Topology, pools: Sequence[tuple[str, dict[str, Any]]]) ->
     return Snapshot(
         cluster=topology.name,
         at=moment(time.time()),
-        wanted=(Service.READ if settings.read_only else Service.WRITE).value,
+        wanted=_wanted(topology).value,
         epoch=_epoch(view.epoch),
         nodes=tuple(_node(topology, view, node) for node in view if node.origin is not Origin.REPORTED),
         pools=tuple(_pool(api, told) for api, told in pools),
@@ -48,6 +50,13 @@ def snapshot(topology: Topology, pools: Sequence[tuple[str, dict[str, Any]]]) ->
         discovery=_discovery(topology, view),
         knobs={field.name: _shown(getattr(settings, field.name)) for field in fields(settings)},
     )
+
+
+def _wanted(topology: Topology) -> Service:
+    """Return the service without which the cluster is of no use."""
+    if not topology.settings.read_only:
+        return Service.WRITE
+    return Service.REPLICA if topology.settings.read_role == Service.REPLICA.value else Service.READ
 
 
 def _shown(value: Any) -> Any:
@@ -87,11 +96,12 @@ def _node(topology: Topology, view: View, node: Node) -> NodeReport:
         discovered=node.origin is Origin.DISCOVERED,
         server=node.server,
         behind=node.behind,
+        zone=view.zone(node),
         state=node.reach.value,
         role=node.role.value,
         readiness=node.readiness.value,
         serves=tuple(
-            service.value for service in view.candidates if node.name in view.serving(Want(service, max_lag=asked), now)
+            service.value for service in SERVED if node.name in view.serving(Want(service, max_lag=asked), now)
         ),
         axes=tuple(_axes(topology, node)),
         kept_out=tuple(_obstacle(topology, node.name, one) for one in obstacles(view, node, asked, now)),

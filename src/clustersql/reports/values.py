@@ -36,6 +36,8 @@ class NodeReport:
     """Where the server that it stands for says that it is; "": not told."""
     behind: str
     """The node whose address has led to this server too; "": it has an address of its own."""
+    zone: str
+    """Where it is; "": not known."""
     state: str
     """Whether it can be talked to: ``unknown``, ``up``, ``suspect``, ``down``."""
     role: str
@@ -69,7 +71,7 @@ class WaiterReport:
     """A caller who waits for a connection."""
 
     wants: str
-    """The service: ``primary``, ``any`` or ``replica``."""
+    """The service: ``primary``, ``any``, ``replica`` or ``prefer-replica``."""
     read_only: bool
     """Whether the session is to be read-only."""
     node: str
@@ -165,7 +167,8 @@ class Snapshot:
     at: str
     """When this was so."""
     wanted: str
-    """The service that it is wanted for: ``primary``, or ``any`` where the whole cluster is only read."""
+    """The service that it is wanted for: ``primary``, or where the whole cluster is only read ``any``, or ``replica``
+    if the knob ``read_role`` says so."""
     epoch: str
     """The newest history seen, such as ``timeline 3``; "": none was told."""
     nodes: tuple[NodeReport, ...]

@@ -103,6 +103,19 @@ def _serving(told: Told) -> Iterator[Sample]:
         yield {CLUSTER: told.snapshot.cluster, "service": service}, count
 
 
+def _crossing(told: Told) -> Iterator[Sample]:
+    """Of a cluster that has a zone of its own: what the nodes of each zone served."""
+    if own := told.figures["Zone"]:
+        for name, figures in told.figures["Nodes"].items():
+            zone = figures.get("Zone", "")
+            labels = {CLUSTER: told.snapshot.cluster, NODE: name, "zone": zone, "crossing": _yes(zone != own)}
+            yield labels, figures.get("Checkouts", 0)
+
+
+def _yes(flag: bool) -> str:
+    return "yes" if flag else "no"
+
+
 def _retries(told: Told) -> Iterator[Sample]:
     yield {CLUSTER: told.snapshot.cluster, "outcome": "run"}, told.figures["Retries"]
     yield {CLUSTER: told.snapshot.cluster, "outcome": "refused"}, told.figures["RetriesRefused"]
@@ -212,6 +225,13 @@ FAMILIES: tuple[Family, ...] = (
     Family("clustersql.node.dialling", GAUGE, "{connection}", "Dials under way.", _of_nodes("Dialling")),
     Family(
         "clustersql.node.checkouts", COUNTER, "{checkout}", "Checkouts that the node served.", _of_nodes("Checkouts")
+    ),
+    Family(
+        "clustersql.zone.checkouts",
+        COUNTER,
+        "{checkout}",
+        "Checkouts that a node served, by its zone, and whether they left the program's own.",
+        _crossing,
     ),
     Family("clustersql.node.connections", COUNTER, "{connection}", "Connections opened.", _of_nodes("Connections")),
     Family("clustersql.node.errors", COUNTER, "{error}", "Errors of the node.", _of_nodes("Errors")),

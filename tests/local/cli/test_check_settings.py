@@ -14,7 +14,8 @@ import clustersql
 from clustersql import Cluster, ConfigError
 from clustersql.cli.check.cluster import FAR_BEHIND, MANY_BEHIND, _backlog, _durability, _histories
 from clustersql.cli.check.result import ClusterResult, NodeResult
-from clustersql.core.view.node import Epoch
+from clustersql.cli.check.zones import zone_in, zoned
+from clustersql.core.view.node import Epoch, Report, Role
 
 
 class Wire:
@@ -133,3 +134,31 @@ def test_a_max_lag_that_cannot_be_measured_is_told_of_a_file(
     ran = cli("check", file)
     assert ran.status != 0
     assert why in " ".join((ran.out + ran.err).split())
+
+
+def zones_noted(zone: str, *places: str) -> list[str]:
+    """What is noted where the nodes n1, n2, ... are in these zones, and the program in ``zone``."""
+    topology, result = Cluster("shop", driver="sqlite3", zone=zone)._topology, ClusterResult("shop", "sqlite3")
+    result.nodes = [NodeResult(f"n{i}", "", authenticated=True, zone=place) for i, place in enumerate(places, 1)]
+    zoned(topology, result)
+    assert result.findings == []
+    return [note.what for note in result.notes]
+
+
+def test_what_makes_a_zone_worth_little_is_noted() -> None:
+    assert zones_noted("eu-1a", "eu-1a", "eu-1a", "eu-1b") == []
+    assert zones_noted("", "", "") == []
+    [nobody] = zones_noted("eu-1A", "eu-1a", "eu-1b")
+    assert "runs in eu-1A, where no node is; did you mean eu-1a?" in nobody
+    [alone] = zones_noted("eu-1a", "eu-1a", "eu-1b")
+    assert "eu-1a has one node" in alone
+    [unknown] = zones_noted("eu-1a", "eu-1a", "eu-1a", "")
+    assert "of n3 it is not known" in unknown
+
+
+def test_the_zone_of_a_server_is_known_by_what_it_says_of_itself() -> None:
+    cluster = Cluster("shop", driver="psycopg", zone="a", zone_map={"10.0.2.0/24": "b"})
+    cluster.add_node("rw", host="shop-rw", zone="a")
+    for server, zone in (("10.0.2.3:5432", "b"), ("10.0.1.3:5432", "a")):
+        assert zone_in(cluster._topology, "rw", Report(Role.PRIMARY, server=server)) == zone
+    assert zone_in(cluster._topology, "gone", Report(Role.PRIMARY)) == ""

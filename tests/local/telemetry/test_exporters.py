@@ -93,6 +93,24 @@ def test_the_commit_guard_says_where_it_is_active() -> None:
     shop.close()
 
 
+def test_what_leaves_the_zone_is_counted(tmp_path: Path) -> None:
+    with_zone = Cluster("books", driver="sqlite3", zone="a", read_only=True)
+    for zone in "ab":
+        with_zone.add_node(f"n{zone}", database=str(tmp_path / "zones.db"), zone=zone)
+    db = with_zone.open()
+    with db.connection(node="na"), db.connection(node="nb"), db.connection(node="nb"):
+        figures = with_zone.metrics()
+    registry = CollectorRegistry()
+    register([with_zone], registry)
+    found = scraped(generate_latest(registry).decode())
+    served = "clustersql_zone_checkouts_total"
+    assert found[key(served, cluster="books", node="na", zone="a", crossing="no")] == 1
+    assert found[key(served, cluster="books", node="nb", zone="b", crossing="yes")] == 2
+    assert (figures["Zone"], figures["Zones"], figures["Nodes"]["nb"]["Zone"]) == ("a", {"a": 1, "b": 2}, "b")
+    assert [node.zone for node in with_zone.snapshot().nodes] == ["a", "b"]
+    with_zone.close()
+
+
 def test_every_family_is_exported_with_its_type_and_help(cluster: Cluster) -> None:
     registry = CollectorRegistry()
     register([cluster], registry)

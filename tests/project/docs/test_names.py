@@ -51,7 +51,7 @@ FUNCTIONS = {
 }
 
 SINGLE = "(self, operation, parameters, /, **options)"
-DIAL = "(self, *, read_only=False, node=None, timeout=None, max_lag=None, after=None, **arguments)"
+DIAL = "(self, *, read_only=False, node=None, role=None, timeout=None, max_lag=None, after=None, **arguments)"
 SETTINGS = "timeout=None, read_only=None"
 PINS = "node=None, role=None, move=None, max_lag=None"
 

@@ -8,6 +8,7 @@ import pytest
 
 from clustersql.config.knobs import KNOBS, changed, settings
 from clustersql.config.options import Options
+from clustersql.core.view.view import Service
 
 
 def test_the_others_stay_as_they_are() -> None:
@@ -67,3 +68,20 @@ def test_options_that_nobody_has_given_are_the_cluster_s() -> None:
     knobs = settings(read_only=True, max_lag=5)
     assert Options.under(knobs) == Options(read_only=True, max_lag=5.0)
     assert Options.under(knobs, {"read_only": False, "timeout": 2}) == Options(timeout=2, max_lag=5.0)
+
+
+@pytest.mark.parametrize(
+    ("read_role", "given", "service"),
+    [
+        ("any", {"read_only": True}, Service.READ),
+        ("prefer-replica", {"read_only": True}, Service.PREFER_REPLICA),
+        ("replica", {"read_only": True}, Service.REPLICA),
+        ("replica", {}, Service.WRITE),
+        ("replica", {"read_only": True, "role": "any"}, Service.READ),
+        ("replica", {"read_only": True, "role": "primary"}, Service.WRITE),
+        ("prefer-replica", {"read_only": True, "node": "n1"}, Service.READ),
+        ("any", {"role": "prefer-replica"}, Service.PREFER_REPLICA),
+    ],
+)
+def test_who_serves_reads_by_the_knob_and_by_the_call(read_role: str, given: dict[str, Any], service: Service) -> None:
+    assert Options.under(settings(read_role=read_role), given).want(autocommit=True).service is service

@@ -190,10 +190,12 @@ def test_every_knob_can_stand_in_a_file(name: str, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     default = KNOBS[name].default
     unset = {"dialect": "sqlite", "max_lag": "16MB", "address_map": {"10.0.0.1": "db1:5432"}}
+    unset |= {"zone": "eu-1a", "zone_map": {"db1": "eu-1a"}}
     value = unset[name] if default is None else default
     shown = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else repr(value).replace("':", "' =")
-    with_it = {"discover": True} if name == "address_map" else {}
-    file.write_text(f"{NODE}[clusters.a]\n{'discover = true' if with_it else ''}\n{name} = {shown}")
+    with_it = {"address_map": {"discover": True}, "zone_map": {"zone": "eu-1a"}}.get(name, {})
+    also = {"address_map": "discover = true", "zone_map": "zone = 'eu-1a'"}.get(name, "")
+    file.write_text(f"{NODE}[clusters.a]\n{also}\n{name} = {shown}")
     (cluster,) = read(file)
     assert cluster.settings == {**with_it, name: value}
     settings(**cluster.settings)

@@ -31,6 +31,10 @@ DEFAULTS = {
     "max_lag": None,
     "causal_wait": 0.02,
     "read_only": False,
+    "read_role": "any",
+    "zone": None,
+    "zone_preference": 2.0,
+    "zone_map": None,
     "retry_limit": 2,
     "retry_ratio": 0.2,
     "retry_reserve": 10,
@@ -52,6 +56,8 @@ DEFAULTS = {
 WRONG = [
     ("max_sise", 3, "no such knob; did you mean max_size?"),
     ("zzz", 3, "no such knob; known: timeout, connect_timeout, "),
+    ("read_role", "primary", "must be one of any, prefer-replica, replica, not 'primary'"),
+    ("read_role", "prefer_replica", "did you mean prefer-replica?"),
     ("timeout", 0, "must be a number of seconds above 0, at most a year, not 0"),
     ("timeout", True, "not True"),
     ("timeout", "30", "not '30'"),
@@ -104,7 +110,7 @@ def test_every_knob_is_described(name: str) -> None:
     assert knob.check.accepts(knob.default)
     assert len(knob.help) > 20
     assert knob.help.endswith(".")
-    assert (knob.unit == "s") == (knob.type == "float" and name != "retry_ratio")
+    assert (knob.unit == "s") == (knob.type == "float" and name not in ("retry_ratio", "zone_preference"))
     assert knob.in_file == (name != "on_connect")
 
 

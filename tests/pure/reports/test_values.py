@@ -25,6 +25,7 @@ NODE = NodeReport(
     False,
     "",
     "",
+    "eu-1a",
     "up",
     "primary",
     "ready",

@@ -15,6 +15,7 @@ from .node import inspect
 from .result import ClusterResult, NodeResult
 from .statements import Scratch, statements
 from .wire import Wire, gather
+from .zones import zoned
 
 __all__ = ["check_cluster"]
 
@@ -35,6 +36,7 @@ def check_cluster(
             progress("asking the members that the nodes report")
             discovered(topology, wires, result, seconds, _nodes)
         _roles(topology, result)
+        zoned(topology, result)
         usable = [node for node in result.nodes if node.readiness == "ready" and not node.error]
         _durability(topology, [wires[node.name] for node in usable if node.role == "primary"], result)
         writers = [] if topology.settings.read_only else [node.name for node in usable if node.role == "primary"]

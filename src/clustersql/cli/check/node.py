@@ -18,6 +18,7 @@ from ...nodes.topology import Topology
 from .members import learn, several_addresses
 from .result import ClusterResult, NodeResult
 from .wire import Wire
+from .zones import zone_in
 
 __all__ = ["first_line", "inspect"]
 
@@ -39,6 +40,7 @@ def inspect(topology: Topology, name: str, wire: Wire, cluster: ClusterResult) -
         result.reachable = result.authenticated = True
         report: Report = wire.probe().limited(topology.settings.max_receive_queue)
         _take(result, report)
+        result.zone = zone_in(topology, name, report)
         learn(topology, name, wire, report)
         questions = topology.driver.dialect.questions
         _measure(result, wire, questions)

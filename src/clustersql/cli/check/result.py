@@ -59,6 +59,8 @@ class NodeResult:
     """As `core.view.node.Report.epoch`."""
     position: Position | None = None
     """As `core.view.node.Report.position`."""
+    zone: str = ""
+    """Where it is; "": not known."""
     discovered: bool = False
     """The database told of it, and no configuration."""
 

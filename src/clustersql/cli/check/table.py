@@ -53,6 +53,7 @@ def _facts(nodes: Sequence[NodeResult]) -> Table:
         "TLS": [node.tls or ("no" if node.authenticated else "-") for node in nodes],
         "version": [node.version or "-" for node in nodes],
         "role": [node.role for node in nodes],
+        **({"zone": [node.zone or "-" for node in nodes]} if any(node.zone for node in nodes) else {}),
         "state": [node.readiness + (f": {node.why}" if node.why else "") for node in nodes],
         "may create": ["-" if node.grants is None else _yes(node.grants) for node in nodes],
         "clock": ["-" if node.clock is None else f"{node.clock * 1e3:+.1f} ms" for node in nodes],

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..policies.named import LeastLatency, Policy, Random, admitted
+from ..policies.named import Policy, Random, admitted
 from ..policies.plan import plan
 from ..steps import Changed, DialFailed
 from ..view.node import Origin
@@ -26,9 +26,6 @@ from ..view.view import SLOW_START, View, Want
 from .queue import Queue
 from .shelf import UNDERWAY, Actions, Session, Shelf, Waiter
 
-EVICT = 2.0
-"""At the limit an idle connection on another node is used, unless its answers take more than this many times as long as
-those of the best one."""
 EVICT_EVERY = 1.0
 """Seconds between two connections that are closed for a faster node's sake: an eviction costs a dial, and two equal
 nodes whose estimates differ for a moment would go on taking connections from each other."""
@@ -73,7 +70,7 @@ class Book(Queue):
                 self._welcome_back(shelf)
             shelf.order = node.order  # of a discovered node it changes when another one comes
             shelf.retired, shelf.ends_at = node.draining, node.ends_at
-            shelf.weight, shelf.priority = node.weight, node.priority
+            shelf.weight, shelf.priority, shelf.zone = node.weight, node.priority, view.zone(node)
             if shelf.generation != node.generation:
                 shelf.generation = node.generation
                 self._retire(shelf, actions)
@@ -162,8 +159,8 @@ class Book(Queue):
     def _second_best(self, best: Shelf, shelves: Iterable[Shelf], now: float, use: Use | None = None) -> Shelf | None:
         """The best node has no idle connection.  With room for a dial there, dial; at the limit use another node.
 
-        Where that one is much slower, one caller at a time makes room for a dial of the best one, and the others do not
-        wait for it.  The nodes' speed alone is compared: a queue is no reason to close a connection that can serve now.
+        Where the policy finds the best one worth it, one caller at a time makes room for a dial of that, and the others
+        do not wait for it.
         """
         if self.total < self.max_size and best.dials < self.max_dials:
             return None
@@ -171,8 +168,7 @@ class Book(Queue):
         if not idle:
             return None
         other = self.policy.pick(idle, now, self.random)
-        slower = isinstance(self.policy, LeastLatency) and other.expected(now) > EVICT * best.expected(now)
-        if not slower or best.dials or now < self._evicted_at + EVICT_EVERY:
+        if best.dials or now < self._evicted_at + EVICT_EVERY or not self.policy.is_worth_a_dial(best, other, now):
             return other
         self._evicted_at = now
         return None

@@ -10,14 +10,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..view.node import Node, Origin, Reach
+from ..view.node import Node, Origin, Reach, Role
 from ..view.obstacles import behind, obstacles
 from ..view.view import Service, View, Want
 from .load import Load
 from .named import Policy
 from .plan import chosen
 
-NEEDS = {Service.WRITE: "a primary", Service.REPLICA: "a replica", Service.READ: "any node"}
+NEEDS = {
+    Service.WRITE: "a primary",
+    Service.REPLICA: "a replica",
+    Service.READ: "any node",
+    Service.PREFER_REPLICA: "preferably a replica",
+}
 """What a service asks for, in words."""
 
 
@@ -38,6 +43,8 @@ class Candidate:
     yet."""
     in_flight: int
     """How many of this process's connections to it are in use now."""
+    zone: str = ""
+    """Where it is; "": not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class Route:
     why: str
     """In one sentence, why this one."""
     wants: str
-    """The service that was asked for: ``primary``, ``any`` or ``replica``."""
+    """The service that was asked for: ``primary``, ``any``, ``replica`` or ``prefer-replica``."""
     read_only: bool
     """Whether the session refuses writes."""
     max_lag: str
@@ -96,7 +103,7 @@ def candidates(
     """
     first = [load.name for load in chosen(view, want, loads, policy, at)]
     return tuple(
-        _candidate(view, node, want, loads.get(node.name), policy, now, taken, at, first)
+        _candidate(view, node, want, loads, policy, now, taken, at, first)
         for node in view
         if node.origin is not Origin.REPORTED
     )
@@ -106,19 +113,19 @@ def _candidate(
     view: View,
     node: Node,
     want: Want,
-    load: Load | None,
+    loads: Mapping[str, Load],
     policy: Policy,
     now: float,
     taken: str,
     at: float,
     first: list[str],
 ) -> Candidate:
-    against, fits = tuple(_against(view, node, want, at)), node.name in first
+    against, fits, load = tuple(_against(view, node, want, at)), node.name in first, loads.get(node.name)
     if fits:  # in panic it is tried whatever speaks against it
-        behind_it = () if node.name == taken or not taken else (f"the policy {policy.name} put it behind {taken}",)
-        against = (*against, *behind_it)
+        if taken and node.name != taken:
+            against = (*against, _put_behind(load, loads.get(taken), taken, policy, now))
     elif not against:
-        against = (f"the policy {policy.name} leaves it out while others can serve",)
+        against = (_left_out(view, node, want, policy, first),)
     return Candidate(
         node.name,
         node.name == taken,
@@ -126,7 +133,23 @@ def _candidate(
         against,
         round(load.expected(now), 6) if load is not None and load.sampled_at else None,
         0 if load is None else load.in_flight,
+        view.zone(node),
     )
+
+
+def _put_behind(load: Load | None, other: Load | None, taken: str, policy: Policy, now: float) -> str:
+    """Return why a node, which could serve, was put behind the one that was ``taken``."""
+    if load is None or other is None:
+        return f"{policy.words} put it behind {taken}"
+    return policy.behind(load, other, now)
+
+
+def _left_out(view: View, node: Node, want: Want, policy: Policy, first: list[str]) -> str:
+    """Return why ``node``, which could serve, is not among the ``first``."""
+    preferred = want.service is Service.PREFER_REPLICA and node.role is not Role.REPLICA
+    if preferred and any(view.by_name[name].role is Role.REPLICA for name in first):
+        return f"role: {node.role.value}, and a replica serves, which is preferred"
+    return f"the policy {policy.name} leaves it out while others can serve"
 
 
 def _against(view: View, node: Node, want: Want, at: float) -> Iterator[str]:
@@ -167,4 +190,4 @@ def sentence(view: View, want: Want, found: tuple[Candidate, ...], policy: Polic
         return f"it had a connection at hand, and {others or 'no other'} had none"
     if not others:
         return f"{NEEDS[want.service]} is asked for, and it is the only one that can serve"
-    return f"{NEEDS[want.service]} is asked for, and the policy {policy.name} put it before {others}"
+    return f"{NEEDS[want.service]} is asked for, and {policy.words} put it before {others}"

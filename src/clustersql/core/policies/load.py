@@ -18,6 +18,11 @@ TAU = 10.0
 used again."""
 LEAST_WEIGHT = 0.05
 """Every sample counts at least this much, or one node's stalls would be remembered for too long."""
+MEMORY = 50
+"""Of so many answers `Load.usual` is the mean, or thereabouts."""
+OUTLIER = 10.0
+"""Times of what is usual that a single answer counts for at most there: a pause of 50 ms, where answers take 0.5 ms,
+would send a client's reads to another zone for seconds."""
 PENALTY = 0.250
 """Seconds that a failure sets the estimate to, at least.  The error's own latency is never recorded: an instant error
 must not look fast."""
@@ -50,7 +55,9 @@ class Load:
         "sampled_at",
         "samples",
         "slow_since",
+        "usual",
         "weight",
+        "zone",
     )
 
     def __init__(self, name: str, order: int = 0) -> None:
@@ -66,6 +73,9 @@ class Load:
         """When the latest answer came that says something of the node's speed, in monotonic seconds."""
         self.samples = 0
         """How many answers are in the estimate."""
+        self.usual = 0.0
+        """What the latest answers took on the mean, in seconds: it does not fade, and one slow answer is no news.  For
+        comparing zones."""
         self.connect = 0.0
         """Seconds of the quickest connect; 0.0 until there was one."""
         self.failed = False
@@ -81,6 +91,8 @@ class Load:
         """As configured, see `core.policies.configured`."""
         self.priority = 1
         """The same."""
+        self.zone = ""
+        """Where the node is (`core.view.zone`); "": not known."""
 
     @property
     def oldest(self) -> float:
@@ -115,6 +127,10 @@ class Load:
         self.failed = False
         keep = min(exp((self.sampled_at - now) / TAU), 1.0 - LEAST_WEIGHT, 1.0 - 1.0 / self.samples)
         self.ewma = keep * self.ewma + (1.0 - keep) * seconds
+        usual, heavy = self.usual, self.samples < MEMORY
+        if self.samples > 1 and seconds > OUTLIER * usual:
+            seconds = OUTLIER * usual
+        self.usual = usual + (seconds - usual) / (self.samples if heavy else MEMORY)
         self.sampled_at = now
 
     def penalize(self, now: float) -> None:

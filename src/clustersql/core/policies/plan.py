@@ -1,5 +1,8 @@
 """Whom to try, in order: the filter (`core.view.view`), then the groups and the rank (`core.policies.named`).  A plan
 is an order of preference, not a node.
+
+Where a replica is preferred, the primary is in the plan only when no replica is: the groups that the policy makes of
+what was configured come first, so a node that is configured to be the last stays the last.
 """
 
 from __future__ import annotations
@@ -7,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from ..view.view import SLOW_START, View, Want
+from ..view.node import Role
+from ..view.view import SLOW_START, Service, View, Want
 from .load import Load
 from .named import Policy, Random, admitted
 
@@ -19,12 +23,21 @@ def chosen(
 ) -> tuple[L, ...]:
     """Return the nodes whose connections may be used for ``want`` now, in the configured order.
 
-    Those that serve it, or in panic those that answer; of them those that come into question by the policy.  ``avoid``
-    is left out where there is another one, whatever the policy says of that: a retry goes to another node.
+    Those that serve it, or in panic those that answer; of them those that come into question by the policy, and of
+    these the replicas where they are preferred.  ``avoid`` is left out where there is another one, whatever the policy
+    says of that: a retry goes to another node.
     """
     found = [loads[name] for name in view.eligible(want, now) if name in loads]
     others = found if avoid is None else [load for load in found if load.name != avoid]
-    return tuple(policy.first(others or found))
+    first = policy.first(others or found)
+    return tuple(first) if want.service is not Service.PREFER_REPLICA else tuple(_preferred(view, want, first))
+
+
+def _preferred(view: View, want: Want, loads: Sequence[L]) -> Sequence[L]:
+    """Return the replicas of ``loads`` where ``want`` prefers them; all where it does not, or where there is none."""
+    if want.service is not Service.PREFER_REPLICA:
+        return loads
+    return [load for load in loads if view.by_name[load.name].role is Role.REPLICA] or loads
 
 
 def plan(
@@ -55,10 +68,11 @@ def plan(
     if (
         ready and not best
     ):  # the group that comes first only refuses new connections: else a caller without any would wait for its retry
-        best = policy.first([loads[name] for name in usable if name in ready and name != avoid])
+        others = [loads[name] for name in usable if name in ready and name != avoid]
+        best = _preferred(view, want, policy.first(others))
     names = [load.name for load in _ranked(view, best, policy, now, random, slow_start)]
     if untried:
-        first = policy.first(untried)
+        first = _preferred(view, want, policy.first(untried))
         groups = [first, [load for load in untried if load not in first]]
         if view.spreads(want):
             groups = [_all_ranked(group, policy, now, random) for group in groups]

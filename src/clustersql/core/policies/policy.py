@@ -22,6 +22,10 @@ SCAN = 16
 cheaper."""
 SAMPLE = 8
 
+EVICT = 2.0
+"""At the limit an idle connection on another node is used, unless its answers take more than this many times as long as
+those of the best one."""
+
 
 class Policy:
     """A ranking with a name.  ``stagger`` 0 means: dial every candidate at once."""
@@ -49,6 +53,21 @@ class Policy:
     def turn(self) -> Policy:
         """Return the policy that ranks for one caller, who may look several times until it has a connection."""
         return self
+
+    def is_worth_a_dial(self, best: Load, other: Load, now: float) -> bool:
+        """Tell whether, at the limit of the pool, a connection to ``best`` is opened in place of an idle one to
+        ``other``.
+        """
+        return False
+
+    @property
+    def words(self) -> str:
+        """What is said of it in a sentence."""
+        return f"the policy {self.name}"
+
+    def behind(self, load: Load, taken: Load, now: float) -> str:
+        """Return why ``load`` was put behind ``taken``, in words."""
+        return f"{self.words} put it behind {taken.name}"
 
     def __repr__(self) -> str:
         return f"<policy {self.name}>"
@@ -83,6 +102,10 @@ class LeastLatency(Policy):
                 if random() * ties < 1.0:  # each of n equals is left with probability 1/n
                     best = load
         return best
+
+    def is_worth_a_dial(self, best: Load, other: Load, now: float) -> bool:
+        """By the nodes' speed alone: a queue is no reason to close a connection that can serve now."""
+        return other.expected(now) > EVICT * best.expected(now)
 
 
 class Race(LeastLatency):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from .discovery import excluded, in_order
 from .node import Node, Origin
@@ -20,7 +21,7 @@ def added(view: View, seen: Added, now: float) -> View:
     if any(n.name == seen.node and n.origin is Origin.CONFIGURED for n in view.nodes):
         return view
     order = max((n.order for n in view.nodes if n.origin is Origin.CONFIGURED), default=-1) + 1
-    new = Node(seen.node, order, since=now, endpoint=seen.endpoint, weight=seen.weight, priority=seen.priority)
+    new = Node(seen.node, order, since=now, **_configured(seen))
     at, known = str(seen.endpoint), view.discovery
     if known is not None:
         known = replace(known, excluded=known.excluded - {at})
@@ -55,17 +56,22 @@ def listed(view: View, seen: Listed, now: float) -> View:
     return replace(view, nodes=in_order([*after, *others]), at=now, version=view.version + 1)
 
 
+def _configured(told: Added) -> dict[str, Any]:
+    """Return the fields of a node that the configuration says."""
+    return {"endpoint": told.endpoint, "weight": told.weight, "priority": told.priority, "zone": told.zone}
+
+
 def _relisted(node: Node, seen: Listed, told: Added | None, order: int, now: float) -> Node:
     """What is under way there ends normally; no new work goes by a connection of before, where that is dialled
     otherwise now.
     """
     if told is None:
         return changed(node, order=order)
-    same = {"order": order, "endpoint": told.endpoint, "weight": told.weight, "priority": told.priority}
+    same = {"order": order, **_configured(told)}
     if node.name in seen.moved:
-        kept = {"generation": node.generation + 1, "draining": node.draining, "ends_at": node.ends_at}
-        return Node(node.name, since=now, why="its address was changed", **same, **kept)  # type: ignore[arg-type]
+        kept: dict[str, Any] = {"generation": node.generation + 1, "draining": node.draining, "ends_at": node.ends_at}
+        return Node(node.name, since=now, why="its address was changed", **same, **kept)
     if node.address in seen.altered:
-        anew = {"generation": node.generation + 1, "peers": frozenset(), "retry_at": now}
+        anew: dict[str, Any] = {"generation": node.generation + 1, "peers": frozenset(), "retry_at": now}
         return changed(node, **same, **anew)
     return changed(node, **same)

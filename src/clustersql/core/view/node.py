@@ -198,6 +198,8 @@ class Node:
     """As configured, for the policy of this name."""
     priority: int = 1
     """As configured, for the policy of this name."""
+    zone: str = ""
+    """As configured; "": it was not (`core.view.zone`)."""
 
     def confirmed_by(self, role: Role) -> bool:
         """Whether the role that a server tells at connect is no news: then nothing else has to be asked."""

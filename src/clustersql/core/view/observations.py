@@ -99,6 +99,8 @@ class Added:
     """For the policy of this name."""
     priority: int = 1
     """For the policy of this name."""
+    zone: str = ""
+    """Where it is; "": not told."""
 
 
 @dataclass(frozen=True, slots=True)

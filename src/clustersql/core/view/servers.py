@@ -76,6 +76,7 @@ def met(nodes: Sequence[Node], asked: str, name: str, server: str, now: float) -
         behind=head.name,
         weight=head.weight,
         priority=head.priority,
+        zone=head.zone,
     )
     last = max(i for i, node in enumerate(nodes) if node.address == head.name)
     return (*nodes[: last + 1], one, *nodes[last + 1 :])

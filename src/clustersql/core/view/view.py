@@ -7,7 +7,8 @@ Rules
 2. Work that may write goes to a primary.  With ``writer="single"`` that is the first usable primary in the configured
    order: the same in every process without talking, so all clients of a Galera cluster agree on one writer and
    certification conflicts stay rare.
-3. Work declared read-only may go to every usable node.
+3. Work declared read-only may go to every usable node; where a replica is preferred, the primary is asked only when
+   none serves (`core.policies.plan`).
 4. When every candidate for a role is out, those that still answer are tried all the same (panic), but never a known
    replica for a write, and never one of an older epoch.
 5. A caller that sets a bound to the lag never gets a node that is further behind, or whose lag is not known; a primary
@@ -16,7 +17,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -26,6 +27,7 @@ from .freshness import MaxLag, Track
 from .members import Discovery
 from .node import Epoch, Node, Reach, Readiness, Role
 from .use import Use
+from .zone import zone_of
 
 
 class Service(Enum):
@@ -34,6 +36,7 @@ class Service(Enum):
     WRITE = "primary"
     READ = "any"
     REPLICA = "replica"
+    PREFER_REPLICA = "prefer-replica"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +97,8 @@ class View:
     """Seconds for which only another database must have answered, everywhere, before it is taken for the cluster's."""
     rebuilt_since: float | None = None
     """Since when that is so, in monotonic seconds; None: it is not."""
+    zones: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The zones of servers, by what these say of themselves (`core.view.zone`)."""
     at: float = field(default=0.0, compare=False)
     """When this view was made, in monotonic seconds."""
     candidates: dict[Service, tuple[str, ...]] = field(init=False, repr=False, compare=False)
@@ -140,6 +145,10 @@ class View:
         if unproven(node, self.switches):
             return False
         return max_lag.allows(self.track, node.position, self.at if now is None else now)
+
+    def zone(self, node: Node) -> str:
+        """Return the zone that ``node`` is in; "": not known."""
+        return zone_of(node, self.zones)
 
     def lag(self, node: Node, now: float) -> float | None:
         """Return by how many seconds ``node`` is behind, at most; None: not known."""
@@ -221,7 +230,7 @@ def _single(usable: list[Node], primaries: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _has_role(node: Node, service: Service) -> bool:
-    if service is Service.READ:
+    if service in (Service.READ, Service.PREFER_REPLICA):
         return node.role is not Role.UNKNOWN
     return node.role is (Role.PRIMARY if service is Service.WRITE else Role.REPLICA)
 

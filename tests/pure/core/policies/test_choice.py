@@ -19,6 +19,7 @@ from clustersql.core.view.node import Node, Origin, Reach, Readiness, Role
 from clustersql.core.view.view import Service, View, Want
 
 READ = Want(Service.READ, read_only=True)
+PREFER = Want(Service.PREFER_REPLICA, read_only=True)
 NOW = 100.0
 
 
@@ -44,6 +45,7 @@ def why(view: View, want: Want, taken: str, choice: str = "least-latency") -> st
     [
         (R2, Want(), "role: replica, and a primary is asked for"),
         (P1, Want(Service.REPLICA), "role: primary, and a replica is asked for"),
+        (P1, PREFER, "role: primary, and a replica serves, which is preferred"),
         (replace(R2, reach=Reach.DOWN, why="refused"), READ, "reachability: down (refused)"),
         (replace(R2, role=Role.UNKNOWN), READ, "role: unknown"),
         (replace(R2, readiness=Readiness.JOINING), READ, "readiness: joining"),
@@ -89,6 +91,7 @@ def test_the_sentence() -> None:
     assert why(view, READ, "n2") == "any node is asked for, and the policy least-latency put it before n1, n3"
     assert why(view, replace(READ, node="n2"), "n2") == "it was asked for by its name"
     assert why(View((R2,)), Want(), "") == "a primary is asked for, and no node can serve now"
+    assert why(View((P1,)), PREFER, "n1") == "preferably a replica is asked for, and it is the only one that can serve"
     assert told(view, READ, "n2")["n3"].against == ("the policy least-latency put it behind n2",)
 
 

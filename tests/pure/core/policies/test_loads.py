@@ -8,6 +8,7 @@ from clustersql.core.booking.book import Book
 from clustersql.core.booking.owing import note_oldest
 from clustersql.core.booking.shelf import Session
 from clustersql.core.faults import Fault
+from clustersql.core.policies.load import MEMORY, OUTLIER, Load
 from clustersql.core.policies.named import policy
 from clustersql.core.view.node import Report, Role
 from clustersql.core.view.observations import Added, Answered, Unreachable
@@ -92,3 +93,17 @@ def test_a_node_that_is_back_begins_with_what_the_others_take() -> None:
     assert book.shelves["c"].ewma == 0.25
     book.adopt(observe(view, Answered("c", READY), 8.0))
     assert book.shelves["c"].score(8.0) == pytest.approx(0.003)
+
+
+def test_what_is_usual_is_a_mean_in_which_one_slow_answer_counts_for_little() -> None:
+    load = Load("n")
+    for seconds in (0.004, 0.002):
+        load.sample(seconds, 1.0)
+    assert load.usual == pytest.approx(0.003)
+    for _ in range(MEMORY):
+        load.sample(0.003, 1.0)
+    load.sample(30.0, 1.0)
+    assert load.usual == pytest.approx(0.003 * (1 + (OUTLIER - 1) / MEMORY))
+    for _ in range(12 * MEMORY):
+        load.sample(0.3, 1.0)
+    assert load.usual == pytest.approx(0.3, rel=0.01)

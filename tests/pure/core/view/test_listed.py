@@ -66,10 +66,10 @@ def test_a_node_that_is_dialled_otherwise_is_what_it_was_and_its_connections_are
     assert (new.generation, new.peers) == (old.generation + 1, frozenset())
 
 
-def test_another_weight_leaves_its_connections_alone() -> None:
+def test_another_weight_or_zone_leaves_its_connections_alone() -> None:
     before = three()
-    view = observe(before, Listed((Added("a", HostPort("a", 5432), 3.0, 2), *listed("b", "c"))), 3.0)
-    assert view.by_name["a"] == replace(before.by_name["a"], weight=3.0, priority=2)
+    view = observe(before, Listed((Added("a", HostPort("a", 5432), 3.0, 2, "eu-1a"), *listed("b", "c"))), 3.0)
+    assert view.by_name["a"] == replace(before.by_name["a"], weight=3.0, priority=2, zone="eu-1a")
 
 
 def test_the_servers_behind_an_address_stand_where_it_stands_and_go_when_it_moves() -> None:

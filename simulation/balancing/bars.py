@@ -133,6 +133,43 @@ def far(nodes: int, effort: Effort) -> list[Row]:
     return [Row(11, "share of the nodes that are 80 ms away", nodes, share, 0.2, "%")]
 
 
+def zoned(nodes: int, effort: Effort) -> list[Row]:
+    """Bar 14: equal zones, with a network between them that takes longer, and with one that does not."""
+
+    def measure(seed: int) -> Sequence[float]:
+        scenario = scenarios.zoned(nodes)
+        return [
+            effort.play(one, seed).away() * 100 for one in (scenario, replace(scenario, rtt=scenarios.equal(3).rtt))
+        ]
+
+    far_apart, near = over_seeds(effort, measure)
+    return [
+        Row(14, "equal zones: share of what leaves the zone", nodes, far_apart, 2.0, "%"),
+        Row(14, "equal zones at no distance: the same", nodes, near, 2.0, "%"),
+    ]
+
+
+def home_slow(nodes: int, effort: Effort) -> list[Row]:
+    """Bar 15: the own zone is ten times slower."""
+    (stays,) = over_seeds(effort, lambda seed: ((1 - effort.play(scenarios.home_slow(nodes), seed).away()) * 100,))
+    return [Row(15, "the own zone ten times slower: share of what stays", nodes, stays, 5.0, "%")]
+
+
+def home_small(nodes: int, effort: Effort) -> list[Row]:
+    """Bar 16: the own zone cannot carry the load, beside the same without zones."""
+
+    def measure(seed: int) -> Sequence[float]:
+        scenario = scenarios.home_small(nodes)
+        ours, without = effort.play(scenario, seed), effort.play(replace(scenario, zone=lambda client: ""), seed)
+        return ours.latency(0.99) / without.latency(0.99), ours.errors
+
+    p99, errors = over_seeds(effort, measure)
+    return [
+        Row(16, "twice as much as the own zone can do: p99 / p99 without zones", nodes, p99, 2.0),
+        Row(16, "twice as much as the own zone can do: errors that users see", nodes, errors, 0.0),
+    ]
+
+
 def cold(nodes: int, effort: Effort) -> list[Row]:
     """Bar 12: a node is back, with a cold cache; beside the first seconds of the same run."""
 
@@ -167,6 +204,9 @@ def checks(nodes: int) -> dict[str, Check]:
         "equal-95": partial(equal, nodes, 0.95),
         "hole": partial(hole, nodes),
         "far": partial(far, nodes),
+        "zoned": partial(zoned, nodes),
+        "home-slow": partial(home_slow, nodes),
+        "home-small": partial(home_small, nodes),
         "cold": partial(cold, nodes),
         "onset": partial(onset, nodes),
     }

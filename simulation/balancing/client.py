@@ -39,6 +39,8 @@ class Log:
     """The seconds that these took."""
     errors: list[float] = field(default_factory=list)
     """When those began that failed for their user."""
+    away: list[float] = field(default_factory=list)
+    """When those began that a node of another zone than the client's has done."""
     dials: int = 0
     """How many connections the pools dialled."""
 
@@ -76,7 +78,7 @@ class Client:
         """Make the pool, and tell it the nodes."""
         self.pool = Pool(self.network, self.settings, self.policy, self.log.dialled)
         for name in self.network.servers:
-            self.pool.topology.add(name, Address(node=name))
+            self.pool.topology.add(name, Address(node=name, zone=self.network.servers[name].zone or None))
 
     def begin(self) -> None:
         """An operation arrives; the next will, until the ``rate`` is 0."""
@@ -111,6 +113,8 @@ class Client:
         session.statements += 1
         self.log.began.append(began)
         self.log.seconds.append(now - began)
+        if self.network.servers[session.node].zone != self.settings.zone:
+            self.log.away.append(began)
         if self._saw is not None:
             self._saw(session.node, now - session.started, now)
         if self.think:

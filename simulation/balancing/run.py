@@ -9,6 +9,8 @@ from random import Random
 from statistics import pvariance
 
 from clustersql.config import knobs
+from clustersql.core.policies.policy import Policy
+from clustersql.core.policies.zoned import Zoned
 
 from .client import Client, Log
 from .clock import START, Clock
@@ -22,6 +24,10 @@ NEAR = 0.0003
 
 def _near(client: int, node: int) -> float:
     return NEAR
+
+
+def _nowhere(number: int) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,10 @@ class Scenario:
     """Each with the seconds after the end of `warm`, the node, and what is done to it."""
     rtt: Callable[[int, int], float] = _near
     """The seconds of a round trip of (client, node)."""
+    zone: Callable[[int], str] = _nowhere
+    """The zone of a client; "": it prefers none."""
+    place: Callable[[int], str] = _nowhere
+    """That of a node."""
     think: float = 0.002
     """Mean seconds between the answer and the return of the connection."""
     pool: int = 10
@@ -89,6 +99,11 @@ class Outcome:
         asked = self.servers[node].asked
         return bisect_left(asked, self._moment(end)) - bisect_left(asked, self._moment(begin))
 
+    def away(self) -> float:
+        """Return the share of the operations that a node of another zone than the client's has done."""
+        since = self._moment(0.0)
+        return sum(at >= since for at in self.log.away) / sum(at >= since for at in self.log.began)
+
     def share(self, nodes: range, begin: float = 0.0, end: float = float("inf")) -> float:
         """Return the share of these nodes in all statements of the window."""
         counts = [self.attempts(node, begin, end) for node in range(len(self.servers))]
@@ -129,10 +144,14 @@ def run(scenario: Scenario, rule: str = "least-latency", seed: int = 1) -> Outco
     servers = [Server(f"n{i}", clock, draw, scenario.slots) for i in range(scenario.nodes)]
     by_name = {server.name: server for server in servers}
     clients: list[Client] = []
-    settings = knobs.settings(read_only=True, max_size=scenario.pool)
+    for n, server in enumerate(servers):
+        server.zone = scenario.place(n)
     for i in range(scenario.clients):
         rtt = {server.name: scenario.rtt(i, n) for n, server in enumerate(servers)}
-        policy = RULES[rule](by_name, rtt)
+        settings = knobs.settings(read_only=True, max_size=scenario.pool, zone=scenario.zone(i))
+        policy: Policy = RULES[rule](by_name, rtt)
+        if settings.zone:
+            policy = Zoned(policy, settings.zone, settings.zone_preference)
         client = Client(Network(clock, by_name, rtt), draw, policy, settings, log, scenario.rate, scenario.think)
         clock.at(START + draw.random() * min(1.0, scenario.warm / 4), client.start)
         clients.append(client)

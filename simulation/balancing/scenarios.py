@@ -12,7 +12,7 @@ from math import ceil
 
 from clustersql.core.faults import Fault
 
-from .run import Scenario
+from .run import NEAR, Scenario
 from .server import Server
 
 ALWAYS = -1000.0
@@ -49,6 +49,31 @@ def stalls(nodes: int) -> Scenario:
 def zones(nodes: int) -> Scenario:
     """Every zone has clients and nodes; the network takes 0.3 ms within a zone and 2 ms between them."""
     return Scenario(nodes=nodes, rtt=lambda client, node: 0.0003 if client % 3 == node % 3 else 0.002)
+
+
+def zoned(nodes: int, load: float = 0.7) -> Scenario:
+    """The same, and each client prefers its own zone; as much is asked for in each."""
+    third: Callable[[int], str] = lambda number: f"z{number % 3}"  # noqa: E731
+    return replace(zones(nodes), clients=48, load=load, zone=third, place=third)
+
+
+def home_slow(nodes: int) -> Scenario:
+    """All clients are in one zone, whose nodes are ten times slower than those elsewhere."""
+    third = nodes // 3
+    slow = [(ALWAYS, node, lambda server: server.slow(TEN)) for node in range(third)]
+    return replace(_home(nodes, 0.7), healthy=nodes - third, script=tuple(slow))
+
+
+def home_small(nodes: int) -> Scenario:
+    """All clients are in one zone, and ask for twice as much as its nodes can do."""
+    return _home(nodes, 0.7)
+
+
+def _home(nodes: int, load: float) -> Scenario:
+    third = nodes // 3
+    place: Callable[[int], str] = lambda node: f"z{node // third}"  # noqa: E731
+    rtt: Callable[[int, int], float] = lambda client, node: NEAR if node < third else 0.0013  # noqa: E731
+    return Scenario(nodes=nodes, load=load, zone=lambda client: "z0", place=place, rtt=rtt)
 
 
 def far(nodes: int) -> Scenario:

@@ -51,6 +51,7 @@ class Server:
 
     def __init__(self, name: str, clock: Clock, draw: Random, slots: int = SLOTS) -> None:
         self.name = name
+        self.zone = ""
         self.clock = clock
         self.mode = Mode.SERVING
         self.factor = 1.0

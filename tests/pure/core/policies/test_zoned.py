@@ -200,9 +200,10 @@ def test_no_connection_of_the_own_zone_is_closed_for_a_trial() -> None:
 def test_a_server_behind_an_address_has_a_zone_of_its_own() -> None:
     made = observe(View(zones={"10.0.2.0/24": "b"}), Added("rw", zone="a"), 0.0)
     made = observe(made, Answered("rw", Report(Role.PRIMARY, server="10.0.1.1:5432"), False), 0.0)
-    made = observe(made, Answered("rw", Report(Role.REPLICA, server="10.0.2.1:5432"), True), 0.0)
+    for server in ("10.0.2.1:5432", "10.0.3.1:5432"):
+        made = observe(made, Answered("rw", Report(Role.REPLICA, server=server), True), 0.0)
     found = {node.name: made.zone(node) for node in made}
-    assert found == {"rw": "a", "rw/10.0.2.1:5432": "b"}
+    assert found == {"rw": "a", "rw/10.0.2.1:5432": "b", "rw/10.0.3.1:5432": "a"}
     shelves = book(made, 2).shelves
     assert {name: shelf.zone for name, shelf in shelves.items()} == found
 

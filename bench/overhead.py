@@ -37,9 +37,7 @@ def _sqlite(quick: bool) -> Group:
         raw.execute("CREATE TABLE sink (v int)")
         raw.commit()
         try:
-            with peers.sqlalchemy(
-                "sqlite+pysqlite", lambda: sqlite3.connect(path), "sqlite3", f"sqlite:///{path}"
-            ) as others:
+            with peers.sqlalchemy("sqlite+pysqlite", lambda: sqlite3.connect(path)) as others:
                 return _group("sqlite3, a file", "sqlite3", f"sqlite:///{path}", raw, single, others, None, quick)
         finally:
             raw.close()
@@ -57,7 +55,7 @@ def _postgres(quick: bool) -> Group:
             single.execute("CREATE TABLE sink (v int)")
             with (
                 peers.psycopg_pool(dsn) as pool,
-                peers.sqlalchemy("postgresql+psycopg", lambda: psycopg.connect(dsn), "psycopg", dsn) as core,
+                peers.sqlalchemy("postgresql+psycopg", lambda: psycopg.connect(dsn)) as core,
                 peers.aws(server.port("n1")) as wrapper,
             ):
                 return _group(
@@ -76,7 +74,7 @@ def _mariadb(quick: bool) -> Group:
         single.cursor().execute("CREATE TABLE sink (v int)")
         try:
             with (
-                peers.sqlalchemy("mysql+pymysql", lambda: pymysql.connect(**fields), "pymysql", server.dsn()) as core,
+                peers.sqlalchemy("mysql+pymysql", lambda: pymysql.connect(**fields)) as core,
                 peers.mysql_connector(fields) as pool,
             ):
                 return _group(

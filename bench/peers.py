@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from clustersql import Cluster, register, unregister
-
 from .measure import Call
 
 
@@ -70,29 +68,19 @@ def psycopg_pool(dsn: str) -> Iterator[dict[str, Call]]:
 
 
 @contextmanager
-def sqlalchemy(url: str, creator: Callable[[], Any], driver: str, node: str) -> Iterator[dict[str, Call]]:
-    """Yield SQLAlchemy Core on a connection that is held, its pool without and with `pool_pre_ping`, and both pools
-    over a cluster.
-    """
+def sqlalchemy(url: str, creator: Callable[[], Any]) -> Iterator[dict[str, Call]]:
+    """Yield SQLAlchemy Core on a connection that is held, and its pool."""
     try:
         from sqlalchemy import QueuePool, create_engine, text
     except ImportError:
         yield missing("SQLAlchemy")
         return
     engine = create_engine(url + "://", creator=creator, poolclass=QueuePool)
-    pinging = create_engine(url + "://", creator=creator, poolclass=QueuePool, pool_pre_ping=True)
-    cluster = register(Cluster("bench", driver=driver))
-    cluster.add_node("n1", node)
-    by_url = f"{url}:///?plugin=clustersql&clustersql_cluster=bench"
-    ours, outside = create_engine(by_url), create_engine(by_url + "&clustersql_pool=sqlalchemy")
     query = text("SELECT 1")
 
-    def each_of(engine: Any) -> Call:
-        def each() -> object:
-            with engine.begin() as connection:
-                return connection.execute(query).fetchone()
-
-        return each
+    def each() -> object:
+        with engine.begin() as connection:
+            return connection.execute(query).fetchone()
 
     with engine.connect() as held:
         held.execute(query)
@@ -102,14 +90,9 @@ def sqlalchemy(url: str, creator: Callable[[], Any], driver: str, node: str) -> 
             ).fetchone(),
             "new cursor, execute + fetchone: SQLAlchemy text()": lambda: held.execute(query).fetchone(),
             "checkout + return: SQLAlchemy's pool": checkout(engine.connect),
-            "checkout, statement, commit, return: SQLAlchemy": each_of(engine),
-            "checkout, statement, commit, return: SQLAlchemy, pool_pre_ping": each_of(pinging),
-            "checkout, statement, commit, return: SQLAlchemy by our URL": each_of(ours),
-            "checkout, statement, commit, return: SQLAlchemy by our URL, its own pool": each_of(outside),
+            "checkout, statement, commit, return: SQLAlchemy": each,
         }
-    for one in (engine, pinging, ours, outside):
-        one.dispose()
-    unregister("bench")
+    engine.dispose()
 
 
 @contextmanager

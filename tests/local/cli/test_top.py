@@ -171,6 +171,28 @@ def test_a_source_that_hangs_is_asked_once_and_what_a_server_said_steers_no_term
     run(app, act, size=(80, 24))
 
 
+def test_a_look_that_is_under_way_when_it_is_paused_changes_nothing_and_is_made_again(cluster: Cluster) -> None:
+    [before] = Clusters([cluster]).read()
+    cluster.drain("b")
+    source = Once([before])
+    app = Top([source], every=0.05)
+
+    async def act() -> None:
+        await there(lambda: source.asked == 2)
+        source.states = Clusters([cluster]).read()
+        press(app, "p")
+        await there(lambda: said(app, "#head").startswith("PAUSED"))
+        source.free.set()
+        await there(lambda: not app._reading)
+        assert (column(app, 2), said(app, "#head")[:6], source.asked) == (READY, "PAUSED", 2)
+        press(app, "p")
+        await there(lambda: column(app, 2) == ["● ready", "● draining"])
+        assert source.asked > 2
+
+    run(app, act)
+    cluster.undrain("b")
+
+
 class Other(Clusters):
     """The same cluster, as another program would tell of it."""
 

@@ -12,6 +12,7 @@ from ..connection.tables import missing, questions_of, require_present
 from ..core.booking.shelf import Session
 from ..core.recovery.verdict import Phase
 from ..core.view.view import Service, Want
+from ..drivers.base.unseen import unseen
 from ..pool.session import awaited
 from .cancellation import cancellable
 from .recovery import never, recover_statement
@@ -53,7 +54,7 @@ async def _identify(connection: Ending, session: Session) -> None:
 async def _within(connection: Ending, session: Session, statement: str, token: Token | None = None) -> Any:
     """Run a statement of ours as a part of the caller's transaction."""
     try:
-        with awaited(session):
+        with awaited(session), unseen():
             rows = await cancellable(connection._pool.driver.within(session.raw, statement))
     except BaseException as exc:
         connection._require_own(exc, LEFT)

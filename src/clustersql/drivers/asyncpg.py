@@ -32,6 +32,7 @@ from .base.async_adapter import AsyncAdapter
 from .base.foreign import packages_of
 from .base.reader import SAME_NAMES, Codes, converted, server_arguments
 from .base.surface import surface
+from .base.unseen import unseen
 from .contract import Abilities, Own, Target
 
 NAMES = {**SAME_NAMES, "unix_socket": "host"}
@@ -317,7 +318,8 @@ class AsyncPG(AsyncAdapter):
 
     async def commit_folded(self, raw: Any, text: str) -> bool:
         """Run a text that ends with COMMIT, in the simple protocol."""
-        return bool(await raw.execute(text) != "ROLLBACK")
+        with unseen():
+            return bool(await raw.execute(text) != "ROLLBACK")
 
     async def rollback(self, raw: Any) -> None:
         """Roll back what is open."""

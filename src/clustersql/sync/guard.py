@@ -13,6 +13,7 @@ from ..connection.tables import missing, questions_of, require_present
 from ..core.booking.shelf import Session
 from ..core.recovery.verdict import Phase
 from ..core.view.view import Service, Want
+from ..drivers.base.unseen import unseen
 from ..pool.session import awaited
 from .recovery import never, recover_statement
 
@@ -53,7 +54,7 @@ def _identify(connection: Ending, session: Session) -> None:
 def _within(connection: Ending, session: Session, statement: str, token: Token | None = None) -> Any:
     """Run a statement of ours as a part of the caller's transaction."""
     try:
-        with awaited(session):
+        with awaited(session), unseen():
             rows = connection._pool.driver.within(session.raw, statement)
     except BaseException as exc:
         if passes(connection, exc, LEFT):

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .reader import BaseDriver, Codes, converted, no_dsn, server_arguments
+from .unseen import unseen
 
 __all__ = ["Adapter", "Codes", "LocalAutocommit", "converted", "no_dsn", "server_arguments"]
 
@@ -45,7 +46,7 @@ class Adapter(BaseDriver):
 
     def ask(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         """Run ``statements`` and return the rows of each (empty where it returns none).  Leaves no transaction open."""
-        with self.outside_transaction(raw):
+        with unseen(), self.outside_transaction(raw):
             cursor = self.cursor(raw)
             try:
                 return [self._rows(cursor, statement) for statement in statements]
@@ -62,7 +63,8 @@ class Adapter(BaseDriver):
 
     def commit_folded(self, raw: Any, text: str) -> None:
         """Run a text that ends with COMMIT."""
-        self.within(raw, text)
+        with unseen():
+            self.within(raw, text)
 
     def read_on(self, raw: Any, cursor: Any) -> None:
         """Go from result to result by PEP 249's ``nextset``, where the driver has it."""

@@ -10,6 +10,7 @@ from typing import Any
 from ..contract import Own, Target
 from .foreign import raised_by
 from .reader import BaseDriver
+from .unseen import unseen
 
 
 class AsyncAdapter(BaseDriver):
@@ -77,12 +78,13 @@ class AsyncAdapter(BaseDriver):
         Not after a cancellation: nobody may be made to wait then, and such a connection is closed anyway.
         """
         before = self.autocommit(raw)
-        try:
-            answers = await self.answers(raw, statements)
-        except Exception:
+        with unseen():
+            try:
+                answers = await self.answers(raw, statements)
+            except Exception:
+                await self.leave_transaction(raw, before)
+                raise
             await self.leave_transaction(raw, before)
-            raise
-        await self.leave_transaction(raw, before)
         return answers
 
     async def answers(self, raw: Any, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
@@ -101,7 +103,8 @@ class AsyncAdapter(BaseDriver):
 
     async def commit_folded(self, raw: Any, text: str) -> bool:
         """Run a text that ends with COMMIT.  Returns what `commit` does."""
-        await self.within(raw, text)
+        with unseen():
+            await self.within(raw, text)
         return True
 
     async def reset(self, raw: Any) -> bool:

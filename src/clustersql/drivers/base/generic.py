@@ -10,6 +10,7 @@ from ..contract import Target
 from . import sockets
 from .adapter import Adapter, Codes, LocalAutocommit, converted, server_arguments
 from .profile import Profile
+from .unseen import unseen
 
 
 class Generic(Adapter):
@@ -87,7 +88,8 @@ class Generic(Adapter):
     def commit_folded(self, raw: Any, text: str) -> None:
         """Do as the profile says."""
         assert self.profile.fold is not None, "only asked of drivers that can (`folds`)"
-        self.profile.fold(raw, text)
+        with unseen():
+            self.profile.fold(raw, text)
 
     def text(self, operation: Any, raw: Any) -> str | None:
         """Return the text, where the profile can tell it."""

@@ -2,10 +2,10 @@
 
 Benchmarks: ``overhead`` (a statement, a checkout), ``aio`` (the same under asyncio), ``connect``, ``recovery``
 (faults), ``throughput`` (threads, memory, many nodes), ``concurrency`` (beside the peers' pools), ``causal`` (own
-writes on replicas), ``guard`` (a guarded COMMIT), ``frameworks`` (SQLAlchemy and Django over a cluster), ``idle`` (the
-monitor at rest).  Each runs in a process of its own and leaves a table on the screen, JSON in ``bench/results`` and a
-plot in ``docs/performance``.  ``report`` measures nothing: it writes the page and the plots anew from the results that
-are kept.
+writes on replicas), ``guard`` (a guarded COMMIT), ``frameworks`` (SQLAlchemy and Django over a cluster), ``observing``
+(the exporters), ``idle`` (the monitor at rest).  Each runs in a process of its own and leaves a table on the screen,
+JSON in ``bench/results`` and a plot in ``docs/performance``.  ``report`` measures nothing: it writes the page and the
+plots anew from the results that are kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 
 from . import report
 
-NAMES = ("overhead", "aio", "connect", "recovery", "throughput", "concurrency", "causal", "guard", "frameworks", "idle")
+NAMES = tuple("overhead aio connect recovery throughput concurrency causal guard frameworks observing idle".split())
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ from .config.pooler import check as check_via
 from .config.zones import node_zone
 from .connection.functions import check_plain
 from .connection.statements import StatementCache
+from .core.booking.durations import Durations
 from .core.recovery.observed import DURING, During, Observed
 from .dialects import by_name
 from .drivers import asyncio_of, load_async
@@ -97,6 +98,7 @@ class Cluster:
         self._async_pools: WeakValueDictionary[int, AsyncPool] = WeakValueDictionary()
         self._dialled = OutsideConnections(self._topology)
         self._uses = Uses(name)
+        self._measuring: set[object] = set()
         self._closed = False
         self._read: Reading | None = None
         fork.track(self)
@@ -338,6 +340,25 @@ class Cluster:
         Returns a function that ends this.  What ``function`` raises is logged once, and harms nothing.
         """
         return self._topology.events.on_event(function)
+
+    def measure(self) -> Callable[[], None]:
+        """Count from now on how long dials, waits, uses and statements take: `metrics` has the histograms, under
+        ``Durations``.
+
+        It costs a fraction of a microsecond per statement, and nothing where nobody asks; the exporters ask by
+        themselves.  Returns a function that ends this; twice does no harm, and the counts go with the last who asked.
+        """
+        token = object()
+        self._measure(token, True)
+        return lambda: self._measure(token, False)
+
+    def _measure(self, token: object, asks: bool) -> None:
+        with self._lock:  # no pool is made meanwhile
+            (self._measuring.add if asks else self._measuring.discard)(token)
+            topology = self._topology
+            topology.durations = (topology.durations or Durations()) if self._measuring else None
+            for _, pool in self._pools():
+                pool.measure()
 
     def metrics(self) -> dict[str, Any]:
         """Return the cluster's figures, ready for JSON; the names are in the reference."""

@@ -30,6 +30,7 @@ from ..config.checks import nearest
 from ..config.knobs import Knobs
 from ..config.options import MeasuredLag, Options, check_options
 from ..config.zones import node_zone
+from ..core.booking.durations import Durations
 from ..core.recovery.budget import Budget
 from ..core.view.cadence import Breaker
 from ..core.view.discovery import complaints
@@ -109,6 +110,8 @@ class Topology:
         # How causal reads were served, and how many bookmarks an integration has refused.
         self.causal = Counter(known=0, waited=0, primary=0, refused=0)
         self.events = Events(name, self.without_passwords)
+        # How long things take, while somebody asks for it.
+        self.durations: Durations | None = None
         self.listeners: list[Callable[[View], None]] = []
         self._breaker = Breaker(settings.breaker_base, settings.breaker_cap)
         self._complained: set[str] = set()
@@ -356,6 +359,8 @@ class Topology:
         self._lock = threading.Lock()
         for login in self.logins.values():
             login.after_fork()
+        if self.durations is not None:
+            self.durations.clear()
         if self.guard is not None:
             self.guard.after_fork()
 

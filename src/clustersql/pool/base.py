@@ -171,6 +171,11 @@ class BasePool(Opening[D]):
         self._book.adopt(self.topology.view)
         return raws
 
+    def measure(self) -> None:
+        """Count durations from now on where the cluster says so, or no more."""
+        with self._lock:
+            self._book.measure(self.topology.durations)
+
     # -- what is told of it --------------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:

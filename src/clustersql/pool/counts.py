@@ -15,7 +15,9 @@ from ..nodes.topology import Topology
 def empty_book(topology: Topology) -> Book:
     """Return the bookkeeping of a pool that has no connection yet."""
     s = topology.settings
-    return Book(s.max_size, s.max_dials_per_node, policy_of(s), random.random, s.slow_start)
+    book = Book(s.max_size, s.max_dials_per_node, policy_of(s), random.random, s.slow_start)
+    book.measure(topology.durations)
+    return book
 
 
 def policy_of(knobs: Knobs) -> Policy:

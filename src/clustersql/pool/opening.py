@@ -12,6 +12,7 @@ from typing import Any
 from .. import fork
 from ..config.options import ROLES
 from ..core.booking.book import dial_plan
+from ..core.booking.durations import MeasuredSession
 from ..core.booking.opening import GaveUp, fill
 from ..core.booking.shelf import Actions, Session, Shelf, Waiter
 from ..core.steps import Dial, Look, Picture, Step, Steps
@@ -89,6 +90,8 @@ class Opening(Lending[D]):
         waited = session.lent_at - waiter.since
         session.chosen = self._book.view, waited
         self.topology.events.waited(session.node, waited, session.lent_at)
+        if session.shelf.durations is not None:
+            session.shelf.durations.wait.add(waited)
         return session
 
     def _general(self, waiter: Waiter) -> Session | None:
@@ -118,6 +121,8 @@ class Opening(Lending[D]):
             found.lent_at = now
             found.chosen = self._book.view, now - began
             events.waited(found.node, now - began, now)
+            if found.shelf.durations is not None:
+                found.shelf.durations.wait.add(now - began)
             return found
         error = none_to_be_had(self.topology, self._book, self.reading.operational_error, outcome, waiter, now - began)
         events.note("timeout", waiter.want.node or "", str(error))
@@ -241,6 +246,8 @@ class Opening(Lending[D]):
         if node is not None and is_overtaken(node, answer.report):
             session.generation = -1  # the node has refused others since: its smart shutdown would wait for this one
         misfit = unfit(topology.view, shelf.name, waiter)
+        if shelf.durations is not None:
+            shelf.durations.create.add(attempt.seconds)
         with self._lock:
             self._attempts.discard(attempt)
             return self._book.dialled(session, attempt.seconds, time.monotonic(), waiter, misfit, asked)
@@ -255,6 +262,8 @@ class Opening(Lending[D]):
         session.shared = self.topology.is_shared(shelf.name)
         session.autocommit = self.reading.autocommit(raw)
         session.read_only = False
+        if shelf.durations is not None:
+            session.__class__ = MeasuredSession
         return session
 
     def fill_up(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..core.booking.durations import BOUNDS, Durations
 from ..core.view.node import Node, Origin, Reach
 from ..core.view.view import Service
 from ..nodes.topology import Record
@@ -24,19 +25,34 @@ def measured(topology: Topology, pools: Sequence[dict[str, Any]]) -> dict[str, A
     """
     stats, per_node = _together(pools)
     guarded = {} if topology.guard is None else {"CommitGuard": topology.guard.figures()}
-    return guarded | {
-        "FirstInstanciated": moment(topology.started),
-        "Driver": topology.driver.name,
-        "Policy": _policy(topology),
-        "Retries": topology.budget.spent,
-        "RetriesRefused": topology.budget.refused,
-        "CausalReads": dict(topology.causal),
-        "Panic": _panic(topology),
-        "Zone": topology.settings.zone or "",
-        "Zones": _zones(topology, per_node),
-        "Pool": {_title(name): value for name, value in stats.items()},
-        "Nodes": {name: _node(topology, name, per_node.get(name, {})) for name in sorted(topology.servers)},
+    durations = {} if topology.durations is None else {"Durations": _durations(topology, topology.durations)}
+    return (
+        guarded
+        | durations
+        | {
+            "FirstInstanciated": moment(topology.started),
+            "Driver": topology.driver.name,
+            "Dialect": topology.driver.dialect.name,
+            "Policy": _policy(topology),
+            "Retries": topology.budget.spent,
+            "RetriesRefused": topology.budget.refused,
+            "CausalReads": dict(topology.causal),
+            "Panic": _panic(topology),
+            "Zone": topology.settings.zone or "",
+            "Zones": _zones(topology, per_node),
+            "Pool": {_title(name): value for name, value in stats.items()},
+            "Nodes": {name: _node(topology, name, per_node.get(name, {})) for name in sorted(topology.servers)},
+        }
+    )
+
+
+def _durations(topology: Topology, durations: Durations) -> dict[str, Any]:
+    """The histograms by what was measured and node; ``Counts`` are per bucket, not added up."""
+    told = {
+        _title(kind): {name: {"Counts": list(each.counts), "Sum": each.total} for name, each in nodes.items()}
+        for kind, nodes in durations.told(topology.records).items()
     }
+    return {"Bounds": list(BOUNDS), **told}
 
 
 def _zones(topology: Topology, per_node: Mapping[str, dict[str, Any]]) -> dict[str, int]:

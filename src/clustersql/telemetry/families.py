@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,8 @@ class Family:
     """What it means, in a sentence."""
     samples: Callable[[Told], Iterator[Sample]]
     """Yields for one cluster each combination of labels with its value."""
+    together: Callable[[Iterable[float]], float] = sum
+    """What several processes tell of the same labels, in one value."""
 
 
 def _pool(figure: str, **labels: str) -> Callable[[Told], Iterator[Sample]]:
@@ -95,6 +97,17 @@ def _word(label: str, word: Callable[[NodeReport], str]) -> Callable[[Told], Ite
             yield {CLUSTER: told.snapshot.cluster, NODE: node.name, label: word(node)}, 1.0
 
     return samples
+
+
+def _knob(name: str) -> Callable[[Told], Iterator[Sample]]:
+    def samples(told: Told) -> Iterator[Sample]:
+        yield {POOL: told.snapshot.cluster}, told.snapshot.knobs[name]
+
+    return samples
+
+
+def _timeouts(told: Told) -> Iterator[Sample]:
+    yield {POOL: told.snapshot.cluster}, told.events.get("timeout", 0)
 
 
 def _serving(told: Told) -> Iterator[Sample]:
@@ -158,6 +171,27 @@ FAMILIES: tuple[Family, ...] = (
         "Callers who wait for a connection now.",
         _pool("Waiting"),
     ),
+    Family(
+        "db.client.connection.idle.max",
+        GAUGE,
+        "{connection}",
+        "The most connections that may be idle.",
+        _knob("max_size"),
+    ),
+    Family(
+        "db.client.connection.idle.min",
+        GAUGE,
+        "{connection}",
+        "How many connections are kept idle at least.",
+        _knob("min_idle"),
+    ),
+    Family(
+        "db.client.connection.timeouts",
+        COUNTER,
+        "{timeout}",
+        "Checkouts that got no connection in time, since the exporter first looked.",
+        _timeouts,
+    ),
     Family("clustersql.waits", COUNTER, "{checkout}", "Checkouts that found no idle connection.", _pool("Waits")),
     Family(
         "clustersql.hung",
@@ -172,6 +206,7 @@ FAMILIES: tuple[Family, ...] = (
         "s",
         "For how long the connection that is held longest has been in use.",
         _of_cluster(_held),
+        max,
     ),
     Family("clustersql.retries", COUNTER, "{statement}", "Statements run again, and those refused it.", _retries),
     Family(
@@ -180,6 +215,7 @@ FAMILIES: tuple[Family, ...] = (
         "{statement}",
         "How many retries the budget still allows.",
         _of_cluster(lambda told: told.snapshot.budget.left),
+        min,
     ),
     Family(
         "clustersql.causal.reads",
@@ -194,6 +230,7 @@ FAMILIES: tuple[Family, ...] = (
         "1",
         "1 where a node takes the commit guard's tokens, 0 where it has refused one.",
         _active,
+        min,
     ),
     Family(
         "clustersql.commit_guard.commits",
@@ -202,25 +239,34 @@ FAMILIES: tuple[Family, ...] = (
         "COMMITs that were acknowledged with a token, and what became of those whose answer was lost.",
         _commits,
     ),
-    Family("clustersql.serving", GAUGE, "{node}", "Nodes that may be given work now, by service.", _serving),
+    Family("clustersql.serving", GAUGE, "{node}", "Nodes that may be given work now, by service.", _serving, min),
     Family("clustersql.events", COUNTER, "{event}", "Events, by kind, since the exporter first looked.", _events),
-    Family("clustersql.node.state", GAUGE, "1", "1 beside the node's state.", _word("state", lambda node: node.state)),
-    Family("clustersql.node.role", GAUGE, "1", "1 beside the node's role.", _word("role", lambda node: node.role)),
+    Family(
+        "clustersql.node.state",
+        GAUGE,
+        "1",
+        "1 beside the node's state.",
+        _word("state", lambda node: node.state),
+        max,
+    ),
+    Family("clustersql.node.role", GAUGE, "1", "1 beside the node's role.", _word("role", lambda node: node.role), max),
     Family(
         "clustersql.node.readiness",
         GAUGE,
         "1",
         "1 beside the node's readiness.",
         _word("readiness", lambda node: node.readiness),
+        max,
     ),
-    Family("clustersql.node.draining", GAUGE, "1", "1 while the node is drained.", _of_nodes("Draining")),
-    Family("clustersql.node.lag", GAUGE, "s", "By how much the node is behind, at most.", _of_nodes("Lag")),
+    Family("clustersql.node.draining", GAUGE, "1", "1 while the node is drained.", _of_nodes("Draining"), max),
+    Family("clustersql.node.lag", GAUGE, "s", "By how much the node is behind, at most.", _of_nodes("Lag"), max),
     Family(
         "clustersql.node.response",
         GAUGE,
         "s",
         "The estimate of what a statement takes there; the latency policy compares it.",
         _of_nodes("Ewma"),
+        max,
     ),
     Family("clustersql.node.dialling", GAUGE, "{connection}", "Dials under way.", _of_nodes("Dialling")),
     Family(
@@ -247,13 +293,13 @@ FAMILIES: tuple[Family, ...] = (
 
 
 class Watching:
-    """Counts the events of clusters by kind, from the moment when each was first shown; what is shown no more is
-    forgotten.
+    """Counts the events of clusters by kind, and has durations measured, from the moment when each was first shown;
+    what is shown no more is forgotten.
     """
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
-        self._ends: dict[str, tuple[Any, Callable[[], None]]] = {}
+        self._ends: dict[str, tuple[Any, tuple[Callable[[], None], ...]]] = {}
         # Two scrapes at once must not both begin to count: one of them would never be ended.
         self._lock = threading.Lock()
 
@@ -264,7 +310,8 @@ class Watching:
         with self._lock:
             for name in [name for name, (cluster, _) in self._ends.items() if clusters.get(name) is not cluster]:
                 del self._counts[name]
-                self._ends.pop(name)[1]()
+                for end in self._ends.pop(name)[1]:
+                    end()
             for name in clusters.keys() - self._ends.keys():
                 self._watch(name, clusters[name])
             counts = {name: dict(self._counts[name]) for name in clusters}
@@ -272,4 +319,5 @@ class Watching:
 
     def _watch(self, name: str, cluster: Any) -> None:
         counts = self._counts[name] = Counter()
-        self._ends[name] = cluster, cluster.on_event(lambda event: counts.update((event.kind,)))
+        counting = cluster.on_event(lambda event: counts.update((event.kind,)))
+        self._ends[name] = cluster, (counting, cluster.measure())

@@ -45,9 +45,14 @@ def _counted(function: Callable[[], object]) -> Counter[str]:
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
+def cluster(tmp_path: Path) -> clustersql.Cluster:
     cluster = clustersql.Cluster("counted", driver="sqlite3")
     cluster.add_node("file", f"sqlite:///{tmp_path}/counted.db")
+    return cluster
+
+
+@pytest.fixture
+def db(cluster: clustersql.Cluster) -> Iterator[Database]:
     with cluster.open() as database:
         yield database
 
@@ -115,6 +120,26 @@ def test_execute_of_the_database(db: Database) -> None:
     """The lock is taken twice: for the checkout, and for the return."""
     counted = calls(lambda: db.execute("SELECT 1"))
     assert (counted["python"] <= 13, counted["c"] <= 16 + 2 * TAKEN) == (True, True), counted
+
+
+def test_who_measures_pays_one_frame_per_checkout_and_two_per_statement(
+    cluster: clustersql.Cluster, db: Database
+) -> None:
+    """A statement alone is both.  Nothing is left of it when nobody asks any more."""
+    pool, want = db._pool, db._want
+    with db.connection() as conn:
+        cursor = conn.cursor()
+        ways = {
+            "checkout": lambda: pool.give_back(pool.checkout(want, 1.0)),
+            "statement": lambda: cursor.execute("SELECT 1"),
+            "alone": lambda: db.execute("SELECT 1"),
+        }
+        before = {name: calls(way)["python"] for name, way in ways.items()}
+        end = cluster.measure()
+        more = {name: calls(way)["python"] - before[name] for name, way in ways.items()}
+        end()
+        assert more == {"checkout": 1, "statement": 2, "alone": 4}
+        assert {name: calls(way)["python"] for name, way in ways.items()} == before
 
 
 def test_run(db: Database) -> None:

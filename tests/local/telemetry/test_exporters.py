@@ -25,6 +25,7 @@ import clustersql
 from clustersql import Cluster, PoolTimeout
 from clustersql.telemetry import opentelemetry
 from clustersql.telemetry.families import COUNTER, FAMILIES
+from clustersql.telemetry.histograms import HISTOGRAMS
 from clustersql.telemetry.http import serve
 from clustersql.telemetry.opentelemetry import annotate, observe
 from clustersql.telemetry.prometheus import register, spelled
@@ -122,8 +123,10 @@ def test_every_family_is_exported_with_its_type_and_help(cluster: Cluster) -> No
 
 
 def test_the_reference_lists_what_is_exported() -> None:
-    told = re.findall(r"^\| `([a-z_.]+)` \| (gauge|counter) \| `([^`]+)` \|", REFERENCE.read_text(), re.MULTILINE)
-    assert told == [(family.name, family.kind, family.unit) for family in FAMILIES]
+    rows = re.compile(r"^\| `([a-z_.]+)` \| (gauge|counter|histogram) \| `([^`]+)` \| (.+) \|$", re.MULTILINE)
+    exported = [(family.name, family.kind, family.unit, family.text) for family in FAMILIES]
+    exported += [(each.name, "histogram", each.unit, each.text) for each in HISTOGRAMS]
+    assert rows.findall(REFERENCE.read_text()) == exported
 
 
 def test_the_server_answers_a_scrape_with_the_registered_clusters(cluster: Cluster) -> None:

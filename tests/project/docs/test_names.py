@@ -69,6 +69,7 @@ METHODS: dict[type, dict[str, str]] = {
         "drain": "(self, name, grace=None)",
         "events": "(self)",
         "is_current": "(self, raw)",
+        "measure": "(self)",
         "metrics": "(self)",
         "nodes": "property",
         "observe": "(self, raw, error, *, during='autocommit')",

@@ -23,6 +23,7 @@ from ..view.node import Origin
 from ..view.servers import is_alone
 from ..view.use import Use
 from ..view.view import SLOW_START, View, Want
+from .durations import Durations, measure
 from .queue import Queue
 from .shelf import UNDERWAY, Actions, Session, Shelf, Waiter
 
@@ -41,7 +42,15 @@ class Book(Queue):
         self.random = random
         self.slow_start = slow_start
         self.served = 0
+        # Where durations are counted; None: nobody has asked for them.
+        self.durations: Durations | None = None
         self._evicted_at = float("-inf")
+
+    def measure(self, durations: Durations | None) -> None:
+        """Count durations into ``durations`` from now on; None: no more."""
+        self.durations = durations
+        for shelf in tuple(self.shelves.values()):
+            measure(shelf, durations)
 
     # -- the view ------------------------------------------------------------------------------------------------------
 
@@ -65,6 +74,7 @@ class Book(Queue):
             shelf = self.shelves.get(node.name)
             if shelf is None:
                 shelf = self.shelves[node.name] = Shelf(node.name, node.order)
+                measure(shelf, self.durations)
             if shelf.slow_since != node.slow_since:
                 shelf.slow_since = node.slow_since
                 self._welcome_back(shelf)
@@ -320,13 +330,18 @@ class Book(Queue):
             session.holder = None
             shelf.in_flight -= 1
             return actions
+        if shelf.durations is not None:
+            shelf.durations.use.add(now - (session.lent_at or now))
         self.served += session.statements
         session.statements = 0
-        if session.ended > session.started > 0.0:
-            shelf.sample(session.ended - session.started, session.ended)
-        elif session.ended > 0.0:
-            shelf.touch(session.ended)
-        session.started = session.ended = 0.0
+        ended = session.ended
+        if ended > 0.0:
+            if ended > session.started > 0.0:
+                shelf.sample(ended - session.started, ended)
+            else:
+                shelf.touch(ended)
+            session.ended = 0.0
+        session.started = 0.0
         # By far the most, written out: what `_settle` would do, with nothing or little to act on.
         if (
             keep

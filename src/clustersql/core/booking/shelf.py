@@ -28,7 +28,7 @@ UNDERWAY = Underway()
 class Shelf(Load):
     """One node, as the pool sees it: the connections that are idle, and how many are open or being dialled."""
 
-    __slots__ = ("checkouts", "dials", "ends_at", "generation", "idle", "open", "outside", "retired")
+    __slots__ = ("checkouts", "dials", "durations", "ends_at", "generation", "idle", "open", "outside", "retired")
 
     def __init__(self, name: str, order: int = 0) -> None:
         super().__init__(name, order)
@@ -41,6 +41,8 @@ class Shelf(Load):
         self.checkouts = 0
         self.retired = False  # removed, or being drained: what is given back here is closed
         self.ends_at: float | None = None
+        # The node's histograms (`core.booking.durations`); None: nobody has asked for them.
+        self.durations: Any = None
 
     def has_idle(self, use: Use | None) -> bool:
         """Whether a connection of that use is idle."""

@@ -71,6 +71,7 @@ ALLOWED = {
         "aio/__init__.py",
         "registry",
     ): "`aio.open` and `aio.connect` are the front of the asyncio API: they look a name up, as `registry.open` does",
+    ("cli/metrics.py", "telemetry"): "the command tells what the exporter of several processes does",
     ("cli/app.py", "testing"): "the command ends the servers that a demo has started",
     ("cli/demo/story.py", "testing"): "the demo is a cluster of its own, and `testing` starts it",
     ("cli/demo/command.py", "testing"): "its program and its proof are the public workload",

@@ -14,6 +14,7 @@ from .check.command import check
 from .demo.command import demo
 from .guard import commit_guard
 from .knobs import knobs
+from .metrics import metrics
 from .route import route
 from .top.command import top
 from .version import version
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "commit-guard": commit_guard,
     "demo": demo,
     "knobs": knobs,
+    "metrics": metrics,
     "route": route,
     "top": top,
     "version": version,

@@ -18,7 +18,7 @@ FILE = "docs/cli.md"
 HEAD = """\
 # The command line
 
-    pip install "clustersql[cli]"        # check, commit-guard, knobs, route, version
+    pip install "clustersql[cli]"        # check, commit-guard, knobs, metrics, route, version
     pip install "clustersql[top]"        # and top
     pip install "clustersql[demo]"       # and a PostgreSQL server for the demo
 
@@ -64,6 +64,10 @@ On PostgreSQL the primary is written to and the standbys are watched; on Galera 
 axis, with why; a node of which it says that the policy put it behind could have served as well. With `--after` it says how the node is known to
 have what the bookmark stands for; with the commit guard, whether a COMMIT there is guarded. A program has the same of a connection that it holds
 (`conn.route`), of a result (`db.execute(...).route`) and in advance (`db.route()`).
+""",
+    "metrics": """\
+Prints once, or answers every path at `--port` until Ctrl-C. It needs `pip install "clustersql[prometheus]"`; how the processes publish their figures
+is on the page [Observing](observing.md#several-processes-behind-one-port). It listens on loopback unless `--expose` is said.
 """,
     "top": """\
 *per s* and *share* are of checkouts, over the last 5 s; *response* is the estimate of what a statement takes, as the latency policy has it. What is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,34 +25,32 @@ def measured(topology: Topology, pools: Sequence[dict[str, Any]]) -> dict[str, A
     """
     stats, per_node = _together(pools)
     guarded = {} if topology.guard is None else {"CommitGuard": topology.guard.figures()}
-    durations = {} if topology.durations is None else {"Durations": _durations(topology, topology.durations)}
-    return (
-        guarded
-        | durations
-        | {
-            "FirstInstanciated": moment(topology.started),
-            "Driver": topology.driver.name,
-            "Dialect": topology.driver.dialect.name,
-            "Policy": _policy(topology),
-            "Retries": topology.budget.spent,
-            "RetriesRefused": topology.budget.refused,
-            "CausalReads": dict(topology.causal),
-            "Panic": _panic(topology),
-            "Zone": topology.settings.zone or "",
-            "Zones": _zones(topology, per_node),
-            "Pool": {_title(name): value for name, value in stats.items()},
-            "Nodes": {name: _node(topology, name, per_node.get(name, {})) for name in sorted(topology.servers)},
-        }
-    )
-
-
-def _durations(topology: Topology, durations: Durations) -> dict[str, Any]:
-    """The histograms by what was measured and node; ``Counts`` are per bucket, not added up."""
-    told = {
-        _title(kind): {name: {"Counts": list(each.counts), "Sum": each.total} for name, each in nodes.items()}
-        for kind, nodes in durations.told(topology.records).items()
+    figures = {
+        "FirstInstanciated": moment(topology.started),
+        "Driver": topology.driver.name,
+        "Dialect": topology.driver.dialect.name,
+        "Policy": _policy(topology),
+        "Retries": topology.budget.spent,
+        "RetriesRefused": topology.budget.refused,
+        "CausalReads": dict(topology.causal),
+        "Panic": _panic(topology),
+        "Zone": topology.settings.zone or "",
+        "Zones": _zones(topology, per_node),
+        "Pool": {_title(name): value for name, value in stats.items()},
+        "Nodes": {name: _node(topology, name, per_node.get(name, {})) for name in sorted(topology.servers)},
     }
-    return {"Bounds": list(BOUNDS), **told}
+    return guarded | _durations(topology.durations, topology.records) | figures
+
+
+def _durations(durations: Durations | None, nodes: Collection[str]) -> dict[str, Any]:
+    """The histograms by what was measured and node; ``Counts`` are per bucket, not added up."""
+    if durations is None:
+        return {}
+    told = {
+        _title(kind): {name: {"Counts": list(each.counts), "Sum": each.total} for name, each in found.items()}
+        for kind, found in durations.told(nodes).items()
+    }
+    return {"Durations": {"Bounds": list(BOUNDS), **told}}
 
 
 def _zones(topology: Topology, per_node: Mapping[str, dict[str, Any]]) -> dict[str, int]:

@@ -22,7 +22,7 @@ BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 conventions advise for ``db.client.operation.duration``
 (https://opentelemetry.io/docs/specs/semconv/database/database-metrics/)."""
 
-CREATE, WAIT, USE, OPERATION = KINDS = ("create", "wait", "use", "operation")
+KINDS = ("create", "wait", "use", "operation")
 """What is measured: a dial, the waiting of a checkout that found no idle connection, the time from a checkout to the
 return, and a statement."""
 

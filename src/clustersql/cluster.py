@@ -90,7 +90,7 @@ class Cluster:
         self._reading: AnyDriver = self.driver or self._load_async()
         self._topology = Topology(name, self._reading, begun)
         self._topology.check(self._options)
-        check_discovery(name, bool(begun.discover), self._reading.dialect)
+        check_discovery(name, begun.discover, self._reading.dialect)
         self._notes = StatementCache(self._reading.dialect.rules)
         self._lock = threading.Lock()
         self._pool: Pool | None = None

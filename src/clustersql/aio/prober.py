@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..config.patroni import Place
 from ..core.steps import Ask, Connect, LetGo, Query, Step
 from ..core.view.node import Report
 from ..core.view.probe import Probe, probe
@@ -18,6 +19,7 @@ from ..nodes.prober import BaseProber, Heard
 from ..nodes.topology import Topology
 from .dial import Attempt, Background, ask, connect
 from .drive import drive
+from .patroni import ask_patroni
 
 
 class Prober(BaseProber[Attempt]):
@@ -118,6 +120,18 @@ class Prober(BaseProber[Attempt]):
                 self._looking.discard(task)
 
         task = self._background.spawn(look(), f"lookup-{name}")
+        self._looking.add(task)
+
+    def _ask_patroni(self, places: Sequence[Place]) -> None:
+        async def ask() -> None:
+            place, told = None, None
+            try:
+                place, told = await ask_patroni(places, self.topology.settings.connect_timeout)
+            finally:
+                self._told(place, told)
+                self._looking.discard(task)
+
+        task = self._background.spawn(ask(), "patroni")
         self._looking.add(task)
 
     def say(self, name: str, order: Order) -> None:

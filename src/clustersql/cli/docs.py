@@ -55,7 +55,8 @@ a finding; the check goes on with the others.
 With `discover` the members that the nodes report are checked as well, and noted with what they were reported as. A member that does not
 answer, a missing privilege and a map that maps nothing are findings; a member without an address that others can use, and a key of
 `address_map` that matches nothing now, are notes. So is a host name that leads to several addresses, and, where the cluster has a [`zone`](guide.md#zones), that no node or only
-one is in it, or that the zone of a node is not known.
+one is in it, or that the zone of a node is not known. With `discover = "patroni"` Patroni is asked; where it cannot be, or is wrong, that is a
+finding, and its pause a note.
 
 On PostgreSQL the primary is written to and the standbys are watched; on Galera each node is written to in turn.
 """,

@@ -3,8 +3,8 @@
 1. Two forms: ours, ``[clusters.NAME]`` with ``[[clusters.NAME.nodes]]``, and the ancestor's ``[[Nodes]]``, unchanged.
 2. Every mistake is reported, all in one `ConfigError`: file, key path, what was found (never a secret), what is
    allowed.
-3. In our form every text of a node is a `Template`, so ``${NAME}`` is read from the environment at every dial.  The
-   ancestor knew no variables, so its texts are taken as they are.
+3. In our form every text of a node, and of ``patroni``, is a `Template`, so ``${NAME}`` is read from the environment
+   at every dial.  The ancestor knew no variables, so its texts are taken as they are.
 4. The knobs are those of `KNOBS`, with its checks.  Functions cannot stand in a file.
 """
 
@@ -22,6 +22,7 @@ from .address import Address, Template
 from .checks import nearest, report
 from .dsn import FIELDS, read_address
 from .knobs import KNOBS, mistakes, unused
+from .patroni import places, wrong_places
 from .schema import Path, load, structure
 
 if TYPE_CHECKING:
@@ -97,8 +98,9 @@ def _clusters(data: dict[str, Any], name: str, wrong: Callable[[Mistake], None])
 def _ours(clusters: object) -> Iterator[ClusterConfig | Mistake]:
     for name, raw in _tables(clusters):
         path: Path = ("clusters", name)
-        knobs = {key: value for key, value in raw.items() if key in KNOBS and KNOBS[key].in_file}
+        knobs = {key: _of_file(key, value) for key, value in raw.items() if key in KNOBS and KNOBS[key].in_file}
         yield from (((*path, key), what) for key, what in mistakes(knobs))
+        yield from _broken((*path, "patroni"), raw.get("patroni"))
         shared = _table(raw.get("arguments"))
         yield from _argument_mistakes((*path, "arguments"), shared)
         nodes = []
@@ -113,6 +115,11 @@ def _ours(clusters: object) -> Iterator[ClusterConfig | Mistake]:
         yield from _twice(nodes, "name")
         named = tuple((address.node, address) for _, address in nodes)
         yield ClusterConfig(name, raw.get("driver"), raw.get("async_driver"), MappingProxyType(knobs), named)
+
+
+def _of_file(name: str, value: object) -> object:
+    """Return a knob's value; the URLs of a list may have variables and passwords, which nothing shows then."""
+    return places(_template(value)) if KNOBS[name].type == "list" and not wrong_places(value) else value
 
 
 def _node(path: Path, raw: dict[str, Any], shared: dict[str, Any]) -> tuple[Address, list[Mistake]]:

@@ -23,6 +23,7 @@ from ..core.view.freshness import max_lag
 from ..dialects import KNOWN
 from ..errors import ConfigError
 from .checks import Check, count, is_number, nearest, one_of, report
+from .patroni import Place, places, wrong_places
 from .zones import PREFERENCE, ZONE, ZONE_MAP, expanded
 
 __all__ = [
@@ -96,6 +97,14 @@ TABLE = Check(
     "a table's name, or schema.name",
     lambda v: isinstance(v, str) and not _wrong_table(v),
     why=lambda v: _wrong_table(v) if isinstance(v, str) and v else "",
+)
+DISCOVER = Check("bool", 'true, false or "patroni"', lambda v: isinstance(v, bool) or v == "patroni", ("patroni",))
+PLACES = Check(
+    "list",
+    "a list of Patroni's addresses, such as ['http://db1.example.com:8008']",
+    lambda v: not wrong_places(v),
+    secret=True,
+    why=lambda v: wrong_places(v),
 )
 POLICY = one_of(POLICIES, also=" (or, in code, a function)", accepts=callable)
 WRITER = one_of(WRITERS)
@@ -247,10 +256,18 @@ class Knobs:
     failover_probe: float = _time(
         0.1, "How often every node is probed while no node has the role that is wanted; at first more often."
     )
-    discover: bool = _knob(
-        False,
-        FLAG,
-        "Whether the cluster learns further nodes from the database itself, and drops them when they have gone.",
+    discover: bool | str = _knob(
+        cast("bool | str", False),
+        DISCOVER,
+        "Whether the cluster learns further nodes, and drops them when they have gone: from the database itself, or"
+        " from Patroni.",
+        live=False,
+    )
+    patroni: tuple[Place, ...] | None = _knob(
+        cast("tuple[Place, ...] | None", None),
+        PLACES,
+        'With discover = "patroni": the URLs at which Patroni is asked.  When not set, each node\'s own host, at port'
+        " 8008.",
         live=False,
     )
     address_map: Mapping[str, str] | None = _knob(
@@ -336,11 +353,15 @@ def changed(before: Knobs, values: Mapping[str, object]) -> tuple[Knobs, list[st
     known = {name: getattr(before, name) for name in KNOBS}
     wrong = list(mistakes({**known, **values}))
     for name, value in values.items():
-        if name in KNOBS and not KNOBS[name].live and value != known[name]:
+        if name in KNOBS and not KNOBS[name].live and not _is_same(KNOBS[name], value, known[name]):
             wrong.append((name, "cannot change while traffic runs: make a new cluster with it"))
     good = values.keys() - {name for name, _ in wrong}
     after = replace(before, **{name: _stored(KNOBS[name], values[name]) for name in good})  # type: ignore[arg-type]
     return after, [f"{name}: {text}" for name, text in wrong]
+
+
+def _is_same(knob: Knob, value: object, stored: object) -> bool:
+    return value == stored or (knob.type == "list" and knob.check.accepts(value) and places(value) == stored)
 
 
 def mistakes(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -354,6 +375,8 @@ def mistakes(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
                 yield small, f"must not exceed {large}, which is {high}, not {low}"
     if values.get("address_map") and not values.get("discover") and not wrong.keys() & {"discover", "address_map"}:
         yield "address_map", "is for the members that discover finds: set discover as well, or leave it out"
+    if values.get("patroni") and values.get("discover") != "patroni" and not wrong.keys() & {"discover", "patroni"}:
+        yield "patroni", 'is for discover = "patroni": set that as well, or leave it out'
     yield from _guards_nothing(values, wrong.keys())
     yield from _without_zone(values, wrong.keys())
     if not wrong.keys() & {"local_threshold", "policy"} and values.get("local_threshold", THRESHOLD) != THRESHOLD:
@@ -421,4 +444,6 @@ def _stored(knob: Knob, value: object) -> object:
         return MappingProxyType(dict(cast("Mapping[str, str]", value)))
     if knob.check is ZONE and isinstance(value, str):
         return expanded(value)
+    if knob.type == "list":
+        return places(value)
     return float(cast(float, value)) if knob.type == "float" else value

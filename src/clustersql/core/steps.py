@@ -243,6 +243,13 @@ class Return:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """Ask a Patroni at ``place``.  Answered by what it says, as values of JSON."""
+
+    place: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """Wait for ``seconds``."""
 
@@ -274,6 +281,7 @@ Step: TypeAlias = (
     | Borrow
     | Consult
     | Return
+    | Fetch
     | Sleep
 )
 Steps: TypeAlias = Generator[Step, Any, T]

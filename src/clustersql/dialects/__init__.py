@@ -103,6 +103,8 @@ class Dialect:
     asked."""
     members: Callable[[str, Report, Sequence[Rows]], Members] = lambda node, report, answers: Members(node)
     """Reads their answers."""
+    has_patroni: bool = False
+    """A Patroni may look after its servers, and tell the members too."""
     port: int | None = None
     """Where servers listen by default."""
     bookmarks: Means | None = None

@@ -70,7 +70,7 @@ class Inquiry(Generic[D]):
         hangs there.
         """
         statements = self._driver.dialect.ask_members
-        if statements is None or not self._topology.settings.discover:
+        if statements is None or self._topology.settings.discover is not True:
             return
         with self._lock:
             raw = None if name in self._asking else self._kept.take(name)

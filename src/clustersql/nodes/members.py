@@ -39,8 +39,13 @@ def _key(key: str) -> str:
         return key
 
 
-def check_discovery(name: str, discover: bool, dialect: Dialect) -> None:
-    """Raise `ConfigError` when the members are to be discovered of a database that cannot tell them."""
+def check_discovery(name: str, discover: bool | str, dialect: Dialect) -> None:
+    """Raise `ConfigError` when the members are to be discovered of a database that cannot tell them, or that no Patroni
+    looks after.
+    """
+    if discover == "patroni" and not dialect.has_patroni:
+        text = f"discover: Patroni looks after PostgreSQL, not a {dialect.name} database; leave it out"
+        raise ConfigError(f"cluster {name!r}: {text}")
     if discover and dialect.ask_members is None:
         text = f"discover: a {dialect.name} database does not tell its members; leave it out, and add_node() each"
         raise ConfigError(f"cluster {name!r}: {text}")

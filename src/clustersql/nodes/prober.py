@@ -17,7 +17,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic
 
+from ..config.patroni import Place
 from ..core.view.cadence import hurried, probe_due
+from ..core.view.members import Members
 from ..core.view.node import Node, Reach, Report
 from ..core.view.observations import Missed, SessionLost
 from ..core.view.probe import Probe
@@ -26,6 +28,7 @@ from ..drivers.contract import AnyDriver
 from .dial import D, Order, Owed, Spare, judge, patience, tell_failure
 from .inquiry import Inquiry
 from .kept import Kept
+from .patroni import Patroni
 from .resolver import Lookups
 from .topology import Topology
 
@@ -57,6 +60,8 @@ class BaseProber(Generic[D]):
         self._kept = Kept(topology, driver, self._new_lock, self._close)
         self._inquiry: Inquiry[D] = Inquiry(topology, driver, self._kept, self._new_lock, self._members_attempt)
         self._lookups = Lookups(topology)
+        self._patroni = Patroni(topology)
+        self._hinted: frozenset[str] = frozenset()  # asked at the next round, by Patroni's word
         self._lock = self._new_lock()
 
     # -- what the two APIs do in their own ways ------------------------------------------------------------------------
@@ -82,6 +87,10 @@ class BaseProber(Generic[D]):
 
     def _look_up(self, name: str, host: str) -> None:
         """Resolve ``host`` in the background, and give what came of it to `Lookups.done`."""
+        raise NotImplementedError
+
+    def _ask_patroni(self, places: Sequence[Place]) -> None:
+        """Ask Patroni in the background, and give what came of it to `_told`."""
         raise NotImplementedError
 
     def _close(self, raw: Any) -> None:
@@ -112,7 +121,9 @@ class BaseProber(Generic[D]):
         self._forget_the_gone()
         for name, host in self._lookups.due(now):
             self._look_up(name, host)
-        due = now + settings.probe_interval
+        if places := self._patroni.due(now, starving):
+            self._ask_patroni(places)
+        due = min(now + settings.probe_interval, self._patroni.next)
         for question in self._inquiry.under_way:
             judge(self.topology, question, now, stalled)
             due = min(due, max(question.deadline, now + settings.failover_probe))
@@ -145,8 +156,11 @@ class BaseProber(Generic[D]):
         last = self._last.get(name, float("-inf"))  # one that was just added is asked at once: reads may use it then
         hurry = self._hurry(waited)
         at = probe_due(node, now, last, settings.probe_interval, waited, hurry)
-        if at > now and (owed is None or last >= now - settings.stall_after):
+        if at > now and name not in self._hinted and (owed is None or last >= now - settings.stall_after):
             return at
+        if name in self._hinted:
+            with self._lock:
+                self._hinted -= {name}
         looks = waited is not None and self._looks(node, now, waited)
         begun = self._begin(name, self._is_dialled(node) or name in self._doubted, now, owed or (), looks)
         return now + settings.failover_probe if begun is None else begun.deadline  # its end wakes the monitor
@@ -260,6 +274,13 @@ class BaseProber(Generic[D]):
             self._doubted.discard(name)
             tell_failure(self.topology, self.driver, attempt, error)
 
+    def _told(self, place: Place | None, told: Members | None) -> None:
+        """A question to Patroni has ended; see `Patroni.heard`."""
+        hinted = self._patroni.heard(place, told)
+        with self._lock:
+            self._hinted |= frozenset(hinted)
+        self._wake()  # members that are new are asked at once too
+
     def spare(self, name: str) -> Spare | None:
         """Give the connection for probes to ``name`` away, for work that would have to dial; None: there is none at
         this moment.
@@ -292,5 +313,6 @@ class BaseProber(Generic[D]):
         self._asking, self._running = {}, {}
         self._on_open, self._on_look, self._doubted = set(), set(), set()
         self._lookups = Lookups(self.topology)
+        self._patroni = Patroni(self.topology)
         self._lock = self._new_lock()
         return raws

@@ -34,6 +34,7 @@ from ..core.booking.durations import Durations
 from ..core.recovery.budget import Budget
 from ..core.view.cadence import Breaker
 from ..core.view.discovery import complaints
+from ..core.view.hints import shunned
 from ..core.view.node import Node, Origin, Report
 from ..core.view.observations import Added, Answered, Draining, Listed, Observation, Removed
 from ..core.view.observe import observe
@@ -264,6 +265,8 @@ class Topology:
         """Take an observation into account, publish the view that follows, and return it."""
         if isinstance(seen, Answered):
             report = seen.report.limited(self.settings.max_receive_queue)
+            if self.settings.discover == "patroni":
+                report = shunned(self.view, seen.node, report)
             if report.server and self.is_shared(seen.node):  # the pooler's next session may be another server's
                 report = replace(report, server="")
             seen = seen if report is seen.report else replace(seen, report=report)

@@ -139,7 +139,7 @@ class MemberReport:
     reported: str
     """Name and address, as the database says it."""
     by: str
-    """The node that says so."""
+    """The node that says so, or Patroni."""
     address: str | None
     """After the address map; None: none that can be used."""
     node: str | None

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from ..config.patroni import Place
 from ..core.steps import Ask, Connect, LetGo, Query, Step
 from ..core.view.node import Report
 from ..core.view.observations import Answered
@@ -21,6 +22,7 @@ from . import monitor
 from .background import in_background
 from .dial import Attempt, ask, connect
 from .drive import drive
+from .patroni import ask_patroni
 
 
 class Prober(BaseProber[Attempt]):
@@ -124,6 +126,16 @@ class Prober(BaseProber[Attempt]):
             self._lookups.done(name, found)
 
         in_background(look, f"clustersql-lookup-{self.topology.name}-{name}")
+
+    def _ask_patroni(self, places: Sequence[Place]) -> None:
+        def ask() -> None:
+            place, told = None, None
+            try:
+                place, told = ask_patroni(places, self.topology.settings.connect_timeout)
+            finally:
+                self._told(place, told)
+
+        in_background(ask, f"clustersql-patroni-{self.topology.name}")
 
     def say(self, name: str, order: Order) -> None:
         """Give ``name`` an order in the background, on the connection for probes; one thread per node for

@@ -55,6 +55,7 @@ def test_what_it_was_already_is_no_change() -> None:
 def test_which_knobs_can_change() -> None:
     assert {name for name, knob in KNOBS.items() if not knob.live} == {
         "discover",
+        "patroni",
         "address_map",
         "on_connect",
         "dialect",

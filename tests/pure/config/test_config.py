@@ -16,6 +16,7 @@ from clustersql.cluster import from_config
 from clustersql.config.address import PasswordFile
 from clustersql.config.file import ClusterConfig, default_path, read
 from clustersql.config.knobs import KNOBS, settings
+from clustersql.config.patroni import Place
 from clustersql.errors import ConfigError
 from clustersql.nodes.dial import resolve
 
@@ -189,12 +190,15 @@ def test_import_is_light() -> None:
 def test_every_knob_can_stand_in_a_file(name: str, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     default = KNOBS[name].default
-    unset = {"dialect": "sqlite", "max_lag": "16MB", "address_map": {"10.0.0.1": "db1:5432"}}
+    places = (Place("http://db1:8008"),)
+    unset = {"dialect": "sqlite", "max_lag": "16MB", "address_map": {"10.0.0.1": "db1:5432"}, "patroni": places}
     unset |= {"zone": "eu-1a", "zone_map": {"db1": "eu-1a"}}
     value = unset[name] if default is None else default
     shown = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else repr(value).replace("':", "' =")
-    with_it = {"address_map": {"discover": True}, "zone_map": {"zone": "eu-1a"}}.get(name, {})
-    also = {"address_map": "discover = true", "zone_map": "zone = 'eu-1a'"}.get(name, "")
+    shown = "['http://db1:8008']" if value == places else shown
+    needed = {"address_map": {"discover": True}, "zone_map": {"zone": "eu-1a"}, "patroni": {"discover": "patroni"}}
+    with_it = needed.get(name, {})
+    also = {"address_map": "discover = true", "zone_map": "zone = 'eu-1a'", "patroni": "discover = 'patroni'"}.get(name, "")
     file.write_text(f"{NODE}[clusters.a]\n{also}\n{name} = {shown}")
     (cluster,) = read(file)
     assert cluster.settings == {**with_it, name: value}

@@ -44,6 +44,7 @@ from clustersql.core.view.observations import (
 )
 from clustersql.core.view.observe import observe
 from clustersql.core.view.obstacles import behind, obstacles
+from clustersql.core.view.patroni import cluster_of
 from clustersql.core.view.position import Position
 from clustersql.core.view.view import SLOW_START, Service, View, Want
 from clustersql.dialects import by_name
@@ -100,6 +101,8 @@ def observation(kind: str, node: str, *more: Any) -> Observation:
             return Draining(node, *more)
         case "members":
             return Members(node, tuple(Member(*member) for member in more[0]), **dict(*more[1:]))
+        case "patroni":
+            return cluster_of({"members": more[0], **more[1]}) if more[0] else Members(node, outside=True, **more[1])
         case "resolved":
             return Resolved(node, frozenset(more))
         case "added":

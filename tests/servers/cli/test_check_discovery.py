@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.patroni import FakePatroni, member
 
 from clustersql import Cluster
 from clustersql.cli.check.members import several_addresses
@@ -82,3 +83,34 @@ def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
         cluster.add_node(name, host=name, user="app")
     found = {name: several_addresses(cluster._topology, name) for name in cluster.nodes}
     assert found == {"two": ["10.0.0.1", "10.0.0.2"], "both": [], "one": [], "nowhere": []}
+
+
+def ask_patroni(cli: Callable, tmp_path: Path, servers: PostgresCluster, url: str) -> Any:
+    """Run the check with only "n1" configured, and Patroni asked for the others."""
+    text = f'[clusters.shop]\ndriver = "psycopg"\ndiscover = "patroni"\npatroni = ["{url}"]\n'
+    text += '[clusters.shop.address_map]\n"127.0.0.1" = "127.0.0.1"\n'
+    (tmp_path / "config.toml").write_text(f'{text}[[clusters.shop.nodes]]\nname = "n1"\nurl = "{servers.dsn("n1")}"\n')
+    return cli("check", tmp_path / "config.toml", "--json", "--max-connections", 2, "--timeout", 20)
+
+
+def test_patroni_is_asked(servers: PostgresCluster, tmp_path: Path, cli: Callable) -> None:
+    n2, n3 = at(servers, "n2"), at(servers, "n3")
+    told = [
+        member(name, "127.0.0.1", servers.port(name), "leader" if name == "n1" else "replica") for name in servers.nodes
+    ]
+    with FakePatroni(told) as patroni:
+        patroni.more["pause"] = True
+        ran = ask_patroni(cli, tmp_path, servers, patroni.url)
+        assert ran.status == 0, ran.findings
+        assert {node["name"]: node["discovered"] for node in ran.json["nodes"]} == {"n1": False, n2: True, n3: True}
+        notes = said(ran.json["notes"])
+        assert (n2, f"discovered: reported as n2 {n2}, by Patroni") in notes
+        assert ("", "discovery: Patroni is paused: nobody takes over from a primary that fails") in notes
+        patroni.answer = lambda: (200, b"<html>a login page</html>")
+        ran = ask_patroni(cli, tmp_path, servers, patroni.url.replace("//", "//monitor:s3cret@"))
+        assert ran.status == 1
+        assert [node["name"] for node in ran.json["nodes"]] == ["n1"]
+        where = f"http://monitor:***@127.0.0.1:{patroni.port}"
+        why = f"discovery: Patroni could not tell the members: {where}: its answer is no JSON"
+        assert said(ran.json["findings"]) == {("", why)}
+        assert "s3cret" not in str(ran.json)

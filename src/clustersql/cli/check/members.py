@@ -12,8 +12,11 @@ from ...core.view.discovery import complaints, left_out, reported
 from ...core.view.endpoint import plain
 from ...core.view.node import Report
 from ...core.view.observations import Answered, Unreachable
+from ...core.view.patroni import pauses
+from ...nodes.patroni import Patroni
 from ...nodes.resolver import hosts_of, is_address
 from ...nodes.topology import Topology
+from ...sync.patroni import ask_patroni
 from .result import ClusterResult, NodeResult
 from .wire import Wire, gather
 
@@ -29,6 +32,7 @@ def learn(topology: Topology, name: str, wire: Wire, report: Report) -> None:
     """Take in what a node said of itself, and of its members, where they are to be discovered."""
     if topology.settings.discover:
         topology.tell(Answered(name, report, peer=wire.peer()))
+    if topology.settings.discover is True:
         topology.tell(wire.members(report))
 
 
@@ -36,6 +40,8 @@ def discovered(
     topology: Topology, wires: dict[str, Wire], result: ClusterResult, seconds: float, inspect: Inspect
 ) -> None:
     """Inspect the members that were reported, and those that they report, and add them to ``wires`` and ``result``."""
+    if topology.settings.discover == "patroni":
+        _ask_patroni(topology, seconds)
     for _ in range(ROUNDS):
         new = {name: Wire(topology, name, seconds) for name in tuple(topology.addresses) if name not in wires}
         if not new:
@@ -58,6 +64,12 @@ def discovered(
     _tell(topology, result)
 
 
+def _ask_patroni(topology: Topology, seconds: float) -> None:
+    places = Patroni(topology).due(0.0, starving=False)
+    if places:
+        topology.tell(ask_patroni(places, seconds)[1])
+
+
 def _tell(topology: Topology, result: ClusterResult) -> None:
     view = topology.view
     members = list(reported(view))
@@ -69,7 +81,7 @@ def _tell(topology: Topology, result: ClusterResult) -> None:
     for key in view.discovery.address_map if view.discovery is not None else ():
         if key not in used:
             result.note("", f"address_map: {key} matches nothing that is reported now")
-    notes = left_out(view)
+    notes = (*left_out(view), *pauses(view))
     for text in notes:
         result.note("", f"discovery: {text}")
     for text in complaints(view):

@@ -19,6 +19,7 @@ Rules
    says what it means.
 8. Configured nodes come first, in their order; then the discovered ones by name, so that all clients agree on one
    writer.
+9. Where Patroni tells the members, it is believed as far as `patroni` has it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING
 from .endpoint import HostPort, plain, useless
 from .members import Discovery, Double, Member, Members, Reported, Stranger
 from .node import Node, Origin, Reach
+from .patroni import LONG_ENOUGH, agreed, disputed, doubts, keeps_up, knows_us
 from .servers import LISTED
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def reported(view: View) -> Iterator[Reported]:
-    """Yield what the answering nodes report now."""
+    """Yield what the answering nodes report now, and what Patroni has reported last."""
     known = view.discovery
     if known is None:
         return
@@ -47,6 +49,9 @@ def reported(view: View) -> Iterator[Reported]:
         told = known.told.get(node.name)
         if told is not None and node.reach is Reach.UP and not node.outdated:
             yield from (_located(node.name, member, known.address_map, configured, port) for member in told.members)
+    if known.outside is not None:
+        by, members = known.outside.node, known.outside.members
+        yield from (_located(by, member, known.address_map, configured, port) for member in members)
 
 
 def _located(
@@ -67,8 +72,10 @@ def _located(
 
 
 def learned(view: View, seen: Members, now: float) -> View:
-    """Return the view after a node was asked for the members; the same object when it is no news."""
+    """Return the view after a node was asked for the members, or Patroni; the same object when it is no news."""
     known, by = view.discovery, view.by_name.get(seen.node)
+    if known is not None and seen.outside:
+        return _learned_outside(view, known, seen, now)
     if known is None or by is None or by.origin is Origin.REPORTED:
         return view
     if seen.why:
@@ -84,6 +91,34 @@ def learned(view: View, seen: Members, now: float) -> View:
     return _settled(view, now)
 
 
+def _learned_outside(view: View, known: Discovery, seen: Members, now: float) -> View:
+    if seen.why:
+        return view if known.unheard == seen.why else replace(view, discovery=replace(known, unheard=seen.why))
+    told = replace(known, outside=seen, unheard="")
+    leader = leading(replace(view, discovery=told))
+    wrong = min(known.disputed + 1, LONG_ENOUGH) if leader is not None and disputed(leader) else 0
+    told = replace(told, disputed=wrong)
+    return _settled(view if told == known else replace(view, discovery=told), now)
+
+
+def leading(view: View) -> Node | None:
+    """Return the node that Patroni calls the leader; None: it names none, several, or one that is no node of ours."""
+    found = [node for one, node in told_outside(view) if one.member.leads]
+    return found[0] if len(found) == 1 else None
+
+
+def told_outside(view: View) -> Iterator[tuple[Reported, Node]]:
+    """Yield what Patroni reports of each member that is a node of ours, and the node."""
+    known = view.discovery
+    if known is None or known.outside is None:
+        return
+    for one in reported(view):
+        if one.by == known.outside.node and one.member.state and one.at is not None:
+            node = node_at(view.nodes, known, str(one.at))
+            if node is not None and node.origin is not Origin.REPORTED:
+                yield one, node
+
+
 def _settled(view: View, now: float) -> View:
     """Add whom somebody reports, and remove whom nobody has reported for long enough."""
     known = view.discovery
@@ -97,6 +132,10 @@ def _settled(view: View, now: float) -> View:
     vouched = {node.name for node in nodes.values() if node is not None}
     authorities = {node.name for node in view.nodes if _is_authority(node, known)}
     vouched |= authorities | {node.name for node in view.nodes if _takes_part(node, known)}
+    if known.outside is not None:
+        unknown = unknown if knows_us(view) else []
+        authorities |= agreed(leading(view), known)
+        vouched |= {node.name for node in view.nodes if keeps_up(view, node, now)}
     missing = {
         node.name: known.missing.get(node.name, now)
         for node in view.nodes
@@ -205,6 +244,7 @@ def complaints(view: View) -> tuple[str, ...]:
     if known is None:
         return ()
     found = [f"{node} could not tell the members: {why}" for node, why in known.refused.items()]
+    found += doubts(view, leading(view))
     members = list(reported(view))
     found += left_out(view)
     found += _ambiguous(members)

@@ -1,4 +1,4 @@
-"""The members of a cluster as its nodes tell them, and what is known of each.  `discovery` has the rules."""
+"""The members of a cluster as its nodes tell them, or Patroni, and what is known of each; `discovery` has the rules."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ class Member:
     """What the database calls it; "": not told."""
     identity: str = ""
     """As `core.view.node.Report.identity`; "": not told."""
+    leads: bool = False
+    """It is the primary, by Patroni's word."""
+    unread: bool = False
+    """As a standby it shall serve no reads, by its tags in Patroni."""
+    state: str = ""
+    """What else Patroni says of it that makes it worth asking; "": Patroni has not told of it."""
 
     def __str__(self) -> str:
         where = str(HostPort(self.host, self.port)) if self.host else ""
@@ -40,6 +46,10 @@ class Members:
     """It takes part itself."""
     why: str = ""
     """It could not tell, and why; then the rest says nothing."""
+    outside: bool = False
+    """No node was asked, but Patroni, whose name stands in place of the node's."""
+    paused: bool = False
+    """Patroni leaves the cluster alone (its maintenance mode)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,12 @@ class Discovery:
     """What each node reports, by the node's name."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Why a node could not tell its members, by the node's name."""
+    outside: Members | None = None
+    """What Patroni has told last; None: nothing yet, or it is not asked."""
+    unheard: str = ""
+    """Why Patroni could not tell when it was asked last; "": it could, or is not asked."""
+    disputed: int = 0
+    """How often in a row Patroni has named a leader that says itself that it is none."""
     missing: Mapping[str, float] = field(default_factory=dict)
     """Since when (monotonic seconds) nobody reports a node, by its name."""
     doubles: Mapping[str, Double] = field(default_factory=dict)
@@ -90,10 +106,10 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A member that an answering node reports."""
+    """A member that an answering node reports, or Patroni."""
 
     by: str
-    """The node that reports it."""
+    """Who reports it."""
     member: Member
     """What it reports."""
     at: HostPort | None

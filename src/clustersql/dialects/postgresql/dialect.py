@@ -53,6 +53,7 @@ DIALECT = Dialect(
     measures_lag=frozenset({"seconds", "bytes"}),
     settings_roll_back=True,
     ask_members=ask_members,
+    has_patroni=True,
     members=members,
     port=5432,
     bookmarks=BOOKMARKS,

@@ -198,7 +198,9 @@ def test_every_knob_can_stand_in_a_file(name: str, tmp_path: Path) -> None:
     shown = "['http://db1:8008']" if value == places else shown
     needed = {"address_map": {"discover": True}, "zone_map": {"zone": "eu-1a"}, "patroni": {"discover": "patroni"}}
     with_it = needed.get(name, {})
-    also = {"address_map": "discover = true", "zone_map": "zone = 'eu-1a'", "patroni": "discover = 'patroni'"}.get(name, "")
+    also = {"address_map": "discover = true", "zone_map": "zone = 'eu-1a'", "patroni": "discover = 'patroni'"}.get(
+        name, ""
+    )
     file.write_text(f"{NODE}[clusters.a]\n{also}\n{name} = {shown}")
     (cluster,) = read(file)
     assert cluster.settings == {**with_it, name: value}

@@ -53,7 +53,7 @@ class Opening(Lending[D]):
         self.take_in_orphans()
         waiter.since = time.monotonic()
         with self._lock:
-            if not waiter.outside:
+            if not waiter.outside and self.knobs.min_idle:  # else nobody would ever take it out again
                 self._asked.add(waiter.want.use)
             self._book.enqueue(waiter)
 

@@ -36,8 +36,10 @@ def end(transport: Any) -> None:
     """
     if transport is None:
         return
-    with contextlib.suppress(RuntimeError):  # "Event loop is closed"
-        transport.abort()
+    # One of TLS that was closed already has let go of its protocol: the first releases of Python 3.11 then raise.
+    if getattr(transport, "_ssl_protocol", True) is not None:
+        with contextlib.suppress(RuntimeError):  # "Event loop is closed"
+            transport.abort()
     loop = getattr(transport, "_loop", None)  # uvloop's transports end with their loop and have none
     if loop is not None and loop.is_closed():
         _close_now(transport)

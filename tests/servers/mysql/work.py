@@ -4,6 +4,7 @@ all of them.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ from clustersql import Cluster, OutcomeUnknown
 from clustersql.dialects import by_name
 from clustersql.testing import MySQLCluster
 
-TUNED = {"probe_interval": 0.2, "stall_after": 0.5, "connect_timeout": 3.0, "breaker_base": 0.2, "breaker_cap": 0.5}
+TUNED = {"probe_interval": 0.2, "stall_after": 1.0, "connect_timeout": 3.0, "breaker_base": 0.2, "breaker_cap": 0.5}
 TUNED |= {"slow_start": 0.5, "timeout": 60.0}
+PAUSE = 0.02
+"""Seconds before each operation: without it a dozen threads take all that probes need, and nodes are late that live."""
 
 GUARDED = MARIADB[::2]
 """Drivers whose COMMITs carry a token: to these no outcome is unknown."""
@@ -56,6 +59,7 @@ class Work:
         return {driver: cluster.view for driver, cluster in self.clusters.items()}
 
     def write(self, thread: int, serial: int) -> None:
+        time.sleep(PAUSE)
         driver = MARIADB[thread]
         key = f"{driver}-{serial}"
         try:
@@ -66,6 +70,7 @@ class Work:
             self.acknowledged[driver].add(key)
 
     def read(self, thread: int, serial: int) -> None:
+        time.sleep(PAUSE)
         self.dbs[MARIADB[thread]].options(read_only=True).execute("SELECT 1 FROM events LIMIT 1").fetchall()
 
     @contextmanager

@@ -18,7 +18,7 @@ from typing import Any
 
 from clustersql import Cluster
 
-SLOW = "SELECT 'slow' FROM pg_sleep(2)"
+SLOW = "SELECT 'slow' FROM pg_sleep(3)"
 MINE = "SELECT name FROM asleep WHERE name LIKE '{} %' ORDER BY name"
 
 
@@ -34,7 +34,7 @@ class Heard(logging.Handler):
 
 
 def made(urls: dict[str, str], **choice: str) -> Cluster:
-    cluster = Cluster("asleep", **choice, timeout=30, stall_after=0.3, probe_interval=0.1, connect_timeout=1.0)
+    cluster = Cluster("asleep", **choice, timeout=30, stall_after=1.0, probe_interval=0.1, connect_timeout=1.0)
     for name, url in urls.items():
         cluster.add_node(name, url)
     return cluster

@@ -18,8 +18,8 @@ import pytest
 from clustersql.testing import PostgresCluster
 
 PROGRAM = Path(__file__).parent / "sleeper.py"
-ASLEEP = 3.0
-"""Seconds: ten times the program's stall_after, and three times its connect_timeout."""
+ASLEEP = 4.0
+"""Seconds: four times the program's stall_after and connect_timeout."""
 
 
 @pytest.fixture

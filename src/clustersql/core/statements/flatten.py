@@ -46,12 +46,23 @@ QUOTED = "\u02bc"
 _BROKEN = "\x00"
 """Put where the text cannot be understood."""
 _LITERAL = (
-    r"(?i:[-+]?\d++(?:\.\d*+)?+(?:e[-+]?\d++)?+(?!\w)|[exbn]?+(?:'[^']*+')++"
+    r"(?i:[-+]?\d++(?:\.\d*+)?(?:e[-+]?\d++)?(?!\w)|[exbn]?(?>(?:'[^']*+'){1,500})+"
     r"|(?:null|true|false|default)(?!\w)|%s|\?|\$\d++)"
 )
-_LISTED = rf"\(\s*+{_LITERAL}(?:\s*+,\s*+{_LITERAL})*+\s*+\)"
-_LISTS = rf"{_LISTED}(?:\s*+,\s*+{_LISTED})*+"
-"""Possessive, so that a million of them keep nothing in mind to come back to."""
+
+
+def _listed(one: str) -> str:
+    """Return a pattern for many of ``one``, with commas between them.
+
+    Of each 500 nothing is kept in mind to come back to, so that a million of them take no memory.  That is said by
+    atomic groups: a group that is repeated possessively (``(?:...)*+``) matches too much on the first releases of
+    Python 3.11.
+    """
+    some = rf"(?>{one}(?:\s*+,\s*+{one}){{0,499}})"
+    return rf"(?>{some}(?:\s*+,\s*+{some})*)"
+
+
+_LISTS = _listed(rf"(?>\(\s*+{_listed(_LITERAL)}\s*+\))")
 _CLOSING = {"[": "]"}
 _NAME = re.compile(r"[a-z_][a-z0-9_$]*\Z")
 

@@ -55,8 +55,7 @@ def _listed(one: str) -> str:
     """Return a pattern for many of ``one``, with commas between them.
 
     Of each 500 nothing is kept in mind to come back to, so that a million of them take no memory.  That is said by
-    atomic groups: a group that is repeated possessively (``(?:...)*+``) matches too much on the first releases of
-    Python 3.11.
+    atomic groups: one with a possessive quantifier matches too much on the first releases of Python 3.11.
     """
     some = rf"(?>{one}(?:\s*+,\s*+{one}){{0,499}})"
     return rf"(?>{some}(?:\s*+,\s*+{some})*)"

@@ -57,9 +57,9 @@ ELSEWHERE = (
     "tests/project/test_architecture.py",
     "tests/project/test_lists.py",
 )
-WORKERS = 2 * (os.cpu_count() or 1) + 1
-"""Processes at the same time: tests wait for a quarter of their time; with three per core servers were too slow for
-them."""
+WORKERS = 2 * (os.cpu_count() or 1)
+"""Processes at the same time: tests wait for a quarter of their time; with more per core servers are too slow for
+them now and then."""
 SLOWEST = 10
 """How many files the end names."""
 _PROGRESS = re.compile(rb"^(\S*).*\[ *(\d+)%\]\s*$")

@@ -58,6 +58,7 @@ class Stage:
     def make(self, **knobs: Any) -> clustersql.Cluster:
         """Another cluster over the same two ways."""
         fixed: dict[str, Any] = {"policy": in_order, "on_connect": self.raws.append, "timeout": 20.0}
+        fixed["stagger"] = 1.0  # on a busy machine "b" would be dialled beside "a", and may answer first
         cluster = face.cluster(f"stage{next(_serial)}", self.driver, self.loop, **(fixed | knobs))
         for name, proxy in (("a", self.a), ("b", self.b)):
             cluster.add_node(name, **self.address(proxy.port))

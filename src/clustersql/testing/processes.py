@@ -172,6 +172,22 @@ def _environment(extra: dict[str, str] | None) -> dict[str, str]:
     return kept | {"LC_ALL": "C"} | (extra or {})
 
 
+def stands_still(pid: int) -> bool:
+    """Tell whether every thread of a process is stopped (proc(5): the state T), or has ended."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:  # the whole process has
+        return True
+    return all(_state(thread) in "TtZX" for thread in threads)
+
+
+def _state(thread: Path) -> str:
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:  # it has ended in between
+        return "X"
+
+
 class Process:
     """One running server: its main process and the children that it forked."""
 
@@ -189,10 +205,14 @@ class Process:
         return self._popen.poll() is None
 
     def freeze(self) -> None:
-        """SIGSTOP the main process and all its children."""
+        """SIGSTOP the main process and all its children, and wait until every thread of them stands still: on a busy
+        machine another one goes on answering until the one that was given the signal has its turn.
+        """
         # The main process first: it could fork one more child while we stop the others.
         self._signal([self.pid], signal.SIGSTOP)
-        self._signal(family(self.pid), signal.SIGSTOP)
+        members = family(self.pid)
+        self._signal(members, signal.SIGSTOP)
+        wait_until(lambda: all(map(stands_still, members)), "the threads of a frozen server stand still", every=0.001)
 
     def thaw(self) -> None:
         """SIGCONT the main process and all its children."""

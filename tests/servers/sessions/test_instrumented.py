@@ -116,8 +116,8 @@ def test_what_the_driver_raises_through_it_is_recovered(
                 cursor.execute("SELECT nonsense")
             conn.rollback()
         assert shop.metrics()["Nodes"]["a"]["Recoveries"] == 1
-    # The one that failed has a span too: with asyncpg that was the BEGIN before it.
-    assert spans.statements().count(number) == (2 if driver == "asyncpg" else 3)
+    # The one that failed has a span too: with asyncpg that may have been the BEGIN before it.
+    assert spans.statements().count(number) in ((2, 3) if driver == "asyncpg" else (3,))
 
 
 def test_a_comment_that_is_another_one_each_time_is_sent_and_fills_no_cache(

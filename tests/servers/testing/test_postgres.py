@@ -161,7 +161,9 @@ def test_heal_ends_the_read_only_mode_of_a_standby(cluster: PostgresCluster) -> 
 
 
 def test_terminate_sessions(cluster: PostgresCluster) -> None:
+    others = "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
     with connect(cluster, "n1") as conn:
+        wait_until(lambda: cluster.execute("n1", others) == [(1,)], "the sessions of before have ended")
         assert cluster.terminate_sessions("n1") == 1
         with pytest.raises(psycopg.errors.AdminShutdown):
             conn.execute("SELECT 1")

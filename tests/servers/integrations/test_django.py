@@ -22,6 +22,7 @@ from django.test.utils import override_settings
 from servers.integrations.conftest import SERVERS
 from servers.integrations.djangos import connected, databases
 from servers.integrations.story import Stage, Story
+from support.standbys import hold_back
 
 import clustersql
 from clustersql.integrations.django import PinningMiddleware, ReadRouter, cause, rerun
@@ -249,9 +250,7 @@ def test_the_read_only_alias(quiet: Story) -> None:
 def held_back(servers: Any) -> Iterator[None]:
     """Within the block the replicas are far behind: a read that is right was the primary's."""
     try:
-        for name in ("n2", "n3"):
-            servers.execute(name, "ALTER SYSTEM SET recovery_min_apply_delay = '50s'")
-            servers.execute(name, "SELECT pg_reload_conf()")
+        hold_back(servers, "n2", "n3")
         yield
     finally:
         for name in ("n2", "n3"):

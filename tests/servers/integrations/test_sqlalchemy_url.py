@@ -12,6 +12,7 @@ import pytest
 from servers.integrations.engines import POSTGRES, Engines, engines_of
 from sqlalchemy import JSON, bindparam, select, text, type_coerce
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError
+from support.standbys import hold_back
 from support.waiting import eventually
 
 import clustersql
@@ -126,9 +127,7 @@ def test_a_reader_sees_what_a_bookmark_stands_for(engines: Engines, postgres_clu
     view = (cluster.aopen() if engines.is_async else cluster.open()).causal()
     primary = cluster.metrics()["CausalReads"]["primary"]
     try:
-        for name in ("n2", "n3"):
-            postgres_cluster.execute(name, "ALTER SYSTEM SET recovery_min_apply_delay = '50s'")
-            postgres_cluster.execute(name, "SELECT pg_reload_conf()")
+        hold_back(postgres_cluster, "n2", "n3")
         with following(view) as given:
             assert given is view
             engines.run(engine, lambda session: session.execute(text("INSERT INTO seen VALUES (1)")))

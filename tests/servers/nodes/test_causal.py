@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import face
+from support import face, standbys
 from support.load import load
 from support.stage import POSTGRES, execute, failure, in_step, rows
 from support.waiting import eventually
@@ -27,7 +27,8 @@ from clustersql.testing.processes import wait_until
 
 Make = Callable[..., Any]
 KNOBS: dict[str, Any] = {"probe_interval": 0.2, "breaker_base": 0.2, "breaker_cap": 0.5}
-HELD_BACK = "recovery_min_apply_delay"
+HELD_BACK = standbys.HELD_BACK
+SHORT = "50ms"
 
 
 @pytest.fixture
@@ -56,7 +57,10 @@ def make(postgres: PostgresCluster) -> Iterator[Make]:
 
 
 def hold_back(postgres: PostgresCluster, name: str, delay: str | None) -> None:
-    """Let a standby apply what it has received only after ``delay``."""
+    """Let a standby apply what it has received only after ``delay``; None: at once."""
+    if delay is not None and delay != SHORT:
+        standbys.hold_back(postgres, name, delay=delay)
+        return
     postgres.execute(name, f"ALTER SYSTEM SET {HELD_BACK} = '{delay}'" if delay else f"ALTER SYSTEM RESET {HELD_BACK}")
     postgres.execute(name, "SELECT pg_reload_conf()")
     wait_until(lambda: postgres.execute(name, f"SHOW {HELD_BACK}") == [(delay or "0",)], f"{name} has {delay}")
@@ -81,7 +85,7 @@ def test_a_view_reads_what_it_has_written_on_a_replica_that_is_behind(
 ) -> None:
     """The replicas are held back for longer than a write and a read take, so that a read that is right has waited."""
     for name in ("n2", "n3"):
-        hold_back(postgres, name, "50ms")
+        hold_back(postgres, name, SHORT)
     cluster = make(driver, causal_wait=5)
     db = cluster.open()
     assert eventually(lambda: known(cluster, *postgres.nodes) or add(db) < 0)

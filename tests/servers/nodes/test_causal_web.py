@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from support.standbys import hold_back
 from support.waiting import eventually
 
 import clustersql
@@ -22,7 +23,6 @@ from clustersql.integrations import asgi, wsgi
 from clustersql.testing import PostgresCluster
 
 READ, WRITE = "SELECT n FROM counters WHERE name = 'c'", "UPDATE counters SET n = n + 1 WHERE name = 'c'"
-LATE = "ALTER SYSTEM SET recovery_min_apply_delay = '50s'"
 
 
 @pytest.fixture
@@ -35,9 +35,7 @@ def shop(postgres: PostgresCluster) -> Iterator[clustersql.Cluster]:
     cluster = clustersql.Cluster("shop", driver="psycopg", async_driver="psycopg", probe_interval=0.2)
     for name in postgres.nodes:
         cluster.add_node(name, postgres.dsn(name))
-    for name in ("n2", "n3"):
-        postgres.execute(name, LATE)
-        postgres.execute(name, "SELECT pg_reload_conf()")
+    hold_back(postgres, "n2", "n3")
     try:
         yield cluster
     finally:

@@ -129,6 +129,14 @@ def test_min_idle_is_kept_of_each_use_that_was_asked_for(make: Make) -> None:
     assert eventually(lambda: idle()[wanted[0]] >= 2)
 
 
+def test_what_was_asked_for_is_not_remembered_where_nothing_is_kept(make: Make) -> None:
+    """Nobody would ever take it out again."""
+    db = make(nodes="a").open(arguments={"cached_statements": 5})
+    with db.connection() as conn:
+        conn.execute("SELECT 1")
+    assert db._pool._asked == set()
+
+
 def test_too_many_uses_are_refused_unless_they_are_dropped(make: Make) -> None:
     cluster = make(nodes="a")
     for number in range(3 * MOST):  # each is dropped before the next

@@ -49,7 +49,7 @@ def test_node_that_accepts_and_at_once_closes(stage: Stage) -> None:
 
 
 def test_node_that_is_deaf_at_connect_costs_the_stagger(stage: Stage) -> None:
-    """The next node is dialled after 250 ms; the late winner is kept or closed, never leaked."""
+    """The next node is dialled after it; the late winner is kept or closed, never leaked."""
     cluster = stage.make(connect_timeout=40.0, stall_after=40.0)
     db = cluster.open()
     assert eventually(lambda: all(node.usable for node in cluster.view))
